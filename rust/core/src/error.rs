@@ -1,0 +1,118 @@
+//! One error type for everything, sorted by what the caller would do about it.
+//!
+//! The message is built from the inside out: the place where a thing fails says the cause
+//! (`zstd: frame truncated at byte 812`), and each layer above adds only the place it knows, with [`Error::at`]
+//! (`cannot decode chunk (0, 3) of data.zarr/temperature: zstd: frame truncated at byte 812`).
+
+use std::fmt;
+
+/// What a caller can do about an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// There is no such array, group, key or file: look elsewhere.
+    NotFound,
+    /// The selection does not fit the array (rank, bounds, element type, buffer): ask for something else.
+    InvalidSelection,
+    /// The metadata contradict themselves or the specification: mend the file.
+    InvalidMetadata,
+    /// The data are fine, but need a codec, data type or feature that this build does not have.
+    Unsupported,
+    /// The stored bytes are damaged: fetch them again.
+    CorruptData,
+    /// The store failed: try again, or mend the store.
+    Store,
+}
+
+/// An error: its [kind](ErrorKind), and a message with place and cause.
+#[derive(Clone, Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+}
+
+/// The result of everything here that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of a kind; the shorthands below read better.
+    pub fn new(kind: ErrorKind, cause: impl Into<String>) -> Self {
+        Self { kind, message: cause.into() }
+    }
+
+    /// [`ErrorKind::NotFound`]
+    pub fn not_found(cause: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, cause)
+    }
+
+    /// [`ErrorKind::InvalidSelection`]
+    pub fn selection(cause: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidSelection, cause)
+    }
+
+    /// [`ErrorKind::InvalidMetadata`]
+    pub fn metadata(cause: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidMetadata, cause)
+    }
+
+    /// [`ErrorKind::Unsupported`]
+    pub fn unsupported(cause: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unsupported, cause)
+    }
+
+    /// [`ErrorKind::CorruptData`]
+    pub fn corrupt(cause: impl Into<String>) -> Self {
+        Self::new(ErrorKind::CorruptData, cause)
+    }
+
+    /// [`ErrorKind::Store`]
+    pub fn store(cause: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Store, cause)
+    }
+
+    /// Puts the place before the message.
+    #[must_use]
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
+    /// What the caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Place and cause.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        let kind = match error.kind() {
+            std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+            _ => ErrorKind::Store,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+/// Adds the place to the error of a result, computing it only where there is one.
+pub(crate) trait Place<T> {
+    fn place<D: fmt::Display>(self, place: impl FnOnce() -> D) -> Result<T>;
+}
+
+impl<T> Place<T> for Result<T> {
+    fn place<D: fmt::Display>(self, place: impl FnOnce() -> D) -> Result<T> {
+        self.map_err(|error| error.at(place()))
+    }
+}

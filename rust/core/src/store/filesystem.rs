@@ -1,0 +1,191 @@
+//! A folder of the local filesystem as a store.
+
+use std::fs::{self, File, OpenOptions};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::{fmt, process};
+
+use super::{ByteRange, Listing, Object, Stat, Store, check_key, reserve, resolve};
+use crate::error::{Error, Place, Result};
+
+/// The files below a folder. Keys are paths below it.
+#[derive(Clone)]
+pub struct FilesystemStore {
+    root: PathBuf,
+    identity: u64,
+}
+
+impl FilesystemStore {
+    /// The files below a folder, which need not exist yet.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        let root = root.into();
+        let mut hasher = DefaultHasher::new();
+        // Two handles on one folder share what is cached of it.
+        fs::canonicalize(&root).unwrap_or_else(|_| root.clone()).hash(&mut hasher);
+        Self { identity: hasher.finish() | 1 << 63, root }
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        self.root.join(key)
+    }
+}
+
+impl fmt::Debug for FilesystemStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.root.display())
+    }
+}
+
+struct FileObject {
+    file: Option<(File, Stat)>,
+}
+
+impl FileObject {
+    fn open(path: &Path) -> io::Result<Self> {
+        // O_NONBLOCK: a pipe in place of a file must not hang us; on regular files it does nothing.
+        let file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path) {
+            Ok(file) => file,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(Self { file: None });
+            }
+            Err(error) => return Err(error),
+        };
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Ok(Self { file: None });
+        }
+        if !metadata.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        let mut hasher = DefaultHasher::new();
+        (metadata.mtime(), metadata.mtime_nsec(), metadata.ino(), metadata.ctime_nsec()).hash(&mut hasher);
+        let stat = Stat { size: metadata.len(), version: hasher.finish() };
+        Ok(Self { file: Some((file, stat)) })
+    }
+}
+
+/// The file may have been cut short since it was opened.
+fn cut_short(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => Error::corrupt("the file was cut short while it was read"),
+        _ => error.into(),
+    }
+}
+
+impl Object for FileObject {
+    fn read(&self, range: ByteRange, limit: u64, into: &mut Vec<u8>) -> Result<Option<Stat>> {
+        let Some((file, stat)) = &self.file else { return Ok(None) };
+        let (offset, length) = resolve(range, stat.size, limit)?;
+        reserve(into, length)?;
+        let start = into.len();
+        into.resize(start + length, 0);
+        file.read_exact_at(&mut into[start..], offset).map_err(cut_short)?;
+        Ok(Some(*stat))
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<Option<Stat>> {
+        let Some((file, stat)) = &self.file else { return Ok(None) };
+        resolve(ByteRange::Range { offset, length: into.len() as u64 }, stat.size, u64::MAX)?;
+        file.read_exact_at(into, offset).map_err(cut_short)?;
+        Ok(Some(*stat))
+    }
+
+    fn stat(&self) -> Result<Option<Stat>> {
+        Ok(self.file.as_ref().map(|(_, stat)| *stat))
+    }
+}
+
+impl Store for FilesystemStore {
+    fn open(&self, key: &str) -> Result<Box<dyn Object>> {
+        let path = self.path(key);
+        let object = FileObject::open(&path).map_err(Error::from).place(|| path.display().to_string())?;
+        Ok(Box::new(object))
+    }
+
+    fn set(&self, key: &str, value: &[u8]) -> Result<()> {
+        check_key(key)?;
+        let path = self.path(key);
+        write_whole(&path, value).map_err(Error::from).place(|| path.display().to_string())
+    }
+
+    fn erase(&self, key: &str) -> Result<()> {
+        check_key(key)?;
+        let path = self.path(key);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::from(error).at(path.display().to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn list_dir(&self, prefix: &str) -> Result<Listing> {
+        let path = if prefix.is_empty() { self.root.clone() } else { self.path(prefix) };
+        let mut listing = Listing::default();
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(listing),
+            Err(error) => return Err(Error::from(error).at(path.display().to_string())),
+        };
+        for entry in entries {
+            let entry = entry?;
+            // A name that is not UTF-8 cannot be a key.
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if name.starts_with(TEMPORARY) {
+                continue;
+            }
+            match fs::metadata(entry.path()) {
+                Ok(metadata) if metadata.is_dir() => listing.prefixes.push(name),
+                Ok(_) => listing.keys.push(name),
+                Err(_) => {} // a link to nowhere, or erased since
+            }
+        }
+        listing.keys.sort();
+        listing.prefixes.sort();
+        Ok(listing)
+    }
+
+    fn display(&self, key: &str) -> String {
+        if key.is_empty() { self.root.display().to_string() } else { self.path(key).display().to_string() }
+    }
+
+    fn identity(&self) -> u64 {
+        self.identity
+    }
+}
+
+const TEMPORARY: &str = ".tegula-";
+
+/// Writes to a temporary name beside `path`, then renames: the old file stays whole until the new one is.
+pub(crate) fn write_whole(path: &Path, value: &[u8]) -> io::Result<()> {
+    replace_file(path, |file| file.write_all(value))
+}
+
+/// Replaces a file by what `write` writes, at once or not at all.
+pub(crate) fn replace_file(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let temporary = folder.join(format!("{TEMPORARY}{}-{count}", process::id()));
+    let create = || OpenOptions::new().write(true).create_new(true).open(&temporary);
+    let mut file = match create() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(folder)?;
+            create()?
+        }
+        other => other?,
+    };
+    let done = write(&mut file).and_then(|()| fs::rename(&temporary, path));
+    if done.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    done
+}
