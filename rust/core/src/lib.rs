@@ -1,7 +1,21 @@
 //! Chunked n-dimensional arrays: Zarr V3 and V2, ASDF, and Zarr inside ASDF.
 
-mod error;
 pub mod asdf;
+mod chunk_grid;
+mod chunk_key;
+pub mod codec;
+mod data_type;
+mod error;
+mod fill_value;
+pub mod metadata;
+mod options;
 pub mod store;
+mod subset;
 
+pub use chunk_grid::ChunkGrid;
+pub use chunk_key::ChunkKeyEncoding;
+pub use data_type::{DataType, Kind};
 pub use error::{Error, ErrorKind, Result};
+pub use fill_value::FillValue;
+pub use options::{CodecOptions, global_options, set_global_options};
+pub use subset::{ArraySubset, Dims, Indices};
