@@ -63,11 +63,13 @@ impl DataType {
         if let Some(row) = TABLE.iter().find(|row| row.0 == name) {
             return Ok(Self::from_row(row));
         }
-        if let Some(bits) = name.strip_prefix('r').and_then(|bits| bits.parse::<usize>().ok()) {
-            // The name is compared so that other spellings of the number ("r08", "r+8") are not the type.
-            if bits > 0 && bits % 8 == 0 && bits <= 1 << 20 && name == format!("r{bits}") {
-                return Ok(Self { name: name.to_owned(), kind: Kind::Raw, size: bits / 8 });
-            }
+        // The name is compared so that other spellings of the number ("r08", "r+8") are not the type.
+        if let Some(bits) = name.strip_prefix('r').and_then(|bits| bits.parse::<usize>().ok())
+            && (8..=1 << 20).contains(&bits)
+            && bits.is_multiple_of(8)
+            && name == format!("r{bits}")
+        {
+            return Ok(Self { name: name.to_owned(), kind: Kind::Raw, size: bits / 8 });
         }
         let names: Vec<_> = TABLE.iter().map(|row| row.0).collect();
         Err(Error::unsupported(format!("unknown data type {name:?}; there are {} and r8, r16, ...", names.join(", "))))
@@ -78,10 +80,11 @@ impl DataType {
         if let Some(row) = TABLE.iter().find(|row| row.1 == code) {
             return Ok(Self::from_row(row));
         }
-        if let Some(bytes) = code.strip_prefix('V').and_then(|bytes| bytes.parse::<usize>().ok()) {
-            if bytes > 0 && bytes <= 1 << 17 && code == format!("V{bytes}") {
-                return Self::from_name(&format!("r{}", bytes * 8));
-            }
+        if let Some(bytes) = code.strip_prefix('V').and_then(|bytes| bytes.parse::<usize>().ok())
+            && bytes <= 1 << 17
+            && code == format!("V{bytes}")
+        {
+            return Self::from_name(&format!("r{}", bytes * 8));
         }
         let codes: Vec<_> = TABLE.iter().map(|row| row.1).collect();
         Err(Error::unsupported(format!("unknown data type {code:?}; there are {} and V1, V2, ...", codes.join(", "))))
@@ -123,5 +126,24 @@ impl DataType {
 impl fmt::Display for DataType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_codes_are_of_one_type() {
+        for data_type in DataType::all().chain([DataType::from_name("r8").unwrap(), DataType::from_name("r1000").unwrap()]) {
+            assert_eq!(DataType::from_name(data_type.name()).unwrap(), data_type);
+            assert_eq!(DataType::from_code(&data_type.code()).unwrap(), data_type);
+        }
+        for name in ["r0", "r7", "r08", "r+8", "r", "r99999999999999999999", "r1048584", "Int8", "", "V4"] {
+            assert!(DataType::from_name(name).is_err(), "{name}");
+        }
+        for code in ["V0", "V01", "V+1", "V131073", "i3", "", "int8"] {
+            assert!(DataType::from_code(code).is_err(), "{code}");
+        }
     }
 }

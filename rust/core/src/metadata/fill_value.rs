@@ -64,7 +64,7 @@ fn shift(size: usize) -> usize {
 /// Integers may be written with a fraction of zero, as some writers do, where that leaves no doubt of the value.
 fn integer(value: &Value, data_type: &DataType) -> Result<Vec<u8>> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
-    let whole = |number: f64| (number.trunc() == number && number.abs() <= EXACT).then_some(number as i128);
+    let whole = |number: f64| (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i128);
     let Value::Number(number) = value else { return Err(mismatch(value, data_type)) };
     let number =
         number.as_i64().map(i128::from).or(number.as_u64().map(i128::from)).or(number.as_f64().and_then(whole));

@@ -8,9 +8,9 @@ use crate::error::{Error, Place, Result};
 ///
 /// The numbers `NaN`, `Infinity` and `-Infinity`, which JSON does not have but some writers left in it, come back as
 /// strings of that name, which is how metadata spell them. Nesting is limited to 128 levels.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Value> {
+pub fn parse(bytes: &[u8]) -> Result<Value> {
     let text = std::str::from_utf8(bytes)
-        .map_err(|error| Error::metadata(format!("not JSON: byte {} is not UTF-8", error.valid_up_to())))?;
+        .map_err(|error| Error::metadata(format!("cannot read the JSON: byte {} is not UTF-8", error.valid_up_to())))?;
     let parsed = serde_json::from_str(text).or_else(|error| match quote_numbers(text) {
         Some(quoted) => serde_json::from_str(&quoted).map_err(|_| error),
         None => Err(error),
@@ -18,7 +18,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value> {
     match parsed {
         Ok(document @ Value::Object(_)) => Ok(document),
         Ok(other) => Err(Error::metadata(format!("{} is not an object", show(&other)))),
-        Err(error) => Err(Error::metadata(format!("not JSON: {error}"))),
+        Err(error) => Err(Error::metadata(format!("cannot read the JSON: {error}"))),
     }
 }
 

@@ -3,6 +3,7 @@
 mod base64;
 mod fill_value;
 mod json;
+mod node;
 mod v2;
 mod v3;
 
@@ -17,7 +18,9 @@ use crate::fill_value::FillValue;
 use crate::subset::{product, tuple};
 
 pub use fill_value::{fill_value_from_json, fill_value_to_json};
-pub(crate) use json::parse as parse_json;
+pub use json::parse as parse_json;
+pub(crate) use node::Folder;
+pub use node::{Node, NodeKind, metadata_key, node_path, open_array, open_group, open_node, write_node};
 
 /// Attributes: any JSON.
 pub type Attributes = serde_json::Map<String, Value>;
@@ -106,7 +109,7 @@ impl ArrayMetadata {
     /// The metadata of a new array of Zarr V2, with a compressor as numcodecs configures it.
     pub fn new_v2(array: NewArray, compressor: Option<Value>, order: Order, separator: char) -> Result<Self> {
         check_fill_value(&array)?;
-        let zarray = v2::new_array(&array, compressor, order, separator);
+        let zarray = v2::new_array(&array, compressor.as_ref(), order, separator);
         v2::array(zarray, Some(Value::Object(array.attributes)))
     }
 
@@ -125,9 +128,12 @@ impl ArrayMetadata {
         self.document.get("fill_value").is_some_and(|value| !value.is_null())
     }
 
-    /// The files to store, by name below the array's path.
-    pub fn files(&self) -> Vec<(&'static str, String)> {
-        files(self.zarr_format, ".zarray", &self.document, &self.attributes)
+    /// The files to store, by name below the array's path; `None`: a file that it does not have. See [`write_node`].
+    pub fn files(&self) -> Vec<(&'static str, Option<String>)> {
+        match self.zarr_format {
+            3 => v3::files(&self.document, &self.attributes),
+            _ => v2::files(NodeKind::Array, &self.document, &self.attributes),
+        }
     }
 }
 
@@ -152,28 +158,13 @@ impl GroupMetadata {
         Self { zarr_format: 2, document: v2::new_group(), attributes }
     }
 
-    /// The files to store, by name below the group's path.
-    pub fn files(&self) -> Vec<(&'static str, String)> {
-        files(self.zarr_format, ".zgroup", &self.document, &self.attributes)
+    /// The files to store, by name below the group's path; `None`: a file that it does not have. See [`write_node`].
+    pub fn files(&self) -> Vec<(&'static str, Option<String>)> {
+        match self.zarr_format {
+            3 => v3::files(&self.document, &self.attributes),
+            _ => v2::files(NodeKind::Group, &self.document, &self.attributes),
+        }
     }
-}
-
-fn files(
-    zarr_format: u8,
-    v2_name: &'static str,
-    document: &Value,
-    attributes: &Attributes,
-) -> Vec<(&'static str, String)> {
-    if zarr_format == 3 {
-        let mut document = document.clone();
-        document["attributes"] = Value::Object(attributes.clone());
-        return vec![("zarr.json", format!("{document:#}"))];
-    }
-    let mut files = vec![(v2_name, format!("{document:#}"))];
-    if !attributes.is_empty() {
-        files.push((".zattrs", format!("{:#}", json!(attributes))));
-    }
-    files
 }
 
 /// Reads a name with a configuration: `{"name": ..., "configuration": {...}}`, or just the name.
@@ -242,10 +233,10 @@ fn check_codecs(codecs: &[Named], data_type: &DataType, rank: usize) -> Result<(
                 return Err(Error::metadata(format!("{name} works on bytes, and nothing before it makes them")));
             }
         }
-        if let Codec::Transpose(order) = codec {
-            if order.len() != rank {
-                return Err(Error::metadata(format!("{name} orders {} axes of {rank}", order.len())));
-            }
+        if let Codec::Transpose(order) = codec
+            && order.len() != rank
+        {
+            return Err(Error::metadata(format!("{name} orders {} axes of {rank}", order.len())));
         }
     }
     serializer.map(|_| ()).ok_or_else(|| Error::metadata("there is none that turns elements into bytes"))

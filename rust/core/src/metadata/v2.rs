@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::fill_value::{fill_value_from_json, fill_value_to_json};
 use super::json::{check_format, lengths, list, member, object, read, show, string};
+use super::node::{Folder, Node, NodeKind};
 use super::{
     ArrayMetadata, Attributes, GroupMetadata, NewArray, Order, Stage, base64, check_chunk, check_codecs, stage, v3,
 };
@@ -18,6 +19,11 @@ use crate::codec::{self, Endian, Named};
 use crate::data_type::{DataType, Kind};
 use crate::error::{Error, Place, Result};
 use crate::fill_value::FillValue;
+
+const ARRAY: &str = ".zarray";
+const GROUP: &str = ".zgroup";
+const ATTRIBUTES: &str = ".zattrs";
+const CONSOLIDATED: &str = ".zmetadata";
 
 /// Reads the `.zarray` and, where there is one, the `.zattrs` of an array.
 ///
@@ -53,6 +59,37 @@ pub(super) fn array(document: Value, attributes: Option<Value>) -> Result<ArrayM
 pub(super) fn group(document: Value, attributes: Option<Value>) -> Result<GroupMetadata> {
     check_format(object(&document)?, 2)?;
     Ok(GroupMetadata { zarr_format: 2, attributes: zattrs(attributes)?, document })
+}
+
+/// Reads the node of a folder.
+pub(super) fn node(folder: &Folder) -> Result<Option<Node>> {
+    if let Some(document) = folder.file(ARRAY)? {
+        let array = array(document, folder.file(ATTRIBUTES)?).place(|| folder.display(ARRAY))?;
+        return Ok(Some(Node::Array(array.into())));
+    }
+    let Some(document) = folder.file(GROUP)? else { return Ok(None) };
+    let group = group(document, folder.file(ATTRIBUTES)?).place(|| folder.display(GROUP))?;
+    Ok(Some(Node::Group(group.into())))
+}
+
+/// Reads no more of a folder's node than what it is.
+pub(super) fn kind(folder: &Folder) -> Result<Option<NodeKind>> {
+    if folder.file(ARRAY)?.is_some() {
+        return Ok(Some(NodeKind::Array));
+    }
+    Ok(folder.file(GROUP)?.map(|_| NodeKind::Group))
+}
+
+/// Reads what was noted in a folder of the metadata of all that lies below.
+pub(super) fn consolidated(folder: &Folder) -> Result<Option<Vec<(String, NodeKind)>>> {
+    let Some(document) = folder.file(CONSOLIDATED)? else { return Ok(None) };
+    let files = document.get("metadata").and_then(Value::as_object);
+    let node = |key: &String| match key.rsplit_once('/')? {
+        (path, ARRAY) => Some((path.to_owned(), NodeKind::Array)),
+        (path, GROUP) => Some((path.to_owned(), NodeKind::Group)),
+        _ => None,
+    };
+    Ok(files.map(|files| files.keys().filter_map(node).collect()))
 }
 
 fn zattrs(attributes: Option<Value>) -> Result<Attributes> {
@@ -201,7 +238,7 @@ fn blosc_shuffle(value: &Value, data_type: &DataType) -> Result<&'static str> {
 }
 
 /// The `.zarray` of a new array, little-endian.
-pub(super) fn new_array(array: &NewArray, compressor: Option<Value>, order: Order, separator: char) -> Value {
+pub(super) fn new_array(array: &NewArray, compressor: Option<&Value>, order: Order, separator: char) -> Value {
     let byte_order = if array.data_type.word() == 1 { '|' } else { '<' };
     json!({
         "zarr_format": 2,
@@ -227,6 +264,16 @@ fn fill_value_to_v2(fill_value: &FillValue, data_type: &DataType) -> Value {
         (_, Value::Array(parts)) => parts.into_iter().map(nan).collect(),
         (_, value) => nan(value),
     }
+}
+
+/// The files of an array or a group: the attributes first, so that whoever finds the node finds them too.
+pub(super) fn files(kind: NodeKind, document: &Value, attributes: &Attributes) -> Vec<(&'static str, Option<String>)> {
+    let name = match kind {
+        NodeKind::Array => ARRAY,
+        NodeKind::Group => GROUP,
+    };
+    let attributes = (!attributes.is_empty()).then(|| format!("{:#}", json!(attributes)));
+    vec![(ATTRIBUTES, attributes), (name, Some(format!("{document:#}")))]
 }
 
 /// The `.zgroup` of a new group.
@@ -394,7 +441,7 @@ mod tests {
                 attributes: Attributes::new(),
             };
             let array = ArrayMetadata::new_v2(new.clone(), None, Order::F, '/').unwrap();
-            assert_eq!(array.files().len(), 1);
+            assert_eq!(array.files()[0], (".zattrs", None));
             assert_eq!(array.codecs[0].name, "transpose");
             assert_eq!((array.data_type, array.fill_value), (data_type, new.fill_value));
         }
@@ -412,6 +459,6 @@ mod tests {
             r#""fill_value":"NaN","order":"F","filters":null,"dimension_separator":"."}"#
         );
         assert_eq!(array.document.to_string(), expected);
-        assert_eq!(array.files().iter().map(|file| file.0).collect::<Vec<_>>(), [".zarray", ".zattrs"]);
+        assert_eq!(array.files().iter().map(|file| file.0).collect::<Vec<_>>(), [".zattrs", ".zarray"]);
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::fill_value::{fill_value_from_json, fill_value_to_json};
 use super::json::{check_format, lengths, list, object, read, show, string};
+use super::node::{Folder, Node, NodeKind};
 use super::{
     ArrayMetadata, Attributes, GroupMetadata, NewArray, check_chunk, check_codecs, parse_named, parse_named_list,
 };
@@ -74,11 +75,46 @@ pub(super) fn group(document: Value) -> Result<GroupMetadata> {
     Ok(GroupMetadata { zarr_format: 3, attributes: attributes(members)?, document })
 }
 
-/// `"array"`, `"group"`, or whatever a `zarr.json` says it is of.
-pub(super) fn node_type(document: &Value) -> Result<&str> {
+const FILE: &str = "zarr.json";
+
+/// Reads the node of a folder.
+pub(super) fn node(folder: &Folder) -> Result<Option<Node>> {
+    let Some(document) = folder.file(FILE)? else { return Ok(None) };
+    let node = match node_type(&document) {
+        Ok(NodeKind::Array) => array(document).map(|array| Node::Array(array.into())),
+        Ok(NodeKind::Group) => group(document).map(|group| Node::Group(group.into())),
+        Err(error) => Err(error),
+    };
+    node.map(Some).place(|| folder.display(FILE))
+}
+
+/// Reads no more of a folder's node than what it is.
+pub(super) fn kind(folder: &Folder) -> Result<Option<NodeKind>> {
+    let Some(document) = folder.file(FILE)? else { return Ok(None) };
+    node_type(&document).map(Some).place(|| folder.display(FILE))
+}
+
+/// Reads what a group of a folder holds of the metadata of all that lies below.
+pub(super) fn consolidated(folder: &Folder) -> Result<Option<Vec<(String, NodeKind)>>> {
+    let Some(document) = folder.file(FILE)? else { return Ok(None) };
+    let nodes = match document.get("consolidated_metadata") {
+        Some(consolidated) if consolidated.get("kind").is_some_and(|kind| kind == "inline") => {
+            consolidated.get("metadata").and_then(Value::as_object)
+        }
+        _ => None,
+    };
+    let node = |(path, document): (&String, &Value)| Some((path.clone(), node_type(document).ok()?));
+    Ok(nodes.map(|nodes| nodes.iter().filter_map(node).collect()))
+}
+
+fn node_type(document: &Value) -> Result<NodeKind> {
     let members = object(document)?;
     check_format(members, 3)?;
-    read(members, "node_type", string)
+    read(members, "node_type", |node_type| match node_type.as_str() {
+        Some("array") => Ok(NodeKind::Array),
+        Some("group") => Ok(NodeKind::Group),
+        _ => Err(Error::metadata(format!("{} is neither \"array\" nor \"group\"", show(node_type)))),
+    })
 }
 
 fn check_members(members: &Map<String, Value>, kind: &str, known: &[&str]) -> Result<()> {
@@ -213,6 +249,13 @@ pub(super) fn new_array(
         document["dimension_names"] = json!(names);
     }
     document
+}
+
+/// The files of an array or a group.
+pub(super) fn files(document: &Value, attributes: &Attributes) -> Vec<(&'static str, Option<String>)> {
+    let mut document = document.clone();
+    document["attributes"] = Value::Object(attributes.clone());
+    vec![(FILE, Some(format!("{document:#}")))]
 }
 
 /// The `zarr.json` of a new group.
@@ -381,7 +424,7 @@ mod tests {
         let resized = array.with_shape(&[8, 1]).unwrap();
         assert_eq!(resized.chunk_grid, ChunkGrid::regular(&[8, 1], &[2, 3]).unwrap());
         assert!(array.with_shape(&[8]).is_err());
-        let [(name, text)] = &array.files()[..] else { panic!("one file") };
+        let [(name, Some(text))] = &array.files()[..] else { panic!("one file") };
         assert_eq!((*name, text.parse::<Value>().unwrap()), ("zarr.json", array.document));
         let short = NewArray { fill_value: crate::FillValue::new([0]), ..new };
         assert!(ArrayMetadata::new_v3(short, encoding, &codecs, None).is_err());

@@ -1,0 +1,129 @@
+//! The metadata of whatever lies at a path of a store.
+
+use serde_json::Value;
+
+use super::{ArrayMetadata, GroupMetadata, json, v2, v3};
+use crate::error::{Error, Place, Result};
+use crate::store::{self, Store, check_key};
+
+/// No metadata are larger.
+const LIMIT: u64 = 64 << 20;
+
+/// What can lie at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NodeKind {
+    /// An array.
+    Array,
+    /// A group of arrays and groups.
+    Group,
+}
+
+/// The metadata of an array or a group.
+#[derive(Clone, Debug)]
+pub enum Node {
+    /// Of an array.
+    Array(Box<ArrayMetadata>),
+    /// Of a group.
+    Group(Box<GroupMetadata>),
+}
+
+/// Reads the metadata at a path: of Zarr V3 where there are such, else of V2.
+///
+/// Fails with [`NotFound`](crate::ErrorKind::NotFound) where there are none.
+pub fn open_node(store: &dyn Store, path: &str) -> Result<Node> {
+    let path = node_path(path)?;
+    let folder = Folder { store, path: &path };
+    let node = match v3::node(&folder)? {
+        None => v2::node(&folder)?,
+        node => node,
+    };
+    node.ok_or_else(|| Error::not_found(format!("no array or group at {}", store.display(&path))))
+}
+
+/// Reads the metadata of an array; a group at its path is as good as none.
+pub fn open_array(store: &dyn Store, path: &str) -> Result<ArrayMetadata> {
+    match open_node(store, path)? {
+        Node::Array(array) => Ok(*array),
+        Node::Group(_) => Err(Error::not_found(format!("no array but a group at {}", place(store, path)))),
+    }
+}
+
+/// Reads the metadata of a group; an array at its path is as good as none.
+pub fn open_group(store: &dyn Store, path: &str) -> Result<GroupMetadata> {
+    match open_node(store, path)? {
+        Node::Group(group) => Ok(*group),
+        Node::Array(_) => Err(Error::not_found(format!("no group but an array at {}", place(store, path)))),
+    }
+}
+
+fn place(store: &dyn Store, path: &str) -> String {
+    store.display(path.trim_matches('/'))
+}
+
+/// The path of a node as keys begin with it: names joined by `/`, none of them empty, `.` or `..`; the root is `""`.
+pub fn node_path(path: &str) -> Result<String> {
+    let names = path.trim_matches('/');
+    if names.is_empty() || check_key(names).is_ok() {
+        Ok(names.to_owned())
+    } else {
+        Err(Error::not_found(format!("{path:?} is not the path of an array or group")))
+    }
+}
+
+/// The key of a file of the node at a path.
+pub fn metadata_key(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
+}
+
+/// Stores the files of a node, and removes those that it no longer has.
+pub fn write_node(store: &dyn Store, path: &str, files: &[(&str, Option<String>)]) -> Result<()> {
+    let path = node_path(path)?;
+    for (name, text) in files {
+        let key = metadata_key(&path, name);
+        match text {
+            Some(text) => store.set(&key, text.as_bytes())?,
+            None => store.erase(&key)?,
+        }
+    }
+    Ok(())
+}
+
+/// The files of a node.
+pub(crate) struct Folder<'a> {
+    pub(crate) store: &'a dyn Store,
+    pub(crate) path: &'a str,
+}
+
+impl Folder<'_> {
+    /// Reads a file.
+    pub(super) fn file(&self, name: &str) -> Result<Option<Value>> {
+        let read = || match store::get(self.store, &metadata_key(self.path, name), LIMIT)? {
+            Some(bytes) => json::parse(&bytes).map(Some),
+            None => Ok(None),
+        };
+        read().place(|| self.display(name))
+    }
+
+    /// How a person would name a file.
+    pub(super) fn display(&self, name: &str) -> String {
+        self.store.display(&metadata_key(self.path, name))
+    }
+
+    /// What lies here; `None`: nothing.
+    pub(crate) fn kind(&self) -> Result<Option<NodeKind>> {
+        match v3::kind(self)? {
+            None => v2::kind(self),
+            kind => Ok(kind),
+        }
+    }
+
+    /// What a writer noted here of all that lies below.
+    pub(crate) fn consolidated(&self) -> Result<Option<Vec<(String, NodeKind)>>> {
+        let noted = match v3::consolidated(self)? {
+            None => v2::consolidated(self)?,
+            noted => noted,
+        };
+        // Such a path may have been written to lead out of the store.
+        Ok(noted.map(|nodes| nodes.into_iter().filter(|(path, _)| check_key(path).is_ok()).collect()))
+    }
+}
