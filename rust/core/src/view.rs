@@ -343,6 +343,18 @@ pub(crate) fn bytes_of<E: Zeroable>(elements: &mut [E]) -> &mut [u8] {
     unsafe { std::slice::from_raw_parts_mut(elements.as_mut_ptr().cast(), size_of_val(elements)) }
 }
 
+/// The bytes of elements.
+pub(crate) fn as_bytes<E: Zeroable>(elements: &[E]) -> &[u8] {
+    // SAFETY: `Zeroable` types have no padding, so that each of their bytes has a value.
+    unsafe { std::slice::from_raw_parts(elements.as_ptr().cast(), size_of_val(elements)) }
+}
+
+/// The bytes of booleans.
+pub(crate) fn bool_bytes(elements: &[bool]) -> &[u8] {
+    // SAFETY: a bool is one byte, 0 or 1.
+    unsafe { std::slice::from_raw_parts(elements.as_ptr().cast(), elements.len()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
