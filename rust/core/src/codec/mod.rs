@@ -145,3 +145,6 @@ pub fn create(named: &Named, data_type: &DataType) -> Result<Codec> {
 fn configure<T: DeserializeOwned>(configuration: &Configuration) -> Result<T> {
     T::deserialize(serde_json::Value::Object(configuration.clone())).map_err(|error| Error::metadata(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests;
