@@ -39,7 +39,7 @@ struct Deflate {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Level {
-    /// The default is that of numcodecs.
+    /// 0 to 9, or -1 for the compressor's own default. The default here is that of numcodecs.
     #[serde(default = "fast")]
     level: i32,
 }
@@ -58,10 +58,10 @@ pub(super) fn create_zlib(configuration: &Configuration, _: &DataType) -> Result
 
 fn create(configuration: &Configuration, wrapper: Wrapper) -> Result<Codec> {
     let Level { level } = configure(configuration)?;
-    let level = match (wrapper, level) {
-        (_, 0..=9) => CompressionLvl::new(level).unwrap_or_default(),
-        (Wrapper::Zlib, -1) => CompressionLvl::default(),
-        _ => return Err(Error::metadata(format!("level {level} is not in 0 to 9"))),
+    let level = match level {
+        0..=9 => CompressionLvl::new(level).unwrap_or_default(),
+        -1 => CompressionLvl::default(),
+        _ => return Err(Error::metadata(format!("level {level} is not in -1 to 9"))),
     };
     Ok(Codec::BytesToBytes(Arc::new(Deflate { wrapper, level })))
 }

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Zstd {
-    /// 0 is zstd's own default.
+    /// Numbers beyond the levels mean the last one, and 0 zstd's own default, as in numcodecs.
     #[serde(default)]
     level: i32,
     #[serde(default)]
@@ -31,11 +31,8 @@ struct Zstd {
 }
 
 pub(super) fn create(configuration: &Configuration, _: &DataType) -> Result<Codec> {
-    let zstd: Zstd = configure(configuration)?;
-    let levels = zstd_safe::min_c_level()..=zstd_safe::max_c_level();
-    if !levels.contains(&zstd.level) {
-        return Err(Error::metadata(format!("level {} is not in {levels:?}", zstd.level)));
-    }
+    let mut zstd: Zstd = configure(configuration)?;
+    zstd.level = zstd.level.clamp(zstd_safe::min_c_level(), zstd_safe::max_c_level());
     Ok(Codec::BytesToBytes(Arc::new(zstd)))
 }
 
