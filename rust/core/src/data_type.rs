@@ -64,7 +64,8 @@ impl DataType {
             return Ok(Self::from_row(row));
         }
         if let Some(bits) = name.strip_prefix('r').and_then(|bits| bits.parse::<usize>().ok()) {
-            if bits > 0 && bits % 8 == 0 && bits <= 1 << 20 {
+            // The name is compared so that other spellings of the number ("r08", "r+8") are not the type.
+            if bits > 0 && bits % 8 == 0 && bits <= 1 << 20 && name == format!("r{bits}") {
                 return Ok(Self { name: name.to_owned(), kind: Kind::Raw, size: bits / 8 });
             }
         }
@@ -78,7 +79,7 @@ impl DataType {
             return Ok(Self::from_row(row));
         }
         if let Some(bytes) = code.strip_prefix('V').and_then(|bytes| bytes.parse::<usize>().ok()) {
-            if bytes > 0 && bytes <= 1 << 17 {
+            if bytes > 0 && bytes <= 1 << 17 && code == format!("V{bytes}") {
                 return Self::from_name(&format!("r{}", bytes * 8));
             }
         }

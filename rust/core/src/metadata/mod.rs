@@ -1,16 +1,23 @@
 //! Metadata of arrays and groups: read from Zarr V3 and V2, and given to the rest in one form.
 
+mod base64;
+mod fill_value;
+mod json;
 mod v2;
 mod v3;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::chunk_grid::ChunkGrid;
 use crate::chunk_key::ChunkKeyEncoding;
-use crate::codec::Named;
+use crate::codec::{self, Codec, Named};
 use crate::data_type::DataType;
 use crate::error::{Error, Result};
 use crate::fill_value::FillValue;
+use crate::subset::{product, tuple};
+
+pub use fill_value::{fill_value_from_json, fill_value_to_json};
+pub(crate) use json::parse as parse_json;
 
 /// Attributes: any JSON.
 pub type Attributes = serde_json::Map<String, Value>;
@@ -34,12 +41,230 @@ pub struct ArrayMetadata {
     pub attributes: Attributes,
     /// The names of the dimensions.
     pub dimension_names: Option<Vec<Option<String>>>,
-    /// The metadata as they were stored.
+    /// The metadata as they were stored: `zarr.json`, or `.zarray`.
     pub document: Value,
+}
+
+/// What a group is, whichever version of Zarr said so.
+#[derive(Clone, Debug)]
+pub struct GroupMetadata {
+    /// 3 or 2.
+    pub zarr_format: u8,
+    /// What users wrote beside the group.
+    pub attributes: Attributes,
+    /// The metadata as they were stored: `zarr.json`, or `.zgroup`.
+    pub document: Value,
+}
+
+/// What a new array is to be, in the terms that both versions of Zarr share.
+#[derive(Clone, Debug)]
+pub struct NewArray {
+    /// The shape of the array.
+    pub shape: Vec<u64>,
+    /// The shape of its chunks.
+    pub chunk_shape: Vec<u64>,
+    /// The type of the elements.
+    pub data_type: DataType,
+    /// The value of elements that are not stored.
+    pub fill_value: FillValue,
+    /// What users want to say.
+    pub attributes: Attributes,
+}
+
+/// In which order the axes of a chunk are stored in Zarr V2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// The last axis varies fastest.
+    #[default]
+    C,
+    /// The first axis varies fastest.
+    F,
+}
+
+impl ArrayMetadata {
+    /// Reads a `zarr.json`.
+    pub fn from_v3(document: Value) -> Result<Self> {
+        v3::array(document)
+    }
+
+    /// Reads a `.zarray` and, where there is one, the `.zattrs` beside it.
+    pub fn from_v2(zarray: Value, zattrs: Option<Value>) -> Result<Self> {
+        v2::array(zarray, zattrs)
+    }
+
+    /// The metadata of a new array of Zarr V3.
+    pub fn new_v3(
+        array: NewArray,
+        chunk_key_encoding: ChunkKeyEncoding,
+        codecs: &[Named],
+        dimension_names: Option<Vec<Option<String>>>,
+    ) -> Result<Self> {
+        check_fill_value(&array)?;
+        v3::array(v3::new_array(array, chunk_key_encoding, codecs, dimension_names))
+    }
+
+    /// The metadata of a new array of Zarr V2, with a compressor as numcodecs configures it.
+    pub fn new_v2(array: NewArray, compressor: Option<Value>, order: Order, separator: char) -> Result<Self> {
+        check_fill_value(&array)?;
+        let zarray = v2::new_array(&array, compressor, order, separator);
+        v2::array(zarray, Some(Value::Object(array.attributes)))
+    }
+
+    /// The same array with another shape of the same rank.
+    pub fn with_shape(&self, shape: &[u64]) -> Result<Self> {
+        let mut document = self.document.clone();
+        document["shape"] = json!(shape);
+        match self.zarr_format {
+            3 => Self::from_v3(document).map(|array| Self { attributes: self.attributes.clone(), ..array }),
+            _ => Self::from_v2(document, Some(Value::Object(self.attributes.clone()))),
+        }
+    }
+
+    /// Whether the metadata name a fill value; where Zarr V2 does not, zero stands in for it.
+    pub fn has_fill_value(&self) -> bool {
+        self.document.get("fill_value").is_some_and(|value| !value.is_null())
+    }
+
+    /// The files to store, by name below the array's path.
+    pub fn files(&self) -> Vec<(&'static str, String)> {
+        files(self.zarr_format, ".zarray", &self.document, &self.attributes)
+    }
+}
+
+impl GroupMetadata {
+    /// Reads a `zarr.json`.
+    pub fn from_v3(document: Value) -> Result<Self> {
+        v3::group(document)
+    }
+
+    /// Reads a `.zgroup` and, where there is one, the `.zattrs` beside it.
+    pub fn from_v2(zgroup: Value, zattrs: Option<Value>) -> Result<Self> {
+        v2::group(zgroup, zattrs)
+    }
+
+    /// The metadata of a new group of Zarr V3.
+    pub fn new_v3(attributes: Attributes) -> Self {
+        Self { zarr_format: 3, document: v3::new_group(attributes.clone()), attributes }
+    }
+
+    /// The metadata of a new group of Zarr V2.
+    pub fn new_v2(attributes: Attributes) -> Self {
+        Self { zarr_format: 2, document: v2::new_group(), attributes }
+    }
+
+    /// The files to store, by name below the group's path.
+    pub fn files(&self) -> Vec<(&'static str, String)> {
+        files(self.zarr_format, ".zgroup", &self.document, &self.attributes)
+    }
+}
+
+fn files(
+    zarr_format: u8,
+    v2_name: &'static str,
+    document: &Value,
+    attributes: &Attributes,
+) -> Vec<(&'static str, String)> {
+    if zarr_format == 3 {
+        let mut document = document.clone();
+        document["attributes"] = Value::Object(attributes.clone());
+        return vec![("zarr.json", format!("{document:#}"))];
+    }
+    let mut files = vec![(v2_name, format!("{document:#}"))];
+    if !attributes.is_empty() {
+        files.push((".zattrs", format!("{:#}", json!(attributes))));
+    }
+    files
+}
+
+/// Reads a name with a configuration: `{"name": ..., "configuration": {...}}`, or just the name.
+pub(crate) fn parse_named(value: &Value) -> Result<Named> {
+    let mut named = Named { name: String::new(), configuration: codec::Configuration::new() };
+    let members = match value {
+        Value::String(name) => return Ok(Named { name: name.clone(), ..named }),
+        Value::Object(members) => members,
+        other => {
+            return Err(Error::metadata(format!("{} is neither a name nor an object with one", json::show(other))));
+        }
+    };
+    json::read(members, "name", json::string)?.clone_into(&mut named.name);
+    for (member, value) in members {
+        match (&**member, value) {
+            ("name", _) | ("must_understand", Value::Bool(_)) => {}
+            ("configuration", Value::Object(configuration)) => named.configuration = configuration.clone(),
+            _ => {
+                let (name, value) = (&named.name, json::show(value));
+                return Err(Error::metadata(format!("{name}: {value} is not a possible {member:?}")));
+            }
+        }
+    }
+    Ok(named)
 }
 
 /// Reads a list of names with configurations, each `{"name": ..., "configuration": {...}}` or just the name.
 pub(crate) fn parse_named_list(value: &Value) -> Result<Vec<Named>> {
-    let Value::Array(_) = value else { return Err(Error::metadata("not a list")) };
-    Ok(Vec::new())
+    json::list(value)?.iter().map(parse_named).collect()
+}
+
+/// Where in a chain a codec can stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Array to array.
+    Elements,
+    /// Array to bytes.
+    Serializer,
+    /// Bytes to bytes.
+    Bytes,
+}
+
+fn stage(codec: &Codec) -> Stage {
+    match codec {
+        Codec::Transpose(_) => Stage::Elements,
+        Codec::Bytes(_) | Codec::Sharding(_) => Stage::Serializer,
+        Codec::BytesToBytes(_) => Stage::Bytes,
+    }
+}
+
+/// Checks that all codecs are known, and exactly one of them turns elements into bytes, at its place.
+fn check_codecs(codecs: &[Named], data_type: &DataType, rank: usize) -> Result<()> {
+    let mut serializer: Option<&str> = None;
+    for named in codecs {
+        let name = &named.name;
+        let codec = codec::create(named, data_type)?;
+        match (stage(&codec), serializer) {
+            (Stage::Elements, None) | (Stage::Bytes, Some(_)) => {}
+            (Stage::Serializer, None) => serializer = Some(name),
+            (_, Some(first)) => {
+                return Err(Error::metadata(format!(
+                    "{name} works on elements, which {first} before it turned into bytes"
+                )));
+            }
+            (Stage::Bytes, None) => {
+                return Err(Error::metadata(format!("{name} works on bytes, and nothing before it makes them")));
+            }
+        }
+        if let Codec::Transpose(order) = codec {
+            if order.len() != rank {
+                return Err(Error::metadata(format!("{name} orders {} axes of {rank}", order.len())));
+            }
+        }
+    }
+    serializer.map(|_| ()).ok_or_else(|| Error::metadata("there is none that turns elements into bytes"))
+}
+
+/// Checks that the bytes of a chunk can be counted.
+fn check_chunk(chunk_grid: &ChunkGrid, data_type: &DataType) -> Result<()> {
+    let Some(shape) = chunk_grid.regular_shape() else { return Ok(()) };
+    match product(&shape).and_then(|elements| elements.checked_mul(data_type.size() as u64)) {
+        Some(_) => Ok(()),
+        None => Err(Error::metadata(format!("chunks of shape {} have more than 2^64 bytes", tuple(&shape)))),
+    }
+}
+
+fn check_fill_value(array: &NewArray) -> Result<()> {
+    let (found, due) = (array.fill_value.bytes().len(), array.data_type.size());
+    if found == due {
+        Ok(())
+    } else {
+        Err(Error::metadata(format!("a fill value of {found} bytes for {}, which has {due}", array.data_type)))
+    }
 }

@@ -1,1 +1,417 @@
-//! Zarr V2.
+//! Zarr V2 in the terms of V3: `.zarray`, `.zgroup` and `.zattrs`.
+//!
+//! What V2 says differently: the byte order stands in the data type, the order of the axes beside it, compressor and
+//! filters are numcodecs', and fill values may be absent. Nothing outside this file knows.
+//!
+//! Specification: <https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html>
+
+use serde_json::{Map, Value, json};
+
+use super::fill_value::{fill_value_from_json, fill_value_to_json};
+use super::json::{check_format, lengths, list, member, object, read, show, string};
+use super::{
+    ArrayMetadata, Attributes, GroupMetadata, NewArray, Order, Stage, base64, check_chunk, check_codecs, stage, v3,
+};
+use crate::chunk_grid::ChunkGrid;
+use crate::chunk_key::ChunkKeyEncoding;
+use crate::codec::{self, Endian, Named};
+use crate::data_type::{DataType, Kind};
+use crate::error::{Error, Place, Result};
+use crate::fill_value::FillValue;
+
+/// Reads the `.zarray` and, where there is one, the `.zattrs` of an array.
+///
+/// Members that the specification does not have are ignored, as it asks.
+pub(super) fn array(document: Value, attributes: Option<Value>) -> Result<ArrayMetadata> {
+    let members = object(&document)?;
+    check_format(members, 2)?;
+    let shape = read(members, "shape", lengths)?;
+    let (data_type, endian) = read(members, "dtype", dtype)?;
+    let chunk_grid = read(members, "chunks", |chunks| ChunkGrid::regular(&shape, &lengths(chunks)?))?;
+    check_chunk(&chunk_grid, &data_type).place(|| "chunks")?;
+    let fill_value = read(members, "fill_value", |value| fill_value(value, &data_type))?;
+    let order = read(members, "order", order)?;
+    let separator = match members.get("dimension_separator") {
+        None => '.',
+        Some(separator) => v3::separator(separator).place(|| "dimension_separator")?,
+    };
+    let codecs = codecs(members, &data_type, endian, order, shape.len())?;
+    Ok(ArrayMetadata {
+        zarr_format: 2,
+        chunk_grid,
+        data_type,
+        fill_value,
+        chunk_key_encoding: ChunkKeyEncoding::V2 { separator },
+        codecs,
+        attributes: zattrs(attributes)?,
+        dimension_names: None,
+        document,
+    })
+}
+
+/// Reads the `.zgroup` and, where there is one, the `.zattrs` of a group.
+pub(super) fn group(document: Value, attributes: Option<Value>) -> Result<GroupMetadata> {
+    check_format(object(&document)?, 2)?;
+    Ok(GroupMetadata { zarr_format: 2, attributes: zattrs(attributes)?, document })
+}
+
+fn zattrs(attributes: Option<Value>) -> Result<Attributes> {
+    match attributes {
+        None => Ok(Attributes::new()),
+        Some(Value::Object(attributes)) => Ok(attributes),
+        Some(other) => Err(Error::metadata(format!("{} is not an object", show(&other))).at("attributes")),
+    }
+}
+
+/// A data type and its byte order; `None`: it has none.
+fn dtype(value: &Value) -> Result<(DataType, Option<Endian>)> {
+    if value.is_array() {
+        return Err(Error::unsupported(format!("structured data type {}; there are only simple ones", show(value))));
+    }
+    let text = string(value)?;
+    let refused = || Error::metadata(format!("{text:?} is not a data type"));
+    let code = text.strip_prefix(['<', '>', '|']).ok_or_else(refused)?;
+    let data_type = DataType::from_code(code)?;
+    let endian = match text.as_bytes()[0] {
+        _ if data_type.word() == 1 => None,
+        b'<' => Some(Endian::Little),
+        b'>' => Some(Endian::Big),
+        _ => return Err(Error::metadata(format!("{text:?} has no byte order"))),
+    };
+    Ok((data_type, endian))
+}
+
+fn order(value: &Value) -> Result<Order> {
+    match value.as_str() {
+        Some("C") => Ok(Order::C),
+        Some("F") => Ok(Order::F),
+        _ => Err(Error::metadata(format!("{} is neither \"C\" nor \"F\"", show(value)))),
+    }
+}
+
+/// No fill value is read as zero.
+fn fill_value(value: &Value, data_type: &DataType) -> Result<FillValue> {
+    let is = |number: f64| value.as_f64() == Some(number);
+    match data_type.kind() {
+        _ if value.is_null() => Ok(FillValue::zero(data_type)),
+        Kind::Bool if is(0.0) || is(1.0) => Ok(FillValue::new([u8::from(is(1.0))])),
+        Kind::Complex if value.is_number() => fill_value_from_json(&json!([value, 0.0]), data_type),
+        Kind::Raw if is(0.0) => Ok(FillValue::zero(data_type)),
+        _ => fill_value_from_json(value, data_type),
+    }
+}
+
+/// The codecs in the order of encoding: of the order of the axes, filters of elements, `bytes`, filters of bytes, and
+/// the compressor.
+fn codecs(
+    members: &Map<String, Value>,
+    data_type: &DataType,
+    endian: Option<Endian>,
+    order: Order,
+    rank: usize,
+) -> Result<Vec<Named>> {
+    let mut elements = Vec::new();
+    let mut bytes = vec![bytes_codec(endian)];
+    if order == Order::F && rank > 1 {
+        let axes: Vec<_> = (0..rank).rev().collect();
+        elements.push(Named { name: "transpose".into(), configuration: configuration(json!({"order": axes})) });
+    }
+    let filters = match member(members, "filters")? {
+        Value::Null => &[][..],
+        filters => list(filters).place(|| "filters")?,
+    };
+    let codec = |value: &Value| {
+        let named = numcodec(value, data_type)?;
+        let stage = stage(&codec::create(&named, data_type)?);
+        Ok((named, stage))
+    };
+    for filter in filters {
+        match codec(filter).place(|| "filters")? {
+            (filter, Stage::Elements) => elements.push(filter),
+            (filter, _) => bytes.push(filter),
+        }
+    }
+    match member(members, "compressor")? {
+        Value::Null => {}
+        compressor => bytes.push(codec(compressor).place(|| "compressor")?.0),
+    }
+    elements.append(&mut bytes);
+    check_codecs(&elements, data_type, rank)?;
+    Ok(elements)
+}
+
+fn configuration(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
+}
+
+fn bytes_codec(endian: Option<Endian>) -> Named {
+    let configuration = configuration(match endian {
+        None => json!({}),
+        Some(Endian::Little) => json!({"endian": "little"}),
+        Some(Endian::Big) => json!({"endian": "big"}),
+    });
+    Named { name: "bytes".into(), configuration }
+}
+
+/// A configuration of numcodecs in the terms of V3; codecs without a form of their own in V3 pass as they are.
+fn numcodec(value: &Value, data_type: &DataType) -> Result<Named> {
+    let mut configuration = object(value)?.clone();
+    let name = read(&configuration, "id", string)?.to_owned();
+    configuration.shift_remove("id");
+    let mut default = |member: &str, value: Value| {
+        configuration.entry(member).or_insert(value);
+    };
+    match &*name {
+        "blosc" => {
+            default("cname", "lz4".into());
+            default("clevel", 5.into());
+            default("shuffle", 1.into());
+            default("blocksize", 0.into());
+            // Blosc cannot say more than 255, and takes what is longer for bytes.
+            default("typesize", u8::try_from(data_type.size()).unwrap_or(1).into());
+            if let Some(shuffle) = configuration.get_mut("shuffle") {
+                *shuffle = blosc_shuffle(shuffle, data_type).place(|| "blosc: shuffle")?.into();
+            }
+        }
+        "zstd" => {
+            default("level", 0.into());
+            default("checksum", false.into());
+        }
+        "gzip" | "zlib" => default("level", 1.into()),
+        "crc32c" if configuration.get("location").is_some_and(|location| location == "end") => {
+            configuration.shift_remove("location");
+        }
+        _ => {}
+    }
+    Ok(Named { name, configuration })
+}
+
+fn blosc_shuffle(value: &Value, data_type: &DataType) -> Result<&'static str> {
+    match value.as_i64() {
+        Some(0) => Ok("noshuffle"),
+        Some(1) => Ok("shuffle"),
+        Some(2) => Ok("bitshuffle"),
+        Some(-1) if data_type.size() == 1 => Ok("bitshuffle"),
+        Some(-1) => Ok("shuffle"),
+        _ => Err(Error::metadata(format!("{} is not one of -1, 0, 1, 2", show(value)))),
+    }
+}
+
+/// The `.zarray` of a new array, little-endian.
+pub(super) fn new_array(array: &NewArray, compressor: Option<Value>, order: Order, separator: char) -> Value {
+    let byte_order = if array.data_type.word() == 1 { '|' } else { '<' };
+    json!({
+        "zarr_format": 2,
+        "shape": array.shape,
+        "chunks": array.chunk_shape,
+        "dtype": format!("{byte_order}{}", array.data_type.code()),
+        "compressor": compressor,
+        "fill_value": fill_value_to_v2(&array.fill_value, &array.data_type),
+        "order": match order { Order::C => "C", Order::F => "F" },
+        "filters": null,
+        "dimension_separator": separator,
+    })
+}
+
+/// V2 has no spelling for the payload of a NaN.
+fn fill_value_to_v2(fill_value: &FillValue, data_type: &DataType) -> Value {
+    let nan = |value: Value| match value {
+        Value::String(text) if text.starts_with("0x") => "NaN".into(),
+        other => other,
+    };
+    match (data_type.kind(), fill_value_to_json(fill_value, data_type)) {
+        (Kind::Raw, _) => base64::encode(fill_value.bytes()).into(),
+        (_, Value::Array(parts)) => parts.into_iter().map(nan).collect(),
+        (_, value) => nan(value),
+    }
+}
+
+/// The `.zgroup` of a new group.
+pub(super) fn new_group() -> Value {
+    json!({"zarr_format": 2})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    fn document() -> Value {
+        json!({
+            "zarr_format": 2, "shape": [4, 6], "chunks": [2, 3], "dtype": ">f4", "compressor": null, "fill_value": "NaN",
+            "order": "F", "filters": [{"id": "crc32c"}], "dimension_separator": "/", "extra": 1,
+        })
+    }
+
+    fn with(member: &str, value: Value) -> Result<ArrayMetadata> {
+        let mut document = document();
+        document[member] = value;
+        array(document, None)
+    }
+
+    fn names(array: &ArrayMetadata) -> String {
+        array.codecs.iter().map(|codec| format!("{} {} ", codec.name, json!(codec.configuration))).collect()
+    }
+
+    #[test]
+    fn an_array_is_read_in_the_terms_of_v3() {
+        let array = array(document(), Some(json!({"a": 1}))).unwrap();
+        assert_eq!(array.chunk_grid, ChunkGrid::regular(&[4, 6], &[2, 3]).unwrap());
+        assert_eq!(array.data_type.name(), "float32");
+        assert_eq!(array.fill_value.bytes(), 0x7fc0_0000u32.to_ne_bytes());
+        assert_eq!(array.chunk_key_encoding, ChunkKeyEncoding::V2 { separator: '/' });
+        assert_eq!(names(&array), r#"transpose {"order":[1,0]} bytes {"endian":"big"} crc32c {} "#);
+        assert_eq!(array.attributes["a"], 1);
+        assert!(array.has_fill_value());
+    }
+
+    #[test]
+    fn numcodecs_configurations_become_those_of_v3() {
+        let int16 = DataType::from_name("int16").unwrap();
+        for (v2, v3) in [
+            (json!({"id": "zstd", "level": 3}), r#"zstd {"level":3,"checksum":false}"#),
+            (json!({"id": "gzip", "level": 9}), r#"gzip {"level":9}"#),
+            (json!({"id": "zlib"}), r#"zlib {"level":1}"#),
+            (
+                json!({"id": "blosc", "cname": "zstd", "clevel": 1, "shuffle": 2, "blocksize": 0}),
+                r#"blosc {"cname":"zstd","clevel":1,"shuffle":"bitshuffle","blocksize":0,"typesize":2}"#,
+            ),
+            (
+                json!({"id": "blosc", "shuffle": -1}),
+                r#"blosc {"shuffle":"shuffle","cname":"lz4","clevel":5,"blocksize":0,"typesize":2}"#,
+            ),
+            (json!({"id": "crc32c", "location": "end"}), "crc32c {}"),
+            (json!({"id": "other", "x": [1]}), r#"other {"x":[1]}"#),
+        ] {
+            let named = numcodec(&v2, &int16).unwrap();
+            assert_eq!(format!("{} {}", named.name, json!(named.configuration)), v3);
+        }
+        for wrong in [json!("zstd"), json!({"level": 1}), json!({"id": 7}), json!({"id": "blosc", "shuffle": 3})] {
+            assert!(numcodec(&wrong, &int16).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_spelling_of_a_fill_value_is_read() {
+        for (text, code, bytes) in [
+            ("null", "f8", vec![0; 8]),
+            ("null", "V3", vec![0; 3]),
+            ("0", "b1", vec![0]),
+            ("1", "b1", vec![1]),
+            ("true", "b1", vec![1]),
+            ("0.0", "i2", vec![0; 2]),
+            ("18446744073709551615", "u8", vec![0xff; 8]),
+            ("0", "c8", vec![0; 8]),
+            ("[\"NaN\", 0.0]", "c8", [0x7fc0_0000u32.to_ne_bytes(), [0; 4]].concat()),
+            ("\"-Infinity\"", "f2", 0xfc00u16.to_ne_bytes().to_vec()),
+            ("\"AQID\"", "V3", vec![1, 2, 3]),
+            ("0", "V3", vec![0; 3]),
+        ] {
+            let data_type = DataType::from_code(code).unwrap();
+            let value = serde_json::from_str(text).unwrap();
+            assert_eq!(fill_value(&value, &data_type).unwrap().bytes(), bytes, "{text} {code}");
+        }
+        for (text, code) in
+            [("-1", "u1"), ("2", "b1"), ("\"x\"", "i4"), ("\"AQI=\"", "V3"), ("\"?\"", "V3"), ("1", "V3")]
+        {
+            let value = serde_json::from_str(text).unwrap();
+            assert!(fill_value(&value, &DataType::from_code(code).unwrap()).is_err(), "{text} {code}");
+        }
+        assert!(!with("fill_value", json!(null)).unwrap().has_fill_value());
+    }
+
+    #[test]
+    fn errors_name_the_member() {
+        for (member, value) in [
+            ("zarr_format", json!(3)),
+            ("shape", json!([-4, 6])),
+            ("shape", json!(null)),
+            ("shape", json!([4])),
+            ("chunks", json!([2])),
+            ("chunks", json!([2, 0])),
+            ("chunks", json!("invalid")),
+            ("dtype", json!(1)),
+            ("dtype", json!("")),
+            ("dtype", json!("f4")),
+            ("dtype", json!("!f4")),
+            ("dtype", json!("|f4")),
+            ("fill_value", json!([])),
+            ("order", json!("K")),
+            ("order", json!(null)),
+            ("compressor", json!("zstd")),
+            ("compressor", json!({"level": 1})),
+            ("filters", json!("invalid")),
+            ("filters", json!([{"missing_id": true}])),
+            ("dimension_separator", json!("?")),
+            ("dimension_separator", json!(null)),
+        ] {
+            let error = with(member, value.clone()).expect_err(&format!("{member} {value}"));
+            assert_eq!(error.kind(), ErrorKind::InvalidMetadata, "{member} {value}: {error}");
+            let named = if value == json!([4]) { "chunks" } else { member };
+            assert!(error.message().contains(named), "{member} {value}: {error}");
+        }
+        for member in ["zarr_format", "shape", "chunks", "dtype", "compressor", "fill_value", "order", "filters"] {
+            let mut document = document();
+            document.as_object_mut().unwrap().shift_remove(member);
+            let error = array(document, None).unwrap_err();
+            assert_eq!(error.message(), format!("{member:?} is missing"));
+        }
+        assert!(array(document(), Some(json!([]))).unwrap_err().message().contains("attributes"));
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        for (member, value, name) in [
+            ("dtype", json!("|O"), "\"O\""),
+            ("dtype", json!("<U7"), "\"U7\""),
+            ("dtype", json!("|S7"), "\"S7\""),
+            ("dtype", json!("<M8[ns]"), "\"M8[ns]\""),
+            ("dtype", json!("<i3"), "\"i3\""),
+            ("dtype", json!("<V99999999999999999999"), "\"V999"),
+            ("dtype", json!([["a", "<i4"]]), "[[\"a\",\"<i4\"]]"),
+            ("compressor", json!({"id": "middle-out"}), "\"middle-out\""),
+            ("filters", json!([{"id": "rot13"}]), "\"rot13\""),
+        ] {
+            let error = with(member, value).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+            assert!(error.message().contains(member) && error.message().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_new_array_is_read_back() {
+        for data_type in DataType::all().chain([DataType::from_code("V3").unwrap()]) {
+            let new = NewArray {
+                shape: vec![4, 6],
+                chunk_shape: vec![2, 3],
+                fill_value: FillValue::new(
+                    [1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0][..data_type.size()].to_vec(),
+                ),
+                data_type: data_type.clone(),
+                attributes: Attributes::new(),
+            };
+            let array = ArrayMetadata::new_v2(new.clone(), None, Order::F, '/').unwrap();
+            assert_eq!(array.files().len(), 1);
+            assert_eq!(array.codecs[0].name, "transpose");
+            assert_eq!((array.data_type, array.fill_value), (data_type, new.fill_value));
+        }
+        let new = NewArray {
+            shape: vec![],
+            chunk_shape: vec![],
+            data_type: DataType::from_name("float64").unwrap(),
+            fill_value: FillValue::new(0x7ff8_0000_0000_0001u64.to_ne_bytes()),
+            attributes: [("a".to_owned(), json!(1))].into_iter().collect(),
+        };
+        let array = ArrayMetadata::new_v2(new, Some(json!({"id": "crc32c"})), Order::F, '.').unwrap();
+        assert_eq!(names(&array), r#"bytes {"endian":"little"} crc32c {} "#);
+        let expected = concat!(
+            r#"{"zarr_format":2,"shape":[],"chunks":[],"dtype":"<f8","compressor":{"id":"crc32c"},"#,
+            r#""fill_value":"NaN","order":"F","filters":null,"dimension_separator":"."}"#
+        );
+        assert_eq!(array.document.to_string(), expected);
+        assert_eq!(array.files().iter().map(|file| file.0).collect::<Vec<_>>(), [".zarray", ".zattrs"]);
+    }
+}

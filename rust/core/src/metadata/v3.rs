@@ -1,1 +1,389 @@
-//! Zarr V3.
+//! Zarr V3: `zarr.json`.
+//!
+//! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html>
+
+use serde_json::{Map, Value, json};
+
+use super::fill_value::{fill_value_from_json, fill_value_to_json};
+use super::json::{check_format, lengths, list, object, read, show, string};
+use super::{
+    ArrayMetadata, Attributes, GroupMetadata, NewArray, check_chunk, check_codecs, parse_named, parse_named_list,
+};
+use crate::chunk_grid::ChunkGrid;
+use crate::chunk_key::ChunkKeyEncoding;
+use crate::codec::Named;
+use crate::data_type::DataType;
+use crate::error::{Error, Place, Result};
+
+const ARRAY_MEMBERS: &[&str] = &[
+    "zarr_format",
+    "node_type",
+    "shape",
+    "data_type",
+    "chunk_grid",
+    "chunk_key_encoding",
+    "fill_value",
+    "codecs",
+    "attributes",
+    "storage_transformers",
+    "dimension_names",
+];
+
+const GROUP_MEMBERS: &[&str] = &["zarr_format", "node_type", "attributes", "consolidated_metadata"];
+
+/// Reads the `zarr.json` of an array.
+pub(super) fn array(document: Value) -> Result<ArrayMetadata> {
+    let members = object(&document)?;
+    check_members(members, "array", ARRAY_MEMBERS)?;
+    let shape = read(members, "shape", lengths)?;
+    let data_type = read(members, "data_type", data_type)?;
+    let chunk_grid = read(members, "chunk_grid", |grid| chunk_grid(grid, &shape))?;
+    check_chunk(&chunk_grid, &data_type).place(|| "chunk_grid")?;
+    let chunk_key_encoding = read(members, "chunk_key_encoding", chunk_key_encoding)?;
+    let fill_value = read(members, "fill_value", |value| fill_value_from_json(value, &data_type))?;
+    if members.contains_key("storage_transformers") {
+        read(members, "storage_transformers", no_storage_transformers)?;
+    }
+    let codecs = read(members, "codecs", |codecs| {
+        let codecs = parse_named_list(codecs)?;
+        check_codecs(&codecs, &data_type, shape.len())?;
+        Ok(codecs)
+    })?;
+    let dimension_names = match members.get("dimension_names") {
+        None | Some(Value::Null) => None,
+        Some(names) => Some(dimension_names(names, shape.len()).place(|| "dimension_names")?),
+    };
+    let attributes = attributes(members)?;
+    Ok(ArrayMetadata {
+        zarr_format: 3,
+        chunk_grid,
+        data_type,
+        fill_value,
+        chunk_key_encoding,
+        codecs,
+        attributes,
+        dimension_names,
+        document,
+    })
+}
+
+/// Reads the `zarr.json` of a group.
+pub(super) fn group(document: Value) -> Result<GroupMetadata> {
+    let members = object(&document)?;
+    check_members(members, "group", GROUP_MEMBERS)?;
+    Ok(GroupMetadata { zarr_format: 3, attributes: attributes(members)?, document })
+}
+
+/// `"array"`, `"group"`, or whatever a `zarr.json` says it is of.
+pub(super) fn node_type(document: &Value) -> Result<&str> {
+    let members = object(document)?;
+    check_format(members, 3)?;
+    read(members, "node_type", string)
+}
+
+fn check_members(members: &Map<String, Value>, kind: &str, known: &[&str]) -> Result<()> {
+    check_format(members, 3)?;
+    read(members, "node_type", |node_type| match node_type.as_str() {
+        Some(found) if found == kind => Ok(()),
+        _ => Err(Error::metadata(format!("{} is not {kind:?}", show(node_type)))),
+    })?;
+    let ignorable = |value: &Value| value.get("must_understand") == Some(&Value::Bool(false));
+    match members.iter().find(|(name, value)| !known.contains(&name.as_str()) && !ignorable(value)) {
+        None => Ok(()),
+        Some((name, _)) => Err(Error::metadata(format!(
+            "unknown member {name:?}, which does not say that it may be ignored; there are {}",
+            known.join(", ")
+        ))),
+    }
+}
+
+fn attributes(members: &Map<String, Value>) -> Result<Attributes> {
+    members
+        .get("attributes")
+        .map_or_else(|| Ok(Attributes::new()), |value| object(value).cloned())
+        .place(|| "attributes")
+}
+
+fn data_type(value: &Value) -> Result<DataType> {
+    let Named { name, configuration } = parse_named(value)?;
+    if name == "raw_bytes" {
+        let bytes = read(&configuration, "length_bytes", |bytes| {
+            let refused = || Error::metadata(format!("{} is not a number of bytes", show(bytes)));
+            bytes.as_u64().and_then(|bytes| bytes.checked_mul(8)).ok_or_else(refused)
+        })?;
+        refuse_others(&configuration, &["length_bytes"])?;
+        return DataType::from_name(&format!("r{bytes}"));
+    }
+    let data_type = DataType::from_name(&name)?;
+    refuse_others(&configuration, &[])?;
+    Ok(data_type)
+}
+
+/// Refuses members of a configuration that nobody reads.
+fn refuse_others(configuration: &Map<String, Value>, known: &[&str]) -> Result<()> {
+    match configuration.keys().find(|name| !known.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => Err(Error::metadata(format!("configuration: unknown member {name:?}"))),
+    }
+}
+
+fn chunk_grid(value: &Value, shape: &[u64]) -> Result<ChunkGrid> {
+    let Named { name, configuration } = parse_named(value)?;
+    match &*name {
+        "regular" => {
+            let chunk_shape = read(&configuration, "chunk_shape", lengths)?;
+            refuse_others(&configuration, &["chunk_shape"])?;
+            ChunkGrid::regular(shape, &chunk_shape)
+        }
+        _ => Err(Error::unsupported(format!("unknown chunk grid {name:?}; there is regular"))),
+    }
+}
+
+fn chunk_key_encoding(value: &Value) -> Result<ChunkKeyEncoding> {
+    let Named { name, configuration } = parse_named(value)?;
+    let separator = |default| match configuration.get("separator") {
+        None => Ok(default),
+        Some(value) => separator(value).place(|| "separator"),
+    };
+    let encoding = match &*name {
+        "default" => ChunkKeyEncoding::Default { separator: separator('/')? },
+        "v2" => ChunkKeyEncoding::V2 { separator: separator('.')? },
+        _ => return Err(Error::unsupported(format!("unknown chunk key encoding {name:?}; there are default, v2"))),
+    };
+    refuse_others(&configuration, &["separator"])?;
+    Ok(encoding)
+}
+
+/// Reads what stands between the indices of a chunk in its key.
+pub(super) fn separator(value: &Value) -> Result<char> {
+    match value.as_str() {
+        Some("/") => Ok('/'),
+        Some(".") => Ok('.'),
+        _ => Err(Error::metadata(format!("{} is neither \"/\" nor \".\"", show(value)))),
+    }
+}
+
+fn no_storage_transformers(value: &Value) -> Result<()> {
+    match &*parse_named_list(value)? {
+        [] => Ok(()),
+        [first, ..] => Err(Error::unsupported(format!("unknown storage transformer {:?}; there are none", first.name))),
+    }
+}
+
+fn dimension_names(value: &Value, rank: usize) -> Result<Vec<Option<String>>> {
+    let name = |value: &Value| match value {
+        Value::Null => Ok(None),
+        _ => string(value).map(|name| Some(name.to_owned())),
+    };
+    let names = list(value)?.iter().map(name).collect::<Result<Vec<_>>>()?;
+    if names.len() == rank {
+        Ok(names)
+    } else {
+        Err(Error::metadata(format!("{} names for {rank} dimensions", names.len())))
+    }
+}
+
+/// The `zarr.json` of a new array.
+pub(super) fn new_array(
+    array: NewArray,
+    chunk_key_encoding: ChunkKeyEncoding,
+    codecs: &[Named],
+    dimension_names: Option<Vec<Option<String>>>,
+) -> Value {
+    let (name, separator) = match chunk_key_encoding {
+        ChunkKeyEncoding::Default { separator } => ("default", separator),
+        ChunkKeyEncoding::V2 { separator } => ("v2", separator),
+    };
+    let codec = |codec: &Named| match codec.configuration.is_empty() {
+        true => json!({"name": codec.name}),
+        false => json!({"name": codec.name, "configuration": codec.configuration}),
+    };
+    let mut document = json!({
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": array.shape,
+        "data_type": array.data_type.name(),
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": array.chunk_shape}},
+        "chunk_key_encoding": {"name": name, "configuration": {"separator": separator}},
+        "fill_value": fill_value_to_json(&array.fill_value, &array.data_type),
+        "codecs": codecs.iter().map(codec).collect::<Vec<_>>(),
+        "attributes": array.attributes,
+    });
+    if let Some(names) = dimension_names {
+        document["dimension_names"] = json!(names);
+    }
+    document
+}
+
+/// The `zarr.json` of a new group.
+pub(super) fn new_group(attributes: Attributes) -> Value {
+    json!({"zarr_format": 3, "node_type": "group", "attributes": attributes})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    fn document() -> Value {
+        json!({
+            "zarr_format": 3, "node_type": "array", "shape": [4, 6], "data_type": "int32",
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [2, 3]}},
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}}, "fill_value": -1,
+            "codecs": [
+                {"name": "transpose", "configuration": {"order": [1, 0]}},
+                {"name": "bytes", "configuration": {"endian": "little"}},
+                "crc32c",
+            ],
+        })
+    }
+
+    fn with(member: &str, value: Value) -> Result<ArrayMetadata> {
+        let mut document = document();
+        document[member] = value;
+        array(document)
+    }
+
+    #[test]
+    fn an_array_is_read() {
+        let array = array(document()).unwrap();
+        assert_eq!(array.chunk_grid, ChunkGrid::regular(&[4, 6], &[2, 3]).unwrap());
+        assert_eq!(array.data_type.name(), "int32");
+        assert_eq!(array.fill_value.bytes(), (-1i32).to_ne_bytes());
+        assert_eq!(array.chunk_key_encoding, ChunkKeyEncoding::Default { separator: '.' });
+        assert_eq!(array.codecs.iter().map(|codec| &*codec.name).collect::<Vec<_>>(), ["transpose", "bytes", "crc32c"]);
+        assert_eq!(array.dimension_names, None);
+        assert!(array.attributes.is_empty());
+    }
+
+    #[test]
+    fn all_that_the_specification_allows_is_read() {
+        for (member, value) in [
+            ("shape", json!([0, u64::MAX])),
+            ("data_type", json!({"name": "int32"})),
+            ("chunk_key_encoding", json!("v2")),
+            ("chunk_key_encoding", json!({"name": "default"})),
+            ("chunk_key_encoding", json!({"name": "v2", "configuration": {"separator": "/"}, "must_understand": true})),
+            ("codecs", json!([{"name": "bytes", "configuration": {"endian": "big"}}])),
+            ("storage_transformers", json!([])),
+            ("dimension_names", json!(["y", null])),
+            ("dimension_names", json!(null)),
+            ("attributes", json!({"a": [1, null]})),
+            ("later", json!({"name": "x", "must_understand": false})),
+        ] {
+            with(member, value.clone()).unwrap_or_else(|error| panic!("{member} {value}: {error}"));
+        }
+        let mut raw = document();
+        raw["data_type"] = json!({"name": "raw_bytes", "configuration": {"length_bytes": 3}});
+        raw["fill_value"] = json!("AAEC");
+        raw["codecs"] = json!(["bytes"]);
+        let raw = array(raw).unwrap();
+        assert_eq!((raw.data_type.name(), raw.fill_value.bytes()), ("r24", &[0, 1, 2][..]));
+    }
+
+    #[test]
+    fn errors_name_the_member() {
+        let bytes = json!({"name": "bytes", "configuration": {"endian": "little"}});
+        for (member, value) in [
+            ("zarr_format", json!(2)),
+            ("zarr_format", json!("3")),
+            ("zarr_format", json!(3.5)),
+            ("node_type", json!("group")),
+            ("node_type", json!(null)),
+            ("shape", json!([-4, 6])),
+            ("shape", json!({"0": 8})),
+            ("data_type", json!(["int32"])),
+            ("data_type", json!({"name": "int32", "configuration": {"endian": "big"}})),
+            ("chunk_grid", json!("regular")),
+            ("chunk_grid", json!({"configuration": {"chunk_shape": [2, 3]}})),
+            ("chunk_grid", json!({"name": "regular", "configuration": {"chunk_shape": [2]}})),
+            ("chunk_grid", json!({"name": "regular", "configuration": {"chunk_shape": [2, 0]}})),
+            ("chunk_grid", json!({"name": "regular", "configuration": {"chunk_shape": [2, 3], "x": 1}})),
+            ("chunk_grid", json!({"name": "regular", "configuration": {"chunk_shape": [1u64 << 31, 1u64 << 31]}})),
+            ("chunk_key_encoding", json!({"name": "default", "configuration": {"separator": "../../"}})),
+            ("chunk_key_encoding", json!({"name": "default", "configuration": {"separator": null}})),
+            ("chunk_key_encoding", json!({"name": "default", "configuration": {"order": "F"}})),
+            ("chunk_key_encoding", json!({"name": "v2", "shape": []})),
+            ("fill_value", json!(null)),
+            ("codecs", json!([])),
+            ("codecs", json!({})),
+            ("codecs", json!([{"name": "transpose", "configuration": {"order": [1, 0]}}])),
+            ("codecs", json!([{"name": "transpose", "configuration": {"order": [0]}}, bytes])),
+            ("codecs", json!([bytes, bytes])),
+            ("codecs", json!([bytes, {"name": "transpose", "configuration": {"order": [1, 0]}}])),
+            ("codecs", json!(["crc32c", bytes])),
+            ("codecs", json!([bytes, {"name": "crc32c", "configuration": [1]}])),
+            ("codecs", json!([bytes, {"name": 7}])),
+            ("codecs", json!([bytes, {"name": "crc32c", "must_understand": "no"}])),
+            ("dimension_names", json!(["y"])),
+            ("dimension_names", json!(["y", 1])),
+            ("dimension_names", json!("yx")),
+            ("attributes", json!([])),
+            ("later", json!({"must_understand": true})),
+            ("later", json!(1)),
+        ] {
+            let error = with(member, value.clone()).expect_err(&format!("{member} {value}"));
+            assert_eq!(error.kind(), ErrorKind::InvalidMetadata, "{member} {value}: {error}");
+            assert!(error.message().contains(member), "{member} {value}: {error}");
+        }
+        for member in ARRAY_MEMBERS[..8].iter() {
+            let mut document = document();
+            document.as_object_mut().unwrap().shift_remove(*member);
+            let error = array(document).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidMetadata);
+            assert_eq!(error.message(), format!("{member:?} is missing"));
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_named_beside_what_is() {
+        let bytes = json!({"name": "bytes", "configuration": {"endian": "little"}});
+        for (member, value, name, there) in [
+            ("data_type", json!("float33"), "\"float33\"", "float32"),
+            ("data_type", json!({"name": "struct", "configuration": {"fields": []}}), "\"struct\"", "float32"),
+            ("chunk_grid", json!({"name": "hexagonal", "configuration": {}}), "\"hexagonal\"", "regular"),
+            ("chunk_key_encoding", json!("base64"), "\"base64\"", "default, v2"),
+            ("codecs", json!([bytes, {"name": "x.y", "must_understand": false}]), "\"x.y\"", "crc32c"),
+            ("storage_transformers", json!([{"name": "teleport"}]), "\"teleport\"", "none"),
+        ] {
+            let error = with(member, value).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+            for part in [member, name, there] {
+                assert!(error.message().contains(part), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_new_array_is_read_back() {
+        let new = NewArray {
+            shape: vec![4, 6],
+            chunk_shape: vec![2, 3],
+            data_type: DataType::from_name("float32").unwrap(),
+            fill_value: crate::FillValue::new(0x7fc0_0001u32.to_ne_bytes()),
+            attributes: [("a".to_owned(), json!(1))].into_iter().collect(),
+        };
+        let codecs =
+            parse_named_list(&json!([{"name": "bytes", "configuration": {"endian": "big"}}, "crc32c"])).unwrap();
+        let names = Some(vec![Some("y".to_owned()), None]);
+        let encoding = ChunkKeyEncoding::Default { separator: '/' };
+        let array = ArrayMetadata::new_v3(new.clone(), encoding, &codecs, names.clone()).unwrap();
+        assert_eq!(array.fill_value, new.fill_value);
+        assert_eq!(array.dimension_names, names);
+        let expected = concat!(
+            r#"{"zarr_format":3,"node_type":"array","shape":[4,6],"data_type":"float32","#,
+            r#""chunk_grid":{"name":"regular","configuration":{"chunk_shape":[2,3]}},"#,
+            r#""chunk_key_encoding":{"name":"default","configuration":{"separator":"/"}},"fill_value":"0x7fc00001","#,
+            r#""codecs":[{"name":"bytes","configuration":{"endian":"big"}},{"name":"crc32c"}],"#,
+            r#""attributes":{"a":1},"dimension_names":["y",null]}"#
+        );
+        assert_eq!(array.document.to_string(), expected);
+        let resized = array.with_shape(&[8, 1]).unwrap();
+        assert_eq!(resized.chunk_grid, ChunkGrid::regular(&[8, 1], &[2, 3]).unwrap());
+        assert!(array.with_shape(&[8]).is_err());
+        let [(name, text)] = &array.files()[..] else { panic!("one file") };
+        assert_eq!((*name, text.parse::<Value>().unwrap()), ("zarr.json", array.document));
+        let short = NewArray { fill_value: crate::FillValue::new([0]), ..new };
+        assert!(ArrayMetadata::new_v3(short, encoding, &codecs, None).is_err());
+    }
+}

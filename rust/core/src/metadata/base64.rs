@@ -1,0 +1,55 @@
+//! Base64 with padding, in which metadata spell bytes: RFC 4648, section 4.
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// The bytes that a text stands for; `None`: it is not base64.
+pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=');
+    if text.len() % 4 != 0 || text.len() - digits.len() > 2 {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut count) = (0u32, 0);
+    for digit in digits.bytes() {
+        let value = ALPHABET.iter().position(|letter| *letter == digit)?;
+        bits = (bits << 6) | value as u32;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+            bits &= (1 << count) - 1;
+        }
+    }
+    Some(bytes)
+}
+
+/// The text that stands for some bytes.
+pub(crate) fn encode(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let bits = three.iter().enumerate().fold(0u32, |bits, (k, byte)| bits | (u32::from(*byte) << (16 - 8 * k)));
+        for digit in 0..4 {
+            let value = (bits >> (18 - 6 * digit)) & 63;
+            text.push(if digit <= three.len() { char::from(ALPHABET[value as usize]) } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_and_back() {
+        for (bytes, text) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("ÿÿþ", "w7/Dv8O+")]
+        {
+            assert_eq!(encode(bytes.as_bytes()), text);
+            assert_eq!(decode(text).unwrap(), bytes.as_bytes());
+        }
+        for text in ["Z", "Zg", "Zg=", "====", "Z===", "Zm9v=", "Zm!v", "Zg==Zg==", "é"] {
+            assert_eq!(decode(text), None, "{text}");
+        }
+    }
+}
