@@ -22,6 +22,10 @@ impl FillValue {
         &self.0
     }
 
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+
     /// Whether all elements are bitwise this value, so that -0.0 is not 0.0 and NaN is itself.
     pub fn fills(&self, elements: &[u8]) -> bool {
         let size = self.0.len();

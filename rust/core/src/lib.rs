@@ -1,18 +1,26 @@
 //! Chunked n-dimensional arrays: Zarr V3 and V2, ASDF, and Zarr inside ASDF.
 
 pub mod asdf;
+mod buffer;
+mod cache;
 mod chunk_grid;
 mod chunk_key;
 pub mod codec;
 mod data_type;
 mod error;
+mod fetch;
 mod fill_value;
 pub mod group;
 pub mod metadata;
 mod options;
+mod plan;
+mod read;
+mod runtime;
 pub mod store;
 mod subset;
+mod view;
 
+pub use cache::{CacheInfo, CacheLimit, ChunkCache};
 pub use chunk_grid::ChunkGrid;
 pub use chunk_key::ChunkKeyEncoding;
 pub use data_type::{DataType, Kind};
@@ -20,4 +28,6 @@ pub use error::{Error, ErrorKind, Result};
 pub use fill_value::FillValue;
 pub use group::Group;
 pub use options::{CodecOptions, global_options, set_global_options};
+pub use read::Explanation;
+pub use runtime::{Pending, set_threads, spawn, threads};
 pub use subset::{ArraySubset, Dims, Indices};

@@ -1,10 +1,256 @@
-//! `blosc`
-use super::{Codec, Configuration};
+//! `blosc`: blocks of shuffled bytes, compressed by one of several compressors.
+//!
+//! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/codecs/blosc/index.html>,
+//! <https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst>
+//!
+//! ```json
+//! {"name": "blosc", "configuration":
+//!     {"cname": "lz4", "clevel": 5, "shuffle": "shuffle", "typesize": 4, "blocksize": 0}}
+//! ```
+//!
+//! What is missing is as in numcodecs, whose numbers for `shuffle` are known, too; a missing `typesize` is the data
+//! type's. The bytes say themselves how they were made: decoding needs none of this.
+
+use std::ffi::{CStr, c_int};
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::append::append;
+use super::{BytesToBytes, Codec, Configuration, Size, configure};
 use crate::data_type::DataType;
 use crate::error::{Error, Result};
 
-pub(super) const EXAMPLE: &str = "{}";
+pub(super) const EXAMPLE: &str =
+    r#"{"cname": "zstd", "clevel": 5, "shuffle": "bitshuffle", "typesize": 4, "blocksize": 0}"#;
 
-pub(super) fn create(_: &Configuration, _: &DataType) -> Result<Codec> {
-    Err(Error::unsupported("blosc is not there yet"))
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Compressor {
+    #[default]
+    Lz4,
+    Lz4hc,
+    Blosclz,
+    Zstd,
+    Zlib,
+    Snappy,
+}
+
+impl Compressor {
+    fn name(self) -> &'static CStr {
+        match self {
+            Self::Lz4 => c"lz4",
+            Self::Lz4hc => c"lz4hc",
+            Self::Blosclz => c"blosclz",
+            Self::Zstd => c"zstd",
+            Self::Zlib => c"zlib",
+            Self::Snappy => c"snappy",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(try_from = "Value")]
+enum Shuffle {
+    None,
+    #[default]
+    Bytes,
+    Bits,
+    /// Bits of elements of one byte, bytes of larger ones.
+    Auto,
+}
+
+impl TryFrom<Value> for Shuffle {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        match (value.as_str(), value.as_i64()) {
+            (Some("noshuffle"), _) | (_, Some(0)) => Ok(Self::None),
+            (Some("shuffle"), _) | (_, Some(1)) => Ok(Self::Bytes),
+            (Some("bitshuffle"), _) | (_, Some(2)) => Ok(Self::Bits),
+            (_, Some(-1)) => Ok(Self::Auto),
+            _ => Err(format!("shuffle is {value}, not noshuffle, shuffle or bitshuffle")),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BloscConfiguration {
+    #[serde(default)]
+    cname: Compressor,
+    #[serde(default = "medium")]
+    clevel: u8,
+    #[serde(default)]
+    shuffle: Shuffle,
+    typesize: Option<u64>,
+    #[serde(default)]
+    blocksize: u64,
+}
+
+fn medium() -> u8 {
+    5
+}
+
+#[derive(Debug)]
+struct Blosc {
+    compressor: Compressor,
+    level: u8,
+    shuffle: u8,
+    type_size: u8,
+    /// 0 leaves it to blosc.
+    block_size: usize,
+}
+
+pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Result<Codec> {
+    let given: BloscConfiguration = configure(configuration)?;
+    if given.clevel > 9 {
+        return Err(Error::metadata(format!("clevel {} is not in 0 to 9", given.clevel)));
+    }
+    if given.typesize == Some(0) {
+        return Err(Error::metadata("typesize 0 is not positive"));
+    }
+    // A larger one has no place in the header: these are bytes, then.
+    let type_size = given.typesize.unwrap_or(data_type.size() as u64);
+    let type_size = u8::try_from(type_size).unwrap_or(1).max(1);
+    Ok(Codec::BytesToBytes(Arc::new(Blosc {
+        compressor: given.cname,
+        level: given.clevel,
+        shuffle: match (given.shuffle, type_size) {
+            (Shuffle::None, _) => 0,
+            (Shuffle::Bits, _) | (Shuffle::Auto, 1) => 2,
+            (Shuffle::Bytes | Shuffle::Auto, _) => 1,
+        },
+        type_size,
+        block_size: given.blocksize.min(MAX_SIZE as u64) as usize,
+    })))
+}
+
+const HEADER: usize = 16;
+
+/// The most bytes that blosc can take.
+const MAX_SIZE: usize = i32::MAX as usize - HEADER;
+
+/// What a header says, checked against the bytes that are there.
+struct Buffer<'a> {
+    /// The bytes that belong to it.
+    encoded: &'a [u8],
+    decoded_size: usize,
+}
+
+impl<'a> Buffer<'a> {
+    fn new(encoded: &'a [u8]) -> Result<Self> {
+        let bad = |cause: String| Error::corrupt(format!("blosc: {cause}"));
+        let Some(header) = encoded.first_chunk::<HEADER>() else {
+            return Err(bad(format!("{} bytes hold no header", encoded.len())));
+        };
+        let size = |at| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]) as usize;
+        let (version, flags, type_size) = (header[0], header[2], header[3]);
+        let (decoded_size, block_size, encoded_size) = (size(4), size(8), size(12));
+        if version != 2 {
+            return Err(bad(format!("format {version} instead of 2")));
+        }
+        let is_copy = flags & 2 != 0;
+        match flags >> 5 {
+            2 if !is_copy => return Err(Error::unsupported("blosc: made with snappy, which this build does not have")),
+            5.. => return Err(bad(format!("unknown compressor {}", flags >> 5))),
+            _ => {}
+        }
+        if encoded_size < HEADER || encoded_size > encoded.len() {
+            return Err(bad(format!("{encoded_size} bytes by its header, but there are {}", encoded.len())));
+        }
+        if decoded_size > MAX_SIZE {
+            return Err(bad(format!("decodes to {decoded_size} bytes by its header, which is impossible")));
+        }
+        if decoded_size > 0 && (type_size == 0 || block_size == 0 || block_size > decoded_size) {
+            let sizes = format!("elements of {type_size} bytes in blocks of {block_size}, {decoded_size} in all");
+            return Err(bad(format!("impossible sizes in its header: {sizes}")));
+        }
+        let encoded = &encoded[..encoded_size];
+        let mut validated = 0;
+        // SAFETY: the pointer is to a slice of that length, the other to a number.
+        let result =
+            unsafe { blosc_src::blosc_cbuffer_validate(encoded.as_ptr().cast(), encoded.len(), &raw mut validated) };
+        if result != 0 || validated != decoded_size {
+            return Err(bad("a header that makes no sense".into()));
+        }
+        Ok(Self { encoded, decoded_size })
+    }
+
+    /// Decodes into a slice that has the decoded size.
+    fn decode(&self, decoded: &mut [u8]) -> Result<()> {
+        assert_eq!(decoded.len(), self.decoded_size);
+        if decoded.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: blosc trusts the sizes in the header, which `new` has checked against the slice; it checks all that
+        // follows against them. It writes no more than the length of the slice, which is passed.
+        let size = unsafe {
+            blosc_src::blosc_decompress_ctx(self.encoded.as_ptr().cast(), decoded.as_mut_ptr().cast(), decoded.len(), 1)
+        };
+        if usize::try_from(size) != Ok(decoded.len()) {
+            return Err(Error::corrupt(format!("blosc: damaged ({size} instead of {} bytes)", decoded.len())));
+        }
+        Ok(())
+    }
+}
+
+impl BytesToBytes for Blosc {
+    fn encoded_size(&self, decoded: Size) -> Size {
+        decoded.compressed()
+    }
+
+    fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
+        let buffer = Buffer::new(encoded)?;
+        if buffer.decoded_size != decoded.len() {
+            let sizes = format!("{} bytes by its header instead of {}", buffer.decoded_size, decoded.len());
+            return Err(Error::corrupt(format!("blosc: decodes to {sizes}")));
+        }
+        buffer.decode(decoded)
+    }
+
+    fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
+        let buffer = Buffer::new(encoded)?;
+        let size = buffer.decoded_size;
+        if size > limit {
+            return Err(Error::corrupt(format!("blosc: decodes to {size} bytes where at most {limit} belong")));
+        }
+        append(decoded, size, |slice| buffer.decode(slice).map(|()| size))?;
+        Ok(())
+    }
+
+    fn encode(&self, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()> {
+        if self.compressor == Compressor::Snappy {
+            return Err(Error::unsupported("blosc: snappy is not in this build"));
+        }
+        if decoded.len() > MAX_SIZE {
+            let size = decoded.len();
+            return Err(Error::unsupported(format!("blosc: {size} bytes are more than the {MAX_SIZE} it can take")));
+        }
+        // With these extra bytes it succeeds always, storing what it cannot make smaller.
+        append(encoded, decoded.len() + HEADER, |slice| {
+            // SAFETY: the pointers are to slices of the lengths passed with them, one of them mutable, and to a string
+            // that ends with a zero.
+            let size = unsafe {
+                blosc_src::blosc_compress_ctx(
+                    c_int::from(self.level),
+                    c_int::from(self.shuffle),
+                    self.type_size.into(),
+                    decoded.len(),
+                    decoded.as_ptr().cast(),
+                    slice.as_mut_ptr().cast(),
+                    slice.len(),
+                    self.compressor.name().as_ptr(),
+                    self.block_size,
+                    1,
+                )
+            };
+            usize::try_from(size)
+                .ok()
+                .filter(|&size| size >= HEADER)
+                .ok_or_else(|| Error::unsupported(format!("blosc: cannot encode: error {size}")))
+        })?;
+        Ok(())
+    }
 }

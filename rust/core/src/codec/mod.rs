@@ -8,14 +8,14 @@
 //!
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/codecs/index.html>
 
+mod append;
 mod blosc;
 mod bytes;
 pub mod chain;
 mod crc32c;
-mod gzip;
+mod deflate;
 mod sharding;
 mod transpose;
-mod zlib;
 mod zstd;
 
 use std::fmt;
@@ -120,9 +120,14 @@ pub(crate) const TABLE: &[Row] = &[
     Row { name: "bytes", aliases: &["endian"], create: bytes::create, example: r#"{"endian": "big"}"# },
     Row { name: "sharding_indexed", aliases: &[], create: sharding::create, example: sharding::EXAMPLE },
     Row { name: "blosc", aliases: &["numcodecs.blosc"], create: blosc::create, example: blosc::EXAMPLE },
-    Row { name: "zstd", aliases: &["numcodecs.zstd"], create: zstd::create, example: r#"{"level": 1, "checksum": true}"# },
-    Row { name: "gzip", aliases: &["numcodecs.gzip"], create: gzip::create, example: r#"{"level": 5}"# },
-    Row { name: "zlib", aliases: &["numcodecs.zlib"], create: zlib::create, example: r#"{"level": 5}"# },
+    Row {
+        name: "zstd",
+        aliases: &["numcodecs.zstd"],
+        create: zstd::create,
+        example: r#"{"level": 1, "checksum": true}"#,
+    },
+    Row { name: "gzip", aliases: &["numcodecs.gzip"], create: deflate::create_gzip, example: r#"{"level": 5}"# },
+    Row { name: "zlib", aliases: &["numcodecs.zlib"], create: deflate::create_zlib, example: r#"{"level": 5}"# },
     Row { name: "crc32c", aliases: &["numcodecs.crc32c"], create: crc32c::create, example: "{}" },
 ];
 
@@ -140,3 +145,6 @@ pub fn create(named: &Named, data_type: &DataType) -> Result<Codec> {
 fn configure<T: DeserializeOwned>(configuration: &Configuration) -> Result<T> {
     T::deserialize(serde_json::Value::Object(configuration.clone())).map_err(|error| Error::metadata(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests;

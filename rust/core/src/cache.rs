@@ -1,0 +1,259 @@
+//! What is kept of chunks between calls: encoded or decoded chunks for an array that asks for it, and the indexes of
+//! shards for all.
+//!
+//! A chunk here is the smallest that is read on its own: an inner chunk of a shard. Entries know the version of the
+//! object that they came from, so that a rewritten chunk is never answered with its old content.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::thread::{self, ThreadId};
+
+use lru::LruCache;
+
+use crate::runtime::{PerProcess, lock};
+
+/// Where something cached comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Origin {
+    /// The array (or the store, for what does not depend on an array's codecs).
+    pub(crate) identity: u64,
+    /// The object.
+    pub(crate) key: String,
+    /// The first byte of the part of the object.
+    pub(crate) offset: u64,
+}
+
+/// What a [`ChunkCache`] keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keeps {
+    Encoded,
+    Decoded,
+}
+
+/// How much a [`ChunkCache`] keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheLimit {
+    /// So many chunks (inner chunks, of a sharded array).
+    Chunks(u64),
+    /// So many bytes, as they are kept: encoded or decoded.
+    Bytes(u64),
+}
+
+/// How a [`ChunkCache`] fares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheInfo {
+    /// Chunks that were found.
+    pub hits: u64,
+    /// Chunks that had to be read.
+    pub misses: u64,
+    /// Chunks that are kept now.
+    pub chunks: u64,
+    /// Bytes that are kept now.
+    pub bytes: u64,
+}
+
+/// Least recently used chunks, for one array or for several; see [`Array::with_cache`](crate::Array::with_cache).
+///
+/// Clones share what is kept. A forked child starts with an empty one.
+#[derive(Clone)]
+pub struct ChunkCache(Arc<Inner>);
+
+struct Inner {
+    keeps: Keeps,
+    limit: CacheLimit,
+    per_thread: bool,
+    hits: AtomicU64,
+    misses: AtomicU64,
+    kept: PerProcess<Kept>,
+}
+
+type Bytes = Arc<Vec<u8>>;
+
+/// The entries: one list for all threads, or one for each.
+#[derive(Default)]
+struct Kept {
+    shared: Mutex<Option<Lru<Bytes>>>,
+    threads: RwLock<HashMap<ThreadId, Arc<Mutex<Option<Lru<Bytes>>>>>>,
+}
+
+impl fmt::Debug for ChunkCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChunkCache({:?}, {:?}, {:?})", self.0.keeps, self.0.limit, self.info())
+    }
+}
+
+impl ChunkCache {
+    /// Keeps chunks as they are stored: what is saved is the read.
+    pub fn encoded(limit: CacheLimit) -> Self {
+        Self::new(Keeps::Encoded, limit)
+    }
+
+    /// Keeps chunks decoded: what is saved is the read and the decoding.
+    pub fn decoded(limit: CacheLimit) -> Self {
+        Self::new(Keeps::Decoded, limit)
+    }
+
+    fn new(keeps: Keeps, limit: CacheLimit) -> Self {
+        let counter = || AtomicU64::new(0);
+        let kept = PerProcess::new(Kept::default);
+        Self(Arc::new(Inner { keeps, limit, per_thread: false, hits: counter(), misses: counter(), kept }))
+    }
+
+    /// A new cache with the same limits that keeps them for each thread apart: no thread waits for another's, at the
+    /// cost of chunks that are kept several times.
+    #[must_use]
+    pub fn per_thread(&self) -> Self {
+        let Inner { keeps, limit, .. } = *self.0;
+        let Self(inner) = Self::new(keeps, limit);
+        let inner = Arc::into_inner(inner).map(|inner| Inner { per_thread: true, ..inner });
+        Self(Arc::new(inner.unwrap_or_else(|| unreachable!("a new cache has one owner"))))
+    }
+
+    /// How it fares.
+    pub fn info(&self) -> CacheInfo {
+        let mut info = CacheInfo {
+            hits: self.0.hits.load(Ordering::Relaxed),
+            misses: self.0.misses.load(Ordering::Relaxed),
+            ..CacheInfo::default()
+        };
+        self.each(|lru| {
+            info.chunks += lru.entries.len() as u64;
+            info.bytes += lru.bytes;
+        });
+        info
+    }
+
+    /// Drops what is kept.
+    pub fn clear(&self) {
+        self.each(Lru::clear);
+    }
+
+    fn each(&self, mut visit: impl FnMut(&mut Lru<Bytes>)) {
+        let kept = self.0.kept.get();
+        lock(&kept.shared).as_mut().map(&mut visit);
+        for list in kept.threads.read().unwrap_or_else(std::sync::PoisonError::into_inner).values() {
+            lock(list).as_mut().map(&mut visit);
+        }
+    }
+
+    pub(crate) fn keeps_decoded(&self) -> bool {
+        self.0.keeps == Keeps::Decoded
+    }
+
+    fn with<R>(&self, use_list: impl FnOnce(&mut Lru<Bytes>) -> R) -> R {
+        let kept = self.0.kept.get();
+        let limit = self.0.limit;
+        let use_list = |list: &Mutex<Option<Lru<Bytes>>>| use_list(lock(list).get_or_insert_with(|| Lru::new(limit)));
+        if !self.0.per_thread {
+            return use_list(&kept.shared);
+        }
+        let id = thread::current().id();
+        let found = kept.threads.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(&id).cloned();
+        let list = found.unwrap_or_else(|| {
+            kept.threads.write().unwrap_or_else(std::sync::PoisonError::into_inner).entry(id).or_default().clone()
+        });
+        use_list(&list)
+    }
+
+    pub(crate) fn get(&self, origin: &Origin, version: u64) -> Option<Arc<Vec<u8>>> {
+        let found = self.with(|list| list.get(origin, version));
+        let counter = if found.is_some() { &self.0.hits } else { &self.0.misses };
+        counter.fetch_add(1, Ordering::Relaxed);
+        found
+    }
+
+    pub(crate) fn put(&self, origin: Origin, version: u64, bytes: Arc<Vec<u8>>) {
+        let size = bytes.len() as u64;
+        self.with(|list| list.put(origin, version, bytes, size));
+    }
+}
+
+/// Least recently used entries within a limit.
+pub(crate) struct Lru<V> {
+    entries: LruCache<Origin, (u64, u64, V)>,
+    limit: CacheLimit,
+    bytes: u64,
+}
+
+impl<V: Clone> Lru<V> {
+    pub(crate) fn new(limit: CacheLimit) -> Self {
+        Self { entries: LruCache::unbounded(), limit, bytes: 0 }
+    }
+
+    pub(crate) fn get(&mut self, origin: &Origin, version: u64) -> Option<V> {
+        let (found, _, value) = self.entries.get(origin)?;
+        if *found == version {
+            return Some(value.clone());
+        }
+        if let Some((_, size, _)) = self.entries.pop(origin) {
+            self.bytes -= size;
+        }
+        None
+    }
+
+    pub(crate) fn put(&mut self, origin: Origin, version: u64, value: V, size: u64) {
+        let (chunks, bytes) = match self.limit {
+            CacheLimit::Chunks(chunks) => (chunks, u64::MAX),
+            CacheLimit::Bytes(bytes) => (u64::MAX, bytes),
+        };
+        if size > bytes || chunks == 0 {
+            return;
+        }
+        if let Some((_, (_, old, _))) = self.entries.push(origin, (version, size, value)) {
+            self.bytes -= old;
+        }
+        self.bytes += size;
+        while self.bytes > bytes || self.entries.len() as u64 > chunks {
+            let Some((_, (_, size, _))) = self.entries.pop_lru() else { return };
+            self.bytes -= size;
+        }
+    }
+
+    fn clear(&mut self) {
+        self.entries.clear();
+        self.bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(key: &str) -> Origin {
+        Origin { identity: 1, key: key.into(), offset: 0 }
+    }
+
+    #[test]
+    fn limits_hold_and_versions_count() {
+        for (limit, kept) in [(CacheLimit::Chunks(2), 2), (CacheLimit::Bytes(25), 2), (CacheLimit::Chunks(0), 0)] {
+            let cache = ChunkCache::decoded(limit);
+            for key in ["a", "b", "a", "c"] {
+                cache.put(origin(key), 1, Arc::new(vec![0; 10]));
+            }
+            let info = cache.info();
+            assert_eq!((info.chunks, info.bytes), (kept, kept * 10));
+            assert!(cache.get(&origin("b"), 1).is_none());
+            if kept > 0 {
+                assert!(cache.get(&origin("a"), 1).is_some());
+                assert!(cache.get(&origin("a"), 2).is_none(), "another version");
+                assert_eq!(cache.info().chunks, kept - 1);
+            }
+            cache.clear();
+            assert_eq!(cache.info().bytes, 0);
+        }
+        let cache = ChunkCache::encoded(CacheLimit::Bytes(5));
+        cache.put(origin("a"), 1, Arc::new(vec![0; 6]));
+        assert_eq!(cache.info().chunks, 0);
+    }
+
+    #[test]
+    fn threads_keep_their_own() {
+        let cache = ChunkCache::decoded(CacheLimit::Chunks(4)).per_thread();
+        cache.put(origin("a"), 1, Arc::new(vec![1]));
+        let other = cache.clone();
+        assert!(thread::spawn(move || other.get(&origin("a"), 1).is_none()).join().unwrap());
+        assert!(cache.get(&origin("a"), 1).is_some());
+    }
+}

@@ -1,0 +1,125 @@
+//! Which bytes of an object are read together.
+
+use crate::codec::chain::Elements;
+use crate::plan::Region;
+use crate::view::{Axes, Axis, Item};
+
+/// One read of elements that are stored as they are: its bytes, and how they are placed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// First byte.
+    pub(crate) offset: u64,
+    /// Number of bytes.
+    pub(crate) length: u64,
+    /// The first element, as seen from `offset`.
+    pub(crate) from: isize,
+    /// Where it goes.
+    pub(crate) to: isize,
+}
+
+/// A span is not joined with the next beyond this: what was read is placed while it is in cache.
+const LARGEST: u64 = 1 << 20;
+
+/// The reads that a region of plain elements takes, and the axes of each: rows that lie at most `gap` apart are read
+/// as one.
+pub(crate) fn spans(elements: &Elements, region: &Region, gap: u64) -> (Vec<Span>, Axes) {
+    let (from, mut axes) = region.axes(&elements.strides);
+    let from = from + elements.offset as isize;
+    axes.sort_by_key(|axis| std::cmp::Reverse(axis.from.unsigned_abs()));
+    if axes.iter().any(|axis| axis.length == 0) {
+        return (Vec::new(), axes);
+    }
+    // From the innermost axis outwards: how far does what is read as one reach?
+    let mut extent = elements.item.size as u64;
+    let mut inner = axes.len();
+    for (k, axis) in axes.iter().enumerate().rev() {
+        let step = axis.from.unsigned_abs() as u64;
+        let reach = (axis.length as u64 - 1).saturating_mul(step).saturating_add(extent);
+        if axis.length > 1 && (step.saturating_sub(extent) > gap || reach > LARGEST.max(extent)) {
+            break;
+        }
+        (extent, inner) = (reach, k);
+    }
+    let (outer, inner) = axes.split_at(inner);
+    // With negative strides the first element is not the first byte.
+    let back: isize = inner.iter().map(|axis| (axis.length as isize - 1) * axis.from.min(0)).sum();
+    let mut spans = Vec::with_capacity(outer.iter().map(|axis| axis.length).product());
+    crate::view::odometer(outer, |source, to| {
+        let offset = (from + source + back) as u64;
+        spans.push(Span { offset, length: extent, from: -back, to: region.origin + to });
+    });
+    let inner = Axes::from_slice(inner);
+    (spans, inner)
+}
+
+/// Whether the axes are one run on both sides, of so many bytes.
+pub(crate) fn run_of(axes: &[Axis], item: Item) -> Option<usize> {
+    let mut sorted: Axes = axes.iter().copied().filter(|axis| axis.length != 1).collect();
+    sorted.sort_by_key(|axis| axis.to.unsigned_abs());
+    let mut run = item.size;
+    for axis in sorted {
+        if axis.from != run as isize || axis.to != run as isize {
+            return None;
+        }
+        run = run.checked_mul(axis.length)?;
+    }
+    Some(run)
+}
+
+/// Joins ranges (offset, length), sorted by offset, that lie at most `gap` apart into reads of at most `largest` bytes:
+/// for each read its offset, its length and the ranges in it.
+pub(crate) fn merge(
+    ranges: impl IntoIterator<Item = (u64, u64)>,
+    gap: u64,
+    largest: u64,
+) -> Vec<(u64, u64, std::ops::Range<usize>)> {
+    let mut reads: Vec<(u64, u64, std::ops::Range<usize>)> = Vec::new();
+    for (k, (offset, length)) in ranges.into_iter().enumerate() {
+        let end = offset.saturating_add(length);
+        if let Some((start, read, inside)) = reads.last_mut() {
+            let so_far = *start + *read;
+            if offset <= so_far.saturating_add(gap) && end.max(so_far) - *start <= largest {
+                *read = end.max(so_far) - *start;
+                inside.end = k + 1;
+                continue;
+            }
+        }
+        reads.push((offset, length, k..k + 1));
+    }
+    reads
+}
+
+#[cfg(test)]
+mod tests {
+    use smallvec::SmallVec;
+
+    use super::*;
+    use crate::plan::Run;
+
+    #[test]
+    fn near_ranges_become_one_read() {
+        let merged = merge([(0, 10), (10, 10), (25, 5), (100, 50), (120, 10)], 5, 1000);
+        assert_eq!(merged, [(0, 30, 0..3), (100, 50, 3..5)]);
+        assert_eq!(merge([(0, 10), (10, 10)], 5, 15).len(), 2);
+        assert_eq!(merge([], 5, 15), []);
+    }
+
+    #[test]
+    fn rows_are_read_one_by_one_or_together() {
+        let elements = Elements {
+            size: 800,
+            offset: 0,
+            strides: SmallVec::from_slice(&[80, 8]),
+            item: Item { size: 8, word: 1 },
+        };
+        let rows = Run { start: 2, step: 1, length: 3, stride: 16 };
+        let columns = Run { start: 5, step: -1, length: 2, stride: 8 };
+        let region = Region { runs: SmallVec::from_slice(&[rows, columns]), origin: 0 };
+        let (found, axes) = spans(&elements, &region, 0);
+        assert_eq!(found.iter().map(|span| (span.offset, span.length)).collect::<Vec<_>>(), [(192, 16), (272, 16), (352, 16)]);
+        assert_eq!((found[1].from, found[1].to, axes.len()), (8, 16, 1));
+        let (found, axes) = spans(&elements, &region, 64);
+        assert_eq!(found, [Span { offset: 192, length: 176, from: 8, to: 0 }]);
+        assert_eq!(axes.len(), 2);
+    }
+}

@@ -1,0 +1,194 @@
+//! Which chunks a selection touches, which part of each, and where that part goes in the output.
+//!
+//! The same planner cuts a selection at the chunks of an array and a chunk at the inner chunks of a shard: a [`Region`]
+//! knows for each axis which positions are wanted and the stride of the output, and stays that through every cut.
+
+use smallvec::SmallVec;
+
+use crate::chunk_grid::ChunkGrid;
+use crate::subset::Dims;
+use crate::view::{Axes, Axis};
+
+/// Positions along one axis, evenly spaced, and how far apart they come to lie in the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// The first position.
+    pub(crate) start: u64,
+    /// From one position to the next; may be negative.
+    pub(crate) step: i64,
+    /// Number of positions.
+    pub(crate) length: u64,
+    /// Bytes of the output from one position to the next.
+    pub(crate) stride: isize,
+}
+
+impl Run {
+    fn position(&self, index: u64) -> u64 {
+        self.start.wrapping_add_signed(self.step.wrapping_mul(index as i64))
+    }
+
+    /// The lowest position and the length of the span to the highest.
+    pub(crate) fn span(&self) -> (u64, u64) {
+        let (first, last) = (self.start, self.position(self.length.saturating_sub(1)));
+        (first.min(last), first.abs_diff(last) + 1)
+    }
+}
+
+/// A part of an array or of a chunk: a [`Run`] for each axis, and where the first element goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Region {
+    pub(crate) runs: SmallVec<[Run; 4]>,
+    /// Offset in the output, in bytes.
+    pub(crate) origin: isize,
+}
+
+impl Region {
+    /// Number of elements, which the output has room for.
+    pub(crate) fn elements(&self) -> u64 {
+        self.runs.iter().map(|run| run.length).product()
+    }
+
+    /// Whether all of `shape`, without steps, is wanted.
+    pub(crate) fn is_whole(&self, shape: &[u64]) -> bool {
+        self.runs.iter().zip(shape).all(|(run, length)| {
+            run.start == 0 && run.length == *length && (run.step == 1 || run.length <= 1)
+        })
+    }
+
+    /// The axes of the copy into the output, for strides (in bytes) of what is decoded, and the offset of the first
+    /// element there.
+    pub(crate) fn axes(&self, strides: &[i64]) -> (isize, Axes) {
+        let mut from = 0;
+        let axes = self.runs.iter().zip(strides).map(|(run, stride)| {
+            from += run.start as isize * *stride as isize;
+            Axis { length: run.length as usize, from: run.step as isize * *stride as isize, to: run.stride }
+        });
+        let axes = axes.collect();
+        (from, axes)
+    }
+
+    /// The same region with its axes in another order.
+    pub(crate) fn permuted(&self, order: &[usize]) -> Self {
+        Self { runs: order.iter().map(|axis| self.runs[*axis]).collect(), origin: self.origin }
+    }
+
+    /// A part of the region along one axis.
+    pub(crate) fn narrowed(&self, axis: usize, first: u64, length: u64) -> Self {
+        let mut part = self.clone();
+        let run = &mut part.runs[axis];
+        part.origin += first as isize * run.stride;
+        *run = Run { start: run.position(first), length, ..*run };
+        part
+    }
+
+    /// Cuts the region at the chunks of a grid: the parts in C order of the selection.
+    pub(crate) fn split<'a>(&'a self, grid: &'a ChunkGrid) -> Split<'a> {
+        let empty = self.runs.iter().any(|run| run.length == 0);
+        let mut split = Split { region: self, grid, pieces: SmallVec::new(), done: empty };
+        if !empty {
+            split.pieces = (0..self.runs.len()).map(|axis| split.piece(axis, 0)).collect();
+        }
+        split
+    }
+}
+
+/// What of one axis lies in one chunk.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    chunk: u64,
+    /// Index of its first position in the whole run.
+    first: u64,
+    /// The positions as seen from the chunk.
+    run: Run,
+}
+
+/// The parts of a [`Region`] chunk by chunk; see [`Region::split`].
+pub(crate) struct Split<'a> {
+    region: &'a Region,
+    grid: &'a ChunkGrid,
+    pieces: SmallVec<[Piece; 4]>,
+    done: bool,
+}
+
+impl Split<'_> {
+    fn piece(&self, axis: usize, first: u64) -> Piece {
+        let run = &self.region.runs[axis];
+        let position = run.position(first);
+        let (chunk, start, length) = self.grid.locate(axis, position);
+        let inside = position - start;
+        // How many steps stay in this chunk.
+        let room = if run.step >= 0 { length - 1 - inside } else { inside };
+        let count = match run.step.unsigned_abs() {
+            0 => u64::MAX,
+            step => room / step + 1,
+        };
+        let length = count.min(run.length - first);
+        Piece { chunk, first, run: Run { start: inside, length, ..*run } }
+    }
+}
+
+impl Iterator for Split<'_> {
+    type Item = (Dims, Region);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let chunk = self.pieces.iter().map(|piece| piece.chunk).collect();
+        let origin = self.pieces.iter().fold(self.region.origin, |origin, piece| origin + piece.first as isize * piece.run.stride);
+        let part = Region { runs: self.pieces.iter().map(|piece| piece.run).collect(), origin };
+        self.done = true;
+        for axis in (0..self.pieces.len()).rev() {
+            let next = self.pieces[axis].first + self.pieces[axis].run.length;
+            if next < self.region.runs[axis].length {
+                self.pieces[axis] = self.piece(axis, next);
+                self.done = false;
+                break;
+            }
+            self.pieces[axis] = self.piece(axis, 0);
+        }
+        Some((chunk, part))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every element of the selection is in exactly one part, at the place of the output where it belongs.
+    #[test]
+    fn parts_cover_the_selection_once() {
+        let grid = ChunkGrid::regular(&[17, 10], &[5, 3]).unwrap();
+        for (start, step, length) in [(0u64, 1i64, 17u64), (3, 4, 4), (16, -1, 17), (15, -7, 3), (2, 1, 0), (9, 1, 1)] {
+            let rows = Run { start, step, length, stride: 100 };
+            let columns = Run { start: 9, step: -2, length: 5, stride: 2 };
+            let region = Region { runs: SmallVec::from_slice(&[rows, columns]), origin: 7 };
+            let mut seen = Vec::new();
+            for (chunk, part) in region.split(&grid) {
+                for i in 0..part.runs[0].length {
+                    for j in 0..part.runs[1].length {
+                        let (row, column) = (part.runs[0].position(i), part.runs[1].position(j));
+                        assert!(row < 5 && column < 3);
+                        let to = part.origin + i as isize * 100 + j as isize * 2;
+                        seen.push((to, chunk[0] * 5 + row, chunk[1] * 3 + column));
+                    }
+                }
+            }
+            seen.sort_unstable();
+            let mut expected = Vec::new();
+            for i in 0..length {
+                for j in 0..5 {
+                    expected.push((7 + i as isize * 100 + j as isize * 2, rows.position(i), columns.position(j)));
+                }
+            }
+            assert_eq!(seen, expected);
+        }
+    }
+
+    #[test]
+    fn a_scalar_is_one_chunk() {
+        let grid = ChunkGrid::regular(&[], &[]).unwrap();
+        let region = Region { runs: SmallVec::new(), origin: 0 };
+        assert_eq!(region.split(&grid).count(), 1);
+    }
+}

@@ -1,0 +1,294 @@
+//! The threads that decode, and what else lives once in a process.
+//!
+//! After `fork` a child has the memory of its parent but none of its threads: a pool made before would wait for ever.
+//! So everything here is kept with the number of the process that made it, and made anew where that differs. These are
+//! the only doors to rayon; its global pool is never used.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use std::{process, ptr, thread};
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::error::{Error, Result};
+
+/// A value of the process: after a fork the child makes its own, and leaves the parent's alone.
+pub(crate) struct PerProcess<T> {
+    current: AtomicPtr<(u32, T)>,
+    make: fn() -> T,
+}
+
+impl<T: Send + Sync> PerProcess<T> {
+    pub(crate) const fn new(make: fn() -> T) -> Self {
+        Self { current: AtomicPtr::new(ptr::null_mut()), make }
+    }
+
+    pub(crate) fn get(&self) -> &T {
+        let own = process::id();
+        loop {
+            let current = self.current.load(Ordering::Acquire);
+            // SAFETY: pointers in `current` come from `Box::into_raw` below, and are not freed while `self` is borrowed.
+            if let Some((pid, value)) = unsafe { current.as_ref() } {
+                if *pid == own {
+                    return value;
+                }
+            }
+            let made = Box::into_raw(Box::new((own, (self.make)())));
+            match self.current.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire) {
+                // What a parent made is not dropped: its locks may be held by threads that are not here.
+                // SAFETY: `made` came from `Box::into_raw` and is freed only where it did not become `current`.
+                Ok(_) => return unsafe { &(*made).1 },
+                // SAFETY: as above: another thread was faster, nobody has seen `made`.
+                Err(_) => drop(unsafe { Box::from_raw(made) }),
+            }
+        }
+    }
+}
+
+impl<T> Drop for PerProcess<T> {
+    fn drop(&mut self) {
+        let current = *self.current.get_mut();
+        if current.is_null() {
+            return;
+        }
+        // SAFETY: the pointer came from `Box::into_raw`, and nobody else can use it any more.
+        unsafe {
+            if (*current).0 == process::id() {
+                drop(Box::from_raw(current));
+            }
+        }
+    }
+}
+
+/// A lock whose holder's panic does not matter: what it guards is whole between any two statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+static POOL: PerProcess<Option<ThreadPool>> = PerProcess::new(|| {
+    // Where a thread cannot be had, the caller works alone.
+    ThreadPoolBuilder::new().num_threads(threads()).thread_name(|i| format!("tegula-{i}")).build().ok()
+});
+
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+/// Threads of the pool: as set with [`set_threads`], else by `RAYON_NUM_THREADS`, else as many as there are processors.
+pub fn threads() -> usize {
+    let environment = || std::env::var("RAYON_NUM_THREADS").ok()?.parse().ok().filter(|threads| *threads > 0);
+    match THREADS.load(Ordering::Relaxed) {
+        0 => environment().unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into)),
+        threads => threads,
+    }
+}
+
+/// Sets the number of threads of the pool, which is made at the first read that needs it and then stays as it is.
+pub fn set_threads(threads: usize) {
+    THREADS.store(threads, Ordering::Relaxed);
+}
+
+/// Does `work` on every item, at most `limit` at once, on the caller's thread and the pool's.
+///
+/// Items are taken one by one in their order, so that no thread is left with a long tail. After an error no further
+/// item is begun; of several errors that of the first item is returned.
+pub(crate) fn parallel<T: Sync>(items: &[T], limit: usize, work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
+    let helpers = limit.min(items.len()).saturating_sub(1);
+    let pool = if helpers > 0 { POOL.get().as_ref() } else { None };
+    let Some(pool) = pool else { return items.iter().try_for_each(work) };
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let first: Mutex<Option<(usize, Error)>> = Mutex::new(None);
+    let drain = || {
+        while !failed.load(Ordering::Relaxed) {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(index) else { return };
+            if let Err(error) = work(item) {
+                failed.store(true, Ordering::Relaxed);
+                let mut first = lock(&first);
+                if first.as_ref().is_none_or(|(earlier, _)| index < *earlier) {
+                    *first = Some((index, error));
+                }
+            }
+        }
+    };
+    pool.in_place_scope(|scope| {
+        for _ in 0..helpers.min(pool.current_num_threads()) {
+            scope.spawn(|_| drain());
+        }
+        drain();
+    });
+    match lock(&first).take() {
+        Some((_, error)) => Err(error),
+        None => Ok(()),
+    }
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Threads that carry out whole calls for those who do not want to wait: each call reads by itself and decodes on the
+/// pool. Thousands of calls can stand in the queue at the cost of their closures.
+#[derive(Default)]
+struct Driver {
+    queue: Mutex<(VecDeque<Job>, usize, usize)>,
+    wake: Condvar,
+}
+
+static DRIVER: PerProcess<Arc<Driver>> = PerProcess::new(Arc::default);
+
+/// Idle threads of the driver go after so long.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Carries out a job on a thread of the driver, after those that came before.
+pub fn spawn(job: impl FnOnce() + Send + 'static) {
+    let driver = DRIVER.get();
+    let mut queue = lock(&driver.queue);
+    queue.0.push_back(Box::new(job));
+    let (_, running, idle) = &mut *queue;
+    if *idle == 0 && *running < (2 * threads()).max(4) {
+        let own = driver.clone();
+        let started = thread::Builder::new().name("tegula-driver".into()).spawn(move || own.run());
+        *running += usize::from(started.is_ok());
+    }
+    drop(queue);
+    driver.wake.notify_one();
+}
+
+impl Driver {
+    fn run(&self) {
+        let mut queue = lock(&self.queue);
+        loop {
+            if let Some(job) = queue.0.pop_front() {
+                drop(queue);
+                // A job that panics takes its own result with it, not the driver.
+                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+                queue = lock(&self.queue);
+                continue;
+            }
+            queue.2 += 1;
+            let (woken, timeout) = self.wake.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
+            queue = woken;
+            queue.2 -= 1;
+            if timeout.timed_out() && queue.0.is_empty() {
+                queue.1 -= 1;
+                return;
+            }
+        }
+    }
+}
+
+/// The result of a call that another thread carries out; see the `async_` methods of [`Array`](crate::Array).
+///
+/// It needs no particular runtime.
+#[derive(Debug)]
+pub struct Pending<T>(Arc<Mutex<PendingState<T>>>);
+
+#[derive(Debug)]
+struct PendingState<T> {
+    result: Option<Result<T>>,
+    waker: Option<Waker>,
+}
+
+/// Delivers the result, or an error if the job ends without one.
+struct Delivery<T>(Arc<Mutex<PendingState<T>>>);
+
+impl<T> Delivery<T> {
+    fn deliver(&self, result: Result<T>) {
+        let mut state = lock(&self.0);
+        state.result.get_or_insert(result);
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl<T> Drop for Delivery<T> {
+    fn drop(&mut self) {
+        self.deliver(Err(Error::store("the call ended without a result")));
+    }
+}
+
+impl<T: Send + 'static> Pending<T> {
+    /// Starts a call on another thread.
+    pub fn start(call: impl FnOnce() -> Result<T> + Send + 'static) -> Self {
+        let state = Arc::new(Mutex::new(PendingState { result: None, waker: None }));
+        let delivery = Delivery(state.clone());
+        spawn(move || {
+            let result = call();
+            let mut state = lock(&delivery.0);
+            state.result = Some(result);
+            drop(state);
+            drop(delivery);
+        });
+        Self(state)
+    }
+}
+
+impl<T> Future for Pending<T> {
+    type Output = Result<T>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = lock(&self.0);
+        if let Some(result) = state.result.take() {
+            return Poll::Ready(result);
+        }
+        state.waker = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_error_is_returned_and_stops_the_rest() {
+        let items: Vec<usize> = (0..1000).collect();
+        let done = AtomicUsize::new(0);
+        let result = parallel(&items, 4, |item| {
+            done.fetch_add(1, Ordering::Relaxed);
+            if *item >= 10 { Err(Error::corrupt(item.to_string())) } else { Ok(()) }
+        });
+        assert_eq!(result.unwrap_err().message(), "10");
+        assert!(done.load(Ordering::Relaxed) < 1000);
+    }
+
+    #[test]
+    fn no_more_than_the_limit_work_at_once() {
+        for limit in [1, 2] {
+            let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            parallel(&[(); 64], limit, |()| {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                thread::sleep(Duration::from_micros(200));
+                now.fetch_sub(1, Ordering::SeqCst);
+                Ok(())
+            })
+            .unwrap();
+            assert!(most.load(Ordering::SeqCst) <= limit);
+        }
+    }
+
+    #[test]
+    fn pending_calls_are_polled_to_their_result() {
+        struct Unpark(thread::Thread);
+        impl std::task::Wake for Unpark {
+            fn wake(self: Arc<Self>) {
+                self.0.unpark();
+            }
+        }
+        let waker = Arc::new(Unpark(thread::current())).into();
+        let mut context = Context::from_waker(&waker);
+        for call in [|| Ok(5), || Err(Error::corrupt("x")), || panic!("lost")] {
+            let mut pending = Pending::start(call);
+            let result = loop {
+                match Pin::new(&mut pending).poll(&mut context) {
+                    Poll::Ready(result) => break result,
+                    Poll::Pending => thread::park(),
+                }
+            };
+            assert!(matches!(result, Ok(5) | Err(_)));
+        }
+    }
+}

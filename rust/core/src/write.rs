@@ -1,0 +1,172 @@
+//! The way back, from elements in a buffer to stored chunks: gather, encode, set.
+
+use std::sync::Mutex;
+
+use crate::buffer::{Buffer, to_usize};
+use crate::codec::IndexLocation;
+use crate::codec::chain::{Chain, Elements, Shard, Terminal};
+use crate::error::{Error, Place, Result};
+use crate::options::CodecOptions;
+use crate::read::{MISSING, Source};
+use crate::runtime::{lock, parallel, threads};
+use crate::subset::{ArraySubset, Dims, tuple};
+use crate::view::{Axes, Axis, Output, as_bytes, swap_words};
+
+/// Elements in memory: a buffer, the offset of the first and the strides, in bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Input<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) origin: isize,
+    pub(crate) strides: &'a [isize],
+}
+
+/// How a write is done.
+#[derive(Clone, Copy)]
+pub(crate) struct Writer<'a> {
+    pub(crate) source: &'a Source,
+    pub(crate) options: CodecOptions,
+}
+
+impl Writer<'_> {
+    /// Stores a whole chunk, its padding included.
+    pub(crate) fn store_chunk(&self, chunk: &[u64], input: Input<'_>) -> Result<()> {
+        let source = self.source;
+        let key = source.key(chunk);
+        let place = || format!("cannot store chunk {} of {}", tuple(chunk), source.name);
+        let mut stored = Vec::new();
+        match self.encode(&source.chain, input, &mut stored).place(place)? {
+            true => source.store.set(&key, &stored).place(place),
+            false => source.store.erase(&key).place(place),
+        }
+    }
+
+    /// Stores a region that consists of whole chunks, where chunks at the array's end need only what lies inside.
+    pub(crate) fn store_subset(&self, subset: &ArraySubset, input: Input<'_>) -> Result<()> {
+        let grid = &self.source.grid;
+        let chunks: Vec<Dims> = grid.chunks_in_subset(subset)?.indices().collect();
+        for chunk in &chunks {
+            let inside = grid.chunk_subset(chunk)?.bound(grid.array_shape())?;
+            if !inside.inbounds(subset) {
+                return Err(Error::unsupported(format!(
+                    "the region {subset} covers only a part of chunk {} of {}: whole chunks are written, such as {}",
+                    tuple(chunk),
+                    self.source.name,
+                    grid.chunks_subset(&grid.chunks_in_subset(subset)?)?.bound(grid.array_shape())?
+                )));
+            }
+        }
+        let limit = if self.options.concurrent_target == 0 { threads() } else { self.options.concurrent_target };
+        parallel(&chunks, limit, |chunk| {
+            let whole = grid.chunk_subset(chunk)?;
+            let inside = whole.bound(grid.array_shape())?;
+            let first = inside.relative_to(subset.start())?;
+            let from = first.start().iter().zip(input.strides).map(|(i, stride)| *i as isize * stride).sum::<isize>();
+            let input = Input { origin: input.origin + from, ..input };
+            if inside == whole {
+                return self.store_chunk(chunk, input);
+            }
+            // At the array's end: the padding is the fill value.
+            let chain = &self.source.chain;
+            let size = chain.data_type().size();
+            let mut padded = Buffer::new(to_usize(chain.decoded_size())?)?;
+            let strides = crate::selection::c_strides(chain.shape(), size);
+            let axis = |k: usize, length: u64| Axis { length: length as usize, from: input.strides[k], to: strides[k] };
+            let rank = strides.len();
+            // SAFETY: one thread.
+            let output = unsafe { Output::share(&mut padded) };
+            let all: Axes = (0..rank).map(|k| axis(k, chain.shape()[k])).collect();
+            output.fill(0, &all, chain.fill_value().bytes())?;
+            let part: Axes = (0..rank).map(|k| axis(k, inside.shape()[k])).collect();
+            output.place(0, &part, input.bytes, input.origin, crate::view::Item { size, word: 1 })?;
+            self.store_chunk(chunk, Input { bytes: &padded, origin: 0, strides: &strides })
+        })
+    }
+
+    /// Encodes a chunk to the end of `stored`; false: it holds nothing but the fill value and is not to be stored.
+    fn encode(&self, chain: &Chain, input: Input<'_>, stored: &mut Vec<u8>) -> Result<bool> {
+        match chain.terminal() {
+            Terminal::Elements(elements) => {
+                let gathered = gather(chain, elements, input)?;
+                let mut fill = chain.fill_value().clone();
+                swap_words(fill.bytes_mut(), elements.item.word);
+                if !self.options.store_empty_chunks && fill.fills(&gathered) {
+                    return Ok(false);
+                }
+                chain.encode_stages(&gathered, stored)?;
+            }
+            Terminal::Shard(shard) => {
+                let strides: Dims<isize> = chain.order().iter().map(|axis| input.strides[*axis]).collect();
+                let input = Input { strides: &strides, ..input };
+                if chain.open_shard().is_some() {
+                    return self.encode_shard(shard, input, stored);
+                }
+                let mut whole = Vec::new();
+                if !self.encode_shard(shard, input, &mut whole)? {
+                    return Ok(false);
+                }
+                chain.encode_stages(&whole, stored)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Encodes the inner chunks of a shard in C order, and its index.
+    fn encode_shard(&self, shard: &Shard, input: Input<'_>, stored: &mut Vec<u8>) -> Result<bool> {
+        let start = stored.len();
+        let index_size = to_usize(shard.index_size)?;
+        if shard.index_location == IndexLocation::Start {
+            stored.resize(start + index_size, 0);
+        }
+        let inner: Vec<(usize, Dims)> = ArraySubset::new_with_shape(&shard.grid.shape()).indices().enumerate().collect();
+        let encoded: Vec<Mutex<Option<Vec<u8>>>> = inner.iter().map(|_| Mutex::new(None)).collect();
+        let limit = if self.options.concurrent_target == 0 { threads() } else { self.options.concurrent_target };
+        parallel(&inner, limit, |(number, chunk)| {
+            let first = shard.grid.chunk_subset(chunk)?;
+            let from: isize = first.start().iter().zip(input.strides).map(|(i, stride)| *i as isize * stride).sum();
+            let mut bytes = Vec::new();
+            if self.encode(&shard.inner, Input { origin: input.origin + from, ..input }, &mut bytes)? {
+                *lock(&encoded[*number]) = Some(bytes);
+            }
+            Ok(())
+        })?;
+        let mut index = Vec::with_capacity(2 * inner.len());
+        for bytes in &encoded {
+            match &*lock(bytes) {
+                Some(bytes) => {
+                    index.extend([(stored.len() - start) as u64, bytes.len() as u64]);
+                    stored.extend_from_slice(bytes);
+                }
+                None => index.extend([MISSING, MISSING]),
+            }
+        }
+        if index.iter().all(|entry| *entry == MISSING) {
+            stored.truncate(start);
+            return Ok(false);
+        }
+        let strides = crate::selection::c_strides(shard.index.shape(), 8);
+        let input = Input { bytes: as_bytes(&index), origin: 0, strides: &strides };
+        let mut encoded_index = Vec::new();
+        let keep = Self { options: CodecOptions { store_empty_chunks: true, ..self.options }, ..*self };
+        keep.encode(&shard.index, input, &mut encoded_index)?;
+        match shard.index_location {
+            IndexLocation::End => stored.extend_from_slice(&encoded_index),
+            IndexLocation::Start => stored[start..start + index_size].copy_from_slice(&encoded_index),
+        }
+        Ok(true)
+    }
+}
+
+/// The elements of a chunk as they are stored before the stages.
+fn gather(chain: &Chain, elements: &Elements, input: Input<'_>) -> Result<Buffer> {
+    let mut gathered = Buffer::new(to_usize(elements.size)?)?;
+    let axis = |(k, length): (usize, &u64)| Axis {
+        length: *length as usize,
+        from: input.strides[k],
+        to: elements.strides[k] as isize,
+    };
+    let axes: Axes = chain.shape().iter().enumerate().map(axis).collect();
+    // SAFETY: one thread.
+    let output = unsafe { Output::share(&mut gathered) };
+    output.place(elements.offset as isize, &axes, input.bytes, input.origin, elements.item)?;
+    Ok(gathered)
+}
