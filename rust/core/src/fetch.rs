@@ -106,17 +106,16 @@ mod tests {
 
     #[test]
     fn rows_are_read_one_by_one_or_together() {
-        let elements = Elements {
-            size: 800,
-            offset: 0,
-            strides: SmallVec::from_slice(&[80, 8]),
-            item: Item { size: 8, word: 1 },
-        };
+        let elements =
+            Elements { size: 800, offset: 0, strides: SmallVec::from_slice(&[80, 8]), item: Item { size: 8, word: 1 } };
         let rows = Run { start: 2, step: 1, length: 3, stride: 16 };
         let columns = Run { start: 5, step: -1, length: 2, stride: 8 };
         let region = Region { runs: SmallVec::from_slice(&[rows, columns]), origin: 0 };
         let (found, axes) = spans(&elements, &region, 0);
-        assert_eq!(found.iter().map(|span| (span.offset, span.length)).collect::<Vec<_>>(), [(192, 16), (272, 16), (352, 16)]);
+        assert_eq!(
+            found.iter().map(|span| (span.offset, span.length)).collect::<Vec<_>>(),
+            [(192, 16), (272, 16), (352, 16)]
+        );
         assert_eq!((found[1].from, found[1].to, axes.len()), (8, 16, 1));
         let (found, axes) = spans(&elements, &region, 64);
         assert_eq!(found, [Span { offset: 192, length: 176, from: 8, to: 0 }]);

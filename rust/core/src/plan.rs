@@ -50,9 +50,10 @@ impl Region {
 
     /// Whether all of `shape`, without steps, is wanted.
     pub(crate) fn is_whole(&self, shape: &[u64]) -> bool {
-        self.runs.iter().zip(shape).all(|(run, length)| {
-            run.start == 0 && run.length == *length && (run.step == 1 || run.length <= 1)
-        })
+        self.runs
+            .iter()
+            .zip(shape)
+            .all(|(run, length)| run.start == 0 && run.length == *length && (run.step == 1 || run.length <= 1))
     }
 
     /// The axes of the copy into the output, for strides (in bytes) of what is decoded, and the offset of the first
@@ -135,7 +136,10 @@ impl Iterator for Split<'_> {
             return None;
         }
         let chunk = self.pieces.iter().map(|piece| piece.chunk).collect();
-        let origin = self.pieces.iter().fold(self.region.origin, |origin, piece| origin + piece.first as isize * piece.run.stride);
+        let origin = self
+            .pieces
+            .iter()
+            .fold(self.region.origin, |origin, piece| origin + piece.first as isize * piece.run.stride);
         let part = Region { runs: self.pieces.iter().map(|piece| piece.run).collect(), origin };
         self.done = true;
         for axis in (0..self.pieces.len()).rev() {

@@ -133,11 +133,13 @@ impl<'a> Reader<'a> {
                 return Ok(counts.missing.into_inner());
             }
             let limit = self.limit(&batch);
-            if self.source.chain.shard().is_none() && self.source.store.locate(&self.source.key(&batch[0].0))?.is_none() {
+            if self.source.chain.shard().is_none() && self.source.store.locate(&self.source.key(&batch[0].0))?.is_none()
+            {
                 // A chunk is an object: there is nothing to look up or join first.
                 parallel(&batch, limit, |(chunk, part)| {
                     let Some(stored) = self.open(chunk, None, &counts)? else { return self.fill(part, output) };
-                    let leaf = |elements| Leaf { chunk: 0, stored, chain: &self.source.chain, elements, region: part.clone() };
+                    let leaf =
+                        |elements| Leaf { chunk: 0, stored, chain: &self.source.chain, elements, region: part.clone() };
                     match self.source.chain.terminal() {
                         Terminal::Elements(elements) => self.read_leaf(&leaf(elements), output),
                         Terminal::Shard(_) => Ok(()),
@@ -151,7 +153,8 @@ impl<'a> Reader<'a> {
             let leaves = &leaves[..];
             parallel(&jobs, limit, |(offset, length, range)| {
                 let leaves = &leaves[range.clone()];
-                self.read_job(*offset, *length, leaves, output).map_err(|(chunk, error)| error.at(self.place(&batch[chunk].0)))
+                self.read_job(*offset, *length, leaves, output)
+                    .map_err(|(chunk, error)| error.at(self.place(&batch[chunk].0)))
             })?;
         }
     }
@@ -167,9 +170,8 @@ impl<'a> Reader<'a> {
         let mut batch = Vec::new();
         for (chunk, part) in split.by_ref().take(size) {
             let bytes = part.elements().saturating_mul(self.source.chain.data_type().size() as u64);
-            let widest = part.runs.iter().enumerate().max_by_key(|(_, run)| run.length.min(1 << 20) * run.stride.unsigned_abs() as u64);
-            match (self.source.chain.raw(), widest) {
-                (Some(elements), Some((_, _))) if bytes >= 2 * PART && self.cache.is_none() => {
+            match self.source.chain.raw() {
+                Some(elements) if bytes >= 2 * PART && self.cache.is_none() => {
                     // Along the axis that runs slowest in the file.
                     let axis = (0..part.runs.len())
                         .filter(|axis| part.runs[*axis].length > 1)
@@ -335,7 +337,10 @@ impl<'a> Reader<'a> {
         }
         let size = shard.index_size;
         let Some(end) = stored.length.checked_sub(size) else {
-            return Err(Error::corrupt(format!("a shard of {} bytes is shorter than its index of {size}", stored.length)));
+            return Err(Error::corrupt(format!(
+                "a shard of {} bytes is shorter than its index of {size}",
+                stored.length
+            )));
         };
         let offset = if shard.index_location == IndexLocation::Start { 0 } else { end };
         let bytes = Stored { offset: stored.offset + offset, length: size, ..stored.clone() }.read(size)?;
@@ -360,9 +365,11 @@ impl<'a> Reader<'a> {
             let ranges = group.iter().map(|leaf| (leaf.stored.offset, leaf.stored.length));
             // A part of plain elements takes its own reads, of less than the chunk.
             let merged = merge(ranges, self.source.store.merge_gap(), largest);
-            jobs.extend(merged.into_iter().map(|(offset, length, range)| {
-                (offset, length, range.start + first..range.end + first)
-            }));
+            jobs.extend(
+                merged
+                    .into_iter()
+                    .map(|(offset, length, range)| (offset, length, range.start + first..range.end + first)),
+            );
             first += group.len();
         }
         jobs
@@ -386,7 +393,8 @@ impl<'a> Reader<'a> {
         if leaves.iter().all(partial) && wanted < length / 4 {
             return leaves.iter().try_for_each(single);
         }
-        let together = Stored { offset, length, ..stored.clone() }.read(length).map_err(|error| (leaves[0].chunk, error))?;
+        let together =
+            Stored { offset, length, ..stored.clone() }.read(length).map_err(|error| (leaves[0].chunk, error))?;
         for leaf in leaves {
             let bytes = &together[(leaf.stored.offset - offset) as usize..][..leaf.stored.length as usize];
             self.decode(leaf, bytes, output).map_err(|error| (leaf.chunk, error))?;
@@ -482,7 +490,8 @@ impl<'a> Reader<'a> {
     pub(crate) fn explain(&self, region: &Region) -> Result<Explanation> {
         let counts = Counts::default();
         let element = self.source.chain.data_type().size() as u64;
-        let mut explanation = Explanation { bytes_wanted: region.elements().saturating_mul(element), ..Explanation::default() };
+        let mut explanation =
+            Explanation { bytes_wanted: region.elements().saturating_mul(element), ..Explanation::default() };
         let sharded = self.source.chain.shard().is_some();
         let mut split = region.split(&self.source.grid);
         loop {
@@ -527,9 +536,14 @@ impl<'a> Reader<'a> {
             let (Some(inner), Some(shard)) = (inner, self.source.chain.shard()) else {
                 return stored.read(u64::MAX).map(|bytes| Some(bytes.to_vec()));
             };
-            let stored =
-                if self.source.chain.open_shard().is_some() { stored } else { self.decoded_shard(&stored, &self.source.chain)? };
-            let Some((offset, length)) = self.index(&stored, shard, &counts)?.get(inner, &shard.grid) else { return Ok(None) };
+            let stored = if self.source.chain.open_shard().is_some() {
+                stored
+            } else {
+                self.decoded_shard(&stored, &self.source.chain)?
+            };
+            let Some((offset, length)) = self.index(&stored, shard, &counts)?.get(inner, &shard.grid) else {
+                return Ok(None);
+            };
             if offset.checked_add(length).is_none_or(|end| end > stored.length) {
                 return Err(Error::corrupt(format!("inner chunk {} lies outside its shard", tuple(inner))));
             }

@@ -68,8 +68,9 @@ impl ArraySubset {
     pub fn new_with_start_end_exc(start: &[u64], end: &[u64]) -> Result<Self> {
         same_rank(start, end)?;
         let shape: Option<Dims> = start.iter().zip(end).map(|(start, end)| end.checked_sub(*start)).collect();
-        let shape = shape
-            .ok_or_else(|| Error::selection(format!("the end {} lies before the start {}", tuple(end), tuple(start))))?;
+        let shape = shape.ok_or_else(|| {
+            Error::selection(format!("the end {} lies before the start {}", tuple(end), tuple(start)))
+        })?;
         Ok(Self { start: start.into(), shape })
     }
 
@@ -122,9 +123,10 @@ impl ArraySubset {
     /// Whether an element lies in it.
     pub fn contains(&self, indices: &[u64]) -> bool {
         indices.len() == self.dimensionality()
-            && indices.iter().zip(self.start.iter().zip(&self.shape)).all(|(i, (start, length))| {
-                i.checked_sub(*start).is_some_and(|offset| offset < *length)
-            })
+            && indices
+                .iter()
+                .zip(self.start.iter().zip(&self.shape))
+                .all(|(i, (start, length))| i.checked_sub(*start).is_some_and(|offset| offset < *length))
     }
 
     /// Whether the region lies inside another; an empty region needs only to begin and end within it.
@@ -154,14 +156,16 @@ impl ArraySubset {
     pub fn bound(&self, end: &[u64]) -> Result<Self> {
         same_rank(&self.start, end)?;
         let start: Dims = self.start.iter().zip(end).map(|(start, end)| *start.min(end)).collect();
-        let shape = self.end_exc().iter().zip(end).zip(&start).map(|((own, end), start)| own.min(end) - start).collect();
+        let shape =
+            self.end_exc().iter().zip(end).zip(&start).map(|((own, end), start)| own.min(end) - start).collect();
         Ok(Self { start, shape })
     }
 
     /// The region as seen from `origin`, which must not lie past its start.
     pub fn relative_to(&self, origin: &[u64]) -> Result<Self> {
         same_rank(&self.start, origin)?;
-        let start: Option<Dims> = self.start.iter().zip(origin).map(|(start, origin)| start.checked_sub(*origin)).collect();
+        let start: Option<Dims> =
+            self.start.iter().zip(origin).map(|(start, origin)| start.checked_sub(*origin)).collect();
         let start = start.ok_or_else(|| {
             Error::selection(format!("{} lies past the region's start {}", tuple(origin), tuple(&self.start)))
         })?;
@@ -170,7 +174,11 @@ impl ArraySubset {
 
     /// All indices of the region, the last dimension running fastest.
     pub fn indices(&self) -> Indices {
-        Indices { next: (!self.is_empty()).then(|| self.start.clone()), left: self.num_elements(), subset: self.clone() }
+        Indices {
+            next: (!self.is_empty()).then(|| self.start.clone()),
+            left: self.num_elements(),
+            subset: self.clone(),
+        }
     }
 }
 

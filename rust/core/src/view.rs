@@ -244,11 +244,8 @@ unsafe fn copy_units<const N: usize, const SWAP: bool>(source: *const u8, target
     let run = axes.pop().unwrap_or(Axis { length: 1, from: 0, to: 0 });
     // Where the source runs along another axis than the output, tiles over both keep each line in cache until it is
     // used up.
-    let crossing = if run.from.unsigned_abs() > 4 * N {
-        axes.iter().position(|axis| axis.from.unsigned_abs() <= N)
-    } else {
-        None
-    };
+    let crossing =
+        if run.from.unsigned_abs() > 4 * N { axes.iter().position(|axis| axis.from.unsigned_abs() <= N) } else { None };
     let cross = crossing.map_or(Axis { length: 1, from: 0, to: 0 }, |k| axes.remove(k));
     odometer(&axes, |from, to| {
         for rows in (0..cross.length).step_by(TILE) {
@@ -390,7 +387,8 @@ mod tests {
             let item = [(1, 1), (2, 1), (2, 2), (4, 4), (8, 1), (8, 4), (16, 8), (3, 1), (16, 1), (6, 3)][next(10)];
             let item = Item { size: item.0, word: item.1 };
             let rank = next(4);
-            let shape: Vec<usize> = (0..rank).map(|_| if round % 7 == 0 { next(70) + 1 } else { next(6) + 1 }).collect();
+            let shape: Vec<usize> =
+                (0..rank).map(|_| if round % 7 == 0 { next(70) + 1 } else { next(6) + 1 }).collect();
             // Two random orders of the axes, with steps on the source, some of them backwards.
             let mut axes: Vec<Axis> = shape.iter().map(|length| Axis { length: *length, from: 0, to: 0 }).collect();
             let (mut from_size, mut to_size, mut from) = (item.size, item.size, 0isize);

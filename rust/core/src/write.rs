@@ -117,7 +117,8 @@ impl Writer<'_> {
         if shard.index_location == IndexLocation::Start {
             stored.resize(start + index_size, 0);
         }
-        let inner: Vec<(usize, Dims)> = ArraySubset::new_with_shape(&shard.grid.shape()).indices().enumerate().collect();
+        let inner: Vec<(usize, Dims)> =
+            ArraySubset::new_with_shape(&shard.grid.shape()).indices().enumerate().collect();
         let encoded: Vec<Mutex<Option<Vec<u8>>>> = inner.iter().map(|_| Mutex::new(None)).collect();
         let limit = if self.options.concurrent_target == 0 { threads() } else { self.options.concurrent_target };
         parallel(&inner, limit, |(number, chunk)| {

@@ -265,9 +265,8 @@ fn chunk_bytes(shape: &[u64], data_type: &DataType) -> Option<u64> {
 impl Elements {
     /// Elements in C order of the axes as `order` has them.
     fn in_order(shape: &[u64], data_type: &DataType, endian: Endian, order: &[usize]) -> Result<Self> {
-        let size = chunk_bytes(shape, data_type).ok_or_else(|| {
-            Error::metadata(format!("chunks of shape {} of {data_type} are too large", tuple(shape)))
-        })?;
+        let size = chunk_bytes(shape, data_type)
+            .ok_or_else(|| Error::metadata(format!("chunks of shape {} of {data_type} are too large", tuple(shape))))?;
         let mut strides = SmallStrides::from_elem(0, shape.len());
         let mut stride = data_type.size() as u64;
         for axis in order.iter().rev() {

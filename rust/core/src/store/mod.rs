@@ -150,12 +150,15 @@ pub(crate) fn resolve(range: ByteRange, size: u64, limit: u64) -> Result<(u64, u
         ByteRange::Range { offset, length } => (offset, length),
         ByteRange::Suffix(length) => match size.checked_sub(length) {
             Some(offset) => (offset, length),
-            None => return Err(Error::corrupt(format!("the last {length} bytes of an object of {size} were asked for"))),
+            None => {
+                return Err(Error::corrupt(format!("the last {length} bytes of an object of {size} were asked for")));
+            }
         },
     };
     match offset.checked_add(length) {
         Some(end) if end <= size => {
-            let length = usize::try_from(length).map_err(|_| Error::corrupt(format!("{length} bytes do not fit in memory")))?;
+            let length =
+                usize::try_from(length).map_err(|_| Error::corrupt(format!("{length} bytes do not fit in memory")))?;
             Ok((offset, length))
         }
         _ => Err(Error::corrupt(format!("bytes {offset} to {offset}+{length} lie outside an object of {size} bytes"))),

@@ -118,11 +118,9 @@ impl Store for ReferenceStore {
 
     fn locate(&self, key: &str) -> Result<Option<Location>> {
         Ok(match self.references.get(key) {
-            Some(Reference::Part { key, offset, length }) => Some(Location {
-                store: self.target.clone(),
-                key: key.clone(),
-                part: Some((*offset, *length)),
-            }),
+            Some(Reference::Part { key, offset, length }) => {
+                Some(Location { store: self.target.clone(), key: key.clone(), part: Some((*offset, *length)) })
+            }
             _ => None,
         })
     }

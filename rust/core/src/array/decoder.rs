@@ -1,0 +1,56 @@
+//! A decoder of parts of one chunk that keeps what it read between calls.
+
+use super::{Array, FromArrayBytes};
+use crate::cache::{CacheLimit, ChunkCache};
+use crate::error::Result;
+use crate::subset::ArraySubset;
+
+/// Decodes parts of one chunk again and again; see [`Array::partial_decoder`].
+///
+/// The chunk (of a shard: its index, and each inner chunk that was touched) is read and decoded once and kept decoded.
+/// Where the object under it is rewritten, the next call sees the new content.
+#[derive(Clone, Debug)]
+pub struct PartialDecoder {
+    array: Array,
+    chunk: Vec<u64>,
+}
+
+impl Array {
+    /// A decoder of parts of a chunk. Nothing is read yet.
+    pub fn partial_decoder(&self, chunk: &[u64]) -> Result<PartialDecoder> {
+        self.chunk_subset(chunk)?;
+        let cache = ChunkCache::decoded(CacheLimit::Bytes(self.chain().decoded_size().saturating_add(1 << 20)));
+        Ok(PartialDecoder { array: self.with_cache(Some(cache)), chunk: chunk.to_vec() })
+    }
+}
+
+impl PartialDecoder {
+    /// The array, with the decoder's cache.
+    pub fn array(&self) -> &Array {
+        &self.array
+    }
+
+    /// The chunk.
+    pub fn chunk(&self) -> &[u64] {
+        &self.chunk
+    }
+
+    /// Whether the chunk is stored.
+    pub fn exists(&self) -> Result<bool> {
+        self.array.chunk_exists(&self.chunk)
+    }
+
+    /// Decodes regions of the chunk, as seen from its first element.
+    pub fn partial_decode<T: FromArrayBytes>(&self, subsets: &[ArraySubset]) -> Result<Vec<T>> {
+        // All are checked before the first is read.
+        for subset in subsets {
+            self.array.subset_in_chunk(&self.chunk, subset)?;
+        }
+        subsets.iter().map(|subset| self.array.retrieve_chunk_subset(&self.chunk, subset)).collect()
+    }
+
+    /// Bytes that the decoder keeps.
+    pub fn size_held(&self) -> u64 {
+        self.array.cache().map_or(0, |cache| cache.info().bytes)
+    }
+}

@@ -1,0 +1,252 @@
+//! Reading. Every method is one selection for the same reader; `retrieve_selection_into` is that reader's door.
+
+use super::{Array, FromArrayBytes};
+use crate::error::{Error, Place, Result};
+use crate::read::Explanation;
+use crate::runtime::{lock, parallel};
+use crate::selection::{Selection, c_strides, check_subset, size_in_memory};
+use crate::subset::{ArraySubset, Dims, tuple};
+use crate::view::Output;
+
+/// Memory to read into: a buffer, the offset of the first element in it, and strides in bytes.
+pub struct OutputBuffer<'a> {
+    start: *mut u8,
+    length: usize,
+    origin: isize,
+    strides: Dims<isize>,
+    _buffer: std::marker::PhantomData<&'a mut [u8]>,
+}
+
+impl<'a> OutputBuffer<'a> {
+    /// A buffer for elements of a shape and size in C order.
+    pub fn new(buffer: &'a mut [u8], shape: &[u64], size: usize) -> Result<Self> {
+        let due = size_in_memory(shape, size)?;
+        if buffer.len() != due {
+            let shape = tuple(shape);
+            return Err(Error::selection(format!(
+                "a buffer of {} bytes for shape {shape}, which takes {due}",
+                buffer.len()
+            )));
+        }
+        let strides = c_strides(shape, size);
+        let (start, length) = (buffer.as_mut_ptr(), buffer.len());
+        Ok(Self { start, length, origin: 0, strides, _buffer: std::marker::PhantomData })
+    }
+
+    /// Memory that others own.
+    ///
+    /// # Safety
+    /// `length` bytes from `start` on must be writable as long as `'a` lasts, and used by nobody else meanwhile; no two
+    /// positions that the strides reach from `origin` may overlap.
+    pub unsafe fn from_raw(start: *mut u8, length: usize, origin: isize, strides: &[isize]) -> Self {
+        Self { start, length, origin, strides: strides.into(), _buffer: std::marker::PhantomData }
+    }
+}
+
+impl Array {
+    /// Reads a selection into memory that is there already.
+    ///
+    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is read, where the selection
+    /// does not lie in the array.
+    pub fn retrieve_selection_into(&self, selection: &Selection, output: OutputBuffer<'_>) -> Result<()> {
+        selection.check(self.shape()).place(|| self.name())?;
+        self.read_into(selection, output).map(|_| ())
+    }
+
+    /// Reads a region into memory that is there already. The region may reach into the padding of chunks at the array's
+    /// end, as that of a whole chunk does.
+    pub fn retrieve_subset_into(&self, subset: &ArraySubset, output: OutputBuffer<'_>) -> Result<()> {
+        let grid = self.chunk_grid();
+        check_subset(subset, &grid.chunks_subset(&ArraySubset::new_with_shape(&grid.shape()))?.end_exc())
+            .place(|| self.name())?;
+        self.read_into(&Selection::from(subset), output).map(|_| ())
+    }
+
+    /// Reads positions that were checked, or that lie in the padding of a chunk; returns how many chunks are missing.
+    fn read_into(&self, selection: &Selection, output: OutputBuffer<'_>) -> Result<u64> {
+        if output.strides.len() != selection.axes().len() {
+            return Err(Error::selection(format!(
+                "a buffer of {} dimensions for a selection of {}",
+                output.strides.len(),
+                selection.axes().len()
+            )));
+        }
+        let region = selection.region(&output.strides, output.origin);
+        // SAFETY: the buffer is writable and ours alone as long as `output` lives, by its constructors; the planner
+        // gives each position of it to one chunk.
+        let output = unsafe { Output::from_raw(output.start, output.length) };
+        self.reader().read(&region, &output)
+    }
+
+    fn read_subset<T: FromArrayBytes>(&self, subset: &ArraySubset) -> Result<(T, u64)> {
+        T::check(self.data_type()).place(|| self.name())?;
+        let selection = Selection::from(subset);
+        let mut missing = 0;
+        let elements = T::read(self.data_type(), subset.shape(), &mut |bytes| {
+            missing = self.read_into(&selection, OutputBuffer::new(bytes, subset.shape(), self.data_type().size())?)?;
+            Ok(())
+        })?;
+        Ok((elements, missing))
+    }
+
+    /// Reads a region. Chunks that are not stored give the fill value.
+    ///
+    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is read, where the region
+    /// does not lie in the array or the elements are of another type, and with
+    /// [`CorruptData`](crate::ErrorKind::CorruptData) where a chunk cannot be decoded.
+    pub fn retrieve_array_subset<T: FromArrayBytes>(&self, subset: &ArraySubset) -> Result<T> {
+        check_subset(subset, self.shape()).place(|| self.name())?;
+        Ok(self.read_subset(subset)?.0)
+    }
+
+    /// Reads many regions of one shape, one after the other in one buffer of shape (regions, `shape`).
+    pub fn retrieve_array_subsets<T: FromArrayBytes>(&self, starts: &[Dims], shape: &[u64]) -> Result<T> {
+        T::check(self.data_type()).place(|| self.name())?;
+        let mut whole = vec![starts.len() as u64];
+        whole.extend_from_slice(shape);
+        let each = size_in_memory(shape, self.data_type().size())?;
+        T::read(self.data_type(), &whole, &mut |bytes| {
+            // SAFETY: a slice of bytes is writable, and ours.
+            unsafe { self.retrieve_array_subsets_into(starts, shape, bytes.as_mut_ptr(), each * starts.len()) }
+        })
+    }
+
+    /// Reads many regions of one shape into memory in C order.
+    ///
+    /// # Safety
+    /// `length` bytes from `start` on must be writable and used by nobody else meanwhile.
+    pub unsafe fn retrieve_array_subsets_into(
+        &self,
+        starts: &[Dims],
+        shape: &[u64],
+        start: *mut u8,
+        length: usize,
+    ) -> Result<()> {
+        let size = self.data_type().size();
+        let each = size_in_memory(shape, size)?;
+        if each.checked_mul(starts.len()) != Some(length) {
+            return Err(Error::selection("the buffer does not have the size of the regions"));
+        }
+        let subsets = starts.iter().map(|start| ArraySubset::new_with_start_shape(start, shape));
+        let subsets: Vec<_> = subsets.collect::<Result<_>>()?;
+        subsets.iter().try_for_each(|subset| check_subset(subset, self.shape())).place(|| self.name())?;
+        let strides = c_strides(shape, size);
+        let numbered: Vec<_> = subsets.iter().enumerate().collect();
+        // SAFETY: writable and ours by this function's contract; each region has a part of its own.
+        let output = unsafe { Output::from_raw(start, length) };
+        let one = self.with_options(crate::CodecOptions { concurrent_target: 1, ..self.options });
+        parallel(&numbered, self.concurrency(), |(number, subset)| {
+            let region = Selection::from(*subset).region(&strides, (number * each) as isize);
+            one.reader().read(&region, &output).map(|_| ())
+        })
+    }
+
+    /// Reads a chunk, padding included as it is stored; the fill value where it is not stored.
+    pub fn retrieve_chunk<T: FromArrayBytes>(&self, chunk: &[u64]) -> Result<T> {
+        Ok(self.read_subset(&self.chunk_subset(chunk).place(|| self.name())?)?.0)
+    }
+
+    /// Reads a chunk; `None`: it is not stored.
+    pub fn retrieve_chunk_if_exists<T: FromArrayBytes>(&self, chunk: &[u64]) -> Result<Option<T>> {
+        let subset = self.chunk_subset(chunk).place(|| self.name())?;
+        T::check(self.data_type()).place(|| self.name())?;
+        if !self.chunk_exists(chunk)? {
+            return Ok(None);
+        }
+        let (elements, missing) = self.read_subset(&subset)?;
+        Ok((missing == 0).then_some(elements))
+    }
+
+    /// Whether a chunk is stored.
+    pub fn chunk_exists(&self, chunk: &[u64]) -> Result<bool> {
+        let source = self.reader().source;
+        let key = self.chunk_key(chunk).place(|| self.name())?;
+        Ok(source.store.open(&key)?.stat()?.is_some())
+    }
+
+    /// Reads a region of chunks, padding included as it is stored.
+    pub fn retrieve_chunks<T: FromArrayBytes>(&self, chunks: &ArraySubset) -> Result<T> {
+        Ok(self.read_subset(&self.chunks_subset(chunks).place(|| self.name())?)?.0)
+    }
+
+    /// Reads a region of a chunk, as seen from the chunk's first element.
+    pub fn retrieve_chunk_subset<T: FromArrayBytes>(&self, chunk: &[u64], subset: &ArraySubset) -> Result<T> {
+        Ok(self.read_subset(&self.subset_in_chunk(chunk, subset)?)?.0)
+    }
+
+    /// The region of a chunk, as seen from the array's first element.
+    pub fn subset_in_chunk(&self, chunk: &[u64], subset: &ArraySubset) -> Result<ArraySubset> {
+        let whole = self.chunk_subset(chunk).place(|| self.name())?;
+        check_subset(subset, whole.shape()).place(|| format!("chunk {} of {}", tuple(chunk), self.name()))?;
+        let start: Dims = subset.start().iter().zip(whole.start()).map(|(start, origin)| start + origin).collect();
+        ArraySubset::new_with_start_shape(&start, subset.shape())
+    }
+
+    /// Reads an inner chunk of a sharded array, or a chunk of one that is not sharded.
+    pub fn retrieve_inner_chunk<T: FromArrayBytes>(&self, inner: &[u64]) -> Result<T> {
+        Ok(self.read_subset(&self.inner_chunk_subset(inner)?)?.0)
+    }
+
+    /// Reads a region of inner chunks of a sharded array, or of chunks of one that is not sharded.
+    pub fn retrieve_inner_chunks<T: FromArrayBytes>(&self, inner: &ArraySubset) -> Result<T> {
+        Ok(self.read_subset(&self.inner_chunks_subset(inner)?)?.0)
+    }
+
+    /// Reads a chunk as it is stored; `None`: it is not stored.
+    pub fn retrieve_encoded_chunk(&self, chunk: &[u64]) -> Result<Option<Vec<u8>>> {
+        self.chunk_subset(chunk).place(|| self.name())?;
+        self.reader().encoded(chunk, None)
+    }
+
+    /// Reads a region of chunks as they are stored, in the order of [`ArraySubset::indices`].
+    pub fn retrieve_encoded_chunks(&self, chunks: &ArraySubset) -> Result<Vec<Option<Vec<u8>>>> {
+        self.chunks_subset(chunks).place(|| self.name())?;
+        let indices: Vec<_> = chunks.indices().collect();
+        self.each(&indices, self.concurrency(), |chunk| self.reader().encoded(chunk, None))
+    }
+
+    /// Reads an inner chunk of a sharded array as it is stored in its shard, or a chunk of one that is not sharded;
+    /// `None`: it is not stored.
+    pub fn retrieve_encoded_inner_chunk(&self, inner: &[u64]) -> Result<Option<Vec<u8>>> {
+        let (shard, inside) = self.shard_of(inner).place(|| self.name())?;
+        let inside = inside.map(|inside| self.chain().order().iter().map(|axis| inside[*axis]).collect::<Dims>());
+        self.reader().encoded(&shard, inside.as_deref())
+    }
+
+    /// What reading a selection would do: chunks, requests, bytes. Reads the indexes of shards, but no chunk.
+    pub fn explain(&self, selection: &Selection) -> Result<Explanation> {
+        selection.check(self.shape()).place(|| self.describe())?;
+        let strides = c_strides(&selection.shape(), self.data_type().size());
+        self.reader().explain(&selection.region(&strides, 0))
+    }
+
+    /// Calls `f` for each chunk of a region of chunks, at most `concurrency` at once; the results are in index order.
+    pub fn map_chunks<R: Send>(
+        &self,
+        chunks: &ArraySubset,
+        concurrency: usize,
+        f: impl Fn(&[u64]) -> Result<R> + Sync,
+    ) -> Result<Vec<R>> {
+        self.chunks_subset(chunks).place(|| self.name())?;
+        let indices: Vec<_> = chunks.indices().collect();
+        self.each(&indices, concurrency, |chunk| f(chunk))
+    }
+
+    fn concurrency(&self) -> usize {
+        match self.options.concurrent_target {
+            0 => crate::threads(),
+            target => target,
+        }
+    }
+
+    fn each<T: Sync, R: Send>(&self, items: &[T], limit: usize, f: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
+        let results: Vec<std::sync::Mutex<Option<R>>> = items.iter().map(|_| None.into()).collect();
+        let numbered: Vec<_> = items.iter().enumerate().collect();
+        parallel(&numbered, limit, |(number, item)| {
+            *lock(&results[*number]) = Some(f(item)?);
+            Ok(())
+        })?;
+        let lost = || Error::store("a result was lost");
+        results.into_iter().map(|result| lock(&result).take().ok_or_else(lost)).collect()
+    }
+}
