@@ -11,9 +11,11 @@
 mod append;
 mod blosc;
 mod bytes;
+mod bz2;
 pub mod chain;
 mod crc32c;
 mod deflate;
+mod lz4;
 mod sharding;
 mod transpose;
 mod zstd;
@@ -128,6 +130,8 @@ pub(crate) const TABLE: &[Row] = &[
     },
     Row { name: "gzip", aliases: &["numcodecs.gzip"], create: deflate::create_gzip, example: r#"{"level": 5}"# },
     Row { name: "zlib", aliases: &["numcodecs.zlib"], create: deflate::create_zlib, example: r#"{"level": 5}"# },
+    Row { name: "lz4", aliases: &["numcodecs.lz4"], create: lz4::create, example: r#"{"acceleration": 1}"# },
+    Row { name: "bz2", aliases: &["numcodecs.bz2"], create: bz2::create, example: r#"{"level": 5}"# },
     Row { name: "crc32c", aliases: &["numcodecs.crc32c"], create: crc32c::create, example: "{}" },
 ];
 

@@ -135,7 +135,7 @@ fn bytes_that_are_cut_off_are_an_error() {
     for (_, codec) in codecs() {
         for decoded in payloads() {
             let encoded = encode(&*codec, &decoded);
-            let step = if encoded.len() < 3000 { 1 } else { encoded.len() / 97 };
+            let step = if encoded.len() < 3000 { 1 } else { encoded.len() / 11 };
             for end in (0..encoded.len()).step_by(step).chain([encoded.len() - 1]) {
                 let cut = &encoded[..end];
                 let error = decode_into(&*codec, cut, decoded.len()).unwrap_err();
@@ -194,6 +194,9 @@ fn configurations_out_of_range_are_refused() {
         ("gzip", r#"{"level": -2}"#),
         ("zlib", r#"{"level": -2}"#),
         ("zlib", r#"{"level": "high"}"#),
+        ("bz2", r#"{"level": 0}"#),
+        ("bz2", r#"{"level": 10}"#),
+        ("lz4", r#"{"level": 1}"#),
         ("blosc", r#"{"clevel": 10}"#),
         ("blosc", r#"{"cname": "lz5"}"#),
         ("blosc", r#"{"shuffle": 3}"#),
@@ -209,7 +212,7 @@ fn configurations_out_of_range_are_refused() {
 #[test]
 fn every_level_works() {
     let decoded = numbers(20_000);
-    for (name, levels) in [("zstd", -5..=23), ("gzip", -1..=9), ("zlib", -1..=9)] {
+    for (name, levels) in [("zstd", -5..=23), ("gzip", -1..=9), ("zlib", -1..=9), ("bz2", 1..=9)] {
         for level in levels {
             let codec = codec(name, &format!(r#"{{"level": {level}}}"#));
             decodes_to(&*codec, &encode(&*codec, &decoded), &decoded);
@@ -279,6 +282,27 @@ fn what_numcodecs_wrote_decodes() {
              0b373ce970beef4852033e3a309820c21c166b24c850e0820a6fb9f214315214b8a1c6b8491f3b9478c178d20a39ee9e7bbc \
              448e074c4bdaa0c417b62d1d516311701f1fc4a1740edde82d2accbae4f821e9494fd8be744534904e3043e9007f24edf107 \
              4dcd1b94",
+        ),
+        (
+            "bz2",
+            "{}",
+            "\
+             425a6835314159265359214f54740000017fffffffe020242020206420202024202020242060202420202024202020242020 \
+             2020006a226a23ca68d3d11ea64f536840d1a6264c6a67a8454369a646d24c4613d4c0860469869348041a200eeb3edddc15 \
+             173e9376f34fdbe100609b942c56a11671716285b1ed922d073f2514ec29a3a4856cc84f6704ce9d0c245d310ae0b62c8000 \
+             002f8cd5570e4baa6aafc68aad4b46c75cccf6bca7f0cff2bfc6fd23816282b8924d288ab480018da0bb9229c284810a7aa3 \
+             a0",
+        ),
+        (
+            "lz4",
+            "{}",
+            "\
+             00010000f32e0000000001000000040000000900000010000000190000002400000031000000400000005100000064000000 \
+             7900000090000000a9000000c4000000e13d00f22b21010000440100006901000090010000b9010000e40100001102000040 \
+             02000071020000a4020000d9020000100300004903000084030000c1037900f22b4104000084040000c90400001005000059 \
+             050000a4050000f10500004006000091060000e40600003907000090070000e907000044080000a108b500f02d61090000c4 \
+             090000290a0000900a0000f90a0000640b0000d10b0000400c0000b10c0000240d0000990d0000100e0000890e0000040f00 \
+             00810f0000",
         ),
     ] {
         let hex: String = hex.split_whitespace().collect();
@@ -488,5 +512,48 @@ mod blosc {
         let mut stored = encode(&*codec("blosc", r#"{"clevel": 0}"#), &decoded);
         stored[2] = stored[2] & 0x1f | 2 << 5;
         decodes_to(&*snappy, &stored, &decoded);
+    }
+}
+
+mod lz4 {
+    use super::*;
+
+    #[test]
+    fn headers_cannot_lie() {
+        let lz4 = codec("lz4", "{}");
+        let decoded = runs(5000);
+        let encoded = encode(&*lz4, &decoded);
+        for size in [0, 4999, 5001, 1 << 31, i32::MAX as u32, u32::MAX] {
+            let lie = [&size.to_le_bytes(), &encoded[4..]].concat();
+            refuses(&*lz4, &lie, decoded.len(), ErrorKind::CorruptData);
+            if size > 5000 {
+                // Not even where it were allowed.
+                lz4.decode_bounded(&lie, usize::MAX, &mut Vec::new()).unwrap_err();
+            }
+        }
+    }
+}
+
+mod bz2 {
+    use super::*;
+
+    #[test]
+    fn several_streams_are_one_chunk() {
+        let bz2 = codec("bz2", "{}");
+        let (first, second) = (runs(3000), noise(500));
+        let (one, two) = (encode(&*bz2, &first), encode(&*bz2, &second));
+        decodes_to(&*bz2, &[&one[..], &two].concat(), &[&first[..], &second].concat());
+        refuses(&*bz2, &[&one[..], &two[..two.len() - 1]].concat(), 3500, ErrorKind::CorruptData);
+        refuses(&*bz2, &[&one[..], b"behind"].concat(), 3000, ErrorKind::CorruptData);
+    }
+
+    #[test]
+    fn a_bomb_stops_at_the_limit() {
+        let bz2 = codec("bz2", r#"{"level": 9}"#);
+        let decoded = vec![0; 64 << 20];
+        let bomb = encode(&*bz2, &decoded);
+        for limit in [0, 1, 1000, 1 << 20] {
+            refuses(&*bz2, &bomb, limit, ErrorKind::CorruptData);
+        }
     }
 }
