@@ -135,7 +135,9 @@ mod tests {
 
     #[test]
     fn names_and_codes_are_of_one_type() {
-        for data_type in DataType::all().chain([DataType::from_name("r8").unwrap(), DataType::from_name("r1000").unwrap()]) {
+        for data_type in
+            DataType::all().chain([DataType::from_name("r8").unwrap(), DataType::from_name("r1000").unwrap()])
+        {
             assert_eq!(DataType::from_name(data_type.name()).unwrap(), data_type);
             assert_eq!(DataType::from_code(&data_type.code()).unwrap(), data_type);
         }
