@@ -163,7 +163,10 @@ mod tests {
     }
 
     fn show(members: &[(String, NodeKind)]) -> String {
-        members.iter().map(|(path, kind)| format!("{path}:{} ", &format!("{kind:?}")[..1])).collect()
+        members
+            .iter()
+            .flat_map(|(path, kind)| [&**path, if *kind == NodeKind::Array { ":A " } else { ":G " }])
+            .collect()
     }
 
     /// A store as a server without a listing has it.

@@ -4,6 +4,7 @@ mod base64;
 mod fill_value;
 mod json;
 mod node;
+mod numcodecs;
 mod v2;
 mod v3;
 
@@ -97,20 +98,20 @@ impl ArrayMetadata {
 
     /// The metadata of a new array of Zarr V3.
     pub fn new_v3(
-        array: NewArray,
+        array: &NewArray,
         chunk_key_encoding: ChunkKeyEncoding,
         codecs: &[Named],
-        dimension_names: Option<Vec<Option<String>>>,
+        dimension_names: Option<&[Option<String>]>,
     ) -> Result<Self> {
-        check_fill_value(&array)?;
+        check_fill_value(array)?;
         v3::array(v3::new_array(array, chunk_key_encoding, codecs, dimension_names))
     }
 
     /// The metadata of a new array of Zarr V2, with a compressor as numcodecs configures it.
-    pub fn new_v2(array: NewArray, compressor: Option<Value>, order: Order, separator: char) -> Result<Self> {
-        check_fill_value(&array)?;
-        let zarray = v2::new_array(&array, compressor.as_ref(), order, separator);
-        v2::array(zarray, Some(Value::Object(array.attributes)))
+    pub fn new_v2(array: &NewArray, compressor: Option<&Value>, order: Order, separator: char) -> Result<Self> {
+        check_fill_value(array)?;
+        let zarray = v2::new_array(array, compressor, order, separator);
+        v2::array(zarray, Some(Value::Object(array.attributes.clone())))
     }
 
     /// The same array with another shape of the same rank.
@@ -150,7 +151,7 @@ impl GroupMetadata {
 
     /// The metadata of a new group of Zarr V3.
     pub fn new_v3(attributes: Attributes) -> Self {
-        Self { zarr_format: 3, document: v3::new_group(attributes.clone()), attributes }
+        Self { zarr_format: 3, document: v3::new_group(&attributes), attributes }
     }
 
     /// The metadata of a new group of Zarr V2.
@@ -181,7 +182,7 @@ pub(crate) fn parse_named(value: &Value) -> Result<Named> {
     for (member, value) in members {
         match (&**member, value) {
             ("name", _) | ("must_understand", Value::Bool(_)) => {}
-            ("configuration", Value::Object(configuration)) => named.configuration = configuration.clone(),
+            ("configuration", Value::Object(configuration)) => named.configuration.clone_from(configuration),
             _ => {
                 let (name, value) = (&named.name, json::show(value));
                 return Err(Error::metadata(format!("{name}: {value} is not a possible {member:?}")));
@@ -257,5 +258,77 @@ fn check_fill_value(array: &NewArray) -> Result<()> {
         Ok(())
     } else {
         Err(Error::metadata(format!("a fill value of {found} bytes for {}, which has {due}", array.data_type)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_array_of_v3_is_read_back() {
+        let new = NewArray {
+            shape: vec![4, 6],
+            chunk_shape: vec![2, 3],
+            data_type: DataType::from_name("float32").unwrap(),
+            fill_value: FillValue::new(0x7fc0_0001u32.to_ne_bytes()),
+            attributes: [("a".to_owned(), json!(1))].into_iter().collect(),
+        };
+        let codecs =
+            parse_named_list(&json!([{"name": "bytes", "configuration": {"endian": "big"}}, "crc32c"])).unwrap();
+        let names = Some(vec![Some("y".to_owned()), None]);
+        let encoding = ChunkKeyEncoding::Default { separator: '/' };
+        let array = ArrayMetadata::new_v3(&new, encoding, &codecs, names.as_deref()).unwrap();
+        assert_eq!(array.fill_value, new.fill_value);
+        assert_eq!(array.dimension_names, names);
+        let expected = concat!(
+            r#"{"zarr_format":3,"node_type":"array","shape":[4,6],"data_type":"float32","#,
+            r#""chunk_grid":{"name":"regular","configuration":{"chunk_shape":[2,3]}},"#,
+            r#""chunk_key_encoding":{"name":"default","configuration":{"separator":"/"}},"fill_value":"0x7fc00001","#,
+            r#""codecs":[{"name":"bytes","configuration":{"endian":"big"}},{"name":"crc32c"}],"#,
+            r#""attributes":{"a":1},"dimension_names":["y",null]}"#
+        );
+        assert_eq!(array.document.to_string(), expected);
+        let resized = array.with_shape(&[8, 1]).unwrap();
+        assert_eq!(resized.chunk_grid, ChunkGrid::regular(&[8, 1], &[2, 3]).unwrap());
+        assert!(array.with_shape(&[8]).is_err());
+        let [(name, Some(text))] = &array.files()[..] else { panic!("one file") };
+        assert_eq!((*name, text.parse::<Value>().unwrap()), ("zarr.json", array.document));
+        let short = NewArray { fill_value: FillValue::new([0]), ..new };
+        assert!(ArrayMetadata::new_v3(&short, encoding, &codecs, None).is_err());
+    }
+
+    #[test]
+    fn a_new_array_of_v2_is_read_back() {
+        for data_type in DataType::all().chain([DataType::from_code("V3").unwrap()]) {
+            let new = NewArray {
+                shape: vec![4, 6],
+                chunk_shape: vec![2, 3],
+                fill_value: FillValue::new(
+                    [1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0][..data_type.size()].to_vec(),
+                ),
+                data_type: data_type.clone(),
+                attributes: Attributes::new(),
+            };
+            let array = ArrayMetadata::new_v2(&new, None, Order::F, '/').unwrap();
+            assert_eq!(array.files()[0], (".zattrs", None));
+            assert_eq!(array.codecs[0].name, "transpose");
+            assert_eq!((array.data_type, array.fill_value), (data_type, new.fill_value));
+        }
+        let new = NewArray {
+            shape: vec![],
+            chunk_shape: vec![],
+            data_type: DataType::from_name("float64").unwrap(),
+            fill_value: FillValue::new(0x7ff8_0000_0000_0001u64.to_ne_bytes()),
+            attributes: [("a".to_owned(), json!(1))].into_iter().collect(),
+        };
+        let array = ArrayMetadata::new_v2(&new, Some(&json!({"id": "crc32c"})), Order::F, '.').unwrap();
+        assert_eq!(array.codecs.iter().map(|codec| &*codec.name).collect::<Vec<_>>(), ["bytes", "crc32c"]);
+        let expected = concat!(
+            r#"{"zarr_format":2,"shape":[],"chunks":[],"dtype":"<f8","compressor":{"id":"crc32c"},"#,
+            r#""fill_value":"NaN","order":"F","filters":null,"dimension_separator":"."}"#
+        );
+        assert_eq!(array.document.to_string(), expected);
+        assert_eq!(array.files().iter().map(|file| file.0).collect::<Vec<_>>(), [".zattrs", ".zarray"]);
     }
 }

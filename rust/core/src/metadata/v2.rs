@@ -1,7 +1,7 @@
 //! Zarr V2 in the terms of V3: `.zarray`, `.zgroup` and `.zattrs`.
 //!
 //! What V2 says differently: the byte order stands in the data type, the order of the axes beside it, compressor and
-//! filters are numcodecs', and fill values may be absent. Nothing outside this file knows.
+//! filters are those of numcodecs, and fill values may be absent. Nothing outside this file knows.
 //!
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html>
 
@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::fill_value::{fill_value_from_json, fill_value_to_json};
 use super::json::{check_format, lengths, list, member, object, read, show, string};
 use super::node::{Folder, Node, NodeKind};
+use super::numcodecs::numcodec;
 use super::{
     ArrayMetadata, Attributes, GroupMetadata, NewArray, Order, Stage, base64, check_chunk, check_codecs, stage, v3,
 };
@@ -193,50 +194,6 @@ fn bytes_codec(endian: Option<Endian>) -> Named {
     Named { name: "bytes".into(), configuration }
 }
 
-/// A configuration of numcodecs in the terms of V3; codecs without a form of their own in V3 pass as they are.
-fn numcodec(value: &Value, data_type: &DataType) -> Result<Named> {
-    let mut configuration = object(value)?.clone();
-    let name = read(&configuration, "id", string)?.to_owned();
-    configuration.shift_remove("id");
-    let mut default = |member: &str, value: Value| {
-        configuration.entry(member).or_insert(value);
-    };
-    match &*name {
-        "blosc" => {
-            default("cname", "lz4".into());
-            default("clevel", 5.into());
-            default("shuffle", 1.into());
-            default("blocksize", 0.into());
-            // Blosc cannot say more than 255, and takes what is longer for bytes.
-            default("typesize", u8::try_from(data_type.size()).unwrap_or(1).into());
-            if let Some(shuffle) = configuration.get_mut("shuffle") {
-                *shuffle = blosc_shuffle(shuffle, data_type).place(|| "blosc: shuffle")?.into();
-            }
-        }
-        "zstd" => {
-            default("level", 0.into());
-            default("checksum", false.into());
-        }
-        "gzip" | "zlib" => default("level", 1.into()),
-        "crc32c" if configuration.get("location").is_some_and(|location| location == "end") => {
-            configuration.shift_remove("location");
-        }
-        _ => {}
-    }
-    Ok(Named { name, configuration })
-}
-
-fn blosc_shuffle(value: &Value, data_type: &DataType) -> Result<&'static str> {
-    match value.as_i64() {
-        Some(0) => Ok("noshuffle"),
-        Some(1) => Ok("shuffle"),
-        Some(2) => Ok("bitshuffle"),
-        Some(-1) if data_type.size() == 1 => Ok("bitshuffle"),
-        Some(-1) => Ok("shuffle"),
-        _ => Err(Error::metadata(format!("{} is not one of -1, 0, 1, 2", show(value)))),
-    }
-}
-
 /// The `.zarray` of a new array, little-endian.
 pub(super) fn new_array(array: &NewArray, compressor: Option<&Value>, order: Order, separator: char) -> Value {
     let byte_order = if array.data_type.word() == 1 { '|' } else { '<' };
@@ -299,8 +256,8 @@ mod tests {
         array(document, None)
     }
 
-    fn names(array: &ArrayMetadata) -> String {
-        array.codecs.iter().map(|codec| format!("{} {} ", codec.name, json!(codec.configuration))).collect()
+    fn shown(codecs: &[Named]) -> Vec<String> {
+        codecs.iter().map(|codec| format!("{} {}", codec.name, json!(codec.configuration))).collect()
     }
 
     #[test]
@@ -310,35 +267,9 @@ mod tests {
         assert_eq!(array.data_type.name(), "float32");
         assert_eq!(array.fill_value.bytes(), 0x7fc0_0000u32.to_ne_bytes());
         assert_eq!(array.chunk_key_encoding, ChunkKeyEncoding::V2 { separator: '/' });
-        assert_eq!(names(&array), r#"transpose {"order":[1,0]} bytes {"endian":"big"} crc32c {} "#);
+        assert_eq!(shown(&array.codecs), [r#"transpose {"order":[1,0]}"#, r#"bytes {"endian":"big"}"#, "crc32c {}"]);
         assert_eq!(array.attributes["a"], 1);
         assert!(array.has_fill_value());
-    }
-
-    #[test]
-    fn numcodecs_configurations_become_those_of_v3() {
-        let int16 = DataType::from_name("int16").unwrap();
-        for (v2, v3) in [
-            (json!({"id": "zstd", "level": 3}), r#"zstd {"level":3,"checksum":false}"#),
-            (json!({"id": "gzip", "level": 9}), r#"gzip {"level":9}"#),
-            (json!({"id": "zlib"}), r#"zlib {"level":1}"#),
-            (
-                json!({"id": "blosc", "cname": "zstd", "clevel": 1, "shuffle": 2, "blocksize": 0}),
-                r#"blosc {"cname":"zstd","clevel":1,"shuffle":"bitshuffle","blocksize":0,"typesize":2}"#,
-            ),
-            (
-                json!({"id": "blosc", "shuffle": -1}),
-                r#"blosc {"shuffle":"shuffle","cname":"lz4","clevel":5,"blocksize":0,"typesize":2}"#,
-            ),
-            (json!({"id": "crc32c", "location": "end"}), "crc32c {}"),
-            (json!({"id": "other", "x": [1]}), r#"other {"x":[1]}"#),
-        ] {
-            let named = numcodec(&v2, &int16).unwrap();
-            assert_eq!(format!("{} {}", named.name, json!(named.configuration)), v3);
-        }
-        for wrong in [json!("zstd"), json!({"level": 1}), json!({"id": 7}), json!({"id": "blosc", "shuffle": 3})] {
-            assert!(numcodec(&wrong, &int16).is_err(), "{wrong}");
-        }
     }
 
     #[test]
@@ -426,39 +357,5 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
             assert!(error.message().contains(member) && error.message().contains(name), "{error}");
         }
-    }
-
-    #[test]
-    fn a_new_array_is_read_back() {
-        for data_type in DataType::all().chain([DataType::from_code("V3").unwrap()]) {
-            let new = NewArray {
-                shape: vec![4, 6],
-                chunk_shape: vec![2, 3],
-                fill_value: FillValue::new(
-                    [1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0][..data_type.size()].to_vec(),
-                ),
-                data_type: data_type.clone(),
-                attributes: Attributes::new(),
-            };
-            let array = ArrayMetadata::new_v2(new.clone(), None, Order::F, '/').unwrap();
-            assert_eq!(array.files()[0], (".zattrs", None));
-            assert_eq!(array.codecs[0].name, "transpose");
-            assert_eq!((array.data_type, array.fill_value), (data_type, new.fill_value));
-        }
-        let new = NewArray {
-            shape: vec![],
-            chunk_shape: vec![],
-            data_type: DataType::from_name("float64").unwrap(),
-            fill_value: FillValue::new(0x7ff8_0000_0000_0001u64.to_ne_bytes()),
-            attributes: [("a".to_owned(), json!(1))].into_iter().collect(),
-        };
-        let array = ArrayMetadata::new_v2(new, Some(json!({"id": "crc32c"})), Order::F, '.').unwrap();
-        assert_eq!(names(&array), r#"bytes {"endian":"little"} crc32c {} "#);
-        let expected = concat!(
-            r#"{"zarr_format":2,"shape":[],"chunks":[],"dtype":"<f8","compressor":{"id":"crc32c"},"#,
-            r#""fill_value":"NaN","order":"F","filters":null,"dimension_separator":"."}"#
-        );
-        assert_eq!(array.document.to_string(), expected);
-        assert_eq!(array.files().iter().map(|file| file.0).collect::<Vec<_>>(), [".zattrs", ".zarray"]);
     }
 }
