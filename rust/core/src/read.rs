@@ -55,7 +55,18 @@ impl Source {
 pub(crate) struct Reader<'a> {
     pub(crate) source: &'a Source,
     pub(crate) options: CodecOptions,
-    pub(crate) cache: Option<&'a ChunkCache>,
+    pub(crate) cache: Caching<'a>,
+}
+
+/// Which chunks a read keeps.
+#[derive(Clone, Copy)]
+pub(crate) enum Caching<'a> {
+    /// None.
+    Off,
+    /// All, in the cache that the array was given.
+    Own(&'a ChunkCache),
+    /// In the process's cache, those that are decoded for the sake of a part of them.
+    Shared(&'a ChunkCache),
 }
 
 /// So many chunks are planned and resolved at once; enough to balance, few enough to hold open.
@@ -171,7 +182,7 @@ impl<'a> Reader<'a> {
         for (chunk, part) in split.by_ref().take(size) {
             let bytes = part.elements().saturating_mul(self.source.chain.data_type().size() as u64);
             match self.source.chain.raw() {
-                Some(elements) if bytes >= 2 * PART && self.cache.is_none() => {
+                Some(elements) if bytes >= 2 * PART && !matches!(self.cache, Caching::Own(_)) => {
                     // Along the axis that runs slowest in the file.
                     let axis = (0..part.runs.len())
                         .filter(|axis| part.runs[*axis].length > 1)
@@ -317,14 +328,14 @@ impl<'a> Reader<'a> {
     fn decoded_shard(&self, stored: &Stored, chain: &Chain) -> Result<Stored> {
         let bytes = stored.read(chain.stored_size().bound())?;
         let decoded = chain.decode(&bytes, self.options.validate_checksums)?.to_vec();
-        let stat = Stat { size: decoded.len() as u64, version: 0 };
+        let stat = Stat { size: decoded.len() as u64, version: 0, settled: false };
         let object = Arc::new(InMemory(decoded, stat));
         Ok(Stored { object, offset: 0, length: stat.size, stat, lasting: false, ..stored.clone() })
     }
 
     /// The index of a shard, from the cache if it is there.
     fn index(&self, stored: &Stored, shard: &Shard, counts: &Counts) -> Result<Arc<ShardIndex>> {
-        let origin = stored.lasting.then(|| Origin {
+        let origin = (stored.lasting && stored.stat.settled).then(|| Origin {
             // The codecs of the index count too: another array may see another index in the same bytes.
             identity: stored.store ^ self.source.identity.rotate_left(1),
             key: stored.key.to_string(),
@@ -385,7 +396,10 @@ impl<'a> Reader<'a> {
     ) -> Result<(), (usize, Error)> {
         let stored = &leaves[0].stored;
         let single = |leaf: &Leaf<'a>| self.read_leaf(leaf, output).map_err(|error| (leaf.chunk, error));
-        if leaves.len() == 1 || self.cache.is_some() || stored.object.bytes().is_some() {
+        if leaves.len() == 1
+            || leaves.iter().any(|leaf| self.cache_for(leaf).is_some())
+            || stored.object.bytes().is_some()
+        {
             return leaves.iter().try_for_each(single);
         }
         let partial = |leaf: &Leaf<'a>| leaf.chain.raw().is_some() && !leaf.region.is_whole(leaf.chain.shape());
@@ -405,7 +419,7 @@ impl<'a> Reader<'a> {
     /// Reads one leaf: what is needed of it where it is stored as it is, else all.
     fn read_leaf(&self, leaf: &Leaf<'a>, output: &Output<'_>) -> Result<()> {
         let stored = &leaf.stored;
-        if let Some(cache) = self.cache.filter(|_| stored.lasting) {
+        if let Some(cache) = self.cache_for(leaf) {
             return self.read_cached(leaf, cache, output);
         }
         if let Some(bytes) = stored.object.bytes() {
@@ -435,6 +449,18 @@ impl<'a> Reader<'a> {
             output.place(span.to, &axes, &buffer, span.from, elements.item)?;
         }
         Ok(())
+    }
+
+    /// The cache that a leaf is looked for in, and then kept in.
+    fn cache_for(&self, leaf: &Leaf<'a>) -> Option<&'a ChunkCache> {
+        let Stored { lasting, stat, .. } = &leaf.stored;
+        match self.cache {
+            Caching::Own(cache) if *lasting => Some(cache),
+            Caching::Shared(cache) if *lasting && stat.settled && leaf.chain.raw().is_none() => {
+                (!leaf.region.is_whole(leaf.chain.shape())).then_some(cache)
+            }
+            _ => None,
+        }
     }
 
     /// Takes a leaf from the cache, or reads it whole and puts it there.
