@@ -1,1 +1,3 @@
 //! ASDF files.
+
+pub mod yaml;
