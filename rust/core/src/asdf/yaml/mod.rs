@@ -9,6 +9,7 @@
 
 mod base64;
 mod builder;
+mod compose;
 mod document;
 mod emit;
 mod entries;
@@ -17,7 +18,8 @@ mod raw;
 mod scalar;
 mod value;
 
-pub use document::{Document, Kind, Limits, Node, NodeId, Style};
+pub use compose::Limits;
+pub use document::{Document, Kind, Node, NodeId, Style};
 pub use scalar::{Resolved, Scalar, is_plain_string, resolve};
 pub use value::{to_json, to_value};
 

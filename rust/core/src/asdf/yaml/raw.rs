@@ -31,12 +31,14 @@ pub(super) enum Event {
 
 /// Pulls events out of a text.
 pub(super) struct Parser<'a> {
-    parser: *mut sys::yaml_parser_t,
+    state: *mut sys::yaml_parser_t,
+    /// Lines before the text, for messages.
+    lines_before: u64,
     input: PhantomData<&'a [u8]>,
 }
 
 impl<'a> Parser<'a> {
-    pub(super) fn new(input: &'a [u8]) -> Self {
+    pub(super) fn new(input: &'a [u8], lines_before: usize) -> Self {
         let parser = Box::into_raw(Box::new(MaybeUninit::<sys::yaml_parser_t>::zeroed())).cast();
         // SAFETY: `parser` is a fresh allocation of the right size and alignment, which `initialize` fills in. It
         // cannot fail: libyaml aborts where memory is short. The input outlives the parser by the lifetime 'a.
@@ -45,7 +47,7 @@ impl<'a> Parser<'a> {
             sys::yaml_parser_set_encoding(parser, sys::YAML_UTF8_ENCODING);
             sys::yaml_parser_set_input_string(parser, input.as_ptr(), input.len() as u64);
         }
-        Self { parser, input: PhantomData }
+        Self { state: parser, lines_before: lines_before as u64, input: PhantomData }
     }
 
     /// The next event; [`Event::StreamEnd`] for ever after the last one.
@@ -55,7 +57,7 @@ impl<'a> Parser<'a> {
         // SAFETY: `parser` was initialised in `new`; `parse` fills `event` in, or zeroes it and fails. The strings
         // of the event live until it is deleted, which is after they were copied.
         unsafe {
-            if !sys::yaml_parser_parse(self.parser, event).ok {
+            if !sys::yaml_parser_parse(self.state, event).ok {
                 return Err(self.error());
             }
             let copy = copy(&*event);
@@ -67,12 +69,12 @@ impl<'a> Parser<'a> {
     fn error(&self) -> Error {
         // SAFETY: the parser is initialised, and its messages are null or static C strings.
         let (problem, context, mark, offset) = unsafe {
-            let parser = &*self.parser;
+            let parser = &*self.state;
             (message(parser.problem), message(parser.context), parser.problem_mark, parser.problem_offset)
         };
         let place = match (mark.line, mark.column) {
             (0, 0) if offset > 0 => format!("byte {offset}"),
-            (line, column) => format!("line {}, column {}", line + 1, column + 1),
+            (line, column) => format!("line {}, column {}", self.lines_before + line + 1, column + 1),
         };
         let context = if context.is_empty() { context } else { format!(" {context}") };
         Error::metadata(format!("YAML, {place}: {problem}{context}"))
@@ -83,8 +85,8 @@ impl Drop for Parser<'_> {
     fn drop(&mut self) {
         // SAFETY: initialised in `new`, and freed only here; the box is the allocation made there.
         unsafe {
-            sys::yaml_parser_delete(self.parser);
-            drop(Box::from_raw(self.parser.cast::<MaybeUninit<sys::yaml_parser_t>>()));
+            sys::yaml_parser_delete(self.state);
+            drop(Box::from_raw(self.state.cast::<MaybeUninit<sys::yaml_parser_t>>()));
         }
     }
 }
@@ -176,7 +178,7 @@ unsafe fn copy(event: &sys::yaml_event_t) -> Result<Event> {
 
 /// Writes events as text.
 pub(super) struct Emitter {
-    emitter: *mut sys::yaml_emitter_t,
+    state: *mut sys::yaml_emitter_t,
     output: *mut Vec<u8>,
 }
 
@@ -227,7 +229,7 @@ impl Emitter {
             sys::yaml_emitter_set_unicode(emitter, true);
             sys::yaml_emitter_set_width(emitter, 80);
         }
-        let mut this = Self { emitter, output };
+        let mut this = Self { state: emitter, output };
         // SAFETY: the closure fills in the event it is given.
         this.emit(|event| unsafe { sys::yaml_stream_start_event_initialize(event, sys::YAML_UTF8_ENCODING).ok })?;
         Ok(this)
@@ -242,10 +244,10 @@ impl Emitter {
         }
         // SAFETY: the emitter is initialised and the event filled in; the emitter frees it, even if it fails.
         unsafe {
-            if sys::yaml_emitter_emit(self.emitter, event).ok {
+            if sys::yaml_emitter_emit(self.state, event).ok {
                 return Ok(());
             }
-            Err(Error::metadata(format!("YAML: {}", message((&*self.emitter).problem))))
+            Err(Error::metadata(format!("YAML: {}", message((&*self.state).problem))))
         }
     }
 
@@ -284,7 +286,7 @@ impl Emitter {
         // SAFETY: the emitter is initialised; after the end of the stream nothing is written any more, so that the
         // vector can be taken out from under it.
         unsafe {
-            let _ = sys::yaml_emitter_flush(self.emitter).ok;
+            let _ = sys::yaml_emitter_flush(self.state).ok;
             Ok(std::mem::take(&mut *self.output))
         }
     }
@@ -361,8 +363,8 @@ impl Drop for Emitter {
     fn drop(&mut self) {
         // SAFETY: initialised in `new`, and freed only here; the boxes are the allocations made there.
         unsafe {
-            sys::yaml_emitter_delete(self.emitter);
-            drop(Box::from_raw(self.emitter.cast::<MaybeUninit<sys::yaml_emitter_t>>()));
+            sys::yaml_emitter_delete(self.state);
+            drop(Box::from_raw(self.state.cast::<MaybeUninit<sys::yaml_emitter_t>>()));
             drop(Box::from_raw(self.output));
         }
     }

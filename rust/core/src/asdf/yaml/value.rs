@@ -19,7 +19,7 @@ struct Budget {
 }
 
 impl Budget {
-    const METADATA: Self = Self { nodes: 1 << 22, bytes: 64 << 20, depth: 128 };
+    const METADATA: Self = Self { nodes: 1 << 20, bytes: 64 << 20, depth: 128 };
 
     /// Accounts for a node on the way in.
     fn enter(&mut self, document: &Document, id: NodeId) -> Result<()> {
@@ -208,7 +208,7 @@ mod tests {
         let mut laughs = "a: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..10 {
             let items = vec![format!("*a{}", level - 1); 10].join(", ");
-            laughs += &format!("b{level}: &a{level} [{items}]\n");
+            laughs = laughs + "b" + &level.to_string() + &format!(": &a{level} [{items}]\n");
         }
         let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(100_000), vec!["*a"; 20_000].join(", "));
         for text in [laughs.as_str(), &long, "a: &a [*a]"] {
