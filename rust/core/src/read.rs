@@ -213,8 +213,8 @@ impl<'a> Reader<'a> {
     /// How many threads a batch is worth.
     fn limit(&self, batch: &[(Dims, Region)]) -> usize {
         let element = self.source.chain.data_type().size() as u64;
-        let small = |size: u64| batch.len() as u64 * size <= 64 << 10;
-        let wanted = batch.iter().map(|(_, part)| part.elements() * element).max().unwrap_or(0);
+        let small = |size: u64| size.saturating_mul(batch.len() as u64) <= 64 << 10;
+        let wanted = batch.iter().map(|(_, part)| part.elements().saturating_mul(element)).max().unwrap_or(0);
         let inner = self.source.chain.shard().map_or(&self.source.chain, |shard| &shard.inner);
         if small(wanted) && (inner.raw().is_some() || small(inner.decoded_size())) { 1 } else { self.target() }
     }
@@ -326,8 +326,25 @@ impl<'a> Reader<'a> {
 
     /// A shard that was encoded as a whole, as an object in memory.
     fn decoded_shard(&self, stored: &Stored, chain: &Chain) -> Result<Stored> {
-        let bytes = stored.read(chain.stored_size().bound())?;
-        let decoded = chain.decode(&bytes, self.options.validate_checksums)?.to_vec();
+        let cache = match self.cache {
+            Caching::Own(cache) if cache.keeps_decoded() && stored.lasting => Some(cache),
+            Caching::Shared(cache) if stored.lasting && stored.stat.settled => Some(cache),
+            _ => None,
+        };
+        // Inner chunks have origins of their own, none of which can be at the end of all offsets.
+        let origin = || Origin { identity: self.source.identity, key: stored.key.to_string(), offset: !stored.offset };
+        let kept = cache.and_then(|cache| cache.get(&origin(), stored.stat.version));
+        let decoded = match kept {
+            Some(decoded) => decoded,
+            None => {
+                let bytes = stored.read(chain.stored_size().bound())?;
+                let decoded = Arc::new(chain.decode(&bytes, self.options.validate_checksums)?.to_vec());
+                if let Some(cache) = cache {
+                    cache.put(origin(), stored.stat.version, decoded.clone());
+                }
+                decoded
+            }
+        };
         let stat = Stat { size: decoded.len() as u64, version: 0, settled: false };
         let object = Arc::new(InMemory(decoded, stat));
         Ok(Stored { object, offset: 0, length: stat.size, stat, lasting: false, ..stored.clone() })
@@ -335,17 +352,6 @@ impl<'a> Reader<'a> {
 
     /// The index of a shard, from the cache if it is there.
     fn index(&self, stored: &Stored, shard: &Shard, counts: &Counts) -> Result<Arc<ShardIndex>> {
-        let origin = (stored.lasting && stored.stat.settled).then(|| Origin {
-            // The codecs of the index count too: another array may see another index in the same bytes.
-            identity: stored.store ^ self.source.identity.rotate_left(1),
-            key: stored.key.to_string(),
-            offset: stored.offset,
-        });
-        if let Some(origin) = &origin {
-            if let Some(index) = lock(INDEXES.get()).get(origin, stored.stat.version) {
-                return Ok(index);
-            }
-        }
         let size = shard.index_size;
         let Some(end) = stored.length.checked_sub(size) else {
             return Err(Error::corrupt(format!(
@@ -354,6 +360,18 @@ impl<'a> Reader<'a> {
             )));
         };
         let offset = if shard.index_location == IndexLocation::Start { 0 } else { end };
+        let origin = (stored.lasting && stored.stat.settled).then(|| Origin {
+            // The codecs of the index count too: another array may see another index in the same bytes.
+            identity: stored.store ^ self.source.identity.rotate_left(1),
+            key: stored.key.to_string(),
+            // A shard may begin where its first inner shard does, but no two indexes begin at one place.
+            offset: stored.offset + offset,
+        });
+        if let Some(origin) = &origin {
+            if let Some(index) = lock(INDEXES.get()).get(origin, stored.stat.version) {
+                return Ok(index);
+            }
+        }
         let bytes = Stored { offset: stored.offset + offset, length: size, ..stored.clone() }.read(size)?;
         counts.index_requests.fetch_add(1, Ordering::Relaxed);
         counts.index_bytes.fetch_add(size, Ordering::Relaxed);
@@ -630,7 +648,7 @@ impl Handles {
 }
 
 /// An object that was decoded to memory.
-struct InMemory(Vec<u8>, Stat);
+struct InMemory(Arc<Vec<u8>>, Stat);
 
 impl Object for InMemory {
     fn read(&self, range: ByteRange, limit: u64, into: &mut Vec<u8>) -> Result<Option<Stat>> {
