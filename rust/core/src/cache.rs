@@ -74,9 +74,12 @@ type Bytes = Arc<Vec<u8>>;
 /// The entries: one list for all threads, or one for each.
 #[derive(Default)]
 struct Kept {
-    shared: Mutex<Option<Lru<Bytes>>>,
-    threads: RwLock<HashMap<ThreadId, Arc<Mutex<Option<Lru<Bytes>>>>>>,
+    shared: List,
+    threads: RwLock<HashMap<ThreadId, Arc<List>>>,
 }
+
+/// Made with the limit that is set when the first chunk comes.
+type List = Mutex<Option<Lru<Bytes>>>;
 
 impl fmt::Debug for ChunkCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -156,7 +159,7 @@ impl ChunkCache {
     fn with<R>(&self, use_list: impl FnOnce(&mut Lru<Bytes>) -> R) -> R {
         let kept = self.0.kept.get();
         let limit = self.limit();
-        let use_list = |list: &Mutex<Option<Lru<Bytes>>>| use_list(lock(list).get_or_insert_with(|| Lru::new(limit)));
+        let use_list = |list: &List| use_list(lock(list).get_or_insert_with(|| Lru::new(limit)));
         if !self.0.per_thread {
             return use_list(&kept.shared);
         }

@@ -39,7 +39,7 @@ pub(crate) struct Region {
 impl Region {
     /// Number of elements, which the output has room for.
     pub(crate) fn elements(&self) -> u64 {
-        self.runs.iter().map(|run| run.length).product()
+        self.runs.iter().fold(1, |elements: u64, run| elements.saturating_mul(run.length))
     }
 
     /// Whether all of `shape`, without steps, is wanted.

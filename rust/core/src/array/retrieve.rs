@@ -4,7 +4,7 @@ use super::{Array, FromArrayBytes};
 use crate::cache::shared_cache;
 use crate::error::{Error, Place, Result};
 use crate::read::{Caching, Explanation, Reader};
-use crate::runtime::{lock, parallel};
+use crate::runtime::{parallel, parallel_map};
 use crate::selection::{Selection, c_strides, check_subset, size_in_memory};
 use crate::subset::{ArraySubset, Dims, tuple};
 use crate::view::Output;
@@ -212,7 +212,7 @@ impl Array {
     pub fn retrieve_encoded_chunks(&self, chunks: &ArraySubset) -> Result<Vec<Option<Vec<u8>>>> {
         self.chunks_subset(chunks).place(|| self.name())?;
         let indices: Vec<_> = chunks.indices().collect();
-        self.each(&indices, self.concurrency(), |chunk| self.reader().encoded(chunk, None))
+        parallel_map(&indices, self.concurrency(), |chunk| self.reader().encoded(chunk, None))
     }
 
     /// Reads an inner chunk of a sharded array as it is stored in its shard, or a chunk of one that is not sharded;
@@ -239,7 +239,7 @@ impl Array {
     ) -> Result<Vec<R>> {
         self.chunks_subset(chunks).place(|| self.name())?;
         let indices: Vec<_> = chunks.indices().collect();
-        self.each(&indices, concurrency, |chunk| f(chunk))
+        parallel_map(&indices, concurrency, |chunk| f(chunk))
     }
 
     fn concurrency(&self) -> usize {
@@ -247,16 +247,5 @@ impl Array {
             0 => crate::threads(),
             target => target,
         }
-    }
-
-    fn each<T: Sync, R: Send>(&self, items: &[T], limit: usize, f: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
-        let results: Vec<std::sync::Mutex<Option<R>>> = items.iter().map(|_| None.into()).collect();
-        let numbered: Vec<_> = items.iter().enumerate().collect();
-        parallel(&numbered, limit, |(number, item)| {
-            *lock(&results[*number]) = Some(f(item)?);
-            Ok(())
-        })?;
-        let lost = || Error::store("a result was lost");
-        results.into_iter().map(|result| lock(&result).take().ok_or_else(lost)).collect()
     }
 }

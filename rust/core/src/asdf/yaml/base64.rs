@@ -2,6 +2,9 @@
 
 /// Decodes base64 as Python does: what is not of its alphabet is skipped, padding must be right.
 pub(super) fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    if !text.is_ascii() {
+        return None;
+    }
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     let (mut group, mut count, mut padding) = (0u32, 0, 0);
     for byte in text.bytes() {
@@ -18,7 +21,6 @@ pub(super) fn decode_base64(text: &str) -> Option<Vec<u8>> {
                 }
                 continue;
             }
-            _ if !byte.is_ascii() => return None,
             _ => continue,
         };
         padding = 0;

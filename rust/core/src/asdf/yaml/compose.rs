@@ -19,11 +19,13 @@ pub struct Limits {
     pub directives: usize,
     /// Length of a tag: a `%TAG` line makes a short text stand for a long one.
     pub tag: usize,
+    /// Length of all different tags together.
+    pub tags: usize,
 }
 
 impl Limits {
     /// The limits where nothing else is said.
-    pub const DEFAULT: Self = Self { bytes: 256 << 20, depth: 1000, directives: 256, tag: 4096 };
+    pub const DEFAULT: Self = Self { bytes: 256 << 20, depth: 1000, directives: 256, tag: 4096, tags: 16 << 20 };
 }
 
 impl Default for Limits {
@@ -60,6 +62,12 @@ impl Document {
     }
 }
 
+/// Nesting that costs nothing to speak of.
+const SHALLOW: usize = 64;
+
+/// Levels beyond [`SHALLOW`], summed over all nodes: libyaml looks at every open flow collection for every token.
+const MOST_LEVELS: usize = 1 << 26;
+
 /// Makes a document out of events.
 struct Composer<'a> {
     limits: &'a Limits,
@@ -68,6 +76,8 @@ struct Composer<'a> {
     open: Vec<(NodeId, Option<NodeId>)>,
     anchors: HashMap<String, NodeId>,
     tags: HashSet<Arc<str>>,
+    tag_bytes: usize,
+    levels: usize,
 }
 
 impl<'a> Composer<'a> {
@@ -75,7 +85,15 @@ impl<'a> Composer<'a> {
         // The first node to come takes the place of the root.
         let mut document = Document::new();
         document.nodes.clear();
-        Self { limits, document, open: Vec::new(), anchors: HashMap::new(), tags: HashSet::new() }
+        Self {
+            limits,
+            document,
+            open: Vec::new(),
+            anchors: HashMap::new(),
+            tags: HashSet::new(),
+            tag_bytes: 0,
+            levels: 0,
+        }
     }
 
     fn compose(mut self, mut parser: Parser<'_>) -> Result<Document> {
@@ -127,11 +145,12 @@ impl<'a> Composer<'a> {
             // The non-specific tag of a collection says nothing.
             None => None,
             Some(tag) if tag == "!" => None,
-            Some(tag) if tag.len() > self.limits.tag => {
-                return Err(Error::metadata(format!("YAML: a tag is longer than {} bytes", self.limits.tag)));
-            }
-            Some(tag) => Some(self.intern(tag)),
+            Some(tag) => Some(self.intern(tag)?),
         };
+        self.levels += self.open.len().saturating_sub(SHALLOW);
+        if self.levels > MOST_LEVELS {
+            return Err(Error::metadata("YAML has too many nodes that are nested deep"));
+        }
         if self.document.nodes.len() >= u32::MAX as usize {
             return Err(Error::metadata("YAML has more than 2^32 nodes"));
         }
@@ -143,13 +162,19 @@ impl<'a> Composer<'a> {
         Ok(id)
     }
 
-    fn intern(&mut self, tag: String) -> Arc<str> {
+    fn intern(&mut self, tag: String) -> Result<Arc<str>> {
         if let Some(known) = self.tags.get(tag.as_str()) {
-            return Arc::clone(known);
+            return Ok(Arc::clone(known));
+        }
+        let Limits { tag: longest, tags: most, .. } = *self.limits;
+        self.tag_bytes += tag.len();
+        if tag.len() > longest || self.tag_bytes > most {
+            let what = format!("YAML: a tag exceeds {longest} bytes, or all different ones {most}");
+            return Err(Error::metadata(what));
         }
         let tag: Arc<str> = tag.into();
         self.tags.insert(Arc::clone(&tag));
-        tag
+        Ok(tag)
     }
 
     /// Hangs a node on the innermost open collection.
@@ -227,10 +252,15 @@ mod tests {
             let error = Document::parse(text.as_bytes()).unwrap_err();
             assert!(error.message().contains("1000 deep"), "{error}");
         }
+        let crowded = "[".repeat(900) + &"a,".repeat(100_000);
+        assert!(Document::parse(crowded.as_bytes()).unwrap_err().message().contains("too many"));
         let directives = |count| "%TAG !a! b\n".repeat(count) + "--- 1";
         assert!(Document::parse(directives(20_000).as_bytes()).unwrap_err().message().contains("256 directives"));
         let tag = format!("%TAG ! {}\n--- [!a 1, !b 2]", "x".repeat(5000));
         assert!(Document::parse(tag.as_bytes()).unwrap_err().message().contains("4096"));
+        let tags = Limits { tags: 10, ..Limits::DEFAULT };
+        assert!(Document::parse_with(b"[!aaaaa 1, !aaaaa 2]", &tags).is_ok());
+        assert!(Document::parse_with(b"[!aaaaa 1, !aaaab 2]", &tags).is_err());
         let limits = Limits { bytes: 3, ..Limits::DEFAULT };
         assert!(Document::parse_with(b"1234", &limits).is_err());
     }

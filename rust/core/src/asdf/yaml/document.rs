@@ -145,7 +145,7 @@ impl Document {
     /// Adds a node that nothing refers to yet.
     ///
     /// # Panics
-    /// With more than 2^32 nodes, which no text within [`Limits`] has.
+    /// With more than 2^32 nodes, which no text that is short enough to be parsed has.
     pub fn add(&mut self, node: Node) -> NodeId {
         let id = NodeId(u32::try_from(self.nodes.len()).expect("fewer than 2^32 nodes"));
         self.nodes.push(node);

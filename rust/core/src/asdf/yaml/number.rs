@@ -15,7 +15,7 @@ pub(super) fn unsigned(text: &str) -> &str {
 pub(super) fn parse_int(text: &str) -> Option<Scalar<'static>> {
     let text = text.replace('_', "");
     let negative = text.starts_with('-');
-    let digits = unsigned(&text);
+    let digits = unsigned(&text).trim();
     let magnitude = if let Some(binary) = digits.strip_prefix("0b") {
         to_decimal(binary, 2)?
     } else if let Some(hex) = digits.strip_prefix("0x") {
@@ -59,7 +59,7 @@ fn from_sixtieths(text: &str) -> Option<String> {
         decimal.push(10, digit.to_digit(10)?);
     }
     for part in rest.split(':') {
-        decimal.push(60, part.parse::<u16>().ok()?.into());
+        decimal.push(60, part.parse().ok()?);
     }
     (!first.is_empty()).then(|| decimal.to_string())
 }
@@ -100,7 +100,7 @@ impl std::fmt::Display for Decimal {
 pub(super) fn parse_float(text: &str) -> Option<f64> {
     let text = text.replace('_', "").to_ascii_lowercase();
     let sign = if text.starts_with('-') { -1.0 } else { 1.0 };
-    let digits = unsigned(&text);
+    let digits = unsigned(&text).trim();
     let magnitude = match digits {
         ".inf" => f64::INFINITY,
         ".nan" => return Some(f64::NAN),
