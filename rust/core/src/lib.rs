@@ -12,6 +12,7 @@ mod error;
 mod fetch;
 mod fill_value;
 mod group;
+mod json;
 pub mod metadata;
 mod options;
 mod plan;
@@ -26,7 +27,7 @@ mod write;
 pub use array::{
     Array, ArrayBytes, AsArrayBytes, Element, FromArrayBytes, InputBuffer, Mappable, OutputBuffer, PartialDecoder,
 };
-pub use cache::{CacheInfo, CacheLimit, ChunkCache};
+pub use cache::{CacheInfo, CacheLimit, ChunkCache, shared_cache};
 pub use chunk_grid::ChunkGrid;
 pub use chunk_key::ChunkKeyEncoding;
 pub use data_type::{DataType, Kind};

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use std::{process, ptr, thread};
@@ -33,10 +33,10 @@ impl<T: Send + Sync> PerProcess<T> {
         loop {
             let current = self.current.load(Ordering::Acquire);
             // SAFETY: pointers in `current` come from `Box::into_raw` below, and are not freed while `self` is borrowed.
-            if let Some((pid, value)) = unsafe { current.as_ref() } {
-                if *pid == own {
-                    return value;
-                }
+            if let Some((pid, value)) = unsafe { current.as_ref() }
+                && *pid == own
+            {
+                return value;
             }
             let made = Box::into_raw(Box::new((own, (self.make)())));
             match self.current.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire) {
@@ -79,9 +79,13 @@ static THREADS: AtomicUsize = AtomicUsize::new(0);
 
 /// Threads of the pool: as set with [`set_threads`], else by `RAYON_NUM_THREADS`, else as many as there are processors.
 pub fn threads() -> usize {
-    let environment = || std::env::var("RAYON_NUM_THREADS").ok()?.parse().ok().filter(|threads| *threads > 0);
+    static DEFAULT: LazyLock<usize> = LazyLock::new(|| {
+        let environment = std::env::var("RAYON_NUM_THREADS").ok().and_then(|threads| threads.parse().ok());
+        let processors = || thread::available_parallelism().map_or(1, Into::into);
+        environment.filter(|threads| *threads > 0).unwrap_or_else(processors)
+    });
     match THREADS.load(Ordering::Relaxed) {
-        0 => environment().unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into)),
+        0 => *DEFAULT,
         threads => threads,
     }
 }
@@ -124,6 +128,21 @@ pub(crate) fn parallel<T: Sync>(items: &[T], limit: usize, work: impl Fn(&T) -> 
         Some((_, error)) => Err(error),
         None => Ok(()),
     }
+}
+
+/// [`parallel`] with results, in the order of the items.
+pub(crate) fn parallel_map<T: Sync, R: Send>(
+    items: &[T],
+    limit: usize,
+    work: impl Fn(&T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let slots: Vec<(&T, Mutex<Option<R>>)> = items.iter().map(|item| (item, Mutex::new(None))).collect();
+    parallel(&slots, limit, |(item, slot)| {
+        *lock(slot) = Some(work(item)?);
+        Ok(())
+    })?;
+    // Without an error every item was worked on.
+    Ok(slots.into_iter().filter_map(|(_, slot)| slot.into_inner().unwrap_or_else(PoisonError::into_inner)).collect())
 }
 
 type Job = Box<dyn FnOnce() + Send>;

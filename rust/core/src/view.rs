@@ -73,13 +73,13 @@ impl<'a> Output<'a> {
             // One byte over and over: runs can be filled at once.
             let item = Item { size: value.len(), word: 1 };
             let axes = prepare(&axes, item);
-            if let Some((run, outer)) = axes.split_last() {
-                if run.to == value.len() as isize {
-                    let length = run.length * value.len();
-                    let (mut all, row) = (Axes::from_slice(outer), Axis { length, from: 0, to: 1 });
-                    all.push(row);
-                    return self.fill_runs(to, &all, value[0]);
-                }
+            if let Some((run, outer)) = axes.split_last()
+                && run.to == value.len() as isize
+            {
+                let length = run.length * value.len();
+                let (mut all, row) = (Axes::from_slice(outer), Axis { length, from: 0, to: 1 });
+                all.push(row);
+                return self.fill_runs(to, &all, value[0]);
             }
         }
         self.place(to, &axes, value, 0, Item { size: value.len(), word: 1 })
@@ -204,14 +204,15 @@ pub(crate) fn odometer(axes: &[Axis], mut visit: impl FnMut(isize, isize)) {
 unsafe fn copy(source: *const u8, target: *mut u8, axes: &[Axis], item: Item) {
     let unit = item.unit();
     let swap = item.word > 1;
-    if let ([outer @ .., run], false) = (axes, swap) {
-        if run.from == unit as isize && run.to == unit as isize {
-            let bytes = run.length * unit;
-            return odometer(outer, |from, to| {
-                // SAFETY: the caller's promise.
-                unsafe { std::ptr::copy_nonoverlapping(source.offset(from), target.offset(to), bytes) }
-            });
-        }
+    if let ([outer @ .., run], false) = (axes, swap)
+        && run.from == unit as isize
+        && run.to == unit as isize
+    {
+        let bytes = run.length * unit;
+        return odometer(outer, |from, to| {
+            // SAFETY: the caller's promise.
+            unsafe { std::ptr::copy_nonoverlapping(source.offset(from), target.offset(to), bytes) }
+        });
     }
     // SAFETY: the caller's promise, for each width.
     unsafe {
@@ -234,8 +235,9 @@ unsafe fn copy(source: *const u8, target: *mut u8, axes: &[Axis], item: Item) {
     }
 }
 
-/// Elements of both sides that a transposition keeps in cache at once: 32 x 32.
-const TILE: usize = 32;
+/// What a transposition keeps in cache at once: lines of the source, which may all fall into one set of the cache, by
+/// the elements in a line.
+const TILE: (usize, usize) = (8, 64);
 
 /// # Safety
 /// As for [`copy`]; a unit has `N` bytes.
@@ -247,11 +249,12 @@ unsafe fn copy_units<const N: usize, const SWAP: bool>(source: *const u8, target
     let crossing =
         if run.from.unsigned_abs() > 4 * N { axes.iter().position(|axis| axis.from.unsigned_abs() <= N) } else { None };
     let cross = crossing.map_or(Axis { length: 1, from: 0, to: 0 }, |k| axes.remove(k));
+    let (width, height) = if cross.length > 1 { (TILE.0, (TILE.1 / N).max(8)) } else { (run.length, 1) };
     odometer(&axes, |from, to| {
-        for rows in (0..cross.length).step_by(TILE) {
-            for columns in (0..run.length).step_by(if cross.length > 1 { TILE } else { run.length }) {
-                let end = if cross.length > 1 { run.length.min(columns + TILE) } else { run.length };
-                for row in rows..cross.length.min(rows + TILE) {
+        for rows in (0..cross.length).step_by(height) {
+            for columns in (0..run.length).step_by(width) {
+                let end = run.length.min(columns.saturating_add(width));
+                for row in rows..cross.length.min(rows + height) {
                     let from = from + row as isize * cross.from;
                     let to = to + row as isize * cross.to;
                     // SAFETY: the caller's promise; the loops stay within the axes' lengths.
@@ -277,7 +280,7 @@ unsafe fn copy_units<const N: usize, const SWAP: bool>(source: *const u8, target
 
 /// # Safety
 /// `N` bytes must be readable at `source` and writable at `target`.
-#[inline(always)]
+#[inline]
 unsafe fn unit<const N: usize, const SWAP: bool>(source: *const u8, target: *mut u8) {
     // SAFETY: the caller's promise; arrays of bytes need no alignment.
     unsafe {
@@ -306,6 +309,7 @@ pub(crate) fn zeroed<E: Zeroable>(length: usize) -> Result<Vec<E>> {
             return Err(none());
         }
         large_pages(start, layout.size());
+        #[allow(clippy::same_length_and_capacity)] // it was allocated for just these
         Ok(Vec::from_raw_parts(start.cast(), length, length))
     }
 }

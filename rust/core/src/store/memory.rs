@@ -10,10 +10,13 @@ use crate::error::{Error, Result};
 
 /// Objects in memory, shared by all clones of the [`Arc`] around it.
 pub struct MemoryStore {
-    objects: RwLock<BTreeMap<String, (Arc<[u8]>, u64)>>,
+    objects: RwLock<BTreeMap<String, Versioned>>,
     writes: AtomicU64,
     identity: u64,
 }
+
+/// An object and the number of the write that made it.
+type Versioned = (Arc<[u8]>, u64);
 
 impl Default for MemoryStore {
     fn default() -> Self {
@@ -34,7 +37,7 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
-struct MemoryObject(Option<(Arc<[u8]>, u64)>);
+struct MemoryObject(Option<Versioned>);
 
 impl Object for MemoryObject {
     fn read(&self, range: ByteRange, limit: u64, into: &mut Vec<u8>) -> Result<Option<Stat>> {
@@ -54,7 +57,7 @@ impl Object for MemoryObject {
     }
 
     fn stat(&self) -> Result<Option<Stat>> {
-        Ok(self.0.as_ref().map(|(bytes, version)| Stat { size: bytes.len() as u64, version: *version }))
+        Ok(self.0.as_ref().map(|(bytes, version)| Stat { size: bytes.len() as u64, version: *version, settled: true }))
     }
 
     fn bytes(&self) -> Option<&[u8]> {
