@@ -149,7 +149,7 @@ impl tegula::store::Store for Mapping {
             Err(error) => Err(error),
         })?;
         let value = bytes.map(|bytes| {
-            let stat = Stat { size: bytes.len() as u64, version: version(&bytes) };
+            let stat = Stat { size: bytes.len() as u64, version: version(&bytes), settled: true };
             (bytes, stat)
         });
         Ok(Box::new(Value(value)))
