@@ -31,16 +31,22 @@ impl Array {
         Ok(Self { array, dtype })
     }
 
+    /// An array of raw bytes that mean something to `NumPy`.
+    pub(crate) fn with_dtype(array: tegula::Array, dtype: Py<PyArrayDescr>) -> Self {
+        Self { array, dtype }
+    }
+
+    /// The array of the core.
+    pub(crate) fn core(&self) -> &tegula::Array {
+        &self.array
+    }
+
     fn like(&self, py: Python<'_>, array: tegula::Array) -> Self {
         Self { array, dtype: self.dtype.clone_ref(py) }
     }
 
     /// A call that needs no I/O, whose error names the array.
-    fn geometry<T>(
-        &self,
-        py: Python<'_>,
-        call: impl FnOnce(&tegula::Array) -> tegula::Result<T>,
-    ) -> PyResult<T> {
+    fn geometry<T>(&self, py: Python<'_>, call: impl FnOnce(&tegula::Array) -> tegula::Result<T>) -> PyResult<T> {
         attached(py, || call(&self.array).map_err(|error| error.at(self.array.name())))
     }
 

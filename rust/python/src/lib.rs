@@ -2,6 +2,7 @@
 //! back. There is a file for each of the core's; `buffer` alone touches memory that NumPy owns.
 
 mod array;
+mod asdf;
 mod buffer;
 mod cache;
 mod call;
@@ -21,6 +22,8 @@ use pyo3::prelude::*;
 mod _tegula {
     #[pymodule_export]
     use crate::array::Array;
+    #[pymodule_export]
+    use crate::asdf::AsdfFile;
     #[pymodule_export]
     use crate::cache::ChunkCache;
     #[pymodule_export]
