@@ -117,6 +117,11 @@ class AsdfArray(Array):
         return self._file
 
     @property
+    def is_zarr(self) -> bool:
+        """Whether it is a Zarr array in the file, and not one that lies in a block as it is."""
+        return self._file._native.is_zarr(self._node)
+
+    @property
     def path(self) -> str:
         """Where it is in the tree of the file: names and indices, joined by ``/``."""
         return self._file._native.path_of(self._node)

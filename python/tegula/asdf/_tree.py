@@ -163,12 +163,13 @@ def timestamp(text: str) -> datetime.date | str:
         return text
 
 
-def integer(digits: str) -> int | str:
+def integer(digits: str, sign: str | None = None) -> int | str:
     """Return an integer; the text where it has so many digits that Python refuses."""
     try:
-        return int(digits)
+        value = int(digits)
     except ValueError:
         return digits
+    return -abs(value) if sign == "-" else value
 
 
 def integer_of_words(words: Any, sign: str | None) -> int:

@@ -23,7 +23,7 @@ mod _tegula {
     #[pymodule_export]
     use crate::array::Array;
     #[pymodule_export]
-    use crate::asdf::AsdfFile;
+    use crate::asdf::{AsdfFile, write_asdf};
     #[pymodule_export]
     use crate::cache::ChunkCache;
     #[pymodule_export]

@@ -5,6 +5,7 @@
 
 mod block;
 mod blocks;
+mod build;
 mod compression;
 mod datatype;
 mod file;
@@ -22,6 +23,7 @@ mod array_tests;
 mod tests;
 
 pub use block::{BLOCK_MAGIC, BlockHeader, Blocks, HEADER_LENGTH, INDEX_MAGIC, md5};
+pub use build::ZarrNode;
 pub use compression::{compress, compression_label};
 pub use datatype::{Datatype, Field};
 pub use file::{FILE_FORMAT, FIRST_STANDARD, Layout};

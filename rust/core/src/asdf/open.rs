@@ -113,6 +113,11 @@ impl AsdfFile {
         self.0.store.display(&self.0.key)
     }
 
+    /// The same for two handles only if they have opened one version of one file.
+    pub fn identity(&self) -> u64 {
+        self.0.opened.identity()
+    }
+
     /// How it was opened.
     pub fn options(&self) -> OpenOptions {
         self.0.options

@@ -3,9 +3,9 @@
 use numpy::PyArrayDescr;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
-use tegula::asdf::Datatype;
+use tegula::asdf::{Datatype, Field};
 
-use crate::errors::exception;
+use crate::errors::{OrRaise, exception};
 use crate::subset::tuple;
 
 /// What a datatype is to `NumPy`.
@@ -34,4 +34,21 @@ pub(super) fn native<'py>(py: Python<'py>, datatype: &Datatype) -> PyResult<Boun
         Datatype::Scalar(..) => Ok(descr.call_method1("newbyteorder", ("=",))?.cast_into()?),
         _ => Ok(descr),
     }
+}
+
+/// The datatype that elements of a data type are written as; their fields lie one after the other.
+pub(super) fn of(descr: &Bound<'_, PyArrayDescr>) -> PyResult<Datatype> {
+    let names = descr.getattr("names")?;
+    if names.is_none() {
+        let code: String = descr.getattr("str")?.extract()?;
+        return Datatype::from_code(&code).or_raise(descr.py());
+    }
+    let fields = descr.getattr("fields")?;
+    let field = |name: Bound<'_, PyAny>| {
+        let inner = fields.get_item(&name)?.get_item(0)?;
+        let shape = inner.getattr("shape")?.extract()?;
+        let datatype = of(inner.getattr("base")?.cast()?)?;
+        Ok(Field { name: Some(name.extract()?), datatype, shape })
+    };
+    names.try_iter()?.map(|name| field(name?)).collect::<PyResult<_>>().map(Datatype::Record)
 }

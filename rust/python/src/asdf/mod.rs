@@ -2,6 +2,9 @@
 
 mod dtype;
 mod tree;
+mod write;
+
+pub(crate) use write::write_asdf;
 
 use numpy::PyArrayDescr;
 use pyo3::exceptions::PyIndexError;
@@ -113,6 +116,10 @@ impl AsdfFile {
     /// Whether a node is an array, or refers to one.
     fn is_array(&self, py: Python<'_>, node: usize) -> PyResult<bool> {
         self.followed(py, node, |file, node| Ok(matches!(file.class(node), Class::Ndarray | Class::Zarr)))
+    }
+
+    fn is_zarr(&self, node: usize) -> PyResult<bool> {
+        Ok(self.0.class(self.node(node)?) == Class::Zarr)
     }
 
     /// The file and the node that a URI names.
