@@ -15,7 +15,10 @@ def indices(draw, shape):
     """Draw an index that fits a shape."""
     number = st.none() | st.integers(-30, 30)
     key = [
-        draw(st.integers(-length, length - 1) | st.builds(slice, number, number, st.none() | st.integers(-9, 9).filter(bool)))
+        draw(
+            st.integers(-length, length - 1)
+            | st.builds(slice, number, number, st.none() | st.integers(-9, 9).filter(bool))
+        )
         for length in shape[: draw(st.integers(0, len(shape)))]
     ]
     if draw(st.booleans()):
@@ -87,7 +90,9 @@ def test_results_own_their_elements(samples):
         assert array[key].flags.writeable
 
 
-@pytest.mark.parametrize("key", [17, -18, (0, 23), (0, 0, 0), (0, ..., 0, 0), (..., ...), 1.0, "name", (slice(None), "x")])
+@pytest.mark.parametrize(
+    "key", [17, -18, (0, 23), (0, 0, 0), (0, ..., 0, 0), (..., ...), 1.0, "name", (slice(None), "x")]
+)
 def test_what_is_no_index_is_an_error(samples, key):
     array = samples["ours", "plain"].array
     with pytest.raises(tegula.InvalidSelectionError) as raised:
@@ -103,7 +108,13 @@ def test_fancy_indices_are_to_come(samples, key):
 
 def test_slices_take_what_numpys_take(samples):
     sample = samples["ours", "plain"]
-    for key in (slice(np.int64(1), np.uint8(9)), slice(-100, 100), slice(5, 2), slice(None, None, -100), slice(None, None, 10**30)):
+    for key in (
+        slice(np.int64(1), np.uint8(9)),
+        slice(-100, 100),
+        slice(5, 2),
+        slice(None, None, -100),
+        slice(None, None, 10**30),
+    ):
         same(sample.array[key], sample.elements[key])
     with pytest.raises(TypeError):
         sample.array[1.0:2.0]
@@ -114,7 +125,10 @@ def test_slices_take_what_numpys_take(samples):
 def test_numpy_takes_an_array_for_one(sample):
     array, elements = sample.array, sample.elements
     same(np.asarray(array), elements)
-    same(np.asarray(array, "float16" if array.dtype.kind != "c" else "complex128"), elements.astype("float16" if array.dtype.kind != "c" else "complex128"))
+    same(
+        np.asarray(array, "float16" if array.dtype.kind != "c" else "complex128"),
+        elements.astype("float16" if array.dtype.kind != "c" else "complex128"),
+    )
     same(np.array(array, copy=True), elements)
     same(array + np.ones((), array.dtype) if hasattr(array, "__add__") else elements, elements)
     if np.lib.NumpyVersion(np.__version__) >= "2.0.0":

@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, SupportsIndex, TypeAlias, TypeVar
 
 import numpy as np
@@ -23,9 +23,9 @@ T = TypeVar("T")
 Index: TypeAlias = SupportsIndex | Iterable[SupportsIndex]
 """The index of a chunk: an integer for each dimension."""
 
-Axis: TypeAlias = slice | range | tuple[SupportsIndex, SupportsIndex] | list[SupportsIndex]
+Axis: TypeAlias = slice | range | Sequence[SupportsIndex]
 
-Region: TypeAlias = ArraySubset | slice | range | tuple[Axis, ...] | list[Axis]
+Region: TypeAlias = ArraySubset | slice | range | Sequence[Axis]
 """A region: an `ArraySubset`, or a slice, a range or a pair (start, stop) for each dimension."""
 
 ROWS = 64 << 20
@@ -401,9 +401,7 @@ class Array:
         self._check(dtype)
         return await call(self._native.retrieve_array_subset, subset, out)
 
-    def retrieve_array_subsets(
-        self, starts: Any, shape: Index, out: NDArray[Any] | None = None
-    ) -> NDArray[Any]:
+    def retrieve_array_subsets(self, starts: Any, shape: Index, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Read many regions of one shape in one call.
 
         Parameters
@@ -442,7 +440,9 @@ class Array:
         if found.size == 0:
             return np.empty((0, self.ndim), np.int64)
         if found.dtype.kind not in "iu" or found.ndim != 2:
-            raise InvalidSelectionError(f"starts are integers of shape (n, {self.ndim}), not {found.dtype} {found.shape}")
+            raise InvalidSelectionError(
+                f"starts are integers of shape (n, {self.ndim}), not {found.dtype} {found.shape}"
+            )
         return found.astype(np.int64, copy=False)
 
     def retrieve_chunk(self, chunk: Index, out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -662,7 +662,9 @@ class Array:
         def work(chunk: tuple[int, ...]) -> T:
             return f(chunk, self.retrieve_array_subset(self.chunk_subset_bounded(chunk)))
 
-        region = ArraySubset.new_with_shape(self.chunk_grid_shape) if chunks is None else self._native.grid_region(chunks)
+        region = (
+            ArraySubset.new_with_shape(self.chunk_grid_shape) if chunks is None else self._native.grid_region(chunks)
+        )
         if concurrency < 1:
             raise ValueError("concurrency is at least 1")
         results: list[T] = []
