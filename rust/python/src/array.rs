@@ -36,11 +36,7 @@ impl Array {
     }
 
     /// A call that needs no I/O, whose error names the array.
-    fn geometry<T>(
-        &self,
-        py: Python<'_>,
-        call: impl FnOnce(&tegula::Array) -> tegula::Result<T>,
-    ) -> PyResult<T> {
+    fn geometry<T>(&self, py: Python<'_>, call: impl FnOnce(&tegula::Array) -> tegula::Result<T>) -> PyResult<T> {
         attached(py, || call(&self.array).map_err(|error| error.at(self.array.name())))
     }
 

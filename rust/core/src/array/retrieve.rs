@@ -127,12 +127,8 @@ impl Array {
     }
 
     /// Reads many regions of one shape into memory of shape (regions, `shape`) that is there already.
-    pub fn retrieve_array_subsets_into(
-        &self,
-        starts: &[Dims],
-        shape: &[u64],
-        output: OutputBuffer<'_>,
-    ) -> Result<()> {
+    #[allow(clippy::needless_pass_by_value)] // the buffer is used up, as by the methods above
+    pub fn retrieve_array_subsets_into(&self, starts: &[Dims], shape: &[u64], output: OutputBuffer<'_>) -> Result<()> {
         self.check_subsets(starts, shape).place(|| self.name())?;
         let Some((apart, strides)) = output.strides.split_first().filter(|(_, strides)| strides.len() == shape.len())
         else {

@@ -135,7 +135,8 @@ pub fn get(store: &dyn Store, key: &str, limit: u64) -> Result<Option<Vec<u8>>> 
 pub fn listing<'a>(keys: impl IntoIterator<Item = &'a str>, prefix: &str) -> Listing {
     let mut listing = Listing::default();
     for key in keys {
-        let below = if prefix.is_empty() { Some(key) } else { key.strip_prefix(prefix).and_then(|key| key.strip_prefix('/')) };
+        let below =
+            if prefix.is_empty() { Some(key) } else { key.strip_prefix(prefix).and_then(|key| key.strip_prefix('/')) };
         match below.map(|below| below.split_once('/').ok_or(below)) {
             Some(Err(name)) => listing.keys.push(name.to_owned()),
             Some(Ok((name, _))) if listing.prefixes.last().is_none_or(|last| last != name) => {
