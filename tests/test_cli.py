@@ -149,6 +149,7 @@ def test_cutout(image: tuple[Path, np.ndarray], tmp_path: Path, capsys: pytest.C
     assert facts["shape"] == []
     assert facts["not_finite"] == 1
     assert facts["read"]["inner_chunks"] == 1
+    assert json.loads(run(capsys, "cutout", path, "-3:,-1", "--json"))["shape"] == [3]
     run(capsys, "cutout", path, "...", "-o", tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 

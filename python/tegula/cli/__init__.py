@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -31,7 +32,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command, and returns its exit code: 0, or 1 after an error. A misuse exits with 2."""
-    arguments = parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    arguments = parser().parse_args([guarded(argument) for argument in given])
     try:
         arguments.run(arguments, Screen(sys.stdout))
         sys.stdout.flush()
@@ -45,6 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def guarded(argument: str) -> str:
+    """A region like `-64:,0` in brackets, or argparse would take it for an option."""
+    return f"[{argument}]" if re.fullmatch(r"-\d[\d:,.+\s-]*", argument) else argument
 
 
 def one_line(error: BaseException) -> str:

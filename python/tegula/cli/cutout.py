@@ -20,7 +20,6 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "cutout",
         help="cut a region out of an array",
         description="Cuts a region out of an array. Only the chunks that it touches are read.",
-        epilog="A region that starts with a minus goes after --: tegula cutout a.zarr -o a.png -- -64:,-64:",
     )
     source.add_argument(parser)
     parser.add_argument(
