@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
 use std::thread::{self, ThreadId};
 
 use lru::LruCache;
@@ -62,7 +62,7 @@ pub struct ChunkCache(Arc<Inner>);
 
 struct Inner {
     keeps: Keeps,
-    limit: CacheLimit,
+    limit: RwLock<CacheLimit>,
     per_thread: bool,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -80,7 +80,7 @@ struct Kept {
 
 impl fmt::Debug for ChunkCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ChunkCache({:?}, {:?}, {:?})", self.0.keeps, self.0.limit, self.info())
+        write!(f, "ChunkCache({:?}, {:?}, {:?})", self.0.keeps, self.limit(), self.info())
     }
 }
 
@@ -98,6 +98,7 @@ impl ChunkCache {
     fn new(keeps: Keeps, limit: CacheLimit) -> Self {
         let counter = || AtomicU64::new(0);
         let kept = PerProcess::new(Kept::default);
+        let limit = RwLock::new(limit);
         Self(Arc::new(Inner { keeps, limit, per_thread: false, hits: counter(), misses: counter(), kept }))
     }
 
@@ -105,8 +106,7 @@ impl ChunkCache {
     /// cost of chunks that are kept several times.
     #[must_use]
     pub fn per_thread(&self) -> Self {
-        let Inner { keeps, limit, .. } = *self.0;
-        let Self(inner) = Self::new(keeps, limit);
+        let Self(inner) = Self::new(self.0.keeps, self.limit());
         let inner = Arc::into_inner(inner).map(|inner| Inner { per_thread: true, ..inner });
         Self(Arc::new(inner.unwrap_or_else(|| unreachable!("a new cache has one owner"))))
     }
@@ -125,6 +125,17 @@ impl ChunkCache {
         info
     }
 
+    /// How much it keeps.
+    pub fn limit(&self) -> CacheLimit {
+        *self.0.limit.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes how much it keeps, from the next chunk on.
+    pub fn set_limit(&self, limit: CacheLimit) {
+        *self.0.limit.write().unwrap_or_else(PoisonError::into_inner) = limit;
+        self.each(|lru| lru.shrink(limit));
+    }
+
     /// Drops what is kept.
     pub fn clear(&self) {
         self.each(Lru::clear);
@@ -133,7 +144,7 @@ impl ChunkCache {
     fn each(&self, mut visit: impl FnMut(&mut Lru<Bytes>)) {
         let kept = self.0.kept.get();
         lock(&kept.shared).as_mut().map(&mut visit);
-        for list in kept.threads.read().unwrap_or_else(std::sync::PoisonError::into_inner).values() {
+        for list in kept.threads.read().unwrap_or_else(PoisonError::into_inner).values() {
             lock(list).as_mut().map(&mut visit);
         }
     }
@@ -144,15 +155,15 @@ impl ChunkCache {
 
     fn with<R>(&self, use_list: impl FnOnce(&mut Lru<Bytes>) -> R) -> R {
         let kept = self.0.kept.get();
-        let limit = self.0.limit;
+        let limit = self.limit();
         let use_list = |list: &Mutex<Option<Lru<Bytes>>>| use_list(lock(list).get_or_insert_with(|| Lru::new(limit)));
         if !self.0.per_thread {
             return use_list(&kept.shared);
         }
         let id = thread::current().id();
-        let found = kept.threads.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(&id).cloned();
+        let found = kept.threads.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
         let list = found.unwrap_or_else(|| {
-            kept.threads.write().unwrap_or_else(std::sync::PoisonError::into_inner).entry(id).or_default().clone()
+            kept.threads.write().unwrap_or_else(PoisonError::into_inner).entry(id).or_default().clone()
         });
         use_list(&list)
     }
@@ -194,10 +205,7 @@ impl<V: Clone> Lru<V> {
     }
 
     pub(crate) fn put(&mut self, origin: Origin, version: u64, value: V, size: u64) {
-        let (chunks, bytes) = match self.limit {
-            CacheLimit::Chunks(chunks) => (chunks, u64::MAX),
-            CacheLimit::Bytes(bytes) => (u64::MAX, bytes),
-        };
+        let (chunks, bytes) = self.limits();
         if size > bytes || chunks == 0 {
             return;
         }
@@ -205,6 +213,19 @@ impl<V: Clone> Lru<V> {
             self.bytes -= old;
         }
         self.bytes += size;
+        self.shrink(self.limit);
+    }
+
+    fn limits(&self) -> (u64, u64) {
+        match self.limit {
+            CacheLimit::Chunks(chunks) => (chunks, u64::MAX),
+            CacheLimit::Bytes(bytes) => (u64::MAX, bytes),
+        }
+    }
+
+    fn shrink(&mut self, limit: CacheLimit) {
+        self.limit = limit;
+        let (chunks, bytes) = self.limits();
         while self.bytes > bytes || self.entries.len() as u64 > chunks {
             let Some((_, (_, size, _))) = self.entries.pop_lru() else { return };
             self.bytes -= size;
@@ -215,6 +236,13 @@ impl<V: Clone> Lru<V> {
         self.entries.clear();
         self.bytes = 0;
     }
+}
+
+/// The cache of the process for parts of compressed chunks; see
+/// [`Array::retrieve_selection_into`](crate::Array::retrieve_selection_into). 256 MiB, unless it is set otherwise.
+pub fn shared_cache() -> &'static ChunkCache {
+    static SHARED: LazyLock<ChunkCache> = LazyLock::new(|| ChunkCache::decoded(CacheLimit::Bytes(256 << 20)));
+    &SHARED
 }
 
 #[cfg(test)]

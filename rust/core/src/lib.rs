@@ -26,7 +26,7 @@ mod write;
 pub use array::{
     Array, ArrayBytes, AsArrayBytes, Element, FromArrayBytes, InputBuffer, Mappable, OutputBuffer, PartialDecoder,
 };
-pub use cache::{CacheInfo, CacheLimit, ChunkCache};
+pub use cache::{CacheInfo, CacheLimit, ChunkCache, shared_cache};
 pub use chunk_grid::ChunkGrid;
 pub use chunk_key::ChunkKeyEncoding;
 pub use data_type::{DataType, Kind};

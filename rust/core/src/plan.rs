@@ -26,12 +26,6 @@ impl Run {
     fn position(&self, index: u64) -> u64 {
         self.start.wrapping_add_signed(self.step.wrapping_mul(index as i64))
     }
-
-    /// The lowest position and the length of the span to the highest.
-    pub(crate) fn span(&self) -> (u64, u64) {
-        let (first, last) = (self.start, self.position(self.length.saturating_sub(1)));
-        (first.min(last), first.abs_diff(last) + 1)
-    }
 }
 
 /// A part of an array or of a chunk: a [`Run`] for each axis, and where the first element goes.
@@ -45,7 +39,7 @@ pub(crate) struct Region {
 impl Region {
     /// Number of elements, which the output has room for.
     pub(crate) fn elements(&self) -> u64 {
-        self.runs.iter().map(|run| run.length).product()
+        self.runs.iter().fold(1, |elements: u64, run| elements.saturating_mul(run.length))
     }
 
     /// Whether all of `shape`, without steps, is wanted.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use std::{process, ptr, thread};
@@ -79,9 +79,13 @@ static THREADS: AtomicUsize = AtomicUsize::new(0);
 
 /// Threads of the pool: as set with [`set_threads`], else by `RAYON_NUM_THREADS`, else as many as there are processors.
 pub fn threads() -> usize {
-    let environment = || std::env::var("RAYON_NUM_THREADS").ok()?.parse().ok().filter(|threads| *threads > 0);
+    static DEFAULT: LazyLock<usize> = LazyLock::new(|| {
+        let environment = std::env::var("RAYON_NUM_THREADS").ok().and_then(|threads| threads.parse().ok());
+        let processors = || thread::available_parallelism().map_or(1, Into::into);
+        environment.filter(|threads| *threads > 0).unwrap_or_else(processors)
+    });
     match THREADS.load(Ordering::Relaxed) {
-        0 => environment().unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into)),
+        0 => *DEFAULT,
         threads => threads,
     }
 }

@@ -19,7 +19,7 @@ pub(crate) fn tuple<T: fmt::Display>(numbers: &[T]) -> String {
 }
 
 /// The product of a shape; `None` where it passes 2^64.
-pub fn product(shape: &[u64]) -> Option<u64> {
+pub(crate) fn product(shape: &[u64]) -> Option<u64> {
     if shape.contains(&0) {
         return Some(0);
     }

@@ -234,8 +234,9 @@ unsafe fn copy(source: *const u8, target: *mut u8, axes: &[Axis], item: Item) {
     }
 }
 
-/// Elements of both sides that a transposition keeps in cache at once: 32 x 32.
-const TILE: usize = 32;
+/// What a transposition keeps in cache at once: lines of the source, which may all fall into one set of the cache, by
+/// the elements in a line.
+const TILE: (usize, usize) = (8, 64);
 
 /// # Safety
 /// As for [`copy`]; a unit has `N` bytes.
@@ -247,11 +248,12 @@ unsafe fn copy_units<const N: usize, const SWAP: bool>(source: *const u8, target
     let crossing =
         if run.from.unsigned_abs() > 4 * N { axes.iter().position(|axis| axis.from.unsigned_abs() <= N) } else { None };
     let cross = crossing.map_or(Axis { length: 1, from: 0, to: 0 }, |k| axes.remove(k));
+    let (width, height) = if cross.length > 1 { (TILE.0, (TILE.1 / N).max(8)) } else { (run.length, 1) };
     odometer(&axes, |from, to| {
-        for rows in (0..cross.length).step_by(TILE) {
-            for columns in (0..run.length).step_by(if cross.length > 1 { TILE } else { run.length }) {
-                let end = if cross.length > 1 { run.length.min(columns + TILE) } else { run.length };
-                for row in rows..cross.length.min(rows + TILE) {
+        for rows in (0..cross.length).step_by(height) {
+            for columns in (0..run.length).step_by(width) {
+                let end = run.length.min(columns.saturating_add(width));
+                for row in rows..cross.length.min(rows + height) {
                     let from = from + row as isize * cross.from;
                     let to = to + row as isize * cross.to;
                     // SAFETY: the caller's promise; the loops stay within the axes' lengths.

@@ -22,7 +22,7 @@ use crate::error::{Error, Place, Result};
 use crate::fill_value::FillValue;
 use crate::metadata::{ArrayMetadata, Attributes};
 use crate::options::CodecOptions;
-use crate::read::{Reader, Source};
+use crate::read::{Caching, Reader, Source};
 use crate::store::Store;
 use crate::subset::{ArraySubset, Dims, tuple};
 use crate::write::Writer;
@@ -265,7 +265,8 @@ impl Array {
     }
 
     pub(crate) fn reader(&self) -> Reader<'_> {
-        Reader { source: &self.parts.source, options: self.options, cache: self.cache.as_ref() }
+        let cache = self.cache.as_ref().map_or(Caching::Off, Caching::Own);
+        Reader { source: &self.parts.source, options: self.options, cache }
     }
 
     pub(crate) fn writer(&self) -> Writer<'_> {

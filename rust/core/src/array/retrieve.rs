@@ -1,8 +1,9 @@
 //! Reading. Every method is one selection for the same reader; `retrieve_selection_into` is that reader's door.
 
 use super::{Array, FromArrayBytes};
+use crate::cache::shared_cache;
 use crate::error::{Error, Place, Result};
-use crate::read::Explanation;
+use crate::read::{Caching, Explanation, Reader};
 use crate::runtime::{lock, parallel};
 use crate::selection::{Selection, c_strides, check_subset, size_in_memory};
 use crate::subset::{ArraySubset, Dims, tuple};
@@ -46,11 +47,15 @@ impl<'a> OutputBuffer<'a> {
 impl Array {
     /// Reads a selection into memory that is there already.
     ///
+    /// Where the array has no cache of its own, compressed chunks of which it wants only a part are kept in the
+    /// process's [`shared_cache`](crate::shared_cache): selections are often neighbours.
+    ///
     /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is read, where the selection
     /// does not lie in the array.
     pub fn retrieve_selection_into(&self, selection: &Selection, output: OutputBuffer<'_>) -> Result<()> {
         selection.check(self.shape()).place(|| self.name())?;
-        self.read_into(selection, output).map(|_| ())
+        let cache = self.cache.as_ref().map_or(Caching::Shared(shared_cache()), Caching::Own);
+        self.read_with(Reader { cache, ..self.reader() }, selection, output).map(|_| ())
     }
 
     /// Reads a region into memory that is there already. The region may reach into the padding of chunks at the array's
@@ -64,6 +69,11 @@ impl Array {
 
     /// Reads positions that were checked, or that lie in the padding of a chunk; returns how many chunks are missing.
     fn read_into(&self, selection: &Selection, output: OutputBuffer<'_>) -> Result<u64> {
+        self.read_with(self.reader(), selection, output)
+    }
+
+    #[allow(clippy::unused_self, clippy::needless_pass_by_value)] // the buffer is given away
+    fn read_with(&self, reader: Reader<'_>, selection: &Selection, output: OutputBuffer<'_>) -> Result<u64> {
         if output.strides.len() != selection.axes().len() {
             return Err(Error::selection(format!(
                 "a buffer of {} dimensions for a selection of {}",
@@ -75,7 +85,7 @@ impl Array {
         // SAFETY: the buffer is writable and ours alone as long as `output` lives, by its constructors; the planner
         // gives each position of it to one chunk.
         let output = unsafe { Output::from_raw(output.start, output.length) };
-        self.reader().read(&region, &output)
+        reader.read(&region, &output)
     }
 
     fn read_subset<T: FromArrayBytes>(&self, subset: &ArraySubset) -> Result<(T, u64)> {

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use std::{fmt, process};
 
 use super::{ByteRange, Listing, Object, Stat, Store, check_key, reserve, resolve};
@@ -67,7 +68,10 @@ impl FileObject {
         }
         let mut hasher = DefaultHasher::new();
         (metadata.mtime(), metadata.mtime_nsec(), metadata.ino(), metadata.ctime_nsec()).hash(&mut hasher);
-        let stat = Stat { size: metadata.len(), version: hasher.finish() };
+        // Most filesystems stamp changes by a clock that ticks every few milliseconds.
+        let age = metadata.modified().ok().and_then(|changed| changed.elapsed().ok());
+        let settled = age.is_some_and(|age| age > Duration::from_millis(20));
+        let stat = Stat { size: metadata.len(), version: hasher.finish(), settled };
         Ok(Self { file: Some((file, stat)) })
     }
 }

@@ -54,7 +54,7 @@ impl Object for MemoryObject {
     }
 
     fn stat(&self) -> Result<Option<Stat>> {
-        Ok(self.0.as_ref().map(|(bytes, version)| Stat { size: bytes.len() as u64, version: *version }))
+        Ok(self.0.as_ref().map(|(bytes, version)| Stat { size: bytes.len() as u64, version: *version, settled: true }))
     }
 
     fn bytes(&self) -> Option<&[u8]> {

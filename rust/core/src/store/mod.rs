@@ -40,6 +40,9 @@ pub struct Stat {
     pub size: u64,
     /// Changes whenever the object does (a hash of modification time and inode, an etag, a counter).
     pub version: u64,
+    /// Whether the version can be relied on: false for a file that changed so lately that its clock might not tell the
+    /// next change apart.
+    pub settled: bool,
 }
 
 /// An open object of a [`Store`].

@@ -52,7 +52,7 @@ enum ReferenceObject {
 
 impl ReferenceObject {
     fn part(stat: Stat, length: u64) -> Stat {
-        Stat { size: length, version: stat.version }
+        Stat { size: length, ..stat }
     }
 }
 
@@ -93,7 +93,7 @@ impl Object for ReferenceObject {
         match self {
             Self::Missing => Ok(None),
             Self::Part { object, length, .. } => Ok(object.stat()?.map(|stat| Self::part(stat, *length))),
-            Self::Inline(bytes) => Ok(Some(Stat { size: bytes.len() as u64, version: 0 })),
+            Self::Inline(bytes) => Ok(Some(Stat { size: bytes.len() as u64, version: 0, settled: true })),
         }
     }
 

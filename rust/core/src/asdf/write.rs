@@ -1,0 +1,262 @@
+//! Writing ASDF files: header, tree, blocks, block index
+//! ([the specification](https://asdf-standard.readthedocs.io/en/latest/file_layout.html)).
+//!
+//! Blocks are written one after the other as they come, so no more than one is in memory. A file appears under its name
+//! only when it is complete.
+
+use std::borrow::Cow;
+use std::fs::{self, OpenOptions};
+use std::io::{BufWriter, Cursor, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use md5::{Digest, Md5};
+
+use super::block::{BlockHeader, HEADER_LENGTH, INDEX_MAGIC, md5};
+use super::file::FILE_FORMAT;
+use super::yaml::Document;
+use crate::error::{Error, Place, Result};
+
+/// The version of the standard that we write.
+pub const STANDARD: &str = "1.6.0";
+
+/// Takes pieces of a block.
+pub type Sink<'s> = dyn FnMut(&[u8]) -> Result<()> + 's;
+
+/// Hands the pieces of a block to a sink.
+type Produce<'a> = dyn FnOnce(&mut Sink<'_>) -> Result<()> + 'a;
+
+/// The data of a block as they are to be stored.
+enum Payload<'a> {
+    Bytes(Cow<'a, [u8]>),
+    Pieces(Box<Produce<'a>>),
+}
+
+/// A block to be written.
+pub struct OutBlock<'a> {
+    payload: Payload<'a>,
+    compression: [u8; 4],
+    data_size: Option<u64>,
+    checksum: bool,
+    streamed: bool,
+}
+
+impl<'a> OutBlock<'a> {
+    fn of(payload: Payload<'a>) -> Self {
+        Self { payload, compression: [0; 4], data_size: None, checksum: true, streamed: false }
+    }
+
+    /// A block of these bytes.
+    pub fn new(bytes: impl Into<Cow<'a, [u8]>>) -> Self {
+        Self::of(Payload::Bytes(bytes.into()))
+    }
+
+    /// A block of what `produce` hands to the sink, piece by piece.
+    pub fn pieces(produce: impl FnOnce(&mut Sink<'_>) -> Result<()> + 'a) -> Self {
+        Self::of(Payload::Pieces(Box::new(produce)))
+    }
+
+    /// The bytes are compressed, and have `data_size` bytes once they are decompressed.
+    #[must_use]
+    pub fn compressed(self, compression: [u8; 4], data_size: u64) -> Self {
+        Self { compression, data_size: Some(data_size), ..self }
+    }
+
+    /// With or without a checksum; with it, where nothing is said.
+    #[must_use]
+    pub fn checksum(self, checksum: bool) -> Self {
+        Self { checksum, ..self }
+    }
+
+    /// The block runs to the end of the file, and can be appended to: it is the last, and the file has no index.
+    #[must_use]
+    pub fn streamed(self) -> Self {
+        Self { streamed: true, ..self }
+    }
+}
+
+/// What stands before the tree.
+#[derive(Clone, Debug)]
+pub struct Preamble<'a> {
+    /// The version of the standard.
+    pub standard: &'a str,
+    /// Comments, without `#`, a line each.
+    pub comments: &'a [String],
+}
+
+impl Default for Preamble<'_> {
+    fn default() -> Self {
+        Self { standard: STANDARD, comments: &[] }
+    }
+}
+
+/// Writes an ASDF file from its beginning to its end.
+pub struct FileWriter<W: Write + Seek> {
+    out: BufWriter<W>,
+    position: u64,
+    offsets: Vec<u64>,
+    streamed: bool,
+}
+
+impl<W: Write + Seek> FileWriter<W> {
+    /// Writes header and tree.
+    pub fn new(out: W, preamble: &Preamble<'_>, document: Option<&Document>) -> Result<Self> {
+        let mut head = format!("#ASDF {FILE_FORMAT}\n");
+        let standard = format!("ASDF_STANDARD {}", preamble.standard);
+        for line in [&standard].into_iter().chain(preamble.comments) {
+            if line.contains(['\n', '\r']) {
+                return Err(Error::metadata(format!("the comment {line:?} has more than one line")));
+            }
+            head = head + "#" + line + "\n";
+        }
+        let mut this = Self { out: BufWriter::new(out), position: 0, offsets: Vec::new(), streamed: false };
+        this.put(head.as_bytes())?;
+        if let Some(document) = document {
+            this.put(&document.to_bytes()?)?;
+        }
+        Ok(this)
+    }
+
+    /// Writes a block; what it is counted by.
+    pub fn block(&mut self, block: OutBlock<'_>) -> Result<usize> {
+        let number = self.offsets.len();
+        self.write_block(block).place(|| format!("block {number}"))?;
+        Ok(number)
+    }
+
+    fn write_block(&mut self, block: OutBlock<'_>) -> Result<()> {
+        if self.streamed {
+            return Err(Error::metadata("no block can follow a streamed one"));
+        }
+        if block.streamed && block.compression != [0; 4] {
+            return Err(Error::metadata("a streamed block cannot be compressed"));
+        }
+        let offset = self.position;
+        let checksum = block.checksum && !block.streamed;
+        let mut header = BlockHeader {
+            offset,
+            data_offset: offset + HEADER_LENGTH as u64,
+            allocated: 0,
+            used: 0,
+            data_size: 0,
+            compression: block.compression,
+            checksum: [0; 16],
+            streamed: block.streamed,
+        };
+        let complete = |header: &mut BlockHeader, used: u64| {
+            (header.allocated, header.used) = (used, used);
+            header.data_size = block.data_size.unwrap_or(used);
+        };
+        match block.payload {
+            Payload::Bytes(bytes) if !checksum || bytes.len() < HASHED_ASIDE => {
+                complete(&mut header, bytes.len() as u64);
+                if checksum {
+                    header.checksum = md5(&bytes);
+                }
+                self.put(&header.to_bytes())?;
+                self.put(&bytes)?;
+            }
+            Payload::Bytes(bytes) => {
+                complete(&mut header, bytes.len() as u64);
+                self.put(&header.to_bytes())?;
+                header.checksum = thread::scope(|scope| {
+                    let hasher = thread::Builder::new().spawn_scoped(scope, || md5(&bytes));
+                    self.put(&bytes)?;
+                    Ok::<_, Error>(hasher.ok().and_then(|hasher| hasher.join().ok()).unwrap_or_else(|| md5(&bytes)))
+                })?;
+                self.amend(&header)?;
+            }
+            Payload::Pieces(produce) => {
+                self.put(&header.to_bytes())?;
+                let mut hasher = Md5::new();
+                produce(&mut |piece| {
+                    if checksum {
+                        hasher.update(piece);
+                    }
+                    self.put(piece)
+                })?;
+                let used = self.position - header.data_offset;
+                complete(&mut header, used);
+                if checksum {
+                    header.checksum = hasher.finalize().into();
+                }
+                self.amend(&header)?;
+            }
+        }
+        if !header.is_compressed() && header.data_size != header.used {
+            let BlockHeader { data_size, used, .. } = header;
+            return Err(Error::metadata(format!("{used} bytes are {data_size} without being compressed")));
+        }
+        self.offsets.push(offset);
+        self.streamed = header.streamed;
+        Ok(())
+    }
+
+    /// Writes the block index; hands back what was written to.
+    pub fn finish(mut self) -> Result<W> {
+        if !self.offsets.is_empty() && !self.streamed {
+            let mut index = String::from_utf8_lossy(INDEX_MAGIC).into_owned() + "\n%YAML 1.1\n---\n";
+            for offset in &self.offsets {
+                index = index + "- " + &offset.to_string() + "\n";
+            }
+            self.put((index + "...\n").as_bytes())?;
+        }
+        self.out.into_inner().map_err(|error| Error::from(error.into_error()))
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.out.write_all(bytes)?;
+        self.position += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Writes a header anew, now that it is known what it has to say.
+    fn amend(&mut self, header: &BlockHeader) -> Result<()> {
+        let back = i64::try_from(self.position - header.offset).map_err(|_| Error::store("the block is too large"))?;
+        self.out.seek(SeekFrom::Current(-back))?;
+        self.out.write_all(&header.to_bytes())?;
+        self.out.seek(SeekFrom::Current(back - HEADER_LENGTH as i64))?;
+        Ok(())
+    }
+}
+
+/// From this size on, the checksum is computed while the bytes are written, on a thread of its own.
+const HASHED_ASIDE: usize = 4 << 20;
+
+/// Writes a file into memory.
+pub fn write_bytes<'a>(
+    preamble: &Preamble<'_>,
+    document: Option<&Document>,
+    blocks: impl IntoIterator<Item = Result<OutBlock<'a>>>,
+) -> Result<Vec<u8>> {
+    let mut writer = FileWriter::new(Cursor::new(Vec::new()), preamble, document)?;
+    blocks.into_iter().try_for_each(|block| writer.block(block?).map(drop))?;
+    Ok(writer.finish()?.into_inner())
+}
+
+/// Writes a file under a name, at once or not at all: what was there stays whole until the new file is complete.
+pub fn write_file<'a>(
+    path: &Path,
+    preamble: &Preamble<'_>,
+    document: Option<&Document>,
+    blocks: impl IntoIterator<Item = Result<OutBlock<'a>>>,
+) -> Result<()> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let temporary = folder.join(format!(".tegula-{}-asdf-{count}", process::id()));
+    let write = || {
+        let file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+        let mut writer = FileWriter::new(file, preamble, document)?;
+        blocks.into_iter().try_for_each(|block| writer.block(block?).map(drop))?;
+        writer.finish()?;
+        Ok(fs::rename(&temporary, path)?)
+    };
+    let done: Result<()> = write();
+    if done.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    done.place(|| path.display().to_string())
+}

@@ -1,0 +1,158 @@
+//! Numbers of YAML 1.1: how [integers](https://yaml.org/type/int.html) and
+//! [floating point numbers](https://yaml.org/type/float.html) are read and written.
+
+use super::scalar::Scalar;
+
+/// Digits of an integer in another base than ten: converting takes quadratic time.
+const MOST_DIGITS: usize = 10_000;
+
+/// A text without its sign.
+pub(super) fn unsigned(text: &str) -> &str {
+    text.strip_prefix(['-', '+']).unwrap_or(text)
+}
+
+/// An integer as `PyYAML` constructs it, which is looser than what it resolves: `!!int "08"` fails, `!!int "1:99"` not.
+pub(super) fn parse_int(text: &str) -> Option<Scalar<'static>> {
+    let text = text.replace('_', "");
+    let negative = text.starts_with('-');
+    let digits = unsigned(&text).trim();
+    let magnitude = if let Some(binary) = digits.strip_prefix("0b") {
+        to_decimal(binary, 2)?
+    } else if let Some(hex) = digits.strip_prefix("0x") {
+        to_decimal(hex, 16)?
+    } else if digits.len() > 1 && digits.starts_with('0') {
+        to_decimal(digits.strip_prefix("0o").unwrap_or(digits), 8)?
+    } else if digits.contains(':') {
+        from_sixtieths(digits)?
+    } else if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        digits.trim_start_matches('0').to_owned()
+    } else {
+        return None;
+    };
+    let text = match (negative, magnitude.as_str()) {
+        (_, "") => "0".to_owned(),
+        (true, magnitude) if magnitude != "0" => format!("-{magnitude}"),
+        _ => magnitude,
+    };
+    Some(text.parse().map_or_else(|_| Scalar::BigInt(text), Scalar::Int))
+}
+
+fn to_decimal(digits: &str, radix: u32) -> Option<String> {
+    if digits.is_empty() {
+        return None;
+    }
+    if let Ok(short) = u64::from_str_radix(digits, radix) {
+        return (!digits.starts_with('+')).then(|| short.to_string());
+    }
+    let mut decimal = Decimal::new(digits.len())?;
+    for digit in digits.chars() {
+        decimal.push(radix, digit.to_digit(radix)?);
+    }
+    Some(decimal.to_string())
+}
+
+/// `1:30` is ninety; the first part can have any number of digits.
+fn from_sixtieths(text: &str) -> Option<String> {
+    let mut decimal = Decimal::new(text.len())?;
+    let (first, rest) = text.split_once(':')?;
+    for digit in first.chars() {
+        decimal.push(10, digit.to_digit(10)?);
+    }
+    for part in rest.split(':') {
+        decimal.push(60, part.parse().ok()?);
+    }
+    (!first.is_empty()).then(|| decimal.to_string())
+}
+
+/// A natural number in base 10^9, least first.
+struct Decimal(Vec<u32>);
+
+impl Decimal {
+    const BASE: u64 = 1_000_000_000;
+
+    /// Zero, for so many digits to come.
+    fn new(digits: usize) -> Option<Self> {
+        (digits <= MOST_DIGITS).then(|| Self(vec![0]))
+    }
+
+    /// Appends a digit.
+    fn push(&mut self, radix: u32, digit: u32) {
+        let mut carry = u64::from(digit);
+        for limb in &mut self.0 {
+            let sum = u64::from(*limb) * u64::from(radix) + carry;
+            *limb = (sum % Self::BASE) as u32;
+            carry = sum / Self::BASE;
+        }
+        if carry > 0 {
+            self.0.push(carry as u32);
+        }
+    }
+}
+
+impl std::fmt::Display for Decimal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut limbs = self.0.iter().rev();
+        write!(f, "{}", limbs.next().unwrap_or(&0))?;
+        limbs.try_for_each(|limb| write!(f, "{limb:09}"))
+    }
+}
+
+pub(super) fn parse_float(text: &str) -> Option<f64> {
+    let text = text.replace('_', "").to_ascii_lowercase();
+    let sign = if text.starts_with('-') { -1.0 } else { 1.0 };
+    let digits = unsigned(&text).trim();
+    let magnitude = match digits {
+        ".inf" => f64::INFINITY,
+        ".nan" => return Some(f64::NAN),
+        _ if digits.contains(':') => {
+            let mut sum = 0.0;
+            let mut base = 1.0;
+            for part in digits.rsplit(':') {
+                sum += part.parse::<f64>().ok()? * base;
+                base *= 60.0;
+            }
+            sum
+        }
+        _ => digits.parse().ok()?,
+    };
+    Some(sign * magnitude)
+}
+
+/// A floating point number as YAML 1.1 and 1.2 both read it: always a point, and a sign before the exponent.
+pub(super) fn float_text(value: f64) -> String {
+    if value.is_nan() {
+        return ".nan".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { ".inf" } else { "-.inf" }.to_owned();
+    }
+    let scientific = format!("{value:e}");
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if (-4..16).contains(&exponent) {
+        let plain = value.to_string();
+        return if plain.contains('.') { plain } else { plain + ".0" };
+    }
+    let point = if mantissa.contains('.') { "" } else { ".0" };
+    format!("{mantissa}{point}e{exponent:+03}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats() {
+        let table = "
+            0=0.0 -0=-0.0 1=1.0 0.1=0.1 1e15=1000000000000000.0 1e16=1.0e+16 1.5e22=1.5e+22 1e-4=0.0001 1e-5=1.0e-05
+            -2.5e-7=-2.5e-07 1e300=1.0e+300 5e-324=5.0e-324 1.7976931348623157e308=1.7976931348623157e+308 inf=.inf
+            -inf=-.inf 123456.789=123456.789 9007199254740993=9007199254740992.0";
+        for row in table.split_whitespace() {
+            let (value, expected) = row.split_once('=').unwrap();
+            let value: f64 = value.parse().unwrap();
+            assert_eq!(float_text(value), expected);
+            assert_eq!(parse_float(expected).unwrap().to_bits(), value.to_bits());
+        }
+        assert_eq!(float_text(f64::NAN), ".nan");
+    }
+}

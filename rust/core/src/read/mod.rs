@@ -1,0 +1,295 @@
+//! The one way from a selection to elements in a buffer: plan, resolve, fetch, decode, place.
+//!
+//! - *Plan* ([`Region::split`]) cuts the region at the chunks.
+//! - *Resolve* opens what each chunk is stored in and, where that is a shard, replaces it by the inner chunks that are
+//!   wanted, for as many levels as there are. A shard that is itself compressed is decoded to memory and is an object
+//!   from there on. What comes out is a flat list of [`Leaf`]s over all chunks.
+//! - *Fetch* joins leaves that lie close together in one object into a [`Job`].
+//! - *Decode and place* do one job after the other on all threads, straight into the output where that is possible.
+
+mod decode;
+mod resolve;
+
+use std::sync::Arc;
+
+use resolve::{Counts, Leaf, Stored};
+
+use crate::cache::ChunkCache;
+use crate::chunk_grid::ChunkGrid;
+use crate::chunk_key::ChunkKeyEncoding;
+use crate::codec::chain::{Chain, Terminal};
+use crate::error::{Error, Place, Result};
+use crate::fetch::{merge, spans};
+use crate::options::CodecOptions;
+use crate::plan::Region;
+use crate::runtime::{parallel, threads};
+use crate::store::Store;
+use crate::subset::{Dims, tuple};
+use crate::view::{Axis, Output};
+
+pub(crate) use resolve::MISSING;
+
+/// Chunks of an array: where they are stored and how.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) store: Arc<dyn Store>,
+    /// What comes before a chunk's key: empty, or a path and `/`.
+    pub(crate) prefix: String,
+    pub(crate) chunk_key_encoding: ChunkKeyEncoding,
+    pub(crate) grid: ChunkGrid,
+    pub(crate) chain: Chain,
+    /// Tells arrays apart in caches.
+    pub(crate) identity: u64,
+    /// The array, for people.
+    pub(crate) name: String,
+}
+
+impl Source {
+    pub(crate) fn key(&self, chunk: &[u64]) -> String {
+        let mut key = String::with_capacity(self.prefix.len() + 4 * chunk.len() + 2);
+        key.push_str(&self.prefix);
+        self.chunk_key_encoding.write(chunk, &mut key);
+        key
+    }
+}
+
+/// How a read is done.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'a> {
+    pub(crate) source: &'a Source,
+    pub(crate) options: CodecOptions,
+    pub(crate) cache: Caching<'a>,
+}
+
+/// Which chunks a read keeps.
+#[derive(Clone, Copy)]
+pub(crate) enum Caching<'a> {
+    /// None.
+    Off,
+    /// All, in the cache that the array was given.
+    Own(&'a ChunkCache),
+    /// In the process's cache, those that are decoded for the sake of a part of them.
+    Shared(&'a ChunkCache),
+}
+
+/// So many chunks are planned and resolved at once; enough to balance, few enough to hold open.
+const BATCH: usize = 512;
+
+/// A read of several leaves gets no larger than this, and no smaller than the other.
+const READS: (u64, u64) = (128 << 10, 1 << 20);
+
+/// A chunk of plain elements is read by several threads in parts of about this size.
+const PART: u64 = 4 << 20;
+
+/// What a read does, as data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Explanation {
+    /// Chunks that the selection touches.
+    pub chunks: u64,
+    /// Of these, chunks that are not stored.
+    pub missing_chunks: u64,
+    /// Inner chunks that are read, of sharded arrays.
+    pub inner_chunks: u64,
+    /// Inner chunks that the selection touches but that are not stored.
+    pub missing_inner_chunks: u64,
+    /// Reads of the store, those of shard indexes included.
+    pub requests: u64,
+    /// Bytes of these reads.
+    pub bytes_read: u64,
+    /// Of these, bytes of shard indexes that are not cached.
+    pub index_bytes: u64,
+    /// Bytes that are decoded to get at the selection.
+    pub bytes_decoded: u64,
+    /// Bytes of the selection.
+    pub bytes_wanted: u64,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads a region into the output; returns how many of its chunks are not stored.
+    pub(crate) fn read(&self, region: &Region, output: &Output<'_>) -> Result<u64> {
+        let counts = Counts::default();
+        let mut split = region.split(&self.source.grid);
+        loop {
+            let batch = self.batch(&mut split);
+            if batch.is_empty() {
+                return Ok(counts.missing.into_inner());
+            }
+            let limit = self.limit(&batch);
+            if self.source.chain.shard().is_none() && self.source.store.locate(&self.source.key(&batch[0].0))?.is_none()
+            {
+                // A chunk is an object: there is nothing to look up or join first.
+                parallel(&batch, limit, |(chunk, part)| {
+                    let Some(stored) = self.open(chunk, None, &counts)? else { return self.fill(part, output) };
+                    let leaf =
+                        |elements| Leaf { chunk: 0, stored, chain: &self.source.chain, elements, region: part.clone() };
+                    match self.source.chain.terminal() {
+                        Terminal::Elements(elements) => self.read_leaf(&leaf(elements), output),
+                        Terminal::Shard(_) => Ok(()),
+                    }
+                    .place(|| self.place(chunk))
+                })?;
+                continue;
+            }
+            let mut leaves = self.resolve(&batch, limit, Some(output), &counts)?;
+            let jobs = self.jobs(&mut leaves);
+            let leaves = &leaves[..];
+            parallel(&jobs, limit, |(offset, length, range)| {
+                let leaves = &leaves[range.clone()];
+                self.read_job(*offset, *length, leaves, output)
+                    .map_err(|(chunk, error)| error.at(self.place(&batch[chunk].0)))
+            })?;
+        }
+    }
+
+    /// The next chunks of the plan. Large ones of plain elements are cut further, for several threads to read.
+    fn batch(&self, split: &mut crate::plan::Split<'_>) -> Vec<(Dims, Region)> {
+        let size = match self.source.chain.shard() {
+            // What is decoded to memory whole is held until its inner chunks are placed.
+            Some(_) if self.source.chain.open_shard().is_none() => self.target(),
+            Some(_) => BATCH,
+            None => BATCH * 16,
+        };
+        let mut batch = Vec::new();
+        for (chunk, part) in split.by_ref().take(size) {
+            let bytes = part.elements().saturating_mul(self.source.chain.data_type().size() as u64);
+            match self.source.chain.raw() {
+                Some(elements) if bytes >= 2 * PART && !matches!(self.cache, Caching::Own(_)) => {
+                    // Along the axis that runs slowest in the file.
+                    let axis = (0..part.runs.len())
+                        .filter(|axis| part.runs[*axis].length > 1)
+                        .max_by_key(|axis| elements.strides[*axis].unsigned_abs())
+                        .unwrap_or(0);
+                    let length = part.runs[axis].length;
+                    let rows = (length / bytes.div_ceil(PART)).max(1);
+                    let mut first = 0;
+                    while first < length {
+                        let count = rows.min(length - first);
+                        batch.push((chunk.clone(), part.narrowed(axis, first, count)));
+                        first += count;
+                    }
+                }
+                _ => batch.push((chunk, part)),
+            }
+        }
+        batch
+    }
+
+    fn target(&self) -> usize {
+        match self.options.concurrent_target {
+            0 => threads(),
+            target => target,
+        }
+    }
+
+    /// How many threads a batch is worth.
+    fn limit(&self, batch: &[(Dims, Region)]) -> usize {
+        let element = self.source.chain.data_type().size() as u64;
+        let small = |size: u64| size.saturating_mul(batch.len() as u64) <= 64 << 10;
+        let wanted = batch.iter().map(|(_, part)| part.elements().saturating_mul(element)).max().unwrap_or(0);
+        let inner = self.source.chain.shard().map_or(&self.source.chain, |shard| &shard.inner);
+        if small(wanted) && (inner.raw().is_some() || small(inner.decoded_size())) { 1 } else { self.target() }
+    }
+
+    fn place(&self, chunk: &[u64]) -> String {
+        format!("cannot decode chunk {} of {}", tuple(chunk), self.source.name)
+    }
+
+    fn fill(&self, region: &Region, output: &Output<'_>) -> Result<()> {
+        let axes: smallvec::SmallVec<[Axis; 6]> =
+            region.runs.iter().map(|run| Axis { length: run.length as usize, from: 0, to: run.stride }).collect();
+        output.fill(region.origin, &axes, self.source.chain.fill_value().bytes())
+    }
+
+    /// Sorts the leaves by where they lie, and joins them into reads.
+    fn jobs(&self, leaves: &mut [Leaf<'a>]) -> Vec<(u64, u64, std::ops::Range<usize>)> {
+        leaves.sort_by_key(|leaf| (Arc::as_ptr(&leaf.stored.object).addr(), leaf.stored.offset));
+        let total: u64 = leaves.iter().map(|leaf| leaf.stored.length).fold(0, u64::saturating_add);
+        let largest = (total / (4 * self.target() as u64)).clamp(READS.0, READS.1);
+        let mut jobs = Vec::new();
+        let mut first = 0;
+        for group in leaves.chunk_by(|a, b| Arc::ptr_eq(&a.stored.object, &b.stored.object)) {
+            let ranges = group.iter().map(|leaf| (leaf.stored.offset, leaf.stored.length));
+            // A part of plain elements takes its own reads, of less than the chunk.
+            let merged = merge(ranges, self.source.store.merge_gap(), largest);
+            jobs.extend(
+                merged
+                    .into_iter()
+                    .map(|(offset, length, range)| (offset, length, range.start + first..range.end + first)),
+            );
+            first += group.len();
+        }
+        jobs
+    }
+
+    /// Reads the leaves of a job together, or the only one by itself.
+    fn read_job(
+        &self,
+        offset: u64,
+        length: u64,
+        leaves: &[Leaf<'a>],
+        output: &Output<'_>,
+    ) -> Result<(), (usize, Error)> {
+        let stored = &leaves[0].stored;
+        let single = |leaf: &Leaf<'a>| self.read_leaf(leaf, output).map_err(|error| (leaf.chunk, error));
+        if leaves.len() == 1
+            || leaves.iter().any(|leaf| self.cache_for(leaf).is_some())
+            || stored.object.bytes().is_some()
+        {
+            return leaves.iter().try_for_each(single);
+        }
+        let partial = |leaf: &Leaf<'a>| leaf.chain.raw().is_some() && !leaf.region.is_whole(leaf.chain.shape());
+        let wanted = leaves.iter().map(|leaf| leaf.region.elements() * leaf.elements.item.size as u64).sum::<u64>();
+        if leaves.iter().all(partial) && wanted < length / 4 {
+            return leaves.iter().try_for_each(single);
+        }
+        let together =
+            Stored { offset, length, ..stored.clone() }.read(length).map_err(|error| (leaves[0].chunk, error))?;
+        for leaf in leaves {
+            let bytes = &together[(leaf.stored.offset - offset) as usize..][..leaf.stored.length as usize];
+            self.decode(leaf, bytes, output).map_err(|error| (leaf.chunk, error))?;
+        }
+        Ok(())
+    }
+
+    /// What a read of a region would do.
+    pub(crate) fn explain(&self, region: &Region) -> Result<Explanation> {
+        let counts = Counts::default();
+        let element = self.source.chain.data_type().size() as u64;
+        let mut explanation =
+            Explanation { bytes_wanted: region.elements().saturating_mul(element), ..Explanation::default() };
+        let sharded = self.source.chain.shard().is_some();
+        let mut split = region.split(&self.source.grid);
+        loop {
+            let batch: Vec<_> = split.by_ref().take(BATCH).collect();
+            if batch.is_empty() {
+                break;
+            }
+            explanation.chunks += batch.len() as u64;
+            let mut leaves = self.resolve(&batch, self.target(), None, &counts)?;
+            if sharded {
+                explanation.inner_chunks += leaves.len() as u64;
+            }
+            for (_, length, range) in self.jobs(&mut leaves) {
+                let leaves = &leaves[range];
+                for leaf in leaves {
+                    explanation.bytes_decoded += leaf.elements.size;
+                }
+                let spans = match leaves {
+                    [leaf] if leaf.chain.raw().is_some() => {
+                        spans(leaf.elements, &leaf.region, self.source.store.merge_gap()).0
+                    }
+                    _ => Vec::new(),
+                };
+                explanation.requests += (spans.len() as u64).max(1);
+                let partial: u64 = spans.iter().map(|span| span.length).sum();
+                explanation.bytes_read += if spans.is_empty() { length } else { partial };
+            }
+        }
+        explanation.missing_chunks = counts.missing.into_inner();
+        explanation.missing_inner_chunks = counts.missing_inner.into_inner();
+        explanation.index_bytes = counts.index_bytes.into_inner();
+        explanation.requests += counts.index_requests.into_inner();
+        explanation.bytes_read += explanation.index_bytes;
+        Ok(explanation)
+    }
+}

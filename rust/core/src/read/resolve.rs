@@ -1,0 +1,338 @@
+//! From chunks to leaves: opens what each chunk is stored in and, where that is a shard, finds its inner chunks.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::{Caching, Reader};
+use crate::buffer::{Buffer, to_usize};
+use crate::cache::{CacheLimit, Lru, Origin};
+use crate::chunk_grid::ChunkGrid;
+use crate::codec::IndexLocation;
+use crate::codec::chain::{Chain, Elements, Shard, Terminal};
+use crate::error::{Error, Place, Result};
+use crate::plan::Region;
+use crate::runtime::{PerProcess, lock, parallel};
+use crate::store::{ByteRange, Object, Stat, Store};
+use crate::subset::{Dims, tuple};
+use crate::view::{Axis, Output};
+
+/// A part of an object.
+#[derive(Clone)]
+pub(super) struct Stored {
+    pub(super) object: Arc<dyn Object>,
+    /// The store's identity and the object's key, for caches.
+    pub(super) store: u64,
+    pub(super) key: Arc<str>,
+    pub(super) offset: u64,
+    pub(super) length: u64,
+    pub(super) stat: Stat,
+    /// May be asked about in caches: not so what was decoded to memory.
+    pub(super) lasting: bool,
+}
+
+/// Elements to be decoded from a part of an object.
+pub(super) struct Leaf<'a> {
+    /// The chunk of the array, as an index into the batch.
+    pub(super) chunk: usize,
+    pub(super) stored: Stored,
+    pub(super) chain: &'a Chain,
+    pub(super) elements: &'a Elements,
+    pub(super) region: Region,
+}
+
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) missing: AtomicU64,
+    pub(super) missing_inner: AtomicU64,
+    pub(super) index_requests: AtomicU64,
+    pub(super) index_bytes: AtomicU64,
+}
+
+impl<'a> Reader<'a> {
+    /// Opens what a chunk is stored in; `None`: it is not stored. `handles` are shared where chunks lie in one object.
+    pub(super) fn open(&self, chunk: &[u64], handles: Option<&Handles>, counts: &Counts) -> Result<Option<Stored>> {
+        let source = self.source;
+        let key = source.key(chunk);
+        let location = if handles.is_some() { source.store.locate(&key)? } else { None };
+        let (store, key, part) = match location {
+            Some(location) => (location.store, location.key, location.part),
+            None => (source.store.clone(), key, None),
+        };
+        let object: Arc<dyn Object> = match handles {
+            Some(handles) if part.is_some() => handles.open(&*store, &key)?,
+            _ => store.open(&key)?.into(),
+        };
+        let Some(stat) = object.stat().place(|| self.place(chunk))? else {
+            counts.missing.fetch_add(1, Ordering::Relaxed);
+            return Ok(None);
+        };
+        let (offset, length) = part.unwrap_or((0, stat.size));
+        if offset.checked_add(length).is_none_or(|end| end > stat.size) {
+            return Err(Error::corrupt(format!(
+                "{length} bytes at byte {offset} lie outside an object of {} bytes",
+                stat.size
+            ))
+            .at(self.place(chunk)));
+        }
+        Ok(Some(Stored { object, store: store.identity(), key: key.into(), offset, length, stat, lasting: true }))
+    }
+
+    /// Resolves the chunks of a batch to leaves, and fills what is not stored.
+    pub(super) fn resolve(
+        &self,
+        batch: &[(Dims, Region)],
+        limit: usize,
+        output: Option<&Output<'_>>,
+        counts: &Counts,
+    ) -> Result<Vec<Leaf<'a>>> {
+        let handles = Handles::default();
+        let leaves = Mutex::new(Vec::new());
+        let numbered: Vec<_> = batch.iter().enumerate().collect();
+        parallel(&numbered, limit, |(number, (chunk, part))| {
+            let Some(stored) = self.open(chunk, Some(&handles), counts)? else {
+                return output.map_or(Ok(()), |output| self.fill(part, output));
+            };
+            let mut found = Vec::new();
+            self.resolve_stored(*number, stored, &self.source.chain, part, output, counts, &mut found)
+                .place(|| self.place(chunk))?;
+            lock(&leaves).append(&mut found);
+            Ok(())
+        })?;
+        Ok(leaves.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    #[allow(clippy::too_many_arguments)] // what a level of shards hands to the next
+    pub(super) fn resolve_stored(
+        &self,
+        chunk: usize,
+        stored: Stored,
+        chain: &'a Chain,
+        region: &Region,
+        output: Option<&Output<'_>>,
+        counts: &Counts,
+        leaves: &mut Vec<Leaf<'a>>,
+    ) -> Result<()> {
+        let shard = match chain.terminal() {
+            Terminal::Elements(elements) => {
+                leaves.push(Leaf { chunk, stored, chain, elements, region: region.clone() });
+                return Ok(());
+            }
+            Terminal::Shard(shard) => shard,
+        };
+        let stored = if chain.open_shard().is_some() { stored } else { self.decoded_shard(&stored, chain)? };
+        let index = self.index(&stored, shard, counts).place(|| "shard index")?;
+        for (inner, part) in region.permuted(chain.order()).split(&shard.grid) {
+            let entry = index.get(&inner, &shard.grid);
+            let Some((offset, length)) = entry else {
+                counts.missing_inner.fetch_add(1, Ordering::Relaxed);
+                if let Some(output) = output {
+                    self.fill(&part, output)?;
+                }
+                continue;
+            };
+            if offset.checked_add(length).is_none_or(|end| end > stored.length) {
+                return Err(Error::corrupt(format!(
+                    "inner chunk {}: {length} bytes at byte {offset} lie outside a shard of {} bytes",
+                    tuple(&inner),
+                    stored.length
+                )));
+            }
+            let inside = Stored { offset: stored.offset + offset, length, ..stored.clone() };
+            self.resolve_stored(chunk, inside, &shard.inner, &part, output, counts, leaves)
+                .place(|| format!("inner chunk {}", tuple(&inner)))?;
+        }
+        Ok(())
+    }
+
+    /// A shard that was encoded as a whole, as an object in memory.
+    pub(super) fn decoded_shard(&self, stored: &Stored, chain: &Chain) -> Result<Stored> {
+        let cache = match self.cache {
+            Caching::Own(cache) if cache.keeps_decoded() && stored.lasting => Some(cache),
+            Caching::Shared(cache) if stored.lasting && stored.stat.settled => Some(cache),
+            _ => None,
+        };
+        // Inner chunks have origins of their own, none of which can be at the end of all offsets.
+        let origin = || Origin { identity: self.source.identity, key: stored.key.to_string(), offset: !stored.offset };
+        let kept = cache.and_then(|cache| cache.get(&origin(), stored.stat.version));
+        let decoded = match kept {
+            Some(decoded) => decoded,
+            None => {
+                let bytes = stored.read(chain.stored_size().bound())?;
+                let decoded = Arc::new(chain.decode(&bytes, self.options.validate_checksums)?.to_vec());
+                if let Some(cache) = cache {
+                    cache.put(origin(), stored.stat.version, decoded.clone());
+                }
+                decoded
+            }
+        };
+        let stat = Stat { size: decoded.len() as u64, version: 0, settled: false };
+        let object = Arc::new(InMemory(decoded, stat));
+        Ok(Stored { object, offset: 0, length: stat.size, stat, lasting: false, ..stored.clone() })
+    }
+
+    /// The index of a shard, from the cache if it is there.
+    pub(super) fn index(&self, stored: &Stored, shard: &Shard, counts: &Counts) -> Result<Arc<ShardIndex>> {
+        let size = shard.index_size;
+        let Some(end) = stored.length.checked_sub(size) else {
+            return Err(Error::corrupt(format!(
+                "a shard of {} bytes is shorter than its index of {size}",
+                stored.length
+            )));
+        };
+        let offset = if shard.index_location == IndexLocation::Start { 0 } else { end };
+        let origin = (stored.lasting && stored.stat.settled).then(|| Origin {
+            // The codecs of the index count too: another array may see another index in the same bytes.
+            identity: stored.store ^ self.source.identity.rotate_left(1),
+            key: stored.key.to_string(),
+            // A shard may begin where its first inner shard does, but no two indexes begin at one place.
+            offset: stored.offset + offset,
+        });
+        if let Some(origin) = &origin {
+            if let Some(index) = lock(INDEXES.get()).get(origin, stored.stat.version) {
+                return Ok(index);
+            }
+        }
+        let bytes = Stored { offset: stored.offset + offset, length: size, ..stored.clone() }.read(size)?;
+        counts.index_requests.fetch_add(1, Ordering::Relaxed);
+        counts.index_bytes.fetch_add(size, Ordering::Relaxed);
+        let index = Arc::new(ShardIndex::decode(&shard.index, &bytes, self.options.validate_checksums)?);
+        if let Some(origin) = origin {
+            let size = index.entries.len() as u64 * 16 + 128;
+            lock(INDEXES.get()).put(origin, stored.stat.version, index.clone(), size);
+        }
+        Ok(index)
+    }
+
+    /// Reads a chunk, or an inner chunk of a shard, as it is stored; `None`: it is not stored.
+    pub(crate) fn encoded(&self, chunk: &[u64], inner: Option<&[u64]>) -> Result<Option<Vec<u8>>> {
+        let counts = Counts::default();
+        let read = || {
+            let Some(stored) = self.open(chunk, Some(&Handles::default()), &counts)? else { return Ok(None) };
+            let (Some(inner), Some(shard)) = (inner, self.source.chain.shard()) else {
+                return stored.read(u64::MAX).map(|bytes| Some(bytes.to_vec()));
+            };
+            let stored = if self.source.chain.open_shard().is_some() {
+                stored
+            } else {
+                self.decoded_shard(&stored, &self.source.chain)?
+            };
+            let Some((offset, length)) = self.index(&stored, shard, &counts)?.get(inner, &shard.grid) else {
+                return Ok(None);
+            };
+            if offset.checked_add(length).is_none_or(|end| end > stored.length) {
+                return Err(Error::corrupt(format!("inner chunk {} lies outside its shard", tuple(inner))));
+            }
+            let inside = Stored { offset: stored.offset + offset, length, ..stored };
+            inside.read(u64::MAX).map(|bytes| Some(bytes.to_vec()))
+        };
+        read().place(|| format!("cannot read chunk {} of {}", tuple(chunk), self.source.name))
+    }
+}
+
+impl Stored {
+    /// Reads the part, of at most `limit` bytes.
+    pub(super) fn read(&self, limit: u64) -> Result<Buffer> {
+        if self.length > limit {
+            return Err(Error::corrupt(format!("{} bytes are stored where at most {limit} can belong", self.length)));
+        }
+        let mut buffer = Buffer::new(to_usize(self.length)?)?;
+        self.read_at(self.offset, &mut buffer)?;
+        Ok(buffer)
+    }
+
+    pub(super) fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        match self.object.read_at(offset, into)? {
+            Some(_) => Ok(()),
+            None => Err(Error::store("the object was erased while it was read")),
+        }
+    }
+}
+
+/// Objects that several chunks lie in, opened once a call.
+#[derive(Default)]
+pub(super) struct Handles(Mutex<HashMap<(u64, String), Arc<dyn Object>>>);
+
+impl Handles {
+    fn open(&self, store: &dyn Store, key: &str) -> Result<Arc<dyn Object>> {
+        let mut handles = lock(&self.0);
+        let id = (store.identity(), key.to_owned());
+        if let Some(object) = handles.get(&id) {
+            return Ok(object.clone());
+        }
+        let object: Arc<dyn Object> = store.open(key)?.into();
+        handles.insert(id, object.clone());
+        Ok(object)
+    }
+}
+
+/// An object that was decoded to memory.
+struct InMemory(Arc<Vec<u8>>, Stat);
+
+impl Object for InMemory {
+    fn read(&self, range: ByteRange, limit: u64, into: &mut Vec<u8>) -> Result<Option<Stat>> {
+        let (offset, length) = crate::store::resolve(range, self.1.size, limit)?;
+        into.extend_from_slice(&self.0[offset as usize..][..length]);
+        Ok(Some(self.1))
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<Option<Stat>> {
+        let range = ByteRange::Range { offset, length: into.len() as u64 };
+        let (offset, length) = crate::store::resolve(range, self.1.size, u64::MAX)?;
+        into.copy_from_slice(&self.0[offset as usize..][..length]);
+        Ok(Some(self.1))
+    }
+
+    fn stat(&self) -> Result<Option<Stat>> {
+        Ok(Some(self.1))
+    }
+
+    fn bytes(&self) -> Option<&[u8]> {
+        Some(&self.0)
+    }
+}
+
+/// Where the inner chunks of a shard lie.
+pub(crate) struct ShardIndex {
+    entries: Vec<u64>,
+}
+
+/// The offset and the length of an inner chunk that is not stored.
+pub(crate) const MISSING: u64 = u64::MAX;
+
+/// The indexes of all shards that were read lately.
+static INDEXES: PerProcess<Mutex<Lru<Arc<ShardIndex>>>> =
+    PerProcess::new(|| Mutex::new(Lru::new(CacheLimit::Bytes(128 << 20))));
+
+impl ShardIndex {
+    fn decode(chain: &Chain, stored: &[u8], validate: bool) -> Result<Self> {
+        let Terminal::Elements(elements) = chain.terminal() else {
+            return Err(Error::metadata("an index cannot be sharded"));
+        };
+        let decoded = chain.decode(stored, validate)?;
+        let mut entries = crate::view::zeroed::<u64>(to_usize(elements.size / 8)?)?;
+        let mut stride = 8;
+        let mut axes = crate::view::Axes::new();
+        for (length, from) in chain.shape().iter().zip(&elements.strides).rev() {
+            axes.push(Axis { length: *length as usize, from: *from as isize, to: stride });
+            stride *= *length as isize;
+        }
+        // SAFETY: one thread.
+        let output = unsafe { Output::share(crate::view::bytes_of(&mut entries)) };
+        output.place(0, &axes, &decoded, 0, elements.item)?;
+        Ok(Self { entries })
+    }
+
+    /// Offset and length of an inner chunk; `None`: it is not stored.
+    fn get(&self, inner: &[u64], grid: &ChunkGrid) -> Option<(u64, u64)> {
+        let mut index = 0usize;
+        for (i, count) in inner.iter().zip(grid.shape()) {
+            index = index * count as usize + *i as usize;
+        }
+        match *self.entries.get(2 * index..2 * index + 2)? {
+            [MISSING, MISSING] => None,
+            [offset, length] => Some((offset, length)),
+            _ => None,
+        }
+    }
+}
