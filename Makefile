@@ -1,5 +1,5 @@
 # One command a target; `make ci` is what CI runs.
-.PHONY: develop test lint fixtures ci
+.PHONY: develop test lint fixtures deny ci
 
 develop:
 	pip install maturin && maturin develop --release --extras demo,test
@@ -12,6 +12,9 @@ lint:
 
 fixtures:
 	python tests/make_fixtures.py
+
+deny:
+	cargo deny --all-features check licenses bans sources
 
 ci:
 	bash .ci/run
