@@ -26,8 +26,7 @@ def read_zarr_meta(path: str, array: str = "") -> dict[str, Any]:
 
 
 def list_zarr(path: str, group: str = "") -> dict[str, str]:
-    members = tegula.open_group(path, path="/" + group).members(recursive=True)
-    return {name: "array" if isinstance(node, tegula.Array) else "group" for name, node in members}
+    return dict(tegula.open_group(path, path="/" + group).members(recursive=True))
 
 
 def warm_up() -> None:

@@ -112,18 +112,11 @@ def statistics(values: Any) -> dict[str, Any]:
     return facts
 
 
-FACTS = (
-    "chunks", "missing_chunks", "inner_chunks", "missing_inner_chunks", "requests", "bytes_read", "index_bytes",
-    "bytes_decoded", "bytes_wanted",
-)  # fmt: skip
-
-
 def explain(array: Any, where: tuple[Any, ...]) -> dict[str, int] | None:
     """What reading a region costs; nothing is known of arrays that are in memory."""
     if not hasattr(array, "explain"):
         return None
-    plan = array.explain(where)
-    return {name: getattr(plan, name) for name in FACTS}
+    return dict(array.explain(where)._asdict())
 
 
 def summary(plan: dict[str, int], array: Any) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 import tegula
 from tegula.cli import source
-from tegula.cli.screen import LABEL, NAME, NOTE, Screen, count, share, size
+from tegula.cli.screen import BAD, LABEL, NAME, NOTE, Screen, count, share, size
 
 # Beyond so many chunks, counting the stored ones is no longer a matter of a moment.
 CHUNKS_COUNTED = 20_000
@@ -54,13 +55,13 @@ def describe(node: Any, depth: int | None, above: set[int]) -> dict[str, Any]:
         return describe_array(node)
     if isinstance(node, tegula.Group):
         facts: dict[str, Any] = {"kind": "group", "zarr_format": node.zarr_format, "attributes": len(node.attrs)}
-        children: Iterator[tuple[str, Any]] = iter(sorted(node.members()))
+        children: Iterator[tuple[str, Callable[[], Any]]] = ((name, partial(member, node, name)) for name in node.members())
     elif hasattr(node, "keys"):
         facts = {"kind": "mapping"}
-        children = ((str(key), node[key]) for key in node.keys())
+        children = ((str(key), partial(member, node, key)) for key in node)
     elif isinstance(node, (list, tuple)):
         facts = {"kind": "sequence", "length": len(node)}
-        children = ((str(n), item) for n, item in enumerate(node))
+        children = ((str(n), partial(member, node, n)) for n in range(len(node)))
     else:
         return {"kind": "value", "value": node}
     if id(node) in above:
@@ -69,8 +70,21 @@ def describe(node: Any, depth: int | None, above: set[int]) -> dict[str, Any]:
         return {**facts, "children": {}, "cut": "not shown"}
     below = above | {id(node)}
     deeper = None if depth is None else depth - 1
-    facts["children"] = {name: describe(child, deeper, below) for name, child in children}
+    facts["children"] = {name: describe_member(get, deeper, below) for name, get in children}
     return facts
+
+
+def member(node: Any, key: Any) -> Any:
+    """A child of a node, which may have to be opened."""
+    return node[key]
+
+
+def describe_member(get: Callable[[], Any], depth: int | None, above: set[int]) -> dict[str, Any]:
+    """A child, or why it cannot be opened."""
+    try:
+        return describe(get(), depth, above)
+    except tegula.Error as error:
+        return {"kind": "error", "error": str(error)}
 
 
 def describe_array(array: Any) -> dict[str, Any]:
@@ -87,7 +101,7 @@ def describe_array(array: Any) -> dict[str, Any]:
     facts["chunks"] = list(array.chunks)
     facts["shards"] = list(array.shards) if array.shards else None
     facts["chunk_grid_shape"] = list(array.chunk_grid_shape)
-    facts["codecs"] = codecs(array.metadata)
+    facts["codecs"] = [codec(item) for item in array.codecs]
     facts["fill_value"] = plain(array.fill_value)
     facts["dimension_names"] = list(array.dimension_names) if array.dimension_names else None
     facts["attributes"] = len(array.attrs)
@@ -101,15 +115,6 @@ def stored(array: Any) -> dict[str, Any]:
     plan = array.explain(...)
     inner = {"stored_inner_chunks": plan.inner_chunks} if array.is_sharded else {}
     return {"stored_bytes": plan.bytes_read, "stored_chunks": plan.chunks - plan.missing_chunks, **inner}
-
-
-def codecs(metadata: dict[str, Any]) -> list[str]:
-    """The codecs in the order in which they encode, with what matters of their configuration."""
-    if "codecs" in metadata:
-        return [codec(item) for item in metadata["codecs"]]
-    order = ["order F"] if metadata.get("order") == "F" else []
-    chain = [*(metadata.get("filters") or []), metadata.get("compressor")]
-    return order + [codec({"name": item["id"], "configuration": item}) for item in chain if item]
 
 
 def codec(item: Any) -> str:
@@ -205,7 +210,9 @@ def show_children(facts: dict[str, Any], indent: str, screen: Screen) -> None:
 def note(facts: dict[str, Any]) -> Iterator[str | tuple[str, str]]:
     """What a tree says of a node, after its name."""
     kind = facts["kind"]
-    if kind == "value":
+    if kind == "error":
+        yield f"  {facts['error']}", BAD
+    elif kind == "value":
         text = str(facts["value"]).replace("\n", " ")
         yield ": " + (text if len(text) <= TEXT_SHOWN else text[: TEXT_SHOWN - 3] + "...")
     elif kind == "array":

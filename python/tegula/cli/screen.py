@@ -18,6 +18,7 @@ LABEL = "dim"
 VALUE = ""
 NOTE = "italic dim"
 GOOD = "green"
+BAD = "red"
 
 
 class Screen:

@@ -38,9 +38,9 @@ def opened(source: str) -> Iterator[Any]:
     if not is_asdf(path):
         yield tegula.open(source)
         return
-    import tegula.asdf
+    from tegula import asdf
 
-    with tegula.asdf.open(path) as file:
+    with asdf.open(path) as file:
         node: Any = file
         for n, key in enumerate(keys := [key for key in fragment.split("/") if key]):
             try:
