@@ -12,6 +12,7 @@ use std::thread::{self, ThreadId};
 
 use lru::LruCache;
 
+use crate::error::{Error, Result};
 use crate::runtime::{PerProcess, lock};
 
 /// Where something cached comes from.
@@ -39,6 +40,30 @@ pub enum CacheLimit {
     Chunks(u64),
     /// So many bytes, as they are kept: encoded or decoded.
     Bytes(u64),
+}
+
+impl std::str::FromStr for CacheLimit {
+    type Err = Error;
+
+    /// A number of bytes as people write it: `256 MB`, `1.5GiB`, `1000`.
+    fn from_str(text: &str) -> Result<Self> {
+        let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ' ');
+        let number = text[..text.len() - unit.len()].trim().parse::<f64>().ok();
+        let factor = match &*unit.trim().to_ascii_lowercase() {
+            "" | "b" => Some(1.0),
+            "kb" | "k" => Some(1e3),
+            "mb" | "m" => Some(1e6),
+            "gb" | "g" => Some(1e9),
+            "kib" => Some(f64::from(1 << 10)),
+            "mib" => Some(f64::from(1 << 20)),
+            "gib" => Some(f64::from(1 << 30)),
+            _ => None,
+        };
+        match (number, factor) {
+            (Some(number), Some(factor)) => Ok(Self::Bytes((number * factor) as u64)),
+            _ => Err(Error::selection(format!("{text:?} is not a number of bytes, such as \"256 MB\""))),
+        }
+    }
 }
 
 /// How a [`ChunkCache`] fares.
@@ -74,9 +99,12 @@ type Bytes = Arc<Vec<u8>>;
 /// The entries: one list for all threads, or one for each.
 #[derive(Default)]
 struct Kept {
-    shared: Mutex<Option<Lru<Bytes>>>,
-    threads: RwLock<HashMap<ThreadId, Arc<Mutex<Option<Lru<Bytes>>>>>>,
+    shared: List,
+    threads: RwLock<HashMap<ThreadId, Arc<List>>>,
 }
+
+/// Made with the limit that is set when the first chunk comes.
+type List = Mutex<Option<Lru<Bytes>>>;
 
 impl fmt::Debug for ChunkCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -156,7 +184,7 @@ impl ChunkCache {
     fn with<R>(&self, use_list: impl FnOnce(&mut Lru<Bytes>) -> R) -> R {
         let kept = self.0.kept.get();
         let limit = self.limit();
-        let use_list = |list: &Mutex<Option<Lru<Bytes>>>| use_list(lock(list).get_or_insert_with(|| Lru::new(limit)));
+        let use_list = |list: &List| use_list(lock(list).get_or_insert_with(|| Lru::new(limit)));
         if !self.0.per_thread {
             return use_list(&kept.shared);
         }

@@ -12,6 +12,7 @@ mod error;
 mod fetch;
 mod fill_value;
 mod group;
+mod json;
 pub mod metadata;
 mod options;
 mod plan;

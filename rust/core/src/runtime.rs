@@ -33,10 +33,10 @@ impl<T: Send + Sync> PerProcess<T> {
         loop {
             let current = self.current.load(Ordering::Acquire);
             // SAFETY: pointers in `current` come from `Box::into_raw` below, and are not freed while `self` is borrowed.
-            if let Some((pid, value)) = unsafe { current.as_ref() } {
-                if *pid == own {
-                    return value;
-                }
+            if let Some((pid, value)) = unsafe { current.as_ref() }
+                && *pid == own
+            {
+                return value;
             }
             let made = Box::into_raw(Box::new((own, (self.make)())));
             match self.current.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire) {
@@ -128,6 +128,21 @@ pub(crate) fn parallel<T: Sync>(items: &[T], limit: usize, work: impl Fn(&T) -> 
         Some((_, error)) => Err(error),
         None => Ok(()),
     }
+}
+
+/// [`parallel`] with results, in the order of the items.
+pub(crate) fn parallel_map<T: Sync, R: Send>(
+    items: &[T],
+    limit: usize,
+    work: impl Fn(&T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let slots: Vec<(&T, Mutex<Option<R>>)> = items.iter().map(|item| (item, Mutex::new(None))).collect();
+    parallel(&slots, limit, |(item, slot)| {
+        *lock(slot) = Some(work(item)?);
+        Ok(())
+    })?;
+    // Without an error every item was worked on.
+    Ok(slots.into_iter().filter_map(|(_, slot)| slot.into_inner().unwrap_or_else(PoisonError::into_inner)).collect())
 }
 
 type Job = Box<dyn FnOnce() + Send>;

@@ -73,13 +73,13 @@ impl<'a> Output<'a> {
             // One byte over and over: runs can be filled at once.
             let item = Item { size: value.len(), word: 1 };
             let axes = prepare(&axes, item);
-            if let Some((run, outer)) = axes.split_last() {
-                if run.to == value.len() as isize {
-                    let length = run.length * value.len();
-                    let (mut all, row) = (Axes::from_slice(outer), Axis { length, from: 0, to: 1 });
-                    all.push(row);
-                    return self.fill_runs(to, &all, value[0]);
-                }
+            if let Some((run, outer)) = axes.split_last()
+                && run.to == value.len() as isize
+            {
+                let length = run.length * value.len();
+                let (mut all, row) = (Axes::from_slice(outer), Axis { length, from: 0, to: 1 });
+                all.push(row);
+                return self.fill_runs(to, &all, value[0]);
             }
         }
         self.place(to, &axes, value, 0, Item { size: value.len(), word: 1 })
@@ -204,14 +204,15 @@ pub(crate) fn odometer(axes: &[Axis], mut visit: impl FnMut(isize, isize)) {
 unsafe fn copy(source: *const u8, target: *mut u8, axes: &[Axis], item: Item) {
     let unit = item.unit();
     let swap = item.word > 1;
-    if let ([outer @ .., run], false) = (axes, swap) {
-        if run.from == unit as isize && run.to == unit as isize {
-            let bytes = run.length * unit;
-            return odometer(outer, |from, to| {
-                // SAFETY: the caller's promise.
-                unsafe { std::ptr::copy_nonoverlapping(source.offset(from), target.offset(to), bytes) }
-            });
-        }
+    if let ([outer @ .., run], false) = (axes, swap)
+        && run.from == unit as isize
+        && run.to == unit as isize
+    {
+        let bytes = run.length * unit;
+        return odometer(outer, |from, to| {
+            // SAFETY: the caller's promise.
+            unsafe { std::ptr::copy_nonoverlapping(source.offset(from), target.offset(to), bytes) }
+        });
     }
     // SAFETY: the caller's promise, for each width.
     unsafe {
@@ -279,7 +280,7 @@ unsafe fn copy_units<const N: usize, const SWAP: bool>(source: *const u8, target
 
 /// # Safety
 /// `N` bytes must be readable at `source` and writable at `target`.
-#[inline(always)]
+#[inline]
 unsafe fn unit<const N: usize, const SWAP: bool>(source: *const u8, target: *mut u8) {
     // SAFETY: the caller's promise; arrays of bytes need no alignment.
     unsafe {
@@ -308,6 +309,7 @@ pub(crate) fn zeroed<E: Zeroable>(length: usize) -> Result<Vec<E>> {
             return Err(none());
         }
         large_pages(start, layout.size());
+        #[allow(clippy::same_length_and_capacity)] // it was allocated for just these
         Ok(Vec::from_raw_parts(start.cast(), length, length))
     }
 }

@@ -1,14 +1,12 @@
 //! The way back, from elements in a buffer to stored chunks: gather, encode, set.
 
-use std::sync::Mutex;
-
 use crate::buffer::{Buffer, to_usize};
 use crate::codec::IndexLocation;
 use crate::codec::chain::{Chain, Elements, Shard, Terminal};
 use crate::error::{Error, Place, Result};
 use crate::options::CodecOptions;
 use crate::read::{MISSING, Source};
-use crate::runtime::{lock, parallel, threads};
+use crate::runtime::{parallel, parallel_map, threads};
 use crate::subset::{ArraySubset, Dims, tuple};
 use crate::view::{Axes, Axis, Output, as_bytes, swap_words};
 
@@ -34,9 +32,10 @@ impl Writer<'_> {
         let key = source.key(chunk);
         let place = || format!("cannot store chunk {} of {}", tuple(chunk), source.name);
         let mut stored = Vec::new();
-        match self.encode(&source.chain, input, &mut stored).place(place)? {
-            true => source.store.set(&key, &stored).place(place),
-            false => source.store.erase(&key).place(place),
+        if self.encode(&source.chain, input, &mut stored).place(place)? {
+            source.store.set(&key, &stored).place(place)
+        } else {
+            source.store.erase(&key).place(place)
         }
     }
 
@@ -117,25 +116,21 @@ impl Writer<'_> {
         if shard.index_location == IndexLocation::Start {
             stored.resize(start + index_size, 0);
         }
-        let inner: Vec<(usize, Dims)> =
-            ArraySubset::new_with_shape(&shard.grid.shape()).indices().enumerate().collect();
-        let encoded: Vec<Mutex<Option<Vec<u8>>>> = inner.iter().map(|_| Mutex::new(None)).collect();
+        let inner: Vec<Dims> = ArraySubset::new_with_shape(&shard.grid.shape()).indices().collect();
         let limit = if self.options.concurrent_target == 0 { threads() } else { self.options.concurrent_target };
-        parallel(&inner, limit, |(number, chunk)| {
+        let encoded = parallel_map(&inner, limit, |chunk| {
             let first = shard.grid.chunk_subset(chunk)?;
             let from: isize = first.start().iter().zip(input.strides).map(|(i, stride)| *i as isize * stride).sum();
             let mut bytes = Vec::new();
-            if self.encode(&shard.inner, Input { origin: input.origin + from, ..input }, &mut bytes)? {
-                *lock(&encoded[*number]) = Some(bytes);
-            }
-            Ok(())
+            let stored = self.encode(&shard.inner, Input { origin: input.origin + from, ..input }, &mut bytes)?;
+            Ok(stored.then_some(bytes))
         })?;
         let mut index = Vec::with_capacity(2 * inner.len());
-        for bytes in &encoded {
-            match &*lock(bytes) {
+        for bytes in encoded {
+            match bytes {
                 Some(bytes) => {
                     index.extend([(stored.len() - start) as u64, bytes.len() as u64]);
-                    stored.extend_from_slice(bytes);
+                    stored.extend_from_slice(&bytes);
                 }
                 None => index.extend([MISSING, MISSING]),
             }

@@ -34,7 +34,7 @@ impl Object for File {
     }
 
     fn stat(&self) -> Result<Option<Stat>> {
-        Ok(Some(Stat { size: self.bytes.len() as u64, version: 0 }))
+        Ok(Some(Stat { size: self.bytes.len() as u64, version: 0, settled: true }))
     }
 }
 

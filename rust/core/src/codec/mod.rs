@@ -16,6 +16,7 @@ pub mod chain;
 mod crc32c;
 mod deflate;
 mod lz4;
+mod named;
 mod sharding;
 mod transpose;
 mod zstd;
@@ -26,6 +27,8 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 pub use bytes::Endian;
+pub use named::Named;
+pub(crate) use named::{parse_named, parse_named_list};
 pub use sharding::{IndexLocation, ShardingConfiguration};
 
 use crate::data_type::DataType;
@@ -33,15 +36,6 @@ use crate::error::{Error, Place, Result};
 
 /// The configuration of a codec in an array's metadata.
 pub type Configuration = serde_json::Map<String, serde_json::Value>;
-
-/// A codec as it stands in metadata: a name and its configuration.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Named {
-    /// The name of the codec, or one of its aliases.
-    pub name: String,
-    /// Its configuration.
-    pub configuration: Configuration,
-}
 
 /// What can be known of the size of encoded bytes before they are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

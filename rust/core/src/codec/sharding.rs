@@ -7,10 +7,9 @@
 
 use serde::Deserialize;
 
-use super::{Codec, Configuration, Named, configure};
+use super::{Codec, Configuration, Named, configure, parse_named_list};
 use crate::data_type::DataType;
 use crate::error::{Error, Place, Result};
-use crate::metadata::parse_named_list;
 use crate::subset::{Dims, tuple};
 
 pub(super) const EXAMPLE: &str = r#"{"chunk_shape": [4, 4], "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}],

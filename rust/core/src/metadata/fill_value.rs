@@ -6,10 +6,10 @@ use half::f16;
 use serde_json::Value;
 
 use super::base64;
-use super::json::{list, show};
 use crate::data_type::{DataType, Kind};
 use crate::error::{Error, Result};
 use crate::fill_value::FillValue;
+use crate::json::{list, show};
 
 /// Reads a fill value as Zarr V3 spells it.
 pub fn fill_value_from_json(value: &Value, data_type: &DataType) -> Result<FillValue> {

@@ -2,7 +2,6 @@
 
 mod base64;
 mod fill_value;
-mod json;
 mod node;
 mod numcodecs;
 mod v2;
@@ -18,8 +17,8 @@ use crate::error::{Error, Result};
 use crate::fill_value::FillValue;
 use crate::subset::{product, tuple};
 
+pub use crate::json::parse as parse_json;
 pub use fill_value::{fill_value_from_json, fill_value_to_json};
-pub use json::parse as parse_json;
 pub(crate) use node::Folder;
 pub use node::{Node, NodeKind, metadata_key, node_path, open_array, open_group, open_node, write_node};
 
@@ -168,35 +167,6 @@ impl GroupMetadata {
     }
 }
 
-/// Reads a name with a configuration: `{"name": ..., "configuration": {...}}`, or just the name.
-pub(crate) fn parse_named(value: &Value) -> Result<Named> {
-    let mut named = Named { name: String::new(), configuration: codec::Configuration::new() };
-    let members = match value {
-        Value::String(name) => return Ok(Named { name: name.clone(), ..named }),
-        Value::Object(members) => members,
-        other => {
-            return Err(Error::metadata(format!("{} is neither a name nor an object with one", json::show(other))));
-        }
-    };
-    json::read(members, "name", json::string)?.clone_into(&mut named.name);
-    for (member, value) in members {
-        match (&**member, value) {
-            ("name", _) | ("must_understand", Value::Bool(_)) => {}
-            ("configuration", Value::Object(configuration)) => named.configuration.clone_from(configuration),
-            _ => {
-                let (name, value) = (&named.name, json::show(value));
-                return Err(Error::metadata(format!("{name}: {value} is not a possible {member:?}")));
-            }
-        }
-    }
-    Ok(named)
-}
-
-/// Reads a list of names with configurations, each `{"name": ..., "configuration": {...}}` or just the name.
-pub(crate) fn parse_named_list(value: &Value) -> Result<Vec<Named>> {
-    json::list(value)?.iter().map(parse_named).collect()
-}
-
 /// Where in a chain a codec can stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -275,7 +245,7 @@ mod tests {
             attributes: [("a".to_owned(), json!(1))].into_iter().collect(),
         };
         let codecs =
-            parse_named_list(&json!([{"name": "bytes", "configuration": {"endian": "big"}}, "crc32c"])).unwrap();
+            codec::parse_named_list(&json!([{"name": "bytes", "configuration": {"endian": "big"}}, "crc32c"])).unwrap();
         let names = Some(vec![Some("y".to_owned()), None]);
         let encoding = ChunkKeyEncoding::Default { separator: '/' };
         let array = ArrayMetadata::new_v3(&new, encoding, &codecs, names.as_deref()).unwrap();

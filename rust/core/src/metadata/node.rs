@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::{ArrayMetadata, GroupMetadata, json, v2, v3};
+use super::{ArrayMetadata, GroupMetadata, v2, v3};
 use crate::error::{Error, Place, Result};
+use crate::json;
 use crate::store::{self, Store, check_key};
 
 /// No metadata are larger.

@@ -4,10 +4,10 @@
 
 use serde_json::Value;
 
-use super::json::{object, read, show, string};
 use crate::codec::Named;
 use crate::data_type::DataType;
 use crate::error::{Error, Place, Result};
+use crate::json::{object, read, show, string};
 
 /// Reads a configuration of numcodecs. Codecs without a form of their own in Zarr V3 pass as they are.
 pub(super) fn numcodec(value: &Value, data_type: &DataType) -> Result<Named> {

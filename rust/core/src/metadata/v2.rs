@@ -8,7 +8,6 @@
 use serde_json::{Map, Value, json};
 
 use super::fill_value::{fill_value_from_json, fill_value_to_json};
-use super::json::{check_format, lengths, list, member, object, read, show, string};
 use super::node::{Folder, Node, NodeKind};
 use super::numcodecs::numcodec;
 use super::{
@@ -20,6 +19,7 @@ use crate::codec::{self, Endian, Named};
 use crate::data_type::{DataType, Kind};
 use crate::error::{Error, Place, Result};
 use crate::fill_value::FillValue;
+use crate::json::{check_format, lengths, list, member, object, read, show, string};
 
 const ARRAY: &str = ".zarray";
 const GROUP: &str = ".zgroup";

@@ -5,16 +5,14 @@
 use serde_json::{Map, Value, json};
 
 use super::fill_value::{fill_value_from_json, fill_value_to_json};
-use super::json::{check_format, lengths, list, object, read, show, string};
 use super::node::{Folder, Node, NodeKind};
-use super::{
-    ArrayMetadata, Attributes, GroupMetadata, NewArray, check_chunk, check_codecs, parse_named, parse_named_list,
-};
+use super::{ArrayMetadata, Attributes, GroupMetadata, NewArray, check_chunk, check_codecs};
 use crate::chunk_grid::ChunkGrid;
 use crate::chunk_key::ChunkKeyEncoding;
-use crate::codec::Named;
+use crate::codec::{Named, parse_named, parse_named_list};
 use crate::data_type::DataType;
 use crate::error::{Error, Place, Result};
+use crate::json::{check_format, lengths, list, object, read, show, string};
 
 const ARRAY_MEMBERS: &[&str] = &[
     "zarr_format",

@@ -155,16 +155,15 @@ impl<'a> Reader<'a> {
         // Inner chunks have origins of their own, none of which can be at the end of all offsets.
         let origin = || Origin { identity: self.source.identity, key: stored.key.to_string(), offset: !stored.offset };
         let kept = cache.and_then(|cache| cache.get(&origin(), stored.stat.version));
-        let decoded = match kept {
-            Some(decoded) => decoded,
-            None => {
-                let bytes = stored.read(chain.stored_size().bound())?;
-                let decoded = Arc::new(chain.decode(&bytes, self.options.validate_checksums)?.to_vec());
-                if let Some(cache) = cache {
-                    cache.put(origin(), stored.stat.version, decoded.clone());
-                }
-                decoded
+        let decoded = if let Some(decoded) = kept {
+            decoded
+        } else {
+            let bytes = stored.read(chain.stored_size().bound())?;
+            let decoded = Arc::new(chain.decode(&bytes, self.options.validate_checksums)?.to_vec());
+            if let Some(cache) = cache {
+                cache.put(origin(), stored.stat.version, decoded.clone());
             }
+            decoded
         };
         let stat = Stat { size: decoded.len() as u64, version: 0, settled: false };
         let object = Arc::new(InMemory(decoded, stat));
@@ -188,10 +187,10 @@ impl<'a> Reader<'a> {
             // A shard may begin where its first inner shard does, but no two indexes begin at one place.
             offset: stored.offset + offset,
         });
-        if let Some(origin) = &origin {
-            if let Some(index) = lock(INDEXES.get()).get(origin, stored.stat.version) {
-                return Ok(index);
-            }
+        if let Some(origin) = &origin
+            && let Some(index) = lock(INDEXES.get()).get(origin, stored.stat.version)
+        {
+            return Ok(index);
         }
         let bytes = Stored { offset: stored.offset + offset, length: size, ..stored.clone() }.read(size)?;
         counts.index_requests.fetch_add(1, Ordering::Relaxed);

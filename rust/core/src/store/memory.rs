@@ -10,10 +10,13 @@ use crate::error::{Error, Result};
 
 /// Objects in memory, shared by all clones of the [`Arc`] around it.
 pub struct MemoryStore {
-    objects: RwLock<BTreeMap<String, (Arc<[u8]>, u64)>>,
+    objects: RwLock<BTreeMap<String, Versioned>>,
     writes: AtomicU64,
     identity: u64,
 }
+
+/// An object and the number of the write that made it.
+type Versioned = (Arc<[u8]>, u64);
 
 impl Default for MemoryStore {
     fn default() -> Self {
@@ -34,7 +37,7 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
-struct MemoryObject(Option<(Arc<[u8]>, u64)>);
+struct MemoryObject(Option<Versioned>);
 
 impl Object for MemoryObject {
     fn read(&self, range: ByteRange, limit: u64, into: &mut Vec<u8>) -> Result<Option<Stat>> {
@@ -84,21 +87,9 @@ impl Store for MemoryStore {
     }
 
     fn list_dir(&self, prefix: &str) -> Result<Listing> {
-        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         let objects = self.objects.read().map_err(poisoned)?;
-        let mut listing = Listing::default();
-        for key in objects.range(prefix.clone()..).map(|(key, _)| key).take_while(|key| key.starts_with(&prefix)) {
-            match key[prefix.len()..].split_once('/') {
-                None => listing.keys.push(key[prefix.len()..].to_owned()),
-                Some((name, _)) if listing.prefixes.last().is_none_or(|last| last != name) => {
-                    listing.prefixes.push(name.to_owned());
-                }
-                Some(_) => {}
-            }
-        }
-        listing.prefixes.sort();
-        listing.prefixes.dedup();
-        Ok(listing)
+        let keys = objects.range(prefix.to_owned()..).map(|(key, _)| &**key).take_while(|key| key.starts_with(prefix));
+        Ok(super::listing(keys, prefix))
     }
 
     fn merge_gap(&self) -> u64 {

@@ -1,0 +1,169 @@
+//! Times the core from Rust, and beside it, in turn, the `zarrs` crate where it was built in (`--features peer`).
+//!
+//! ```text
+//! cargo run --release -p tegula-benches [--features peer] [-- FOLDER]
+//! ```
+//!
+//! Arrays of 64 MiB are written to the folder (a temporary one by default) once. Each row gives the medians of seven
+//! rounds; the peer's column is the ratio of its median to ours: above 1, we are faster.
+
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use tegula::metadata::ArrayMetadata;
+use tegula::store::FilesystemStore;
+use tegula::{Array, ArraySubset};
+
+const SHAPE: [u64; 3] = [256, 256, 512];
+const ROUNDS: usize = 7;
+
+fn named(name: &str, configuration: &Value) -> Value {
+    json!({"name": name, "configuration": configuration})
+}
+
+fn arrays() -> Vec<(&'static str, [u64; 3], Value)> {
+    let little = named("bytes", &json!({"endian": "little"}));
+    let zstd = named("zstd", &json!({"level": 1, "checksum": false}));
+    let shards = |inner: Value| {
+        let index = json!([little, named("crc32c", &json!({}))]);
+        json!([named("sharding_indexed", &json!({"chunk_shape": [32, 32, 32], "codecs": inner, "index_codecs": index}))])
+    };
+    vec![
+        ("plain, chunks of 64^3", [64; 3], json!([little])),
+        ("plain, chunks of 16^3", [16; 3], json!([little])),
+        ("big-endian", [64; 3], json!([named("bytes", &json!({"endian": "big"}))])),
+        ("transposed", [64; 3], json!([named("transpose", &json!({"order": [2, 1, 0]})), little])),
+        ("crc32c", [64; 3], json!([little, named("crc32c", &json!({}))])),
+        ("zstd", [64; 3], json!([little, zstd])),
+        ("gzip", [64; 3], json!([little, named("gzip", &json!({"level": 5}))])),
+        (
+            "blosc lz4",
+            [64; 3],
+            json!([little, named("blosc", &json!({"cname": "lz4", "clevel": 5, "shuffle": "shuffle", "typesize": 2, "blocksize": 0}))]),
+        ),
+        ("sharded, plain", [128; 3], shards(json!([little]))),
+        ("sharded, zstd", [128; 3], shards(json!([little, zstd]))),
+    ]
+}
+
+fn elements() -> Vec<u16> {
+    let mut noise = 1u32;
+    let total: u64 = SHAPE.iter().product();
+    (0..total)
+        .map(|i| {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let wave = ((i % 512) as f32 * 0.03).sin() + ((i / 512 % 256) as f32 * 0.05).cos();
+            (400.0 + 100.0 * wave) as u16 + (noise >> 28) as u16
+        })
+        .collect()
+}
+
+fn create(folder: &Path, chunks: [u64; 3], codecs: &Value, elements: &Vec<u16>) -> tegula::Result<()> {
+    if folder.join("zarr.json").exists() {
+        return Ok(());
+    }
+    let document = json!({"zarr_format": 3, "node_type": "array", "shape": SHAPE, "data_type": "uint16", "fill_value": 0,
+        "chunk_grid": named("regular", &json!({"chunk_shape": chunks})), "chunk_key_encoding": named("default", &json!({"separator": "/"})),
+        "codecs": codecs, "attributes": {}});
+    let array = Array::create(Arc::new(FilesystemStore::new(folder)), "/", ArrayMetadata::from_v3(document)?)?;
+    array.store_array_subset(&array.subset_all(), elements)
+}
+
+/// What is read in a round: some regions, one after the other.
+fn workloads(chunks: [u64; 3]) -> Vec<(&'static str, Vec<ArraySubset>)> {
+    let mut seed = 7u64;
+    let mut below = |end: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % end
+    };
+    let mut windows = |shape: [u64; 3], count: usize| -> Vec<ArraySubset> {
+        (0..count)
+            .filter_map(|_| {
+                let start: Vec<u64> = SHAPE.iter().zip(shape).map(|(length, window)| below(length - window + 1)).collect();
+                ArraySubset::new_with_start_shape(&start, &shape).ok()
+            })
+            .collect()
+    };
+    let _ = chunks;
+    vec![
+        ("whole", vec![ArraySubset::new_with_shape(&SHAPE)]),
+        ("windows 8x32x32", windows([8, 32, 32], 20)),
+        ("column", windows([256, 1, 1], 20)),
+    ]
+}
+
+trait Peer {
+    fn read(&self, region: &ArraySubset);
+}
+
+impl Peer for Array {
+    fn read(&self, region: &ArraySubset) {
+        match self.retrieve_array_subset::<Vec<u16>>(region) {
+            Ok(elements) => drop(black_box(elements)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[cfg(feature = "peer")]
+mod peer {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    pub(crate) struct Zarrs(zarrs::array::Array<zarrs::filesystem::FilesystemStore>);
+
+    pub(crate) fn open(folder: &Path) -> Option<Zarrs> {
+        let store = Arc::new(zarrs::filesystem::FilesystemStore::new(folder).ok()?);
+        zarrs::array::Array::open(store, "/").ok().map(Zarrs)
+    }
+
+    impl super::Peer for Zarrs {
+        fn read(&self, region: &tegula::ArraySubset) {
+            let subset = zarrs::array::ArraySubset::new_with_ranges(&region.to_ranges());
+            match self.0.retrieve_array_subset::<Vec<u16>>(&subset) {
+                Ok(elements) => drop(std::hint::black_box(elements)),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+fn time(peer: &dyn Peer, regions: &[ArraySubset]) -> f64 {
+    let start = Instant::now();
+    regions.iter().for_each(|region| peer.read(region));
+    start.elapsed().as_secs_f64() * 1e3
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+fn main() -> tegula::Result<()> {
+    let own = std::env::temp_dir().join("tegula-benches");
+    let folder = std::env::args().nth(1).map_or(own, PathBuf::from);
+    let elements = elements();
+    println!("| array | read | tegula ms | zarrs / tegula |\n|---|---|---|---|");
+    for (number, (name, chunks, codecs)) in arrays().into_iter().enumerate() {
+        let path = folder.join(number.to_string());
+        create(&path, chunks, &codecs, &elements)?;
+        let ours = Array::open(Arc::new(FilesystemStore::new(&path)), "/")?;
+        #[cfg(feature = "peer")]
+        let theirs = peer::open(&path);
+        for (what, regions) in workloads(chunks) {
+            let mut times = (Vec::new(), Vec::<f64>::new());
+            for _ in 0..ROUNDS {
+                times.0.push(time(&ours, &regions));
+                #[cfg(feature = "peer")]
+                times.1.extend(theirs.as_ref().map(|theirs| time(theirs, &regions)));
+            }
+            let own = median(times.0);
+            let ratio = if times.1.is_empty() { "-".to_owned() } else { format!("{:.2}", median(times.1) / own) };
+            println!("| {name} | {what} | {own:.2} | {ratio} |");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! Names with configurations, as metadata list codecs, grids and key encodings.
+
+use serde_json::Value;
+
+use super::Configuration;
+use crate::error::{Error, Result};
+use crate::json;
+
+/// A codec as it stands in metadata: a name and its configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Named {
+    /// The name of the codec, or one of its aliases.
+    pub name: String,
+    /// Its configuration.
+    pub configuration: Configuration,
+}
+
+/// Reads a name with a configuration: `{"name": ..., "configuration": {...}}`, or just the name.
+pub(crate) fn parse_named(value: &Value) -> Result<Named> {
+    let mut named = Named { name: String::new(), configuration: Configuration::new() };
+    let members = match value {
+        Value::String(name) => return Ok(Named { name: name.clone(), ..named }),
+        Value::Object(members) => members,
+        other => {
+            return Err(Error::metadata(format!("{} is neither a name nor an object with one", json::show(other))));
+        }
+    };
+    json::read(members, "name", json::string)?.clone_into(&mut named.name);
+    for (member, value) in members {
+        match (&**member, value) {
+            ("name", _) | ("must_understand", Value::Bool(_)) => {}
+            ("configuration", Value::Object(configuration)) => named.configuration.clone_from(configuration),
+            _ => {
+                let (name, value) = (&named.name, json::show(value));
+                return Err(Error::metadata(format!("{name}: {value} is not a possible {member:?}")));
+            }
+        }
+    }
+    Ok(named)
+}
+
+/// Reads a list of names with configurations, each `{"name": ..., "configuration": {...}}` or just the name.
+pub(crate) fn parse_named_list(value: &Value) -> Result<Vec<Named>> {
+    json::list(value)?.iter().map(parse_named).collect()
+}
