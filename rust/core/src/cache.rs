@@ -12,6 +12,7 @@ use std::thread::{self, ThreadId};
 
 use lru::LruCache;
 
+use crate::error::{Error, Result};
 use crate::runtime::{PerProcess, lock};
 
 /// Where something cached comes from.
@@ -39,6 +40,30 @@ pub enum CacheLimit {
     Chunks(u64),
     /// So many bytes, as they are kept: encoded or decoded.
     Bytes(u64),
+}
+
+impl std::str::FromStr for CacheLimit {
+    type Err = Error;
+
+    /// A number of bytes as people write it: `256 MB`, `1.5GiB`, `1000`.
+    fn from_str(text: &str) -> Result<Self> {
+        let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ' ');
+        let number = text[..text.len() - unit.len()].trim().parse::<f64>().ok();
+        let factor = match &*unit.trim().to_ascii_lowercase() {
+            "" | "b" => Some(1.0),
+            "kb" | "k" => Some(1e3),
+            "mb" | "m" => Some(1e6),
+            "gb" | "g" => Some(1e9),
+            "kib" => Some(f64::from(1 << 10)),
+            "mib" => Some(f64::from(1 << 20)),
+            "gib" => Some(f64::from(1 << 30)),
+            _ => None,
+        };
+        match (number, factor) {
+            (Some(number), Some(factor)) => Ok(Self::Bytes((number * factor) as u64)),
+            _ => Err(Error::selection(format!("{text:?} is not a number of bytes, such as \"256 MB\""))),
+        }
+    }
 }
 
 /// How a [`ChunkCache`] fares.

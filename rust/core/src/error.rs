@@ -24,6 +24,18 @@ pub enum ErrorKind {
     Store,
 }
 
+impl ErrorKind {
+    /// All kinds.
+    pub const ALL: &[Self] = &[
+        Self::NotFound,
+        Self::InvalidSelection,
+        Self::InvalidMetadata,
+        Self::Unsupported,
+        Self::CorruptData,
+        Self::Store,
+    ];
+}
+
 /// An error: its [kind](ErrorKind), and a message with place and cause.
 #[derive(Clone, Debug)]
 pub struct Error {

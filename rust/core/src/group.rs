@@ -21,6 +21,11 @@ impl Group {
     /// Opens the group at a path.
     pub fn open(store: Arc<dyn Store>, path: &str) -> Result<Self> {
         let metadata = open_group(&*store, path)?;
+        Self::new_with_metadata(store, path, metadata)
+    }
+
+    /// A group with given metadata, which are not written.
+    pub fn new_with_metadata(store: Arc<dyn Store>, path: &str, metadata: GroupMetadata) -> Result<Self> {
         Ok(Self { path: node_path(path)?, store, metadata })
     }
 

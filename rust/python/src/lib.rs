@@ -1,1 +1,42 @@
-//! module
+//! The Python module `tegula._tegula`: it extracts arguments, releases the GIL, calls the core and converts what comes
+//! back. There is a file for each of the core's; `buffer` alone touches memory that NumPy owns.
+
+mod array;
+mod buffer;
+mod cache;
+mod call;
+mod decoder;
+mod errors;
+mod extract;
+mod group;
+mod json;
+mod options;
+mod store;
+mod subset;
+
+use pyo3::prelude::*;
+
+/// The native part of tegula. What users see is in `tegula`, which gives it NumPy's manners.
+#[pymodule]
+mod _tegula {
+    #[pymodule_export]
+    use crate::array::Array;
+    #[pymodule_export]
+    use crate::cache::ChunkCache;
+    #[pymodule_export]
+    use crate::decoder::PartialDecoder;
+    #[pymodule_export]
+    use crate::errors::error_kinds;
+    #[pymodule_export]
+    use crate::group::{Group, open_node};
+    #[pymodule_export]
+    use crate::options::{CodecOptions, global_options, set_global_options, set_threads, threads};
+    #[pymodule_export]
+    use crate::store::Store;
+    #[pymodule_export]
+    use crate::subset::{ArraySubset, ArraySubsetIndices};
+
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)] // as Python spells it
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+}

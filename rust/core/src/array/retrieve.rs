@@ -109,45 +109,47 @@ impl Array {
         Ok(self.read_subset(subset)?.0)
     }
 
+    /// Checks that regions of one shape lie in the array.
+    pub fn check_subsets(&self, starts: &[Dims], shape: &[u64]) -> Result<()> {
+        let check = |start: &Dims| check_subset(&ArraySubset::new_with_start_shape(start, shape)?, self.shape());
+        starts.iter().try_for_each(check)
+    }
+
     /// Reads many regions of one shape, one after the other in one buffer of shape (regions, `shape`).
     pub fn retrieve_array_subsets<T: FromArrayBytes>(&self, starts: &[Dims], shape: &[u64]) -> Result<T> {
         T::check(self.data_type()).place(|| self.name())?;
         let mut whole = vec![starts.len() as u64];
         whole.extend_from_slice(shape);
-        let each = size_in_memory(shape, self.data_type().size())?;
         T::read(self.data_type(), &whole, &mut |bytes| {
-            // SAFETY: a slice of bytes is writable, and ours.
-            unsafe { self.retrieve_array_subsets_into(starts, shape, bytes.as_mut_ptr(), each * starts.len()) }
+            let output = OutputBuffer::new(bytes, &whole, self.data_type().size())?;
+            self.retrieve_array_subsets_into(starts, shape, output)
         })
     }
 
-    /// Reads many regions of one shape into memory in C order.
-    ///
-    /// # Safety
-    /// `length` bytes from `start` on must be writable and used by nobody else meanwhile.
-    pub unsafe fn retrieve_array_subsets_into(
+    /// Reads many regions of one shape into memory of shape (regions, `shape`) that is there already.
+    pub fn retrieve_array_subsets_into(
         &self,
         starts: &[Dims],
         shape: &[u64],
-        start: *mut u8,
-        length: usize,
+        output: OutputBuffer<'_>,
     ) -> Result<()> {
-        let size = self.data_type().size();
-        let each = size_in_memory(shape, size)?;
-        if each.checked_mul(starts.len()) != Some(length) {
-            return Err(Error::selection("the buffer does not have the size of the regions"));
-        }
-        let subsets = starts.iter().map(|start| ArraySubset::new_with_start_shape(start, shape));
-        let subsets: Vec<_> = subsets.collect::<Result<_>>()?;
-        subsets.iter().try_for_each(|subset| check_subset(subset, self.shape())).place(|| self.name())?;
-        let strides = c_strides(shape, size);
-        let numbered: Vec<_> = subsets.iter().enumerate().collect();
-        // SAFETY: writable and ours by this function's contract; each region has a part of its own.
-        let output = unsafe { Output::from_raw(start, length) };
+        self.check_subsets(starts, shape).place(|| self.name())?;
+        let Some((apart, strides)) = output.strides.split_first().filter(|(_, strides)| strides.len() == shape.len())
+        else {
+            return Err(Error::selection(format!(
+                "a buffer of {} dimensions for regions of {}",
+                output.strides.len(),
+                shape.len()
+            )));
+        };
+        let numbered: Vec<_> = starts.iter().enumerate().collect();
+        // SAFETY: as in `read_into`; each region has a part of its own.
+        let memory = unsafe { Output::from_raw(output.start, output.length) };
         let one = self.with_options(crate::CodecOptions { concurrent_target: 1, ..self.options });
-        parallel(&numbered, self.concurrency(), |(number, subset)| {
-            let region = Selection::from(*subset).region(&strides, (number * each) as isize);
-            one.reader().read(&region, &output).map(|_| ())
+        parallel(&numbered, self.concurrency(), |(number, start)| {
+            let subset = ArraySubset::new_with_start_shape(start, shape)?;
+            let origin = output.origin + *number as isize * apart;
+            one.reader().read(&Selection::from(&subset).region(strides, origin), &memory).map(|_| ())
         })
     }
 
@@ -165,6 +167,12 @@ impl Array {
         }
         let (elements, missing) = self.read_subset(&subset)?;
         Ok((missing == 0).then_some(elements))
+    }
+
+    /// Reads a chunk into memory that is there already; false: it is not stored, and the memory holds nothing of use.
+    pub fn retrieve_chunk_if_exists_into(&self, chunk: &[u64], output: OutputBuffer<'_>) -> Result<bool> {
+        let subset = self.chunk_subset(chunk).place(|| self.name())?;
+        Ok(self.chunk_exists(chunk)? && self.read_into(&Selection::from(&subset), output)? == 0)
     }
 
     /// Whether a chunk is stored.

@@ -42,7 +42,15 @@ impl Array {
         let subset = self.chunk_subset(chunk).place(|| self.name())?;
         elements.check(self.data_type(), subset.shape()).place(|| self.name())?;
         let strides = c_strides(subset.shape(), self.data_type().size());
-        self.writer().store_chunk(chunk, Input { bytes: elements.array_bytes(), origin: 0, strides: &strides })
+        self.store_chunk_from(chunk, InputBuffer { bytes: elements.array_bytes(), origin: 0, strides: &strides })
+    }
+
+    /// Stores a chunk out of memory with any strides; see [`store_chunk`](Self::store_chunk).
+    pub fn store_chunk_from(&self, chunk: &[u64], input: InputBuffer<'_>) -> Result<()> {
+        self.chunk_subset(chunk).place(|| self.name())?;
+        let InputBuffer { bytes, origin, strides } = input;
+        crate::subset::same_rank(&vec![0; strides.len()], chunk)?;
+        self.writer().store_chunk(chunk, Input { bytes, origin, strides })
     }
 
     /// Stores a region, which must consist of whole chunks as far as these lie in the array.

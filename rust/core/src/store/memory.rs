@@ -87,21 +87,9 @@ impl Store for MemoryStore {
     }
 
     fn list_dir(&self, prefix: &str) -> Result<Listing> {
-        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         let objects = self.objects.read().map_err(poisoned)?;
-        let mut listing = Listing::default();
-        for key in objects.range(prefix.clone()..).map(|(key, _)| key).take_while(|key| key.starts_with(&prefix)) {
-            match key[prefix.len()..].split_once('/') {
-                None => listing.keys.push(key[prefix.len()..].to_owned()),
-                Some((name, _)) if listing.prefixes.last().is_none_or(|last| last != name) => {
-                    listing.prefixes.push(name.to_owned());
-                }
-                Some(_) => {}
-            }
-        }
-        listing.prefixes.sort();
-        listing.prefixes.dedup();
-        Ok(listing)
+        let keys = objects.range(prefix.to_owned()..).map(|(key, _)| &**key).take_while(|key| key.starts_with(prefix));
+        Ok(super::listing(keys, prefix))
     }
 
     fn merge_gap(&self) -> u64 {

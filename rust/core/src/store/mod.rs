@@ -131,6 +131,43 @@ pub fn get(store: &dyn Store, key: &str, limit: u64) -> Result<Option<Vec<u8>>> 
     Ok(store.open(key)?.read(ByteRange::All, limit, &mut bytes)?.map(|_| bytes))
 }
 
+/// What of some keys lies directly under a prefix, as [`Store::list_dir`] says it.
+pub fn listing<'a>(keys: impl IntoIterator<Item = &'a str>, prefix: &str) -> Listing {
+    let mut listing = Listing::default();
+    for key in keys {
+        let below = if prefix.is_empty() { Some(key) } else { key.strip_prefix(prefix).and_then(|key| key.strip_prefix('/')) };
+        match below.map(|below| below.split_once('/').ok_or(below)) {
+            Some(Err(name)) => listing.keys.push(name.to_owned()),
+            Some(Ok((name, _))) if listing.prefixes.last().is_none_or(|last| last != name) => {
+                listing.prefixes.push(name.to_owned());
+            }
+            _ => {}
+        }
+    }
+    listing.keys.sort();
+    listing.prefixes.sort();
+    listing.prefixes.dedup();
+    listing
+}
+
+/// All keys below a prefix, sorted by their names.
+pub fn keys_below(store: &dyn Store, prefix: &str) -> Result<Vec<String>> {
+    let (mut keys, mut prefixes) = (Vec::new(), vec![prefix.to_owned()]);
+    while let Some(prefix) = prefixes.pop() {
+        let below = |name: &String| if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
+        let listing = store.list_dir(&prefix)?;
+        keys.extend(listing.keys.iter().map(below));
+        prefixes.extend(listing.prefixes.iter().map(below));
+    }
+    keys.sort();
+    Ok(keys)
+}
+
+/// Removes all objects below a prefix.
+pub fn erase_below(store: &dyn Store, prefix: &str) -> Result<()> {
+    keys_below(store, prefix)?.iter().try_for_each(|key| store.erase(key))
+}
+
 /// Checks that a key is a path of plain names, so that it cannot leave the store.
 pub fn check_key(key: &str) -> Result<()> {
     let plain = |name: &str| !matches!(name, "" | "." | "..") && !name.contains(['\0', '\\']);
@@ -144,7 +181,7 @@ pub(crate) fn fresh_identity() -> u64 {
 }
 
 /// Resolves a range against the size of an object: (offset, length).
-pub(crate) fn resolve(range: ByteRange, size: u64, limit: u64) -> Result<(u64, usize)> {
+pub fn resolve(range: ByteRange, size: u64, limit: u64) -> Result<(u64, usize)> {
     let (offset, length) = match range {
         ByteRange::All if size > limit => {
             return Err(Error::corrupt(format!("{size} bytes are stored where at most {limit} can belong")));

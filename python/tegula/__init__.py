@@ -1,0 +1,54 @@
+"""Chunked n-dimensional arrays as NumPy arrays: Zarr V3 and V2, ASDF, and Zarr inside ASDF.
+
+>>> import tegula
+>>> array = tegula.create_array(tegula.MemoryStore(), shape=(4, 6), dtype="int32", fill_value=7)
+>>> array[1:3, ::4]
+array([[7, 7],
+       [7, 7]], dtype=int32)
+"""
+
+from tegula._tegula import ArraySubset, ChunkCache, CodecOptions, PartialDecoder, __version__
+from tegula.array import Array
+from tegula.errors import (
+    CorruptDataError,
+    Error,
+    InvalidMetadataError,
+    InvalidSelectionError,
+    NotFoundError,
+    StoreError,
+    UnsupportedError,
+)
+from tegula.explanation import CacheInfo, Explanation
+from tegula.group import Group, create_array, create_group, open, open_array, open_group  # noqa: A004 - as in gzip.open
+from tegula.options import Config
+from tegula.stores import FilesystemStore, MemoryStore
+
+config = Config()
+"""The options that arrays take when they are opened; see `Config`."""
+
+__all__ = [
+    "Array",
+    "ArraySubset",
+    "CacheInfo",
+    "ChunkCache",
+    "CodecOptions",
+    "CorruptDataError",
+    "Error",
+    "Explanation",
+    "FilesystemStore",
+    "Group",
+    "InvalidMetadataError",
+    "InvalidSelectionError",
+    "MemoryStore",
+    "NotFoundError",
+    "PartialDecoder",
+    "StoreError",
+    "UnsupportedError",
+    "__version__",
+    "config",
+    "create_array",
+    "create_group",
+    "open",
+    "open_array",
+    "open_group",
+]

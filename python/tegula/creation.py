@@ -1,0 +1,163 @@
+"""New arrays: what callers may write for data types, chunks and codecs, in the terms of the metadata."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from tegula.errors import InvalidMetadataError, UnsupportedError
+
+Codec: TypeAlias = str | Mapping[str, Any]
+Codecs: TypeAlias = Codec | Sequence[Codec] | None
+
+AUTO = 1 << 20
+"""Chunks whose shape is left to us have at most so many bytes."""
+
+
+def data_type(dtype: DTypeLike) -> np.dtype[Any]:
+    """Return the data type of a new array's elements, in this machine's byte order."""
+    found = np.dtype(dtype)
+    if found.kind not in "biufcV" or found.fields is not None or found.subdtype is not None or found.itemsize == 0:
+        raise UnsupportedError(f"arrays of {found} cannot be created; there are booleans, numbers and raw bytes (V)")
+    return found.newbyteorder("=")
+
+
+def fill_bytes(fill_value: Any, dtype: np.dtype[Any]) -> bytes:
+    """Return the bytes of a fill value; None: zero."""
+    if fill_value is None or (dtype.kind == "V" and isinstance(fill_value, int) and fill_value == 0):
+        return bytes(dtype.itemsize)
+    value = np.asarray(fill_value, dtype)
+    if value.ndim != 0:
+        raise InvalidMetadataError(f"a fill value is one element, not an array of shape {value.shape}")
+    return value.tobytes()
+
+
+def chunk_shapes(
+    shape: tuple[int, ...], chunks: Any, shards: Any, itemsize: int
+) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+    """Return the shapes of chunks and of shards, if there are to be such."""
+    whole = tuple(max(length, 1) for length in shape)
+    outer = None if shards is None else _lengths(shards, whole, "shards")
+    if isinstance(chunks, str):
+        if chunks != "auto":
+            raise InvalidMetadataError(f'chunks are a shape or "auto", not {chunks!r}')
+        return _auto(whole if outer is None else outer, itemsize, divide=outer is not None), outer
+    return _lengths(chunks, whole, "chunks"), outer
+
+
+def _lengths(given: Any, whole: tuple[int, ...], what: str) -> tuple[int, ...]:
+    lengths = (given,) * len(whole) if isinstance(given, (int, np.integer)) else tuple(given)
+    if len(lengths) != len(whole):
+        raise InvalidMetadataError(f"{what} of shape {lengths} do not fit an array of {len(whole)} dimensions")
+    found = tuple(full if length in (None, -1) else int(length) for length, full in zip(lengths, whole, strict=True))
+    if any(length < 1 for length in found):
+        raise InvalidMetadataError(f"{what} of shape {found} are empty")
+    return found
+
+
+def _auto(lengths: tuple[int, ...], itemsize: int, *, divide: bool) -> tuple[int, ...]:
+    """Cut the longest axis, again and again, until the piece is small; `divide`: only into equal parts."""
+    piece = list(lengths)
+    while math.prod(piece) * itemsize > AUTO and max(piece) > 1:
+        axis = piece.index(max(piece))
+        parts = next(part for part in range(2, piece[axis] + 1) if piece[axis] % part == 0) if divide else 2
+        piece[axis] = -(-piece[axis] // parts)
+    return tuple(piece)
+
+
+def compressors(given: Codecs, dtype: np.dtype[Any]) -> list[dict[str, Any]]:
+    """Return the codecs of bytes that a caller named."""
+    if given is None:
+        return []
+    items = [given] if isinstance(given, (str, Mapping)) else list(given)
+    return [_from_text(item, dtype) if isinstance(item, str) else _named(item) for item in items]
+
+
+def _named(codec: Mapping[str, Any]) -> dict[str, Any]:
+    if "name" not in codec:
+        raise InvalidMetadataError(f'a codec is named as {{"name": ..., "configuration": ...}}, not {dict(codec)}')
+    return {"name": codec["name"], "configuration": dict(codec.get("configuration") or {})}
+
+
+def _from_text(text: str, dtype: np.dtype[Any]) -> dict[str, Any]:
+    name, *options = text.split(":")
+
+    def level(default: int) -> int:
+        if len(options) > 1:
+            raise InvalidMetadataError(f"{text!r}: {name} takes a level and nothing else")
+        return _integer(options[0], text) if options else default
+
+    match name:
+        case "zstd":
+            return {"name": "zstd", "configuration": {"level": level(3), "checksum": False}}
+        case "gzip":
+            return {"name": "gzip", "configuration": {"level": level(5)}}
+        case "zlib" | "bz2":
+            return {"name": f"numcodecs.{name}", "configuration": {"level": level(5)}}
+        case "lz4":
+            return {"name": "numcodecs.lz4", "configuration": {"acceleration": level(1)}}
+        case "crc32c" if not options:
+            return {"name": "crc32c", "configuration": {}}
+        case "blosc":
+            return {"name": "blosc", "configuration": _blosc(options, text, dtype)}
+    raise InvalidMetadataError(
+        f'{text!r} names no codec; there are "zstd:3", "gzip:5", "zlib:5", "bz2:5", "lz4", "crc32c" and '
+        '"blosc:zstd:5:bitshuffle", the parts behind the name being optional'
+    )
+
+
+def _blosc(options: list[str], text: str, dtype: np.dtype[Any]) -> dict[str, Any]:
+    compressor, level, shuffle = [*options, *("zstd", "5", "shuffle")[len(options) :]][:3]
+    if len(options) > 3:
+        raise InvalidMetadataError(f"{text!r}: blosc takes a compressor, a level and a shuffle")
+    # Blosc can name no longer elements.
+    typesize = dtype.itemsize if dtype.itemsize < 256 else 1
+    return {
+        "cname": compressor,
+        "clevel": _integer(level, text),
+        "shuffle": shuffle,
+        "typesize": typesize,
+        "blocksize": 0,
+    }
+
+
+def _integer(text: str, whole: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise InvalidMetadataError(f"{whole!r}: {text!r} is no level") from None
+
+
+def codecs_v3(
+    inner: Sequence[Mapping[str, Any]], chunks: tuple[int, ...], *, sharded: bool
+) -> list[dict[str, Any]]:
+    """Return the codecs of a chunk, put into a shard if there are to be such.
+
+    See https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/index.html
+    """
+    named = [_named(codec) for codec in inner]
+    if not sharded:
+        return named
+    configuration = {
+        "chunk_shape": list(chunks),
+        "codecs": named,
+        "index_codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}],
+        "index_location": "end",
+    }
+    return [{"name": "sharding_indexed", "configuration": configuration}]
+
+
+def serializer(dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Return the codec that turns elements into bytes."""
+    return {"name": "bytes", "configuration": {"endian": "little"} if dtype.itemsize > 1 and dtype.kind != "V" else {}}
+
+
+def compressor_v2(codec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a compressor as numcodecs configures it."""
+    configuration = dict(codec["configuration"])
+    if "shuffle" in configuration:
+        configuration["shuffle"] = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}.get(configuration["shuffle"], -1)
+        configuration.pop("typesize", None)
+    return {"id": codec["name"].removeprefix("numcodecs."), **configuration}

@@ -1,0 +1,181 @@
+"""Where the bytes of arrays are kept: objects under keys, such as ``group/array/zarr.json``."""
+
+import os
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any, TypeAlias
+
+from tegula import _tegula
+from tegula.errors import NotFoundError, UnsupportedError
+
+__all__ = ["FilesystemStore", "MappingStore", "MemoryStore", "Store", "StoreLike"]
+
+
+class Store(MutableMapping[str, bytes]):
+    """Objects under keys, as a mapping of strings to bytes.
+
+    This is what `MemoryStore`, `FilesystemStore` and `MappingStore` have in common. A key is a path of names joined by
+    ``/``.
+    """
+
+    __slots__ = ("_native",)
+    _native: _tegula.Store
+
+    def __getitem__(self, key: str) -> bytes:
+        """Read an object; `NotFoundError`, which is a `KeyError`, where there is none."""
+        value = self._native.get(key)
+        if value is None:
+            raise NotFoundError(f"nothing is stored at {self._native.display(key)}")
+        return value
+
+    def __setitem__(self, key: str, value: bytes) -> None:
+        """Store an object whole: a reader sees the old one or the new one."""
+        self._native.set(key, bytes(value))
+
+    def __delitem__(self, key: str) -> None:
+        if key not in self:
+            raise NotFoundError(f"nothing is stored at {self._native.display(key)}")
+        self._native.erase(key)
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self._native.exists(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._native.keys(""))
+
+    def __len__(self) -> int:
+        return len(self._native.keys(""))
+
+    def __bool__(self) -> bool:
+        # An empty store is a store.
+        return True
+
+
+class MemoryStore(Store):
+    """Objects in memory.
+
+    A pickled or copied store is a copy of its objects, as a pickled dict is.
+
+    Parameters
+    ----------
+    objects : mapping of str to bytes, optional
+        What it begins with; copied.
+
+    Examples
+    --------
+    >>> store = tegula.MemoryStore()
+    >>> array = tegula.create_array(store, "a", shape=(4,), dtype="uint8")
+    >>> sorted(store)
+    ['a/zarr.json', 'zarr.json']
+    """
+
+    __slots__ = ()
+
+    def __init__(self, objects: Mapping[str, bytes] | None = None) -> None:
+        self._native = _tegula.Store.memory()
+        self.update(objects or {})
+
+    def __repr__(self) -> str:
+        return f"<tegula.MemoryStore of {len(self)} objects>"
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __reduce__(self) -> tuple[type["MemoryStore"], tuple[dict[str, bytes]]]:
+        return MemoryStore, (dict(self),)
+
+
+class FilesystemStore(Store):
+    """The files below a folder.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The folder, which need not exist yet.
+    """
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = os.fspath(path)
+        self._native = _tegula.Store.filesystem(self._path)
+
+    @property
+    def path(self) -> str:
+        """The folder, as it was given."""
+        return self._path
+
+    def __fspath__(self) -> str:
+        return self._path
+
+    def __repr__(self) -> str:
+        return f"tegula.FilesystemStore({self._path!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, FilesystemStore):
+            return NotImplemented
+        return os.path.abspath(self._path) == os.path.abspath(other._path)
+
+    def __hash__(self) -> int:
+        return hash(os.path.abspath(self._path))
+
+    def __reduce__(self) -> tuple[type["FilesystemStore"], tuple[str]]:
+        return FilesystemStore, (os.path.abspath(self._path),)
+
+
+class MappingStore(Store):
+    """A mapping of keys to bytes, such as a dict, as a store.
+
+    Reads and writes go to the mapping, so that what others put there is seen. Each takes the GIL for as long as the
+    mapping takes to answer: copy a large dict into a `MemoryStore` to be rid of that.
+
+    Parameters
+    ----------
+    mapping : mapping of str to bytes
+        For writing, a mutable one.
+    """
+
+    __slots__ = ("_mapping",)
+
+    def __init__(self, mapping: Mapping[str, Any]) -> None:
+        self._mapping = mapping
+        self._native = _tegula.Store.mapping(mapping)
+
+    @property
+    def mapping(self) -> Mapping[str, Any]:
+        """The mapping."""
+        return self._mapping
+
+    def __repr__(self) -> str:
+        return f"<tegula.MappingStore on a {type(self._mapping).__name__}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, MappingStore) and self._mapping is other._mapping
+
+    def __hash__(self) -> int:
+        return id(self._mapping)
+
+    def __reduce__(self) -> tuple[type["MappingStore"], tuple[Mapping[str, Any]]]:
+        return MappingStore, (self._mapping,)
+
+
+StoreLike: TypeAlias = Store | str | os.PathLike[str] | Mapping[str, Any]
+"""A store, the path of a folder, or a mapping of keys to bytes."""
+
+
+def as_store(store: StoreLike) -> Store:
+    """Make a store of what users give for one."""
+    if isinstance(store, Store):
+        return store
+    if isinstance(store, (str, os.PathLike)):
+        path = os.fspath(store)
+        if "://" in path:
+            raise UnsupportedError(f"{path}: URLs are still to come; there are folders, mappings and MemoryStore")
+        if path.endswith(".zip") and os.path.isfile(path):
+            raise UnsupportedError(f"{path}: zip files are still to come; there are folders, mappings and MemoryStore")
+        return FilesystemStore(path)
+    if isinstance(store, Mapping):
+        return MappingStore(store)
+    raise TypeError(f"a store is a path, a mapping or a tegula store, not {type(store).__name__}")

@@ -1,0 +1,67 @@
+//! Decoders of parts of one chunk; see `tegula::PartialDecoder`.
+
+use numpy::PyArrayDescr;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+
+use crate::buffer::Target;
+use crate::call::{detached, perform};
+use crate::errors::OrRaise;
+use crate::extract::region;
+use crate::subset::tuple;
+
+#[pyclass(module = "tegula", frozen)]
+#[doc = include_str!("docs/partial_decoder.txt")]
+pub(crate) struct PartialDecoder {
+    pub(crate) decoder: tegula::PartialDecoder,
+    pub(crate) dtype: Py<PyArrayDescr>,
+}
+
+#[pymethods]
+impl PartialDecoder {
+    /// tuple of int : The index of the chunk.
+    #[getter]
+    fn chunk<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        tuple(py, self.decoder.chunk())
+    }
+
+    /// int : The bytes that the decoder keeps.
+    #[getter]
+    fn size_held(&self) -> u64 {
+        self.decoder.size_held()
+    }
+
+    /// Whether the chunk is stored.
+    fn exists(&self, py: Python<'_>) -> PyResult<bool> {
+        detached(py, || self.decoder.exists())
+    }
+
+    #[doc = include_str!("docs/partial_decode.txt")]
+    #[pyo3(signature = (subsets, /, *, done=None))]
+    fn partial_decode(
+        &self,
+        py: Python<'_>,
+        subsets: &Bound<'_, PyAny>,
+        done: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let array = self.decoder.array();
+        let chunk_shape = array.chunk_shape(self.decoder.chunk()).or_raise(py)?;
+        let mut parts = Vec::new();
+        for subset in subsets.try_iter()? {
+            let subset = region(&subset?, &chunk_shape)?;
+            let inside = array.subset_in_chunk(self.decoder.chunk(), &subset).or_raise(py)?;
+            parts.push((inside, Target::new(None, self.dtype.bind(py), subset.shape())?));
+        }
+        let array = array.clone();
+        let work = move || {
+            for (subset, target) in &mut parts {
+                array.retrieve_subset_into(subset, target.buffer())?;
+            }
+            Ok(parts)
+        };
+        perform(py, done, work, |py, parts| {
+            let arrays = parts.into_iter().map(|(_, target)| target.into_array());
+            Ok(PyList::new(py, arrays.collect::<Vec<_>>())?.into_any().unbind())
+        })
+    }
+}

@@ -1,0 +1,111 @@
+//! How arrays are read and written; see `tegula::CodecOptions`.
+
+use pyo3::prelude::*;
+
+use crate::errors::exception;
+
+#[pyclass(module = "tegula", frozen, eq, hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[doc = include_str!("docs/codec_options.txt")]
+pub(crate) struct CodecOptions {
+    /// int : At most so many chunks are decoded at once; 0: as many as there are threads.
+    #[pyo3(get)]
+    concurrent_target: usize,
+    /// bool : Whether a checksum that does not fit is an error.
+    #[pyo3(get)]
+    validate_checksums: bool,
+    /// bool : Whether chunks of nothing but the fill value are stored; otherwise they are erased.
+    #[pyo3(get)]
+    store_empty_chunks: bool,
+}
+
+impl From<tegula::CodecOptions> for CodecOptions {
+    fn from(options: tegula::CodecOptions) -> Self {
+        let tegula::CodecOptions { concurrent_target, validate_checksums, store_empty_chunks } = options;
+        Self { concurrent_target, validate_checksums, store_empty_chunks }
+    }
+}
+
+impl From<CodecOptions> for tegula::CodecOptions {
+    fn from(options: CodecOptions) -> Self {
+        let CodecOptions { concurrent_target, validate_checksums, store_empty_chunks } = options;
+        Self { concurrent_target, validate_checksums, store_empty_chunks }
+    }
+}
+
+#[pymethods]
+impl CodecOptions {
+    #[new]
+    #[pyo3(signature = (*, concurrent_target=None, validate_checksums=None, store_empty_chunks=None))]
+    fn new(
+        concurrent_target: Option<usize>,
+        validate_checksums: Option<bool>,
+        store_empty_chunks: Option<bool>,
+    ) -> Self {
+        Self::from(tegula::global_options()).replace(concurrent_target, validate_checksums, store_empty_chunks)
+    }
+
+    /// The same options with some of them changed.
+    #[pyo3(signature = (*, concurrent_target=None, validate_checksums=None, store_empty_chunks=None))]
+    fn replace(
+        &self,
+        concurrent_target: Option<usize>,
+        validate_checksums: Option<bool>,
+        store_empty_chunks: Option<bool>,
+    ) -> Self {
+        Self {
+            concurrent_target: concurrent_target.unwrap_or(self.concurrent_target),
+            validate_checksums: validate_checksums.unwrap_or(self.validate_checksums),
+            store_empty_chunks: store_empty_chunks.unwrap_or(self.store_empty_chunks),
+        }
+    }
+
+    fn __repr__(&self) -> String {
+        let python = |value: bool| if value { "True" } else { "False" };
+        format!(
+            "CodecOptions(concurrent_target={}, validate_checksums={}, store_empty_chunks={})",
+            self.concurrent_target,
+            python(self.validate_checksums),
+            python(self.store_empty_chunks)
+        )
+    }
+
+    #[allow(clippy::type_complexity)] // what pickle wants
+    fn __getnewargs_ex__<'py>(&self, py: Python<'py>) -> PyResult<((), Bound<'py, pyo3::types::PyDict>)> {
+        let fields = pyo3::types::PyDict::new(py);
+        fields.set_item("concurrent_target", self.concurrent_target)?;
+        fields.set_item("validate_checksums", self.validate_checksums)?;
+        fields.set_item("store_empty_chunks", self.store_empty_chunks)?;
+        Ok(((), fields))
+    }
+}
+
+/// The options that an array takes when it is opened.
+#[pyfunction]
+pub(crate) fn global_options() -> CodecOptions {
+    tegula::global_options().into()
+}
+
+/// Changes the options for all arrays that are opened from now on.
+#[pyfunction]
+#[pyo3(signature = (options, /))]
+pub(crate) fn set_global_options(options: &Bound<'_, CodecOptions>) {
+    tegula::set_global_options((*options.get()).into());
+}
+
+/// The number of threads of the pool.
+#[pyfunction]
+pub(crate) fn threads() -> usize {
+    tegula::threads()
+}
+
+/// Sets the number of threads of the pool.
+#[pyfunction]
+#[pyo3(signature = (threads, /))]
+pub(crate) fn set_threads(py: Python<'_>, threads: usize) -> PyResult<()> {
+    if threads == 0 {
+        return Err(exception(py, "InvalidSelectionError", "a pool has at least one thread"));
+    }
+    tegula::set_threads(threads);
+    Ok(())
+}
