@@ -1,0 +1,186 @@
+"""`tegula demo`: a mosaic of the Hubble deep field in Zarr and in ASDF, and a cutout of both."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tegula
+from tegula.cli import cutout, info, picture, region
+from tegula.cli.screen import GOOD, LABEL, NAME, Screen, size
+
+TILES = 4
+CREDIT = "NASA, ESA, and the Hubble eXtreme Deep Field team; as in scikit-image"
+# An elliptical galaxy, a star and a spiral galaxy, in the tile that is two down and two to the right.
+CENTRE, WIDTH = (528, 748), 256
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Adds the command."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "demo",
+        help="try it on a picture of the Hubble telescope",
+        description="Stores a mosaic of the Hubble deep field as sharded Zarr V3 and as Zarr inside ASDF, cuts the same "
+        "region out of both, compares the two and writes a picture. It needs the packages of the extra [demo].",
+    )
+    parser.add_argument("--folder", type=Path, default=Path("tegula-demo"), help="where to write (tegula-demo)")
+    parser.add_argument("--small", action="store_true", help="one tile of 10 MB, not sixteen")
+    return parser
+
+
+def run(arguments: argparse.Namespace, screen: Screen) -> None:
+    """Runs the command."""
+    folder: Path = arguments.folder
+    tiles = 1 if arguments.small else TILES
+    with screen.working("reading the picture"):
+        mosaic = bands(hubble(), tiles)
+    folder.mkdir(parents=True, exist_ok=True)
+    zarr, asdf, png = folder / "hubble.zarr", folder / "hubble.asdf", folder / "hubble-cutout.png"
+
+    wide = mosaic.shape[-1]
+    screen.line("The Hubble deep field, ", f"{tiles} x {tiles} tiles: " if tiles > 1 else "", f"{mosaic.shape[1]} x {wide} "
+                f"pixels in 3 bands of {mosaic.dtype}, {size(mosaic.nbytes)}")  # fmt: skip
+    screen.line((CREDIT, LABEL))
+
+    header(screen, "Zarr V3, many inner chunks to a shard", zarr)
+    seconds = timed(lambda: write_zarr(zarr, mosaic, screen))
+    wrote(screen, mosaic, zarr, seconds)
+    show(str(zarr), screen)
+
+    header(screen, "Zarr inside ASDF, a block for each chunk", asdf)
+    seconds = timed(lambda: write_asdf(asdf, mosaic, screen))
+    wrote(screen, mosaic, asdf, seconds)
+    show(str(asdf), screen)
+
+    header(screen, "The same cutout from both", None)
+    where = cutout_region(tiles)
+    sources = {f"{zarr}/sci/image": zarr_image(zarr), f"{asdf}#sci/image": None}
+    cuts = []
+    with tegula.asdf.open(asdf) as file:
+        sources[f"{asdf}#sci/image"] = file["sci"]["image"]
+        for name, array in sources.items():
+            plan = cutout.explain(array, where)
+            start = time.perf_counter()
+            cut = array[where]
+            cuts.append(cut)
+            screen.line((name, NAME), f"  {region.written(where)}")
+            facts = [("time", f"{(time.perf_counter() - start) * 1000:.1f} ms")]
+            if plan:
+                facts.insert(0, ("read", cutout.summary(plan, array)))
+            screen.pairs(facts)
+    if not np.array_equal(*cuts) or not np.array_equal(cuts[0], mosaic[where]):
+        raise tegula.CorruptDataError("the cutouts are not what was written")
+    numbers = cutout.statistics(cuts[0])
+    text = ", ".join(f"{name} {numbers[name]:.4g}" for name in ("min", "max", "mean"))
+    screen.line()
+    screen.line(("equal", GOOD), f": {' x '.join(map(str, cuts[0].shape))} {cuts[0].dtype}, {text}")
+    picture.write_png(png, picture.pixels(cuts[0], "asinh", 0.1))
+    screen.line(("wrote ", LABEL), (str(png), GOOD))
+
+    header(screen, "Try next", None)
+    for command in commands(zarr, asdf, folder, where):
+        screen.line("  ", command)
+
+
+def hubble() -> Any:
+    """The Hubble deep field as scikit-image ships it, (872, 1000, 3) uint8."""
+    try:
+        from skimage.data import hubble_deep_field
+    except ImportError as error:
+        raise tegula.UnsupportedError(f"the demo needs the extra [demo], pip install 'tegula[demo]': {error}") from None
+    return hubble_deep_field()
+
+
+def bands(image: Any, tiles: int) -> Any:
+    """Bands of flux, (3, y, x) float32, of the picture repeated in both directions with every second tile mirrored."""
+    height, width = image.shape[0] * tiles, image.shape[1] * tiles
+    mosaic = np.pad(image, [(0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)], mode="symmetric")
+    # A picture's values are about the square root of the light.
+    return np.ascontiguousarray(np.moveaxis((mosaic.astype(np.float32) / 255) ** 2, -1, 0))
+
+
+def cutout_region(tiles: int) -> tuple[Any, ...]:
+    """The region that the demo cuts out."""
+    first = tiles // 2 - tiles // 2 % 2  # a tile that is not mirrored
+    corner = [first * n + c - WIDTH // 2 for n, c in zip((872, 1000), CENTRE, strict=True)]
+    return (slice(None), *(slice(c, c + WIDTH) for c in corner))
+
+
+def write_zarr(path: Path, mosaic: Any, screen: Screen) -> None:
+    """A hierarchy with the mosaic in shards, and an overview of it."""
+    shutil.rmtree(path, ignore_errors=True)
+    group = tegula.create_group(path, attributes={"title": "Hubble deep field", "credit": CREDIT})
+    sci = group.create_group("sci")
+    image = sci.create_array(
+        "image", shape=mosaic.shape, dtype=mosaic.dtype, chunks=(1, 128, 128), shards=(1, 1024, 1024),
+        dimension_names=["band", "y", "x"], attributes={"bands": ["red", "green", "blue"], "unit": "relative flux"},
+    )  # fmt: skip
+    regions = [image.chunk_subset_bounded(i).to_slices() for i in np.ndindex(*image.chunk_grid_shape)]
+    for part in screen.progress(regions, "writing shards"):
+        image[part] = mosaic[part]
+    small = overview(mosaic)
+    array = sci.create_array("overview", shape=small.shape, dtype=small.dtype, chunks=small.shape, dimension_names=["y", "x"])
+    array[...] = small
+
+
+def write_asdf(path: Path, mosaic: Any, screen: Screen) -> None:
+    """The same in an ASDF file: the mosaic as a Zarr array in blocks, the overview as a plain ndarray."""
+    image = tegula.create_array({}, shape=mosaic.shape, dtype=mosaic.dtype, chunks=(1, 256, 256), zarr_format=2)
+    with screen.working("writing blocks"):
+        image[...] = mosaic
+        meta = {"title": "Hubble deep field", "credit": CREDIT, "bands": ["red", "green", "blue"]}
+        tegula.asdf.AsdfFile({"meta": meta, "sci": {"image": image, "overview": overview(mosaic)}}).write_to(path)
+
+
+def overview(mosaic: Any) -> Any:
+    """Every eighth pixel of the mean of the bands, as uint16."""
+    return np.rint(mosaic[:, ::8, ::8].mean(axis=0) * 65535).astype(np.uint16)
+
+
+def zarr_image(path: Path) -> Any:
+    """The mosaic, opened as anyone would."""
+    return tegula.open_array(path, path="/sci/image")
+
+
+def header(screen: Screen, text: str, path: Path | None) -> None:
+    """A line that starts a part."""
+    screen.line()
+    screen.line((text, "bold"), *([(f"  {path}", LABEL)] if path else []))
+
+
+def timed(work: Callable[[], None]) -> float:
+    """How many seconds a piece of work takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def wrote(screen: Screen, mosaic: Any, path: Path, seconds: float) -> None:
+    """Says what was written."""
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    total = sum(file.stat().st_size for file in files)
+    screen.line(f"{size(mosaic.nbytes)} written in {seconds:.1f} s: {size(total)} in {len(files):,} file{'s'[:len(files) > 1]}")
+
+
+def show(source_name: str, screen: Screen) -> None:
+    """The tree of a file, as `tegula info` shows it."""
+    info.run(argparse.Namespace(source=source_name, depth=None, json=False), screen)
+
+
+def commands(zarr: Path, asdf: Path, folder: Path, where: tuple[Any, ...]) -> list[str]:
+    """Commands to copy."""
+    one_band = region.written((0, *where[1:]))
+    star = shlex.quote(str(folder / "red.png"))
+    return [
+        f"tegula info {shlex.quote(f'{zarr}/sci/image')}",
+        f"tegula cutout {shlex.quote(f'{zarr}/sci/image')} {one_band} -o {star} --stretch asinh --explain",
+        f"tegula cutout {shlex.quote(f'{asdf}#sci/image')} ...,::16,::16 -o {shlex.quote(str(folder / 'whole.png'))} --stretch asinh",
+        f"python -c \"import tegula; print(tegula.open_array('{zarr}/sci/image').explain((0, 100, slice(0, 50))))\"",
+    ]
