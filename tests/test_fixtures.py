@@ -56,7 +56,9 @@ def test_zarr(expected: Path) -> None:
     np.testing.assert_array_equal(same[...], values)
     subset = array.subset_all()
     np.testing.assert_array_equal(array.retrieve_array_subset(subset), values)
-    np.testing.assert_array_equal(array.retrieve_chunks(array.chunks_in_array_subset(subset))[tuple(map(slice, values.shape))], values)
+    if values.size:
+        padded = array.retrieve_chunks(array.chunks_in_array_subset(subset))
+        np.testing.assert_array_equal(padded[tuple(map(slice, values.shape))], values)
 
 
 @pytest.mark.parametrize("expected", sorted(DATA.glob("*/*.json")), ids=name)
