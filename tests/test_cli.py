@@ -224,7 +224,6 @@ def test_png_files_are_what_others_read(shape: tuple[int, ...], tmp_path: Path) 
 
 def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("skimage")
-    pytest.importorskip("tegula.asdf")
     monkeypatch.chdir(tmp_path)
     out = run(capsys, "demo", "--small", "--folder", "try it")
     assert "equal" in out

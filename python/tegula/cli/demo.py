@@ -7,13 +7,14 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import tegula
-from tegula.cli import cutout, info, picture, region
+from tegula.cli import cutout, info, picture, region, source
 from tegula.cli.screen import GOOD, LABEL, NAME, Screen, size
 
 TILES = 4
@@ -54,38 +55,28 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
     wrote(screen, mosaic, zarr, seconds)
     show(str(zarr), screen)
 
-    header(screen, "Zarr inside ASDF, a block for each chunk", asdf)
-    seconds = timed(lambda: write_asdf(asdf, mosaic, screen))
-    wrote(screen, mosaic, asdf, seconds)
-    show(str(asdf), screen)
+    names = [f"{zarr}/sci/image"]
+    if find_spec("tegula.asdf"):
+        header(screen, "Zarr inside ASDF, a block for each chunk", asdf)
+        seconds = timed(lambda: write_asdf(asdf, mosaic, screen))
+        wrote(screen, mosaic, asdf, seconds)
+        show(str(asdf), screen)
+        names.append(f"{asdf}#sci/image")
 
     header(screen, "The same cutout from both", None)
     where = cutout_region(tiles)
-    sources = {f"{zarr}/sci/image": zarr_image(zarr), f"{asdf}#sci/image": None}
-    cuts = []
-    with tegula.asdf.open(asdf) as file:
-        sources[f"{asdf}#sci/image"] = file["sci"]["image"]
-        for name, array in sources.items():
-            plan = cutout.explain(array, where)
-            start = time.perf_counter()
-            cut = array[where]
-            cuts.append(cut)
-            screen.line((name, NAME), f"  {region.written(where)}")
-            facts = [("time", f"{(time.perf_counter() - start) * 1000:.1f} ms")]
-            if plan:
-                facts.insert(0, ("read", cutout.summary(plan, array)))
-            screen.pairs(facts)
-    if not np.array_equal(*cuts) or not np.array_equal(cuts[0], mosaic[where]):
+    cuts = [cut_out(name, where, screen) for name in names]
+    if not all(np.array_equal(cut, mosaic[where]) for cut in cuts):
         raise tegula.CorruptDataError("the cutouts are not what was written")
     numbers = cutout.statistics(cuts[0])
     text = ", ".join(f"{name} {numbers[name]:.4g}" for name in ("min", "max", "mean"))
     screen.line()
-    screen.line(("equal", GOOD), f": {' x '.join(map(str, cuts[0].shape))} {cuts[0].dtype}, {text}")
+    screen.line(("equal", GOOD), f": {picture.shape(cuts[0])} {cuts[0].dtype}, {text}")
     picture.write_png(png, picture.pixels(cuts[0], "asinh", 0.1))
     screen.line(("wrote ", LABEL), (str(png), GOOD))
 
     header(screen, "Try next", None)
-    for command in commands(zarr, asdf, folder, where):
+    for command in commands(names, folder, where):
         screen.line("  ", command)
 
 
@@ -132,11 +123,14 @@ def write_zarr(path: Path, mosaic: Any, screen: Screen) -> None:
 
 def write_asdf(path: Path, mosaic: Any, screen: Screen) -> None:
     """The same in an ASDF file: the mosaic as a Zarr array in blocks, the overview as a plain ndarray."""
+    from tegula.asdf import AsdfFile
+
     image = tegula.create_array({}, shape=mosaic.shape, dtype=mosaic.dtype, chunks=(1, 256, 256), zarr_format=2)
     with screen.working("writing blocks"):
         image[...] = mosaic
         meta = {"title": "Hubble deep field", "credit": CREDIT, "bands": ["red", "green", "blue"]}
-        tegula.asdf.AsdfFile({"meta": meta, "sci": {"image": image, "overview": overview(mosaic)}}).write_to(path)
+        sci = {"image": image, "overview": overview(mosaic)}
+        AsdfFile({"meta": meta, "sci": sci}).write_to(path)
 
 
 def overview(mosaic: Any) -> Any:
@@ -144,9 +138,16 @@ def overview(mosaic: Any) -> Any:
     return np.rint(mosaic[:, ::8, ::8].mean(axis=0) * 65535).astype(np.uint16)
 
 
-def zarr_image(path: Path) -> Any:
-    """The mosaic, opened as anyone would."""
-    return tegula.open_array(path, path="/sci/image")
+def cut_out(name: str, where: tuple[Any, ...], screen: Screen) -> Any:
+    """A region of an array, and what it took."""
+    with source.opened(name) as array:
+        plan = cutout.explain(array, where)
+        start = time.perf_counter()
+        cut = array[where]
+        milliseconds = (time.perf_counter() - start) * 1000
+        screen.line((name, NAME), f"  {region.written(where)}")
+        screen.pairs([("read", cutout.summary(plan, array)), ("time", f"{milliseconds:.1f} ms")])
+        return np.asarray(cut)
 
 
 def header(screen: Screen, text: str, path: Path | None) -> None:
@@ -174,13 +175,15 @@ def show(source_name: str, screen: Screen) -> None:
     info.run(argparse.Namespace(source=source_name, depth=None, json=False), screen)
 
 
-def commands(zarr: Path, asdf: Path, folder: Path, where: tuple[Any, ...]) -> list[str]:
+def commands(names: list[str], folder: Path, where: tuple[Any, ...]) -> list[str]:
     """Commands to copy."""
     one_band = region.written((0, *where[1:]))
-    star = shlex.quote(str(folder / "red.png"))
+    first, last = shlex.quote(names[0]), shlex.quote(names[-1])
+    red, whole = shlex.quote(str(folder / "red.png")), shlex.quote(str(folder / "whole.png"))
+    script = f"import tegula; print(tegula.open_array({names[0]!r}).explain((0, 100, slice(0, 50))))"
     return [
-        f"tegula info {shlex.quote(f'{zarr}/sci/image')}",
-        f"tegula cutout {shlex.quote(f'{zarr}/sci/image')} {one_band} -o {star} --stretch asinh --explain",
-        f"tegula cutout {shlex.quote(f'{asdf}#sci/image')} ...,::16,::16 -o {shlex.quote(str(folder / 'whole.png'))} --stretch asinh",
-        f"python -c \"import tegula; print(tegula.open_array('{zarr}/sci/image').explain((0, 100, slice(0, 50))))\"",
+        f"tegula info {first}",
+        f"tegula cutout {first} {one_band} -o {red} --stretch asinh --explain",
+        f"tegula cutout {last} ...,::16,::16 -o {whole} --stretch asinh",
+        f'python -c "{script}"',
     ]

@@ -165,12 +165,12 @@ def rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         return
     grid = facts["chunk_grid_shape"]
     number = int(np.prod(grid, dtype=object)) if grid else 1
-    of_grid = f"{number:,} = {extent(grid)}" if len(grid) > 1 else f"{number:,}"
+    of_grid = f"{number:,}" + (f" = {' x '.join(f'{n:,}' for n in grid)}" if len(grid) > 1 else "")
     if facts["shards"]:
-        yield "shards", f"{extent(facts['shards'])}  ({of_grid})"
+        yield "shards", f"{extent(facts['shards'])}, {of_grid}"
         yield "inner chunks", extent(facts["chunks"])
     else:
-        yield "chunks", f"{extent(facts['chunks'])}  ({of_grid})"
+        yield "chunks", f"{extent(facts['chunks'])}, {of_grid}"
     yield "codecs", ", ".join(facts["codecs"]) or "none"
     yield "fill value", str(facts["fill_value"])
     yield "attributes", f"{facts['attributes']:,}"
