@@ -7,8 +7,6 @@ skipped. With CI in the environment it fails where the data are missing.
 the like are failures there too. Every other case has to pass.
 """
 
-from __future__ import annotations
-
 import collections
 import json
 import os
@@ -102,6 +100,8 @@ def test_cases(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         for category, count in sorted(counts.items()):
             print(f"{category:24} {count['pass']:6} {count['cases']:5} {count['other'] or '':>13}")
         total = sum(counts.values(), collections.Counter())
-        print(f"{'all':24} {total['pass']:6} {total['cases']:5} {total['other']:13} ({passed_out_of_scope} of them pass)")
+        print(
+            f"{'all':24} {total['pass']:6} {total['cases']:5} {total['other']:13} ({passed_out_of_scope} of them pass)"
+        )
         print("not in scope: " + ", ".join(f"{reason} ({n})" for reason, n in reasons.most_common()))
     assert not failures, f"{len(failures)} cases fail\n" + "\n".join(failures)

@@ -1,7 +1,5 @@
 """Data that other implementations wrote (tests/data, made by make_fixtures.py), read whole and in part."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
