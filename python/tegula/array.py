@@ -294,21 +294,20 @@ class Array:
         """
         if isinstance(selection, ArraySubset):
             selection = selection.to_slices()
-        axes, _, _ = parse(selection, self._shape)
+        axes, *_ = parse(selection, self._shape)
         return Explanation(**self._native.explain(axes))
 
     # Indexing.
 
     def __getitem__(self, key: Any) -> Any:
-        axes, shape, scalar = parse(key, self._shape)
+        axes, shape, scalar, straight = parse(key, self._shape)
         out: NDArray[Any] = np.empty(shape, self._dtype)
-        # Only axes that integers took or None gave tell the result's shape from the selection's.
-        whole = out if len(axes) == len(shape) else out.reshape([axis[2] for axis in axes])
+        whole = out if straight else out.reshape([axis[2] for axis in axes])
         self._native.retrieve_selection(axes, whole)
         return out[()] if scalar else out
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        axes, shape, _ = parse(key, self._shape)
+        axes, shape, *_ = parse(key, self._shape)
         # As NumPy assigns: converted, and repeated along axes of length 1 and those that are not there.
         data = np.broadcast_to(np.asarray(value).astype(self._dtype, copy=False), shape)
         data = data.reshape([axis[2] for axis in axes])
