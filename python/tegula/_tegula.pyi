@@ -19,6 +19,7 @@ __all__ = [
     "__version__",
     "error_kinds",
     "global_options",
+    "node_path",
     "open_node",
     "set_global_options",
     "set_threads",
@@ -29,8 +30,8 @@ __all__ = [
 __version__: Final[str]
 
 _Index: TypeAlias = SupportsIndex | Iterable[SupportsIndex]
-_Axis: TypeAlias = slice | range | tuple[SupportsIndex, SupportsIndex] | list[SupportsIndex]
-_Region: TypeAlias = ArraySubset | slice | range | tuple[_Axis, ...] | list[_Axis]
+_Axis: TypeAlias = slice | range | Sequence[SupportsIndex]
+_Region: TypeAlias = ArraySubset | slice | range | Sequence[_Axis]
 _Done: TypeAlias = Callable[[Any, BaseException | None], object] | None
 
 @final
@@ -110,9 +111,13 @@ class CodecOptions:
 @final
 class ChunkCache:
     @staticmethod
-    def decoded(*, chunks: int | None = None, bytes: int | str | None = None, per_thread: bool = False) -> ChunkCache: ...
+    def decoded(
+        *, chunks: int | None = None, bytes: int | str | None = None, per_thread: bool = False
+    ) -> ChunkCache: ...
     @staticmethod
-    def encoded(*, chunks: int | None = None, bytes: int | str | None = None, per_thread: bool = False) -> ChunkCache: ...
+    def encoded(
+        *, chunks: int | None = None, bytes: int | str | None = None, per_thread: bool = False
+    ) -> ChunkCache: ...
     def counts(self) -> tuple[int, int, int, int]: ...
     def clear(self) -> None: ...
     def __reduce__(self) -> tuple[Callable[..., ChunkCache], tuple[str, int | None, int | None, bool]]: ...
@@ -167,7 +172,7 @@ class Array:
     @staticmethod
     def restore(store: Store, path: str, zarr_format: int, document: Any, attributes: Any) -> Array: ...
     @staticmethod
-    def create(
+    def new(
         store: Store,
         path: str,
         *,
@@ -180,6 +185,7 @@ class Array:
         attributes: Mapping[str, Any],
         zarr_format: int,
     ) -> Array: ...
+    def store_metadata(self) -> None: ...
     @property
     def dtype(self) -> np.dtype[Any]: ...
     @property
@@ -251,6 +257,7 @@ class Array:
     def erase_chunk(self, chunk: _Index, done: _Done = None) -> None: ...
 
 def error_kinds() -> list[str]: ...
+def node_path(path: str, /) -> str: ...
 def open_node(store: Store, path: str) -> Array | Group: ...
 def global_options() -> CodecOptions: ...
 def set_global_options(options: CodecOptions, /) -> None: ...

@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, SupportsIndex, TypeAlias, TypeVar
 
 import numpy as np
@@ -23,9 +23,9 @@ T = TypeVar("T")
 Index: TypeAlias = SupportsIndex | Iterable[SupportsIndex]
 """The index of a chunk: an integer for each dimension."""
 
-Axis: TypeAlias = slice | range | tuple[SupportsIndex, SupportsIndex] | list[SupportsIndex]
+Axis: TypeAlias = slice | range | Sequence[SupportsIndex]
 
-Region: TypeAlias = ArraySubset | slice | range | tuple[Axis, ...] | list[Axis]
+Region: TypeAlias = ArraySubset | slice | range | Sequence[Axis]
 """A region: an `ArraySubset`, or a slice, a range or a pair (start, stop) for each dimension."""
 
 ROWS = 64 << 20
@@ -294,21 +294,20 @@ class Array:
         """
         if isinstance(selection, ArraySubset):
             selection = selection.to_slices()
-        axes, _, _ = parse(selection, self._shape)
+        axes, *_ = parse(selection, self._shape)
         return Explanation(**self._native.explain(axes))
 
     # Indexing.
 
     def __getitem__(self, key: Any) -> Any:
-        axes, shape, scalar = parse(key, self._shape)
+        axes, shape, scalar, straight = parse(key, self._shape)
         out: NDArray[Any] = np.empty(shape, self._dtype)
-        # Only axes that integers took or None gave tell the result's shape from the selection's.
-        whole = out if len(axes) == len(shape) else out.reshape([axis[2] for axis in axes])
+        whole = out if straight else out.reshape([axis[2] for axis in axes])
         self._native.retrieve_selection(axes, whole)
         return out[()] if scalar else out
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        axes, shape, _ = parse(key, self._shape)
+        axes, shape, *_ = parse(key, self._shape)
         # As NumPy assigns: converted, and repeated along axes of length 1 and those that are not there.
         data = np.broadcast_to(np.asarray(value).astype(self._dtype, copy=False), shape)
         data = data.reshape([axis[2] for axis in axes])
@@ -402,9 +401,7 @@ class Array:
         self._check(dtype)
         return await call(self._native.retrieve_array_subset, subset, out)
 
-    def retrieve_array_subsets(
-        self, starts: Any, shape: Index, out: NDArray[Any] | None = None
-    ) -> NDArray[Any]:
+    def retrieve_array_subsets(self, starts: Any, shape: Index, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Read many regions of one shape in one call.
 
         Parameters
@@ -443,7 +440,9 @@ class Array:
         if found.size == 0:
             return np.empty((0, self.ndim), np.int64)
         if found.dtype.kind not in "iu" or found.ndim != 2:
-            raise InvalidSelectionError(f"starts are integers of shape (n, {self.ndim}), not {found.dtype} {found.shape}")
+            raise InvalidSelectionError(
+                f"starts are integers of shape (n, {self.ndim}), not {found.dtype} {found.shape}"
+            )
         return found.astype(np.int64, copy=False)
 
     def retrieve_chunk(self, chunk: Index, out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -663,7 +662,9 @@ class Array:
         def work(chunk: tuple[int, ...]) -> T:
             return f(chunk, self.retrieve_array_subset(self.chunk_subset_bounded(chunk)))
 
-        region = ArraySubset.new_with_shape(self.chunk_grid_shape) if chunks is None else self._native.grid_region(chunks)
+        region = (
+            ArraySubset.new_with_shape(self.chunk_grid_shape) if chunks is None else self._native.grid_region(chunks)
+        )
         if concurrency < 1:
             raise ValueError("concurrency is at least 1")
         results: list[T] = []

@@ -14,7 +14,9 @@ Axes: TypeAlias = list[tuple[int, int, int]]
 """A start, a step and a length for each axis."""
 
 
-def parse(key: Any, shape: tuple[int, ...]) -> tuple[Axes, tuple[int, ...], bool]:
+def parse(  # noqa: C901, PLR0912 - a branch for each kind of index
+    key: Any, shape: tuple[int, ...]
+) -> tuple[Axes, tuple[int, ...], bool, bool]:
     """Read an index.
 
     Parameters
@@ -32,6 +34,8 @@ def parse(key: Any, shape: tuple[int, ...]) -> tuple[Axes, tuple[int, ...], bool
         The shape of what is selected: without the axes that integers took, with those that ``None`` gave.
     scalar
         Whether the result is one element and no array.
+    straight
+        Whether each axis of the result is one of `shape`, in order: neither integers nor ``None`` were given.
 
     Raises
     ------
@@ -44,7 +48,7 @@ def parse(key: Any, shape: tuple[int, ...]) -> tuple[Axes, tuple[int, ...], bool
     ndim = len(shape)
     axes: Axes = []
     result: list[int] = []
-    scalar = True
+    scalar = straight = True
     for item in keys:
         axis = len(axes)
         if type(item) is slice:
@@ -71,8 +75,10 @@ def parse(key: Any, shape: tuple[int, ...]) -> tuple[Axes, tuple[int, ...], bool
             axes.extend((0, 1, length) for length in whole)
             result.extend(whole)
         elif item is None:
+            straight = False
             result.append(1)
         else:
+            straight = False
             index = _integer(item)
             if axis >= ndim:
                 raise _too_many(keys, shape)
@@ -83,7 +89,7 @@ def parse(key: Any, shape: tuple[int, ...]) -> tuple[Axes, tuple[int, ...], bool
     for length in shape[len(axes) :]:
         axes.append((0, 1, length))
         result.append(length)
-    return axes, tuple(result), scalar and not result
+    return axes, tuple(result), scalar and not result, straight
 
 
 def _integer(item: Any) -> int:

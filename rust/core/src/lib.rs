@@ -1,4 +1,40 @@
 //! Chunked n-dimensional arrays: Zarr V3 and V2, ASDF, and Zarr inside ASDF.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use tegula::metadata::{ArrayMetadata, NewArray};
+//! use tegula::store::MemoryStore;
+//! use tegula::{Array, ArraySubset, ChunkKeyEncoding, DataType, FillValue};
+//!
+//! # fn main() -> tegula::Result<()> {
+//! let float32 = DataType::from_name("float32")?;
+//! let new = NewArray {
+//!     shape: vec![6, 8],
+//!     chunk_shape: vec![4, 4],
+//!     fill_value: FillValue::zero(&float32),
+//!     data_type: float32,
+//!     attributes: Default::default(),
+//! };
+//! let codecs = serde_json::json!([{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]);
+//! let codecs = tegula::codec::parse_named_list(&codecs)?;
+//! let key_encoding = ChunkKeyEncoding::Default { separator: '/' };
+//! let metadata = ArrayMetadata::new_v3(&new, key_encoding, &codecs, None)?;
+//! let array = Array::create(Arc::new(MemoryStore::new()), "temperature", metadata)?;
+//!
+//! let elements: Vec<f32> = (0..48).map(|i| i as f32).collect();
+//! array.store_array_subset(&array.subset_all(), &elements)?;
+//!
+//! let corner = ArraySubset::new_with_ranges(&[4..6, 6..8]);
+//! assert_eq!(array.retrieve_array_subset::<Vec<f32>>(&corner)?, [38.0, 39.0, 46.0, 47.0]);
+//! let chunk: ndarray::ArrayD<f32> = array.retrieve_chunk(&[0, 1])?;
+//! assert_eq!(chunk.shape(), [4, 4]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What comes back is a type parameter: [`ArrayBytes`], `Vec` of an [`Element`], or `ndarray::ArrayD` of one. Another
+//! element type than the array's is an error before anything is read. How the library is built, and where to add to it,
+//! is in `rust/ARCHITECTURE.md`.
 
 mod array;
 pub mod asdf;

@@ -31,7 +31,7 @@ mod _tegula {
     #[pymodule_export]
     use crate::errors::error_kinds;
     #[pymodule_export]
-    use crate::group::{Group, open_node};
+    use crate::group::{Group, node_path, open_node};
     #[pymodule_export]
     use crate::options::{CodecOptions, global_options, set_global_options, set_threads, threads};
     #[pymodule_export]

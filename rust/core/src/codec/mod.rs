@@ -27,8 +27,8 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 pub use bytes::Endian;
-pub use named::Named;
-pub(crate) use named::{parse_named, parse_named_list};
+pub(crate) use named::parse_named;
+pub use named::{Named, parse_named_list};
 pub use sharding::{IndexLocation, ShardingConfiguration};
 
 use crate::data_type::DataType;

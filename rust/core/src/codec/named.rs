@@ -40,6 +40,6 @@ pub(crate) fn parse_named(value: &Value) -> Result<Named> {
 }
 
 /// Reads a list of names with configurations, each `{"name": ..., "configuration": {...}}` or just the name.
-pub(crate) fn parse_named_list(value: &Value) -> Result<Vec<Named>> {
+pub fn parse_named_list(value: &Value) -> Result<Vec<Named>> {
     json::list(value)?.iter().map(parse_named).collect()
 }

@@ -157,9 +157,9 @@ impl Store for FilesystemStore {
         Ok(listing)
     }
 
-    /// Copying so much out of the page cache takes about as long as a few calls of the system.
+    /// Copying so much out of the page cache takes longer than another call of the system.
     fn merge_gap(&self) -> u64 {
-        16 << 10
+        4 << 10
     }
 
     fn display(&self, key: &str) -> String {

@@ -1,0 +1,55 @@
+"""tegula as an adapter of a benchmark harness whose adapters subclass ``base.Adapter``.
+
+Run by a harness that has its ``base`` module on the path; what is not here yet answers "skip".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from base import Adapter, main  # the harness's own
+
+import tegula
+
+
+def _slices(start, shape):
+    return tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))
+
+
+class Ours(Adapter):
+    """Reads of Zarr in folders, and of ASDF."""
+
+    name = "ours"
+
+    def open(self, path):
+        return tegula.open_array(path)
+
+    def read_all(self, h):
+        return h.retrieve_array_subset(h.subset_all())
+
+    def read_window(self, h, start, shape):
+        return h.retrieve_array_subset(tegula.ArraySubset.new_with_start_shape(start, shape))
+
+    def read_many(self, h, starts, shape):
+        return list(h.retrieve_array_subsets(starts, shape))
+
+    def open_hierarchy(self, path, consolidated):  # noqa: ARG002 - listing is fast enough
+        group = tegula.open_group(path)
+        return sum(tuple(group[name].shape) == (64, 64) for name in group)
+
+    def asdf_open(self, path):
+        file = tegula.asdf.open(path)
+        return file, file
+
+    def asdf_array(self, h, key="data", mmap=False):
+        array = h[key][...]
+        return array if mmap else np.array(array)
+
+    def asdf_cutout(self, h, start, shape, mmap=False):  # noqa: ARG002 - one way serves both
+        return h["data"][_slices(start, shape)]
+
+    def asdf_close(self, h):
+        h.close()
+
+
+if __name__ == "__main__":
+    main(Ours())

@@ -1,0 +1,164 @@
+"""Times tegula beside its peers in one interleaved run, and prints the ratios.
+
+    pip install . zarr zarrs tensorstore && python benches/compare.py [--folder DIR] [--rounds N] [--only TEXT]
+
+Each round calls every library once for each read, in turn, so that what the machine does besides falls on all alike. A
+row gives the median of our times and, for each peer, the median of its times over ours: above 1, tegula is faster.
+Results are compared with those of zarr-python before anything is timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import tegula
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Selection = tuple[slice, ...]
+
+SHAPE = (256, 256, 512)
+
+
+def data() -> np.ndarray:
+    """16-bit counts with noise, as a detector gives them."""
+    random = np.random.default_rng(1)
+    z, y, x = np.ogrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]]
+    wave = 400 + 100 * (np.sin(x * 0.03) + np.cos(y * 0.05) + np.sin(z * 0.01))
+    return (wave + random.normal(0, 4, SHAPE)).astype("uint16")
+
+
+def create(folder: Path) -> dict[str, Path]:
+    """Writes the arrays with zarr-python, once."""
+    import zarr  # noqa: PLC0415 - a peer
+    from zarr import codecs  # noqa: PLC0415
+
+    arrays = {
+        "plain 64^3": {"chunks": (64,) * 3, "compressors": None},
+        "plain 16^3": {"chunks": (16,) * 3, "compressors": None},
+        "big-endian": {"chunks": (64,) * 3, "compressors": None, "serializer": codecs.BytesCodec(endian="big")},
+        "transposed": {"chunks": (64,) * 3, "compressors": None, "filters": codecs.TransposeCodec(order=(2, 1, 0))},
+        "crc32c": {"chunks": (64,) * 3, "compressors": codecs.Crc32cCodec()},
+        "zstd": {"chunks": (64,) * 3, "compressors": codecs.ZstdCodec(level=1)},
+        "gzip": {"chunks": (64,) * 3, "compressors": codecs.GzipCodec(level=5)},
+        "blosc lz4": {"chunks": (64,) * 3, "compressors": codecs.BloscCodec(cname="lz4", clevel=5, shuffle="shuffle")},
+        "shards, plain": {"shards": (128,) * 3, "chunks": (32,) * 3, "compressors": None},
+        "shards, zstd": {"shards": (128,) * 3, "chunks": (32,) * 3, "compressors": codecs.ZstdCodec(level=1)},
+        "V2 zstd": {"chunks": (64,) * 3, "zarr_format": 2},
+    }
+    values = None
+    for name, options in arrays.items():
+        path = folder / name.replace(" ", "_")
+        if not path.exists():
+            values = data() if values is None else values
+            zarr.create_array(path, shape=SHAPE, dtype="uint16", **options)[...] = values
+    return {name: folder / name.replace(" ", "_") for name in arrays}
+
+
+def reads() -> dict[str, list[Selection]]:
+    """The reads of a round, by name."""
+    random = np.random.default_rng(2)
+
+    def windows(shape: tuple[int, ...], count: int) -> list[Selection]:
+        starts = random.integers(0, np.array(SHAPE) - np.array(shape) + 1, (count, len(SHAPE)))
+        return [tuple(slice(int(s), int(s) + n) for s, n in zip(start, shape, strict=True)) for start in starts]
+
+    return {
+        "whole": [tuple(slice(0, n) for n in SHAPE)],
+        "windows 8x32x32": windows((8, 32, 32), 20),
+        "columns": windows((SHAPE[0], 1, 1), 10),
+        "elements": windows((1, 1, 1), 50),
+    }
+
+
+def peers() -> dict[str, Callable[[Path], Any]]:
+    """What opens an array, by the name of the library; those that are not installed are left out."""
+    import zarr  # noqa: PLC0415
+
+    found: dict[str, Callable[[Path], Any]] = {}
+
+    def ours(path: Path) -> Any:
+        # `retrieve_array_subset` keeps no decoded chunks between reads, as the peers do not.
+        array = tegula.open_array(path)
+        return lambda selection: array.retrieve_array_subset(selection)
+
+    def with_zarr(path: Path) -> Any:
+        zarr.config.set({"codec_pipeline.path": "zarr.core.codec_pipeline.BatchedCodecPipeline"})
+        return zarr.open_array(path, mode="r").__getitem__
+
+    found["tegula"] = ours
+    found["zarr-python"] = with_zarr
+    try:
+        import zarrs  # noqa: F401, PLC0415
+
+        def with_zarrs(path: Path) -> Any:
+            zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"})
+            return zarr.open_array(path, mode="r").__getitem__
+
+        found["zarr-python + zarrs"] = with_zarrs
+    except ImportError:
+        pass
+    try:
+        import tensorstore as ts  # noqa: PLC0415
+
+        def with_tensorstore(path: Path) -> Any:
+            driver = "zarr" if (path / ".zarray").exists() else "zarr3"
+            store = ts.open({"driver": driver, "kvstore": {"driver": "file", "path": str(path)}}, read=True).result()
+            return lambda selection: store[selection].read().result()
+
+        found["tensorstore"] = with_tensorstore
+    except ImportError:
+        pass
+    return found
+
+
+def run(folder: Path, rounds: int, only: str) -> None:
+    """Times all reads of all arrays."""
+    libraries = peers()
+    others = [name for name in libraries if name != "tegula"]
+    print("| array | read | tegula ms | " + " | ".join(others) + " |")
+    print("|---|---|---:|" + "---:|" * len(others))
+    for array, path in create(folder).items():
+        handles = {name: opened(path) for name, opened in libraries.items()}
+        for read, selections in reads().items():
+            if only not in f"{array} {read}":
+                continue
+            expected = [handles["zarr-python"](selection) for selection in selections]
+            for name, handle in handles.items():
+                for selection, value in zip(selections, expected, strict=True):
+                    if not np.array_equal(handle(selection), value):
+                        message = f"{name} reads {array} {selection} wrong"
+                        raise SystemExit(message)
+            times: dict[str, list[float]] = {name: [] for name in libraries}
+            for _ in range(rounds):
+                for name, handle in handles.items():
+                    start = time.perf_counter()
+                    for selection in selections:
+                        handle(selection)
+                    times[name].append(time.perf_counter() - start)
+            medians = {name: statistics.median(values) for name, values in times.items()}
+            ratios = " | ".join(f"{medians[name] / medians['tegula']:.2f}" for name in others)
+            print(f"| {array} | {read} | {medians['tegula'] * 1e3:.2f} | {ratios} |", flush=True)
+
+
+def main() -> None:
+    """Reads the arguments."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "tegula-compare")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", default="", help="only rows that contain this text")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    run(arguments.folder, arguments.rounds, arguments.only)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The command `tegula`: what a file holds, a region of it, a demonstration.
+
+To add a command, write its file with `add_parser(commands)` and `run(arguments, screen)`, and name it in COMMANDS.
+"""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Sequence
+
+import tegula
+from tegula.cli import cutout, demo, info
+from tegula.cli.screen import Screen
+
+COMMANDS = (info, cutout, demo)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the command line's grammar."""
+    top = argparse.ArgumentParser(
+        prog="tegula", description="Chunked arrays in Zarr V3, Zarr V2 and ASDF: look at them and cut regions out."
+    )
+    top.add_argument("--version", action="version", version=f"tegula {tegula.__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add_parser(commands).set_defaults(run=command.run)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command, and return its exit code: 0, or 1 after an error. A misuse exits with 2."""
+    given = sys.argv[1:] if argv is None else argv
+    arguments = parser().parse_args([guarded(argument) for argument in given])
+    try:
+        arguments.run(arguments, Screen(sys.stdout))
+        sys.stdout.flush()
+    except (tegula.Error, OSError, MemoryError) as error:
+        if isinstance(error, BrokenPipeError):
+            # The reader, say `head`, has gone. Python would complain once more when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        print(f"tegula: {one_line(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def guarded(argument: str) -> str:
+    """Put a region like `-64:,0` in brackets, or argparse would take it for an option."""
+    return f"[{argument}]" if re.fullmatch(r"-\d[\d:,.+\s-]*", argument) else argument
+
+
+def one_line(error: BaseException) -> str:
+    """Write what an error says on one line."""
+    text = " ".join(str(error).split())
+    return text or ("not enough memory" if isinstance(error, MemoryError) else type(error).__name__)

@@ -1,0 +1,158 @@
+"""`tegula cutout`: reads a region, and no more than it takes, into a picture or a NumPy file."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tegula
+from tegula.cli import picture, region, source
+from tegula.cli.screen import GOOD, LABEL, NAME, Screen, count, share, size
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Add the command."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "cutout",
+        help="cut a region out of an array",
+        description="Cuts a region out of an array. Only the chunks that it touches are read.",
+    )
+    source.add_argument(parser)
+    parser.add_argument(
+        "region",
+        metavar="REGION",
+        type=region.parse,
+        help="as in NumPy: 1000:1064,1000:1064  or  0,::4,::-4  or  ...,5",
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", type=output, help="out.png or out.npy; without it, statistics only"
+    )
+    parser.add_argument(
+        "--stretch", choices=picture.STRETCHES, default="linear", help="brightness of a picture (linear)"
+    )
+    parser.add_argument(
+        "--percent", type=percent, default=0.5, metavar="P", help="percentage of black, and of white, pixels (0.5)"
+    )
+    parser.add_argument("--explain", action="store_true", help="say in detail what is read for it")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def output(text: str) -> Path:
+    """Check the name of the file to write."""
+    path = Path(text)
+    if path.suffix.lower() not in (".png", ".npy"):
+        raise argparse.ArgumentTypeError(f"{text!r} ends neither in .png nor in .npy")
+    return path
+
+
+def percent(text: str) -> float:
+    """Read a percentage below 50."""
+    value = float(text)
+    if not 0 <= value < 50:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to below 50")
+    return value
+
+
+def run(arguments: argparse.Namespace, screen: Screen) -> None:
+    """Run the command."""
+    with source.opened(arguments.source) as array:
+        if not source.is_array(array):
+            raise tegula.InvalidSelectionError(f"{arguments.source} is no array: tegula info shows what is in it")
+        # Asked before reading, after which shard indexes are in the cache and cost nothing.
+        plan = explain(array, arguments.region)
+        values = np.asarray(array[arguments.region])
+        write(values, arguments)
+        facts = {
+            "source": arguments.source,
+            "region": region.written(arguments.region),
+            "shape": list(values.shape),
+            "dtype": str(values.dtype),
+            **statistics(values),
+            "read": plan,
+            "output": str(arguments.output) if arguments.output else None,
+        }
+        if arguments.json:
+            screen.line(json.dumps(facts, allow_nan=False))
+            return
+        screen.line((arguments.source, NAME), "  ", facts["region"])
+        rows = [("shape", picture.shape(values)), ("data type", facts["dtype"])]
+        rows += [(name, f"{facts[name]:.6g}") for name in ("min", "max", "mean") if facts.get(name) is not None]
+        if facts.get("not_finite"):
+            rows.append(("not finite", f"{facts['not_finite']:,}"))
+        if plan:
+            rows.append(("read", summary(plan, array)))
+        screen.pairs(rows)
+        if plan and arguments.explain:
+            screen.line()
+            details(plan, array, screen)
+        if arguments.output:
+            screen.line()
+            screen.line(("wrote ", LABEL), (str(arguments.output), GOOD))
+
+
+def write(values: Any, arguments: argparse.Namespace) -> None:
+    """Write the file that is asked for."""
+    path = arguments.output
+    if path is None:
+        return
+    if path.suffix.lower() == ".png":
+        picture.write_png(path, picture.pixels(values, arguments.stretch, arguments.percent))
+    else:
+        with path.open("wb") as file:
+            np.save(file, values, allow_pickle=False)
+
+
+def statistics(values: Any) -> dict[str, Any]:
+    """Minimum, maximum and mean of the finite values, and how many are not finite."""
+    if values.dtype.kind not in "biuf" or not values.size:
+        return {}
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    facts: dict[str, Any] = {"not_finite": values.size - finite.size} if values.dtype.kind == "f" else {}
+    if finite.size:
+        wide = np.float64 if finite.dtype.kind == "f" else None
+        facts |= {"min": finite.min().item(), "max": finite.max().item(), "mean": float(finite.mean(dtype=wide))}
+    return facts
+
+
+def explain(array: Any, where: tuple[Any, ...]) -> dict[str, int] | None:
+    """Ask what reading a region costs; nothing is known of arrays that are in memory."""
+    if not hasattr(array, "explain"):
+        return None
+    return dict(array.explain(where)._asdict())
+
+
+def summary(plan: dict[str, int], array: Any) -> str:
+    """Write a plan in a line."""
+    what = count(plan["chunks"], "shard" if array.is_sharded else "chunk")
+    if array.is_sharded:
+        what = f"{count(plan['inner_chunks'], 'inner chunk')} of {what}"
+    whole = f"{share(plan['bytes_read'], array.nbytes)} of the array's {size(array.nbytes)}"
+    return f"{size(plan['bytes_read'])} in {count(plan['requests'], 'request')}: {what}; {whole}"
+
+
+def details(plan: dict[str, int], array: Any, screen: Screen) -> None:
+    """Print a plan in full."""
+    sharded = array.is_sharded
+    rows = [("shards" if sharded else "chunks", touched(plan["chunks"], plan["missing_chunks"]))]
+    if sharded:
+        inner = plan["inner_chunks"] + plan["missing_inner_chunks"]
+        rows.append(("inner chunks", touched(inner, plan["missing_inner_chunks"])))
+    rows.append(("requests", f"{plan['requests']:,}"))
+    index = f", {size(plan['index_bytes'])} of them shard indexes" if plan["index_bytes"] else ""
+    rows.append(("bytes read", f"{size(plan['bytes_read'])}{index}"))
+    rows.append(("bytes decoded", size(plan["bytes_decoded"])))
+    rows.append(
+        (
+            "bytes wanted",
+            f"{size(plan['bytes_wanted'])}, {share(plan['bytes_wanted'], plan['bytes_decoded'])} of the decoded",
+        )
+    )
+    screen.pairs(rows)
+
+
+def touched(all_: int, missing: int) -> str:
+    """Write how many chunks, and how many of them are not stored."""
+    return f"{all_:,} touched" + (f", {missing:,} of them not stored" if missing else "")

@@ -1,0 +1,233 @@
+"""`tegula info`: what is in a file or a store, or all about an array."""
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import tegula
+from tegula.cli import source
+from tegula.cli.screen import BAD, LABEL, NAME, NOTE, Screen, count, share, size
+
+# Beyond so many chunks, counting the stored ones is no longer a matter of a moment.
+CHUNKS_COUNTED = 20_000
+ITEMS_SHOWN = 20
+TEXT_SHOWN = 60
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Add the command."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "info",
+        help="show what is in a file or a store",
+        description="Shows the groups and arrays of a store, the tree of an ASDF file, or all about one array.",
+    )
+    source.add_argument(parser)
+    parser.add_argument("--depth", type=int, metavar="N", help="go so many levels down")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def run(arguments: argparse.Namespace, screen: Screen) -> None:
+    """Run the command."""
+    with source.opened(arguments.source) as node:
+        if source.is_array(node):
+            facts = describe_array(node)
+            facts.update(stored(node))
+        else:
+            facts = describe(node, arguments.depth, set())
+        if arguments.json:
+            screen.line(json.dumps({"source": arguments.source, **facts}, default=str))
+        elif source.is_array(node):
+            show_array(arguments.source, facts, screen)
+        else:
+            show_tree(arguments.source, facts, screen)
+
+
+def describe(node: Any, depth: int | None, above: set[int]) -> dict[str, Any]:
+    """Describe a node and what is below it, as plain data."""
+    if source.is_array(node):
+        return describe_array(node)
+    if isinstance(node, tegula.Group):
+        facts: dict[str, Any] = {"kind": "group", "zarr_format": node.zarr_format, "attributes": len(node.attrs)}
+        children: Iterator[tuple[str, Callable[[], Any]]] = (
+            (name, partial(member, node, name)) for name in node.members()
+        )
+    elif hasattr(node, "keys"):
+        facts = {"kind": "mapping"}
+        children = ((str(key), partial(member, node, key)) for key in node)
+    elif isinstance(node, (list, tuple)):
+        facts = {"kind": "sequence", "length": len(node)}
+        children = ((str(n), partial(member, node, n)) for n in range(len(node)))
+    else:
+        return {"kind": "value", "value": node}
+    if id(node) in above:
+        return {**facts, "children": {}, "cut": "holds itself"}
+    if depth == 0:
+        return {**facts, "children": {}, "cut": "not shown"}
+    below = above | {id(node)}
+    deeper = None if depth is None else depth - 1
+    facts["children"] = {name: describe_member(get, deeper, below) for name, get in children}
+    return facts
+
+
+def member(node: Any, key: Any) -> Any:
+    """Return a child of a node, which may have to be opened."""
+    return node[key]
+
+
+def describe_member(get: Callable[[], Any], depth: int | None, above: set[int]) -> dict[str, Any]:
+    """Describe a child, or say why it cannot be opened."""
+    try:
+        return describe(get(), depth, above)
+    except tegula.Error as error:
+        return {"kind": "error", "error": str(error)}
+
+
+def describe_array(array: Any) -> dict[str, Any]:
+    """Describe an array as far as it is known without reading its elements."""
+    facts: dict[str, Any] = {
+        "kind": "array",
+        "shape": list(array.shape),
+        "dtype": str(array.dtype),
+        "bytes": int(array.nbytes),
+    }
+    if not isinstance(array, tegula.Array):
+        return facts
+    facts["zarr_format"] = array.zarr_format
+    facts["chunks"] = list(array.chunks)
+    facts["shards"] = list(array.shards) if array.shards else None
+    facts["chunk_grid_shape"] = list(array.chunk_grid_shape)
+    facts["codecs"] = [codec(item) for item in array.codecs]
+    facts["fill_value"] = plain(array.fill_value)
+    facts["dimension_names"] = list(array.dimension_names) if array.dimension_names else None
+    facts["attributes"] = len(array.attrs)
+    return facts
+
+
+def stored(array: Any) -> dict[str, Any]:
+    """Count how much of an array is stored: chunks, and bytes with the indexes of shards."""
+    if not isinstance(array, tegula.Array) or np.prod(array.chunk_grid_shape, dtype=float) > CHUNKS_COUNTED:
+        return {}
+    plan = array.explain(...)
+    inner = {"stored_inner_chunks": plan.inner_chunks} if array.is_sharded else {}
+    return {"stored_bytes": plan.bytes_read, "stored_chunks": plan.chunks - plan.missing_chunks, **inner}
+
+
+def codec(item: Any) -> str:
+    """Write a codec in a few words: `zstd(level=3)`."""
+    if isinstance(item, str):
+        return item
+    configuration = item.get("configuration") or {}
+    name: str = item["name"]
+    if name == "sharding_indexed":
+        shape = " x ".join(map(str, configuration["chunk_shape"]))
+        return f"{name}({shape}: {', '.join(map(codec, configuration['codecs']))})"
+    shown = {
+        key: value for key, value in configuration.items() if key not in ("id", "typesize", "blocksize", "checksum")
+    }
+    if name == "bytes":
+        return f"bytes({shown['endian']})" if shown.get("endian") == "big" else name
+    text = ", ".join(f"{key}={value}" for key, value in shown.items())
+    return f"{name}({text})" if text else name
+
+
+def plain(value: Any) -> Any:
+    """Convert a NumPy scalar to what JSON can hold."""
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
+
+
+def show_array(name: str, facts: dict[str, Any], screen: Screen) -> None:
+    """Print all about an array."""
+    screen.line((name, NAME), ("  " + form(facts), NOTE))
+    screen.line()
+    screen.pairs(rows(facts))
+
+
+def form(facts: dict[str, Any]) -> str:
+    """Say what kind of array it is."""
+    return f"array, Zarr V{facts['zarr_format']}" if "zarr_format" in facts else "array"
+
+
+def rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what `show_array` prints."""
+    yield "shape", extent(facts["shape"])
+    names = facts.get("dimension_names")
+    if names:
+        yield "dimensions", ", ".join("-" if name is None else name for name in names)
+    yield "data type", facts["dtype"]
+    yield "size", size(facts["bytes"])
+    if "chunks" not in facts:
+        return
+    grid = facts["chunk_grid_shape"]
+    number = int(np.prod(grid, dtype=object)) if grid else 1
+    of_grid = f"{number:,}" + (f" = {' x '.join(f'{n:,}' for n in grid)}" if len(grid) > 1 else "")
+    if facts["shards"]:
+        yield "shards", f"{extent(facts['shards'])}, {of_grid}"
+        yield "inner chunks", extent(facts["chunks"])
+    else:
+        yield "chunks", f"{extent(facts['chunks'])}, {of_grid}"
+    yield "codecs", ", ".join(facts["codecs"]) or "none"
+    yield "fill value", str(facts["fill_value"])
+    yield "attributes", f"{facts['attributes']:,}"
+    if "stored_bytes" in facts:
+        what = count(facts["stored_chunks"], "shard" if facts["shards"] else "chunk")
+        if facts["shards"]:
+            what += f" with {count(facts['stored_inner_chunks'], 'inner chunk')}"
+        ratio = f", {share(facts['stored_bytes'], facts['bytes'])} of its size" if facts["bytes"] else ""
+        yield "stored", f"{size(facts['stored_bytes'])} in {what}{ratio}"
+
+
+def extent(shape: list[int]) -> str:
+    """Write a shape: `(3, 872, 1000)`."""
+    return str(tuple(shape))
+
+
+def show_tree(name: str, facts: dict[str, Any], screen: Screen) -> None:
+    """Print a hierarchy."""
+    screen.line((name, NAME), *note(facts))
+    show_children(facts, "", screen)
+
+
+def show_children(facts: dict[str, Any], indent: str, screen: Screen) -> None:
+    """Print what is below a node."""
+    branch, corner, bar = ("├── ", "└── ", "│   ") if screen.unicode else ("|-- ", "`-- ", "|   ")
+    children = list(facts.get("children", {}).items())
+    rest = len(children) - ITEMS_SHOWN if facts["kind"] == "sequence" else 0
+    shown = children[:ITEMS_SHOWN] if rest > 0 else children
+    for n, (name, child) in enumerate(shown):
+        last = n == len(children) - 1
+        screen.line((indent + (corner if last else branch), LABEL), (name, NAME), *note(child))
+        show_children(child, indent + ("    " if last else bar), screen)
+    if rest > 0:
+        screen.line((indent + corner, LABEL), (f"{count(rest, 'more item')}", NOTE))
+
+
+def note(facts: dict[str, Any]) -> Iterator[str | tuple[str, str]]:
+    """Yield what a tree says of a node, after its name."""
+    kind = facts["kind"]
+    if kind == "error":
+        yield f"  {facts['error']}", BAD
+    elif kind == "value":
+        text = str(facts["value"]).replace("\n", " ")
+        yield ": " + (text if len(text) <= TEXT_SHOWN else text[: TEXT_SHOWN - 3] + "...")
+    elif kind == "array":
+        yield f"  {extent(facts['shape'])} {facts['dtype']}"
+        if facts.get("shards"):
+            yield f"  shards {extent(facts['shards'])}", LABEL
+        if "chunks" in facts:
+            yield f"  chunks {extent(facts['chunks'])}", LABEL
+            yield f"  {', '.join(facts['codecs'])}" if not facts["shards"] else "", LABEL
+    elif kind == "group":
+        attributes = f", {count(facts['attributes'], 'attribute')}" if facts["attributes"] else ""
+        yield f"  group, Zarr V{facts['zarr_format']}{attributes}", NOTE
+    elif kind == "sequence":
+        yield f"  {count(facts['length'], 'item')}", NOTE
+    if facts.get("cut"):
+        yield f"  ({facts['cut']})", NOTE

@@ -1,0 +1,62 @@
+"""What a user names on the command line: a file, a store, or a node in one."""
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import tegula
+
+
+def add_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the argument SOURCE to a command."""
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="a store or file, or a node in one: data.zarr, data.zarr/group/array, file.asdf, file.asdf#sci/data",
+    )
+
+
+def is_asdf(path: str) -> bool:
+    """Tell whether a path names an ASDF file: by its name, or by how it starts."""
+    if path.lower().endswith(".asdf"):
+        return True
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(5) == b"#ASDF"
+    except OSError:
+        return False
+
+
+@contextmanager
+def opened(source: str) -> Iterator[Any]:
+    """Open what a source names: a group, an array, or the tree (or a part of it) of an ASDF file."""
+    path, _, fragment = source.partition("#")
+    if not is_asdf(path):
+        yield tegula.open(source)
+        return
+    from tegula import asdf
+
+    with asdf.open(path) as file:
+        node: Any = file
+        for n, key in enumerate(keys := [key for key in fragment.split("/") if key]):
+            try:
+                node = node[int(key) if isinstance(node, list) else key]
+            except (KeyError, IndexError, ValueError, TypeError):
+                where = "/".join(keys[:n]) or "the top of the tree"
+                raise tegula.NotFoundError(f"there is no {key!r} in {where} of {path}{names(node)}") from None
+        yield node
+
+
+def names(node: Any) -> str:
+    """List what there is in a mapping, for an error's message."""
+    if not hasattr(node, "keys"):
+        return ""
+    keys = [str(key) for key in node]
+    return f"; there is {', '.join(keys[:12])}{', ...' if len(keys) > 12 else ''}" if keys else ""
+
+
+def is_array(node: Any) -> bool:
+    """Tell whether a node has elements: a tegula or a NumPy array."""
+    return hasattr(node, "shape") and hasattr(node, "dtype")

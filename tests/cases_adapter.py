@@ -1,0 +1,66 @@
+"""tegula for the runner of the conformance cases: what the runner asks, in tegula's words."""
+
+from typing import Any
+
+import numpy as np
+
+import tegula
+
+VERSION = f"tegula {tegula.__version__}"
+
+
+def read_zarr(path: str, array: str = "", selection: list[list[int]] | None = None) -> Any:
+    a = tegula.open_array(path, path="/" + array)
+    region = ... if selection is None else tuple(slice(*part) for part in selection)
+    return np.asarray(a[region])
+
+
+def read_zarr_meta(path: str, array: str = "") -> dict[str, Any]:
+    node = tegula.open(path, path="/" + array)
+    meta: dict[str, Any] = {"attributes": dict(node.attrs)}
+    if isinstance(node, tegula.Array):
+        meta["dimension_names"] = node.dimension_names and list(node.dimension_names)
+    return meta
+
+
+def list_zarr(path: str, group: str = "") -> dict[str, str]:
+    return dict(tegula.open_group(path, path="/" + group).members(recursive=True))
+
+
+def warm_up() -> None:
+    a = tegula.create_array({}, shape=(2,), chunks=(1,), dtype="int32")
+    a[...] = 1
+    a[...]
+
+
+try:
+    import tegula.asdf
+except ImportError:
+    pass
+else:
+
+    def read_asdf(path: str) -> Any:
+        with tegula.asdf.open(path, memmap=False, validate_checksums=True) as file:
+            return _plain(file.tree, {})
+
+
+def _plain(node: Any, seen: dict[int, tuple[Any, Any]]) -> Any:
+    """Arrays read, mappings and sequences as dict and list. A tree can hold itself: each node is done once."""
+    if id(node) in seen:
+        return seen[id(node)][0]
+    if isinstance(node, np.ndarray):  # a masked array too
+        return node
+    if isinstance(node, tegula.Array):
+        return node[...]
+    if hasattr(node, "keys"):
+        mapping: dict[Any, Any] = {}
+        seen[id(node)] = (mapping, node)
+        for key in node:
+            mapping[key] = _plain(node[key], seen)
+        return mapping
+    if isinstance(node, (list, tuple)):
+        items: list[Any] = []
+        seen[id(node)] = (items, node)
+        items.extend(_plain(item, seen) for item in node)
+        return items
+    return node
