@@ -1,7 +1,5 @@
 """tegula for the runner of the conformance cases: what the runner asks, in tegula's words."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -57,7 +55,7 @@ def _plain(node: Any, seen: dict[int, tuple[Any, Any]]) -> Any:
     if hasattr(node, "keys"):
         mapping: dict[Any, Any] = {}
         seen[id(node)] = (mapping, node)
-        for key in node.keys():
+        for key in node:
             mapping[key] = _plain(node[key], seen)
         return mapping
     if isinstance(node, (list, tuple)):

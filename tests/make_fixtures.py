@@ -1,18 +1,16 @@
 """Makes tests/data with other implementations: `python tests/make_fixtures.py [PEER...]`.
 
 Each peer gets a virtual environment of its own with the packages in PEERS, and calls this script again inside it.
-What a peer writes is in tests/data/PEER, with the expected values beside it:
+What a peer writes is in tests/data/PEER, with what is expected beside it:
 
     CASE.zarr  CASE.npy                    an array at the root of a store
     CASE.zarr  CASE@GROUP+ARRAY.npy        an array below the root
     CASE.asdf  CASE@KEY+KEY.npy            an array in a tree; CASE@KEY.mask.npy where it is masked
     CASE.json                              attributes, by path
 
-The values come from the arrays that were handed to the peer, never from reading back. A second run makes the same files,
-but for the time in what numcodecs compresses with gzip.
+The values come from the arrays that were handed to the peer, never from reading back. A second run makes the
+same files, but for the time in what numcodecs compresses with gzip.
 """
-
-from __future__ import annotations
 
 import argparse
 import json
@@ -66,10 +64,10 @@ def holes(a: Any, chunks: tuple[int, ...], fill: Any) -> Any:
     import numpy as np
 
     a = a.copy()
-    grid = [-(-n // c) for n, c in zip(a.shape, chunks)]
+    grid = [-(-n // c) for n, c in zip(a.shape, chunks, strict=True)]
     for n, index in enumerate(np.ndindex(*grid)):
         if n % 3 == 1:
-            a[tuple(slice(i * c, (i + 1) * c) for i, c in zip(index, chunks))] = fill
+            a[tuple(slice(i * c, (i + 1) * c) for i, c in zip(index, chunks, strict=True))] = fill
     return a
 
 
@@ -85,9 +83,7 @@ def write_zarr_python(out: Path, case: str, a: Any, **options: Any) -> None:
     import zarr
 
     options = {"chunks": (4, 3)[: a.ndim], "fill_value": 0, **options}
-    z = zarr.create_array(
-        zarr.storage.LocalStore(out / f"{case}.zarr"), shape=a.shape, dtype=a.dtype, **options
-    )
+    z = zarr.create_array(zarr.storage.LocalStore(out / f"{case}.zarr"), shape=a.shape, dtype=a.dtype, **options)
     z[...] = a
     expect(out, case, a)
 
@@ -97,7 +93,13 @@ def zarr3(out: Path) -> None:
     import numpy as np
     import zarr
     from zarr.codecs import (
-        BloscCodec, BytesCodec, Crc32cCodec, GzipCodec, ShardingCodec, TransposeCodec, ZstdCodec,
+        BloscCodec,
+        BytesCodec,
+        Crc32cCodec,
+        GzipCodec,
+        ShardingCodec,
+        TransposeCodec,
+        ZstdCodec,
     )  # fmt: skip
 
     def write(case: str, a: Any, **options: Any) -> None:
@@ -176,7 +178,8 @@ def zarr3(out: Path) -> None:
         write(f"v2-big-{dtype[1:]}", values((7, 5), dtype), zarr_format=2)
     compressors = {
         "none": None, "zlib": numcodecs.Zlib(3), "gzip": numcodecs.GZip(3), "zstd": numcodecs.Zstd(3),
-        "bz2": numcodecs.BZ2(3), "lz4": numcodecs.LZ4(), "blosc": numcodecs.Blosc("zstd", 3, numcodecs.Blosc.AUTOSHUFFLE),
+        "bz2": numcodecs.BZ2(3), "lz4": numcodecs.LZ4(),
+        "blosc": numcodecs.Blosc("zstd", 3, numcodecs.Blosc.AUTOSHUFFLE),
     }  # fmt: skip
     for name, codec in compressors.items():
         write(f"v2-{name}", values((7, 5), "i4"), compressors=codec, zarr_format=2)
@@ -233,9 +236,7 @@ def zarr2(out: Path) -> None:
 
     def write(case: str, a: Any, **options: Any) -> None:
         options = {"chunks": (4, 3)[: a.ndim], "fill_value": 0, **options}
-        z = zarr.open(
-            zarr.DirectoryStore(out / f"{case}.zarr"), mode="w", shape=a.shape, dtype=a.dtype, **options
-        )
+        z = zarr.open(zarr.DirectoryStore(out / f"{case}.zarr"), mode="w", shape=a.shape, dtype=a.dtype, **options)
         z[...] = a
         expect(out, case, a)
 
@@ -247,7 +248,8 @@ def zarr2(out: Path) -> None:
     for order in "CF":
         for name, codec in {
             "none": None, "zlib": numcodecs.Zlib(1), "gzip": numcodecs.GZip(1), "zstd": numcodecs.Zstd(1),
-            "bz2": numcodecs.BZ2(1), "lz4": numcodecs.LZ4(), "blosc": numcodecs.Blosc("lz4", 5, numcodecs.Blosc.SHUFFLE),
+            "bz2": numcodecs.BZ2(1), "lz4": numcodecs.LZ4(),
+            "blosc": numcodecs.Blosc("lz4", 5, numcodecs.Blosc.SHUFFLE),
             "blosc-bit": numcodecs.Blosc("zstd", 5, numcodecs.Blosc.BITSHUFFLE),
         }.items():  # fmt: skip
             write(f"v2-{name}-{order}", cube, chunks=(2, 3, 4), compressor=codec, order=order)
@@ -296,7 +298,12 @@ def tensorstore(out: Path) -> None:
     blosc = {"cname": "zstd", "clevel": 5, "shuffle": "bitshuffle", "typesize": 4, "blocksize": 0}
     v3("v3-blosc", big, (4, 5), [little, {"name": "blosc", "configuration": blosc}])
     turn = {"name": "transpose", "configuration": {"order": [2, 0, 1]}}
-    v3("v3-transpose", values((5, 6, 7), "u2"), (2, 3, 4), [turn, little, {"name": "gzip", "configuration": {"level": 6}}])
+    v3(
+        "v3-transpose",
+        values((5, 6, 7), "u2"),
+        (2, 3, 4),
+        [turn, little, {"name": "gzip", "configuration": {"level": 6}}],
+    )
     for location in ("start", "end"):
         v3(f"v3-shard-{location}", big, (9, 8), [shard([3, 4], [little, zstd], index_location=location)])
     v3("v3-shard-nested", holes(big, (3, 4), 0), (12, 16), [shard([6, 8], [shard([3, 4], [little, zstd])])])
@@ -336,23 +343,33 @@ def asdf(out: Path) -> None:
     write("big-endian", {dtype: values((7, 5), f">{dtype}") for dtype in ("i2", "u4", "f4", "f8", "c16")})
     write("inline", {k: v for k, v in numbers.items() if k in ("b1", "i4", "f8")}, all_array_storage="inline")
     for compression in ("zlib", "bzp2"):
-        write(f"block-{compression}", {"a": values((30, 20), "i2"), "b": [values((7,), "f4")]}, all_array_compression=compression)
+        write(
+            f"block-{compression}",
+            {"a": values((30, 20), "i2"), "b": [values((7,), "f4")]},
+            all_array_compression=compression,
+        )
     base = np.arange(120, dtype="i4").reshape(10, 12)
-    write("strides", {"base": base, "cut": base[2:7, 3:9], "step": base[::3, ::-2], "turned": base.T, "column": base[:, 1]})
+    write(
+        "strides",
+        {"base": base, "cut": base[2:7, 3:9], "step": base[::3, ::-2], "turned": base.T, "column": base[:, 1]},
+    )
     records = np.zeros(5, [("x", "<i2"), ("y", ">f4"), ("name", "S4")])
     records["x"], records["y"], records["name"] = range(5), 1.5, [b"a", b"bc", b"", b"defg", b"h"]
     write("structured", {"records": records})
     write("masked", {"masked": np.ma.masked_greater(values((6, 4), "i4"), 3)})
     write("text", {"ascii": np.array([b"ab", b"", b"cde"]), "ucs4": np.array(["äö", "", "日本語"])})
     write("shapes", {"zero": np.array(5.5), "empty": np.zeros((0, 3), "f4"), "cube": values((3, 4, 5), "u1")})
-    write("nested", {"roman": {"data": values((8, 8), "f4"), "meta": {"name": "x", "list": [1, {"deep": values((3,), "i8")}]}}})
+    write(
+        "nested",
+        {"roman": {"data": values((8, 8), "f4"), "meta": {"name": "x", "list": [1, {"deep": values((3,), "i8")}]}}},
+    )
     write("no-index", {"a": values((7, 5), "f4")}, include_block_index=False)
     write("padded", {"a": values((7, 5), "f4"), "b": values((4,), "i2")}, pad_blocks=True)
     write("exploded", {"a": values((6, 5), "f4")}, all_array_storage="external")
 
     rows = values((9, 5), "f8")
     tree = {"small": values((3,), "i2"), "rows": library.tags.core.Stream([5], np.float64)}
-    with open(out / "stream.asdf", "wb") as file:
+    with (out / "stream.asdf").open("wb") as file:
         library.AsdfFile(tree).write_to(file)
         file.write(rows.tobytes())
     expect(out, "stream", tree["small"], "small")

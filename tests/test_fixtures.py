@@ -1,7 +1,5 @@
 """Data that other implementations wrote (tests/data, made by make_fixtures.py), read whole and in part."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -56,7 +54,9 @@ def test_zarr(expected: Path) -> None:
     np.testing.assert_array_equal(same[...], values)
     subset = array.subset_all()
     np.testing.assert_array_equal(array.retrieve_array_subset(subset), values)
-    np.testing.assert_array_equal(array.retrieve_chunks(array.chunks_in_array_subset(subset))[tuple(map(slice, values.shape))], values)
+    if values.size:
+        padded = array.retrieve_chunks(array.chunks_in_array_subset(subset))
+        np.testing.assert_array_equal(padded[tuple(map(slice, values.shape))], values)
 
 
 @pytest.mark.parametrize("expected", sorted(DATA.glob("*/*.json")), ids=name)

@@ -1,9 +1,8 @@
 """The examples of README.md run, one after another, and its commands are the command line's."""
 
-from __future__ import annotations
-
 import re
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,9 @@ def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     blocks = [text for language, text in BLOCKS if language == "python"]
     assert len(blocks) > 3
     for n, text in enumerate(blocks):
-        exec(compile(text, f"README.md, Python block {n + 1}", "exec"), names)  # noqa: S102
+        if "import tegula.asdf" in text and not find_spec("tegula.asdf"):
+            continue
+        exec(compile(text, f"README.md, Python block {n + 1}", "exec"), names)
 
 
 def test_commands_are_understood() -> None:

@@ -3,8 +3,6 @@
 To add a command, write its file with `add_parser(commands)` and `run(arguments, screen)`, and name it in COMMANDS.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import re
@@ -19,7 +17,7 @@ COMMANDS = (info, cutout, demo)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line's grammar."""
+    """Make the command line's grammar."""
     top = argparse.ArgumentParser(
         prog="tegula", description="Chunked arrays in Zarr V3, Zarr V2 and ASDF: look at them and cut regions out."
     )
@@ -31,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command, and returns its exit code: 0, or 1 after an error. A misuse exits with 2."""
+    """Run a command, and return its exit code: 0, or 1 after an error. A misuse exits with 2."""
     given = sys.argv[1:] if argv is None else argv
     arguments = parser().parse_args([guarded(argument) for argument in given])
     try:
@@ -50,11 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def guarded(argument: str) -> str:
-    """A region like `-64:,0` in brackets, or argparse would take it for an option."""
+    """Put a region like `-64:,0` in brackets, or argparse would take it for an option."""
     return f"[{argument}]" if re.fullmatch(r"-\d[\d:,.+\s-]*", argument) else argument
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, on one line."""
+    """Write what an error says on one line."""
     text = " ".join(str(error).split())
     return text or ("not enough memory" if isinstance(error, MemoryError) else type(error).__name__)

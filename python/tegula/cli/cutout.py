@@ -1,7 +1,5 @@
 """`tegula cutout`: reads a region, and no more than it takes, into a picture or a NumPy file."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from pathlib import Path
@@ -15,7 +13,7 @@ from tegula.cli.screen import GOOD, LABEL, NAME, Screen, count, share, size
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Adds the command."""
+    """Add the command."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "cutout",
         help="cut a region out of an array",
@@ -23,10 +21,17 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     source.add_argument(parser)
     parser.add_argument(
-        "region", metavar="REGION", type=region.parse, help="as in NumPy: 1000:1064,1000:1064  or  0,::4,::-4  or  ...,5"
+        "region",
+        metavar="REGION",
+        type=region.parse,
+        help="as in NumPy: 1000:1064,1000:1064  or  0,::4,::-4  or  ...,5",
     )
-    parser.add_argument("-o", "--output", metavar="FILE", type=output, help="out.png or out.npy; without it, statistics only")
-    parser.add_argument("--stretch", choices=picture.STRETCHES, default="linear", help="brightness of a picture (linear)")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", type=output, help="out.png or out.npy; without it, statistics only"
+    )
+    parser.add_argument(
+        "--stretch", choices=picture.STRETCHES, default="linear", help="brightness of a picture (linear)"
+    )
     parser.add_argument(
         "--percent", type=percent, default=0.5, metavar="P", help="percentage of black, and of white, pixels (0.5)"
     )
@@ -36,7 +41,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 
 def output(text: str) -> Path:
-    """The file to write."""
+    """Check the name of the file to write."""
     path = Path(text)
     if path.suffix.lower() not in (".png", ".npy"):
         raise argparse.ArgumentTypeError(f"{text!r} ends neither in .png nor in .npy")
@@ -44,7 +49,7 @@ def output(text: str) -> Path:
 
 
 def percent(text: str) -> float:
-    """A percentage below 50."""
+    """Read a percentage below 50."""
     value = float(text)
     if not 0 <= value < 50:
         raise argparse.ArgumentTypeError(f"{text} is not from 0 to below 50")
@@ -52,7 +57,7 @@ def percent(text: str) -> float:
 
 
 def run(arguments: argparse.Namespace, screen: Screen) -> None:
-    """Runs the command."""
+    """Run the command."""
     with source.opened(arguments.source) as array:
         if not source.is_array(array):
             raise tegula.InvalidSelectionError(f"{arguments.source} is no array: tegula info shows what is in it")
@@ -89,7 +94,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
 
 
 def write(values: Any, arguments: argparse.Namespace) -> None:
-    """Writes the file that is asked for."""
+    """Write the file that is asked for."""
     path = arguments.output
     if path is None:
         return
@@ -113,23 +118,23 @@ def statistics(values: Any) -> dict[str, Any]:
 
 
 def explain(array: Any, where: tuple[Any, ...]) -> dict[str, int] | None:
-    """What reading a region costs; nothing is known of arrays that are in memory."""
+    """Ask what reading a region costs; nothing is known of arrays that are in memory."""
     if not hasattr(array, "explain"):
         return None
     return dict(array.explain(where)._asdict())
 
 
 def summary(plan: dict[str, int], array: Any) -> str:
-    """A plan in a line."""
+    """Write a plan in a line."""
     what = count(plan["chunks"], "shard" if array.is_sharded else "chunk")
     if array.is_sharded:
         what = f"{count(plan['inner_chunks'], 'inner chunk')} of {what}"
-    whole = share(plan["bytes_read"], array.nbytes)
-    return f"{size(plan['bytes_read'])} in {count(plan['requests'], 'request')}: {what}; {whole} of the array's {size(array.nbytes)}"
+    whole = f"{share(plan['bytes_read'], array.nbytes)} of the array's {size(array.nbytes)}"
+    return f"{size(plan['bytes_read'])} in {count(plan['requests'], 'request')}: {what}; {whole}"
 
 
 def details(plan: dict[str, int], array: Any, screen: Screen) -> None:
-    """A plan in full."""
+    """Print a plan in full."""
     sharded = array.is_sharded
     rows = [("shards" if sharded else "chunks", touched(plan["chunks"], plan["missing_chunks"]))]
     if sharded:
@@ -139,10 +144,15 @@ def details(plan: dict[str, int], array: Any, screen: Screen) -> None:
     index = f", {size(plan['index_bytes'])} of them shard indexes" if plan["index_bytes"] else ""
     rows.append(("bytes read", f"{size(plan['bytes_read'])}{index}"))
     rows.append(("bytes decoded", size(plan["bytes_decoded"])))
-    rows.append(("bytes wanted", f"{size(plan['bytes_wanted'])}, {share(plan['bytes_wanted'], plan['bytes_decoded'])} of the decoded"))
+    rows.append(
+        (
+            "bytes wanted",
+            f"{size(plan['bytes_wanted'])}, {share(plan['bytes_wanted'], plan['bytes_decoded'])} of the decoded",
+        )
+    )
     screen.pairs(rows)
 
 
 def touched(all_: int, missing: int) -> str:
-    """How many chunks, and how many of them are not stored."""
+    """Write how many chunks, and how many of them are not stored."""
     return f"{all_:,} touched" + (f", {missing:,} of them not stored" if missing else "")

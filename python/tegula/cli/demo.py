@@ -1,19 +1,18 @@
 """`tegula demo`: a mosaic of the Hubble deep field in Zarr and in ASDF, and a cutout of both."""
 
-from __future__ import annotations
-
 import argparse
 import shlex
 import shutil
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import tegula
-from tegula.cli import cutout, info, picture, region
+from tegula.cli import cutout, info, picture, region, source
 from tegula.cli.screen import GOOD, LABEL, NAME, Screen, size
 
 TILES = 4
@@ -23,12 +22,12 @@ CENTRE, WIDTH = (528, 748), 256
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Adds the command."""
+    """Add the command."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "demo",
         help="try it on a picture of the Hubble telescope",
-        description="Stores a mosaic of the Hubble deep field as sharded Zarr V3 and as Zarr inside ASDF, cuts the same "
-        "region out of both, compares the two and writes a picture. It needs the packages of the extra [demo].",
+        description="Stores a mosaic of the Hubble deep field as sharded Zarr V3 and as Zarr inside ASDF, cuts the "
+        "same region out of both, compares the two and writes a picture. It needs the packages of the extra [demo].",
     )
     parser.add_argument("--folder", type=Path, default=Path("tegula-demo"), help="where to write (tegula-demo)")
     parser.add_argument("--small", action="store_true", help="one tile of 10 MB, not sixteen")
@@ -36,7 +35,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 
 def run(arguments: argparse.Namespace, screen: Screen) -> None:
-    """Runs the command."""
+    """Run the command."""
     folder: Path = arguments.folder
     tiles = 1 if arguments.small else TILES
     with screen.working("reading the picture"):
@@ -44,9 +43,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     zarr, asdf, png = folder / "hubble.zarr", folder / "hubble.asdf", folder / "hubble-cutout.png"
 
-    wide = mosaic.shape[-1]
-    screen.line("The Hubble deep field, ", f"{tiles} x {tiles} tiles: " if tiles > 1 else "", f"{mosaic.shape[1]} x {wide} "
-                f"pixels in 3 bands of {mosaic.dtype}, {size(mosaic.nbytes)}")  # fmt: skip
+    kind = f"{mosaic.shape[1]} x {mosaic.shape[2]} pixels in 3 bands of {mosaic.dtype}, {size(mosaic.nbytes)}"
+    screen.line("The Hubble deep field, ", f"{tiles} x {tiles} tiles: " if tiles > 1 else "", kind)
     screen.line((CREDIT, LABEL))
 
     header(screen, "Zarr V3, many inner chunks to a shard", zarr)
@@ -54,52 +52,42 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
     wrote(screen, mosaic, zarr, seconds)
     show(str(zarr), screen)
 
-    header(screen, "Zarr inside ASDF, a block for each chunk", asdf)
-    seconds = timed(lambda: write_asdf(asdf, mosaic, screen))
-    wrote(screen, mosaic, asdf, seconds)
-    show(str(asdf), screen)
+    names = [f"{zarr}/sci/image"]
+    if find_spec("tegula.asdf"):
+        header(screen, "Zarr inside ASDF, a block for each chunk", asdf)
+        seconds = timed(lambda: write_asdf(asdf, mosaic, screen))
+        wrote(screen, mosaic, asdf, seconds)
+        show(str(asdf), screen)
+        names.append(f"{asdf}#sci/image")
 
     header(screen, "The same cutout from both", None)
     where = cutout_region(tiles)
-    sources = {f"{zarr}/sci/image": zarr_image(zarr), f"{asdf}#sci/image": None}
-    cuts = []
-    with tegula.asdf.open(asdf) as file:
-        sources[f"{asdf}#sci/image"] = file["sci"]["image"]
-        for name, array in sources.items():
-            plan = cutout.explain(array, where)
-            start = time.perf_counter()
-            cut = array[where]
-            cuts.append(cut)
-            screen.line((name, NAME), f"  {region.written(where)}")
-            facts = [("time", f"{(time.perf_counter() - start) * 1000:.1f} ms")]
-            if plan:
-                facts.insert(0, ("read", cutout.summary(plan, array)))
-            screen.pairs(facts)
-    if not np.array_equal(*cuts) or not np.array_equal(cuts[0], mosaic[where]):
+    cuts = [cut_out(name, where, screen) for name in names]
+    if not all(np.array_equal(cut, mosaic[where]) for cut in cuts):
         raise tegula.CorruptDataError("the cutouts are not what was written")
     numbers = cutout.statistics(cuts[0])
     text = ", ".join(f"{name} {numbers[name]:.4g}" for name in ("min", "max", "mean"))
     screen.line()
-    screen.line(("equal", GOOD), f": {' x '.join(map(str, cuts[0].shape))} {cuts[0].dtype}, {text}")
+    screen.line(("equal", GOOD), f": {picture.shape(cuts[0])} {cuts[0].dtype}, {text}")
     picture.write_png(png, picture.pixels(cuts[0], "asinh", 0.1))
     screen.line(("wrote ", LABEL), (str(png), GOOD))
 
     header(screen, "Try next", None)
-    for command in commands(zarr, asdf, folder, where):
+    for command in commands(names, folder, where):
         screen.line("  ", command)
 
 
 def hubble() -> Any:
-    """The Hubble deep field as scikit-image ships it, (872, 1000, 3) uint8."""
+    """Load the Hubble deep field as scikit-image ships it, (872, 1000, 3) uint8."""
     try:
         from skimage.data import hubble_deep_field
     except ImportError as error:
         raise tegula.UnsupportedError(f"the demo needs the extra [demo], pip install 'tegula[demo]': {error}") from None
-    return hubble_deep_field()
+    return hubble_deep_field()  # type: ignore[no-untyped-call, unused-ignore]
 
 
 def bands(image: Any, tiles: int) -> Any:
-    """Bands of flux, (3, y, x) float32, of the picture repeated in both directions with every second tile mirrored."""
+    """Make bands of flux, (3, y, x) float32, of the picture repeated with every second tile mirrored."""
     height, width = image.shape[0] * tiles, image.shape[1] * tiles
     mosaic = np.pad(image, [(0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)], mode="symmetric")
     # A picture's values are about the square root of the light.
@@ -107,14 +95,14 @@ def bands(image: Any, tiles: int) -> Any:
 
 
 def cutout_region(tiles: int) -> tuple[Any, ...]:
-    """The region that the demo cuts out."""
+    """Return the region that the demo cuts out."""
     first = tiles // 2 - tiles // 2 % 2  # a tile that is not mirrored
     corner = [first * n + c - WIDTH // 2 for n, c in zip((872, 1000), CENTRE, strict=True)]
     return (slice(None), *(slice(c, c + WIDTH) for c in corner))
 
 
 def write_zarr(path: Path, mosaic: Any, screen: Screen) -> None:
-    """A hierarchy with the mosaic in shards, and an overview of it."""
+    """Write a hierarchy with the mosaic in shards, and an overview of it."""
     shutil.rmtree(path, ignore_errors=True)
     group = tegula.create_group(path, attributes={"title": "Hubble deep field", "credit": CREDIT})
     sci = group.create_group("sci")
@@ -126,61 +114,78 @@ def write_zarr(path: Path, mosaic: Any, screen: Screen) -> None:
     for part in screen.progress(regions, "writing shards"):
         image[part] = mosaic[part]
     small = overview(mosaic)
-    array = sci.create_array("overview", shape=small.shape, dtype=small.dtype, chunks=small.shape, dimension_names=["y", "x"])
+    array = sci.create_array(
+        "overview", shape=small.shape, dtype=small.dtype, chunks=small.shape, dimension_names=["y", "x"]
+    )
     array[...] = small
 
 
 def write_asdf(path: Path, mosaic: Any, screen: Screen) -> None:
-    """The same in an ASDF file: the mosaic as a Zarr array in blocks, the overview as a plain ndarray."""
+    """Write the same to an ASDF file: the mosaic as a Zarr array in blocks, the overview as a plain ndarray."""
+    from tegula.asdf import AsdfFile  # type: ignore[import-not-found, unused-ignore]
+
     image = tegula.create_array({}, shape=mosaic.shape, dtype=mosaic.dtype, chunks=(1, 256, 256), zarr_format=2)
     with screen.working("writing blocks"):
         image[...] = mosaic
         meta = {"title": "Hubble deep field", "credit": CREDIT, "bands": ["red", "green", "blue"]}
-        tegula.asdf.AsdfFile({"meta": meta, "sci": {"image": image, "overview": overview(mosaic)}}).write_to(path)
+        sci = {"image": image, "overview": overview(mosaic)}
+        AsdfFile({"meta": meta, "sci": sci}).write_to(path)
 
 
 def overview(mosaic: Any) -> Any:
-    """Every eighth pixel of the mean of the bands, as uint16."""
+    """Take every eighth pixel of the mean of the bands, as uint16."""
     return np.rint(mosaic[:, ::8, ::8].mean(axis=0) * 65535).astype(np.uint16)
 
 
-def zarr_image(path: Path) -> Any:
-    """The mosaic, opened as anyone would."""
-    return tegula.open_array(path, path="/sci/image")
+def cut_out(name: str, where: tuple[Any, ...], screen: Screen) -> Any:
+    """Cut a region out of an array, and say what it took."""
+    with source.opened(name) as array:
+        plan = cutout.explain(array, where)
+        start = time.perf_counter()
+        cut = array[where]
+        milliseconds = (time.perf_counter() - start) * 1000
+        screen.line((name, NAME), f"  {region.written(where)}")
+        facts = [("read", cutout.summary(plan, array))] if plan else []
+        screen.pairs([*facts, ("time", f"{milliseconds:.1f} ms")])
+        return np.asarray(cut)
 
 
 def header(screen: Screen, text: str, path: Path | None) -> None:
-    """A line that starts a part."""
+    """Print a line that starts a part."""
     screen.line()
     screen.line((text, "bold"), *([(f"  {path}", LABEL)] if path else []))
 
 
 def timed(work: Callable[[], None]) -> float:
-    """How many seconds a piece of work takes."""
+    """Measure how many seconds a piece of work takes."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def wrote(screen: Screen, mosaic: Any, path: Path, seconds: float) -> None:
-    """Says what was written."""
+    """Say what was written."""
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
     total = sum(file.stat().st_size for file in files)
-    screen.line(f"{size(mosaic.nbytes)} written in {seconds:.1f} s: {size(total)} in {len(files):,} file{'s'[:len(files) > 1]}")
+    screen.line(
+        f"{size(mosaic.nbytes)} written in {seconds:.1f} s: {size(total)} in {len(files):,} file{'s'[: len(files) > 1]}"
+    )
 
 
 def show(source_name: str, screen: Screen) -> None:
-    """The tree of a file, as `tegula info` shows it."""
+    """Print the tree of a file, as `tegula info` shows it."""
     info.run(argparse.Namespace(source=source_name, depth=None, json=False), screen)
 
 
-def commands(zarr: Path, asdf: Path, folder: Path, where: tuple[Any, ...]) -> list[str]:
-    """Commands to copy."""
+def commands(names: list[str], folder: Path, where: tuple[Any, ...]) -> list[str]:
+    """Return commands to copy."""
     one_band = region.written((0, *where[1:]))
-    star = shlex.quote(str(folder / "red.png"))
+    first, last = shlex.quote(names[0]), shlex.quote(names[-1])
+    red, whole = shlex.quote(str(folder / "red.png")), shlex.quote(str(folder / "whole.png"))
+    script = f"import tegula; print(tegula.open_array({names[0]!r}).explain((0, 100, slice(0, 50))))"
     return [
-        f"tegula info {shlex.quote(f'{zarr}/sci/image')}",
-        f"tegula cutout {shlex.quote(f'{zarr}/sci/image')} {one_band} -o {star} --stretch asinh --explain",
-        f"tegula cutout {shlex.quote(f'{asdf}#sci/image')} ...,::16,::16 -o {shlex.quote(str(folder / 'whole.png'))} --stretch asinh",
-        f"python -c \"import tegula; print(tegula.open_array('{zarr}/sci/image').explain((0, 100, slice(0, 50))))\"",
+        f"tegula info {first}",
+        f"tegula cutout {first} {one_band} -o {red} --stretch asinh --explain",
+        f"tegula cutout {last} ...,::16,::16 -o {whole} --stretch asinh",
+        f'python -c "{script}"',
     ]

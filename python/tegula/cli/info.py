@@ -1,7 +1,5 @@
 """`tegula info`: what is in a file or a store, or all about an array."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Callable, Iterator
@@ -21,7 +19,7 @@ TEXT_SHOWN = 60
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Adds the command."""
+    """Add the command."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "info",
         help="show what is in a file or a store",
@@ -34,7 +32,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 
 def run(arguments: argparse.Namespace, screen: Screen) -> None:
-    """Runs the command."""
+    """Run the command."""
     with source.opened(arguments.source) as node:
         if source.is_array(node):
             facts = describe_array(node)
@@ -50,12 +48,14 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
 
 
 def describe(node: Any, depth: int | None, above: set[int]) -> dict[str, Any]:
-    """A node and what is below it, as plain data."""
+    """Describe a node and what is below it, as plain data."""
     if source.is_array(node):
         return describe_array(node)
     if isinstance(node, tegula.Group):
         facts: dict[str, Any] = {"kind": "group", "zarr_format": node.zarr_format, "attributes": len(node.attrs)}
-        children: Iterator[tuple[str, Callable[[], Any]]] = ((name, partial(member, node, name)) for name in node.members())
+        children: Iterator[tuple[str, Callable[[], Any]]] = (
+            (name, partial(member, node, name)) for name in node.members()
+        )
     elif hasattr(node, "keys"):
         facts = {"kind": "mapping"}
         children = ((str(key), partial(member, node, key)) for key in node)
@@ -75,12 +75,12 @@ def describe(node: Any, depth: int | None, above: set[int]) -> dict[str, Any]:
 
 
 def member(node: Any, key: Any) -> Any:
-    """A child of a node, which may have to be opened."""
+    """Return a child of a node, which may have to be opened."""
     return node[key]
 
 
 def describe_member(get: Callable[[], Any], depth: int | None, above: set[int]) -> dict[str, Any]:
-    """A child, or why it cannot be opened."""
+    """Describe a child, or say why it cannot be opened."""
     try:
         return describe(get(), depth, above)
     except tegula.Error as error:
@@ -88,7 +88,7 @@ def describe_member(get: Callable[[], Any], depth: int | None, above: set[int]) 
 
 
 def describe_array(array: Any) -> dict[str, Any]:
-    """What is known of an array without reading its elements."""
+    """Describe an array as far as it is known without reading its elements."""
     facts: dict[str, Any] = {
         "kind": "array",
         "shape": list(array.shape),
@@ -109,7 +109,7 @@ def describe_array(array: Any) -> dict[str, Any]:
 
 
 def stored(array: Any) -> dict[str, Any]:
-    """How much of an array is stored: chunks, and bytes with the indexes of shards."""
+    """Count how much of an array is stored: chunks, and bytes with the indexes of shards."""
     if not isinstance(array, tegula.Array) or np.prod(array.chunk_grid_shape, dtype=float) > CHUNKS_COUNTED:
         return {}
     plan = array.explain(...)
@@ -118,7 +118,7 @@ def stored(array: Any) -> dict[str, Any]:
 
 
 def codec(item: Any) -> str:
-    """A codec in a few words: `zstd(level=3)`."""
+    """Write a codec in a few words: `zstd(level=3)`."""
     if isinstance(item, str):
         return item
     configuration = item.get("configuration") or {}
@@ -126,7 +126,9 @@ def codec(item: Any) -> str:
     if name == "sharding_indexed":
         shape = " x ".join(map(str, configuration["chunk_shape"]))
         return f"{name}({shape}: {', '.join(map(codec, configuration['codecs']))})"
-    shown = {key: value for key, value in configuration.items() if key not in ("id", "typesize", "blocksize", "checksum")}
+    shown = {
+        key: value for key, value in configuration.items() if key not in ("id", "typesize", "blocksize", "checksum")
+    }
     if name == "bytes":
         return f"bytes({shown['endian']})" if shown.get("endian") == "big" else name
     text = ", ".join(f"{key}={value}" for key, value in shown.items())
@@ -134,7 +136,7 @@ def codec(item: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A NumPy scalar as JSON can hold it."""
+    """Convert a NumPy scalar to what JSON can hold."""
     value = value.item() if hasattr(value, "item") else value
     if isinstance(value, float) and not np.isfinite(value):
         return str(value)
@@ -142,19 +144,19 @@ def plain(value: Any) -> Any:
 
 
 def show_array(name: str, facts: dict[str, Any], screen: Screen) -> None:
-    """Prints all about an array."""
+    """Print all about an array."""
     screen.line((name, NAME), ("  " + form(facts), NOTE))
     screen.line()
     screen.pairs(rows(facts))
 
 
 def form(facts: dict[str, Any]) -> str:
-    """What kind of array it is."""
+    """Say what kind of array it is."""
     return f"array, Zarr V{facts['zarr_format']}" if "zarr_format" in facts else "array"
 
 
 def rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """What `show_array` prints."""
+    """Yield what `show_array` prints."""
     yield "shape", extent(facts["shape"])
     names = facts.get("dimension_names")
     if names:
@@ -165,12 +167,12 @@ def rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         return
     grid = facts["chunk_grid_shape"]
     number = int(np.prod(grid, dtype=object)) if grid else 1
-    of_grid = f"{number:,} = {extent(grid)}" if len(grid) > 1 else f"{number:,}"
+    of_grid = f"{number:,}" + (f" = {' x '.join(f'{n:,}' for n in grid)}" if len(grid) > 1 else "")
     if facts["shards"]:
-        yield "shards", f"{extent(facts['shards'])}  ({of_grid})"
+        yield "shards", f"{extent(facts['shards'])}, {of_grid}"
         yield "inner chunks", extent(facts["chunks"])
     else:
-        yield "chunks", f"{extent(facts['chunks'])}  ({of_grid})"
+        yield "chunks", f"{extent(facts['chunks'])}, {of_grid}"
     yield "codecs", ", ".join(facts["codecs"]) or "none"
     yield "fill value", str(facts["fill_value"])
     yield "attributes", f"{facts['attributes']:,}"
@@ -183,18 +185,18 @@ def rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def extent(shape: list[int]) -> str:
-    """A shape: `(3, 872, 1000)`."""
+    """Write a shape: `(3, 872, 1000)`."""
     return str(tuple(shape))
 
 
 def show_tree(name: str, facts: dict[str, Any], screen: Screen) -> None:
-    """Prints a hierarchy."""
+    """Print a hierarchy."""
     screen.line((name, NAME), *note(facts))
     show_children(facts, "", screen)
 
 
 def show_children(facts: dict[str, Any], indent: str, screen: Screen) -> None:
-    """Prints what is below a node."""
+    """Print what is below a node."""
     branch, corner, bar = ("├── ", "└── ", "│   ") if screen.unicode else ("|-- ", "`-- ", "|   ")
     children = list(facts.get("children", {}).items())
     rest = len(children) - ITEMS_SHOWN if facts["kind"] == "sequence" else 0
@@ -208,7 +210,7 @@ def show_children(facts: dict[str, Any], indent: str, screen: Screen) -> None:
 
 
 def note(facts: dict[str, Any]) -> Iterator[str | tuple[str, str]]:
-    """What a tree says of a node, after its name."""
+    """Yield what a tree says of a node, after its name."""
     kind = facts["kind"]
     if kind == "error":
         yield f"  {facts['error']}", BAD

@@ -1,7 +1,5 @@
 """Pictures of arrays: a stretch from values to grey or colour, and PNG files."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from pathlib import Path
@@ -15,8 +13,7 @@ STRETCHES = ("linear", "asinh")
 
 
 def pixels(values: Any, stretch: str = "linear", percent: float = 0.5) -> Any:
-    """
-    Turns values into bytes.
+    """Turn values into bytes.
 
     Parameters
     ----------
@@ -66,12 +63,12 @@ def pixels(values: Any, stretch: str = "linear", percent: float = 0.5) -> Any:
 
 
 def shape(values: Any) -> str:
-    """A shape, for a message."""
+    """Write a shape, for a message."""
     return " x ".join(map(str, np.shape(values))) or "a single value"
 
 
 def write_png(path: Path, image: Any) -> None:
-    """Writes bytes, (y, x) or (y, x, 3), as a PNG file (https://www.w3.org/TR/png-3/)."""
+    """Write bytes, (y, x) or (y, x, 3), as a PNG file (https://www.w3.org/TR/png-3/)."""
     height, width = image.shape[:2]
     colour_type = 2 if image.ndim == 3 else 0
     rows = np.ascontiguousarray(image).reshape(height, -1)

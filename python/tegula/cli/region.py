@@ -1,18 +1,17 @@
 """Regions as people write them: NumPy's basic indexing without the brackets, `1000:1064,::2,-1` or `...,3`."""
 
-from __future__ import annotations
-
 import argparse
 import re
+from types import EllipsisType
 
-Index = int | slice | type(Ellipsis)
+Index = int | slice | EllipsisType
 
 _INTEGER = r"\s*([+-]?\d+)?\s*"
 _INDEX = re.compile(rf"{_INTEGER}(?:(:){_INTEGER}(?::{_INTEGER})?)?")
 
 
 def parse(text: str) -> tuple[Index, ...]:
-    """Reads a region, or says what is wrong with it as argparse wants it."""
+    """Read a region, or say what is wrong with it as argparse wants it."""
     parts = text.strip().removeprefix("[").removesuffix("]").split(",")
     if len(parts) > 1 and not parts[-1].strip():
         parts.pop()
@@ -37,7 +36,7 @@ def _one(part: str, text: str) -> Index:
 
 
 def written(region: tuple[Index, ...]) -> str:
-    """A region as `parse` reads it."""
+    """Write a region as `parse` reads it."""
     return ",".join(_written(index) for index in region)
 
 

@@ -1,7 +1,5 @@
 """Where text goes: colours and progress bars on a terminal (with rich, if it is there), plain text elsewhere."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,17 +20,11 @@ BAD = "red"
 
 
 class Screen:
-    """Prints lines of styled text. The same words on a terminal and in a pipe."""
+    """Print lines of styled text. The same words on a terminal and in a pipe."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        self.console: Console | None = None
-        if stream.isatty() and "NO_COLOR" not in os.environ:
-            try:
-                from rich.console import Console
-            except ImportError:
-                return
-            self.console = Console(file=stream, highlight=False, soft_wrap=True)
+        self.console = terminal(stream)
 
     @property
     def unicode(self) -> bool:
@@ -40,8 +32,9 @@ class Screen:
         return (self.stream.encoding or "").lower().replace("-", "").startswith("utf")
 
     def line(self, *parts: str | Styled) -> None:
-        """Prints a line."""
-        pieces = [(part, VALUE) if isinstance(part, str) else part for part in parts]
+        """Print a line."""
+        styled = [(part, VALUE) if isinstance(part, str) else part for part in parts]
+        pieces = [(printable(text), style) for text, style in styled]
         if self.console is None:
             text = "".join(text for text, _ in pieces)
             if not self.unicode:
@@ -54,7 +47,7 @@ class Screen:
             self.console.print(Text.assemble(*pieces))
 
     def pairs(self, pairs: Iterable[tuple[str, str]], indent: str = "  ") -> None:
-        """Prints names and values in two columns."""
+        """Print names and values in two columns."""
         rows = list(pairs)
         width = max((len(name) for name, _ in rows), default=0)
         for name, value in rows:
@@ -62,7 +55,7 @@ class Screen:
 
     @contextmanager
     def working(self, what: str) -> Iterator[None]:
-        """Says on a terminal what goes on while the block runs."""
+        """Say on a terminal what goes on while the block runs."""
         if self.console is None:
             yield
         else:
@@ -70,7 +63,7 @@ class Screen:
                 yield
 
     def progress(self, items: Sequence[T], what: str) -> Iterator[T]:
-        """Goes through items, with a bar on a terminal."""
+        """Go through items, with a bar on a terminal."""
         if self.console is None:
             yield from items
             return
@@ -79,25 +72,40 @@ class Screen:
         yield from track(items, description=what, console=self.console, transient=True)
 
 
+def terminal(stream: TextIO) -> "Console | None":
+    """Return what draws on a terminal, if the stream is one and rich is there."""
+    if not stream.isatty() or "NO_COLOR" in os.environ:
+        return None
+    try:
+        from rich.console import Console
+    except ImportError:
+        return None
+    return Console(file=stream, highlight=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """Escape what would steer a terminal: names and values in a file are anyone's."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def count(n: int, what: str) -> str:
-    """`1 chunk`, `12,000 chunks`."""
+    """Write a number of things: `1 chunk`, `12,000 chunks`."""
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def size(n: int) -> str:
-    """A number of bytes, with three digits."""
+    """Write a number of bytes, with three digits."""
     if n < 1000:
         return count(n, "byte")
-    value, unit = float(n), ""
-    for unit in ("kB", "MB", "GB", "TB", "PB", "EB"):
-        value /= 1000
-        if value < 999.5:
-            break
+    units = ["kB", "MB", "GB", "TB", "PB", "EB"]
+    value, unit = n / 1000, units.pop(0)
+    while value >= 999.5 and units:
+        value, unit = value / 1000, units.pop(0)
     return f"{value:.0f} {unit}" if value >= 99.95 else f"{value:.3g} {unit}"
 
 
 def share(part: int, whole: int) -> str:
-    """A ratio as a percentage that is never rounded to nothing."""
+    """Write a ratio as a percentage that is never rounded to nothing."""
     if not whole:
         return "0 %"
     percent = 100 * part / whole

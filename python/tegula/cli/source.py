@@ -1,7 +1,5 @@
 """What a user names on the command line: a file, a store, or a node in one."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +10,7 @@ import tegula
 
 
 def add_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds the argument SOURCE to a command."""
+    """Add the argument SOURCE to a command."""
     parser.add_argument(
         "source",
         metavar="SOURCE",
@@ -21,7 +19,7 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def is_asdf(path: str) -> bool:
-    """Whether a path names an ASDF file: by its name, or by how it starts."""
+    """Tell whether a path names an ASDF file: by its name, or by how it starts."""
     if path.lower().endswith(".asdf"):
         return True
     try:
@@ -33,8 +31,8 @@ def is_asdf(path: str) -> bool:
 
 @contextmanager
 def opened(source: str) -> Iterator[Any]:
-    """Opens what a source names: a group, an array, or the tree (or a part of it) of an ASDF file."""
-    path, mark, fragment = source.partition("#")
+    """Open what a source names: a group, an array, or the tree (or a part of it) of an ASDF file."""
+    path, _, fragment = source.partition("#")
     if not is_asdf(path):
         yield tegula.open(source)
         return
@@ -52,7 +50,7 @@ def opened(source: str) -> Iterator[Any]:
 
 
 def names(node: Any) -> str:
-    """What there is in a mapping, for an error's message."""
+    """List what there is in a mapping, for an error's message."""
     if not hasattr(node, "keys"):
         return ""
     keys = [str(key) for key in node]
@@ -60,5 +58,5 @@ def names(node: Any) -> str:
 
 
 def is_array(node: Any) -> bool:
-    """Whether a node has elements: a tegula or a NumPy array."""
+    """Tell whether a node has elements: a tegula or a NumPy array."""
     return hasattr(node, "shape") and hasattr(node, "dtype")

@@ -202,6 +202,19 @@ fn reads_are_what_a_gather_gives() {
 }
 
 #[test]
+fn an_array_without_elements_is_read() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let data_type = DataType::from_name("uint8").unwrap();
+    let codecs = json!([named("bytes", json!({}))]);
+    let document = metadata(&[0, 4], &[2, 3], &data_type, &codecs).to_string();
+    store.set("zarr.json", document.as_bytes()).unwrap();
+    let array = Array::open(store, "").unwrap();
+    let subset = array.subset_all();
+    array.retrieve_subset_into(&subset, OutputBuffer::new(&mut [], subset.shape(), 1).unwrap()).unwrap();
+    assert_eq!(array.retrieve_array_subset::<ArrayBytes>(&subset).unwrap().shape, [0, 4]);
+}
+
+#[test]
 fn damaged_chunks_are_errors_and_never_panics() {
     for round in 0..60 {
         let mut random = Random(1000 + round);
