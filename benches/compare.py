@@ -88,7 +88,7 @@ def peers() -> dict[str, Callable[[Path], Any]]:
     def ours(path: Path) -> Any:
         # `retrieve_array_subset` keeps no decoded chunks between reads, as the peers do not.
         array = tegula.open_array(path)
-        return lambda selection: array.retrieve_array_subset(selection)
+        return array.retrieve_array_subset
 
     def with_zarr(path: Path) -> Any:
         zarr.config.set({"codec_pipeline.path": "zarr.core.codec_pipeline.BatchedCodecPipeline"})
