@@ -31,6 +31,16 @@ impl Array {
         Ok(Self { array, dtype })
     }
 
+    /// An array of raw bytes that mean something to `NumPy`.
+    pub(crate) fn with_dtype(array: tegula::Array, dtype: Py<PyArrayDescr>) -> Self {
+        Self { array, dtype }
+    }
+
+    /// The array of the core.
+    pub(crate) fn core(&self) -> &tegula::Array {
+        &self.array
+    }
+
     fn like(&self, py: Python<'_>, array: tegula::Array) -> Self {
         Self { array, dtype: self.dtype.clone_ref(py) }
     }

@@ -7,6 +7,7 @@
 #![allow(clippy::needless_pass_by_value)]
 
 mod array;
+mod asdf;
 mod buffer;
 mod cache;
 mod call;
@@ -26,6 +27,8 @@ use pyo3::prelude::*;
 mod _tegula {
     #[pymodule_export]
     use crate::array::Array;
+    #[pymodule_export]
+    use crate::asdf::{AsdfFile, write_asdf};
     #[pymodule_export]
     use crate::cache::ChunkCache;
     #[pymodule_export]
