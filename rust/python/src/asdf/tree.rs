@@ -233,7 +233,9 @@ impl<'a, 'py> Converter<'a, 'py> {
         let words = tree.get(id, "words");
         let inline = |words| matches!(file.ndarray(words), Ok(ndarray) if matches!(ndarray.source, Source::Inline(_)));
         match (words, text("string")) {
-            (words, Some(digits)) if !words.is_some_and(inline) => Ok(helper!(py, "integer")?.call1((digits, text("sign")))?),
+            (words, Some(digits)) if !words.is_some_and(inline) => {
+                Ok(helper!(py, "integer")?.call1((digits, text("sign")))?)
+            }
             (Some(words), _) => {
                 let words = self.owner.call_method1("_array", (words.index(),))?;
                 Ok(helper!(py, "integer_of_words")?.call1((words, text("sign")))?)
