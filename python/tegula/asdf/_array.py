@@ -1,6 +1,5 @@
 """Arrays of ASDF files."""
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +31,7 @@ class AsdfArray(Array):
     See https://asdf-standard.readthedocs.io/en/latest/generated/stsci.edu/asdf/core/ndarray-1.1.0.html
     """
 
-    __slots__ = ("_file", "_lock", "_mask", "_node", "_view")
+    __slots__ = ("_file", "_mask", "_node", "_view")
 
     _file: "AsdfFile"
     _node: int
@@ -45,7 +44,6 @@ class AsdfArray(Array):
         array._file = file
         array._node = node
         array._cache = None
-        array._lock = threading.Lock()
         return array
 
     def __getattr__(self, name: str) -> Any:
@@ -145,7 +143,7 @@ class AsdfArray(Array):
 
 def _reopen(store: Store, key: str, memmap: bool, validate_checksums: bool, node: int, path: str) -> AsdfArray:
     """Make a pickled array again; several of one file share what is opened."""
-    from tegula.asdf._file import shared  # noqa: PLC0415 - each needs the other
+    from tegula.asdf._file import shared
 
     file = shared(store, key, memmap=memmap, validate_checksums=validate_checksums)
     native = file._native

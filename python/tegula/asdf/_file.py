@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,23 @@ from tegula import _tegula
 from tegula.array import Array
 from tegula.asdf import _text, _write
 from tegula.asdf._array import AsdfArray
+from tegula.asdf._defaults import fill_defaults
 from tegula.asdf._search import SearchResult, search
-from tegula.asdf._tree import Reference
+from tegula.asdf._tree import Reference, resolve_references
 from tegula.errors import NotFoundError, StoreError, UnsupportedError
 from tegula.stores import FilesystemStore, Store
 
 __all__ = ["AsdfFile", "open", "open_node"]
+
+
+class _Family:
+    """Files that refer to each other, by their keys; and what they refer to, by key and node."""
+
+    __slots__ = ("files", "targets")
+
+    def __init__(self) -> None:
+        self.files: dict[str, AsdfFile] = {}
+        self.targets: dict[tuple[str, int], Any] = {}
 
 
 class AsdfFile(Mapping[Any, Any]):
@@ -45,34 +56,53 @@ class AsdfFile(Mapping[Any, Any]):
     Jy [5. 6.]
     """
 
-    __slots__ = ("_arrays", "_key", "_mapped", "_memmap", "_native", "_store", "_tree", "_validate", "__weakref__")
+    __slots__ = (
+        "__weakref__",
+        "_arrays",
+        "_family",
+        "_key",
+        "_mapped",
+        "_memmap",
+        "_native",
+        "_store",
+        "_tree",
+        "_validate",
+    )
 
+    # Of an opened file only, but for the tree.
+    _arrays: dict[int, AsdfArray]
+    _family: "_Family"
+    _key: str
+    _mapped: NDArray[np.uint8] | None
+    _memmap: bool
     _native: _tegula.AsdfFile
+    _store: Store
+    _tree: Any
+    _validate: bool
 
     def __init__(self, tree: Mapping[Any, Any] | None = None) -> None:
-        self._tree: Any = {} if tree is None else dict(tree)
-        self._arrays: dict[int, AsdfArray] = {}
-        self._mapped: NDArray[np.uint8] | None = None
+        self._tree = {} if tree is None else dict(tree)
 
     @classmethod
-    def _open(
-        cls,
-        store: Store,
-        key: str,
-        *,
-        memmap: bool,
-        validate_checksums: bool,
-        native: _tegula.AsdfFile | None = None,
+    def _open(cls, store: Store, key: str, *, memmap: bool, validate_checksums: bool) -> "AsdfFile":
+        native = _tegula.AsdfFile.open(store._native, key, validate_checksums)
+        return cls._of(native, store, _Family(), memmap=memmap, validate_checksums=validate_checksums)
+
+    @classmethod
+    def _of(
+        cls, native: _tegula.AsdfFile, store: Store, family: "_Family", *, memmap: bool, validate_checksums: bool
     ) -> "AsdfFile":
         file = cls.__new__(cls)
-        file._native = _tegula.AsdfFile.open(store._native, key, validate_checksums) if native is None else native
-        file._store = store
-        file._key = key
-        file._memmap = memmap
-        file._validate = validate_checksums
-        file._mapped = None
         file._arrays = {}
-        file._tree = file._native.tree(file._native.root, file)
+        file._family = family
+        file._key = native.key
+        file._mapped = None
+        file._memmap = memmap
+        file._native = native
+        file._store = store
+        file._validate = validate_checksums
+        file._family.files[file._key] = file
+        file._tree = native.tree(native.root, file)
         return file
 
     def _address(self) -> tuple[Store, str, bool, bool]:
@@ -87,16 +117,21 @@ class AsdfFile(Mapping[Any, Any]):
         return array
 
     def _reference(self, uri: str) -> Reference:
-        return Reference(uri, self._resolve)
+        return Reference(uri, self)
+
+    def _relative(self, native: _tegula.AsdfFile) -> "AsdfFile":
+        """Return the file that this one refers to."""
+        known = self._family.files.get(native.key)
+        if known is not None:
+            return known
+        return self._of(native, self._store, self._family, memmap=self._memmap, validate_checksums=self._validate)
 
     def _resolve(self, uri: str) -> Any:
         native, node = self._native.target(uri)
-        other = AsdfFile.__new__(AsdfFile)
-        other._native, other._store, other._memmap, other._validate = native, self._store, self._memmap, self._validate
-        other._key = native.key
-        other._mapped, other._arrays = None, {}
-        other._tree = native.tree(native.root, other)
-        return native.tree(node, other)
+        target = (native.key, node)
+        if target not in self._family.targets:
+            self._family.targets[target] = self._relative(native)._convert(node)
+        return self._family.targets[target]
 
     def _convert(self, node: int | None) -> Any:
         return None if node is None else self._native.tree(node, self)
@@ -204,9 +239,7 @@ class AsdfFile(Mapping[Any, Any]):
         """
         print(self.format_tree(max_rows, max_cols, show_values=show_values))  # noqa: T201 - what it is for
 
-    def format_tree(
-        self, max_rows: int | None = 24, max_cols: int | None = 120, *, show_values: bool = True
-    ) -> str:
+    def format_tree(self, max_rows: int | None = 24, max_cols: int | None = 120, *, show_values: bool = True) -> str:
         """Draw the tree, as `info` prints it."""
         return _text.render(self._tree, max_rows, max_cols, show_values=show_values)
 
@@ -243,29 +276,7 @@ class AsdfFile(Mapping[Any, Any]):
         UnsupportedError
             If something lies neither in the folder of the file nor below.
         """
-        seen: set[int] = set()
-        # The files that are read on the way stay the same, so that their parts are shared.
-        targets: dict[tuple[int, str], Any] = {}
-        stack = [self._tree]
-
-        def resolved(reference: Reference) -> Any:
-            address = (id(reference._resolve.__self__) if hasattr(reference._resolve, "__self__") else 0, reference.uri)
-            if address not in targets:
-                targets[address] = reference.resolve()
-            return targets[address]
-
-        while stack:
-            collection = stack.pop()
-            if id(collection) in seen:
-                continue
-            seen.add(id(collection))
-            entries = list(collection.items() if isinstance(collection, dict) else enumerate(collection))
-            for key, item in entries:
-                value = item
-                if isinstance(value, Reference):
-                    value = collection[key] = resolved(value)
-                if isinstance(value, (dict, list)):
-                    stack.append(value)
+        resolve_references(self._tree)
 
     def verify(self) -> None:
         """Compare the checksums of all blocks with their data.
@@ -321,7 +332,7 @@ class AsdfFile(Mapping[Any, Any]):
         """Let go of the file. Tree and arrays can still be used; what they need stays open as long as they do."""
         self._mapped = None
 
-    def __enter__(self) -> "AsdfFile":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -345,6 +356,7 @@ def open(  # noqa: A001 - tegula.asdf.open is what it is called
     *,
     memmap: bool = True,
     validate_checksums: bool = False,
+    legacy_defaults: bool = False,
 ) -> AsdfFile:
     """Open an ASDF file. Its tree is read, and no block.
 
@@ -359,6 +371,9 @@ def open(  # noqa: A001 - tegula.asdf.open is what it is called
         Otherwise they are read into memory of their own.
     validate_checksums : bool
         Whether the checksum of a block is compared with its data when the block is first touched. This reads it whole.
+    legacy_defaults : bool
+        Whether the tree of a file that follows version 1.5 of the standard, or an older one, gets the values that their
+        schemas give to what is left out.
 
     Returns
     -------
@@ -375,13 +390,17 @@ def open(  # noqa: A001 - tegula.asdf.open is what it is called
     if isinstance(path, Store):
         if key is None:
             raise TypeError("a file in a store has a key")
-        return AsdfFile._open(path, key, memmap=memmap, validate_checksums=validate_checksums)
-    text = os.fspath(path)
-    if "://" in text:
-        raise UnsupportedError(f"{text}: URLs are still to come; there are files and stores")
-    folder, name = os.path.split(text)
-    store = FilesystemStore(folder or ".")
-    return AsdfFile._open(store, name, memmap=memmap, validate_checksums=validate_checksums)
+        store = path
+    else:
+        text = os.fspath(path)
+        if "://" in text:
+            raise UnsupportedError(f"{text}: URLs are still to come; there are files and stores")
+        folder, key = os.path.split(text)
+        store = FilesystemStore(folder or ".")
+    file = AsdfFile._open(store, key, memmap=memmap, validate_checksums=validate_checksums)
+    if legacy_defaults:
+        fill_defaults(file.tree, file.version)
+    return file
 
 
 _recent: dict[tuple[Store, str, bool, bool], AsdfFile] = {}
@@ -420,6 +439,4 @@ def open_node(path: str | os.PathLike[str], node: str) -> Array:
     if not file._native.is_array(found):
         raise NotFoundError(f"there is no array at {file._native.name}#{node.strip('/')}")
     native, target = file._native.target_of(found)
-    if native is not None:
-        file = AsdfFile._open(file._store, native.key, memmap=True, validate_checksums=False, native=native)
-    return file._array(target)
+    return (file if native is None else file._relative(native))._array(target)

@@ -3,12 +3,15 @@
 See https://asdf-standard.readthedocs.io/en/latest/tree.html
 """
 
-import datetime
+import datetime as dt
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from tegula.asdf._file import AsdfFile
 
 __all__ = ["Reference", "TaggedDict", "TaggedList", "TaggedString"]
 
@@ -76,7 +79,7 @@ class TaggedString(str):
 
     tag: str
 
-    def __new__(cls, text: str, tag: str) -> "TaggedString":
+    def __new__(cls, text: str, tag: str) -> Self:
         """Make a string with a tag."""
         string = super().__new__(cls, text)
         string.tag = tag
@@ -85,8 +88,8 @@ class TaggedString(str):
     def __repr__(self) -> str:
         return f"TaggedString({str.__repr__(self)}, {self.tag!r})"
 
-    def __getnewargs__(self) -> tuple[str, str]:
-        return str(self), self.tag
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.tag)
 
 
 class Reference:
@@ -95,14 +98,14 @@ class Reference:
     References within a file need no such object: they are what they refer to.
     """
 
-    __slots__ = ("_resolve", "uri")
+    __slots__ = ("_file", "uri")
 
     uri: str
     """The URI, as it is written: relative to the file."""
 
-    def __init__(self, uri: str, resolve: Callable[[str], Any] | None = None) -> None:
+    def __init__(self, uri: str, file: "AsdfFile | None" = None) -> None:
         self.uri = uri
-        self._resolve = resolve
+        self._file = file
 
     def resolve(self) -> Any:
         """Read what it refers to.
@@ -114,9 +117,9 @@ class Reference:
         UnsupportedError
             If it lies neither in the folder of the file nor below.
         """
-        if self._resolve is None:
+        if self._file is None:
             raise TypeError("a reference that belongs to no file cannot be resolved")
-        return self._resolve(self.uri)
+        return self._file._resolve(self.uri)
 
     def __repr__(self) -> str:
         return f"Reference({self.uri!r})"
@@ -128,7 +131,25 @@ class Reference:
         return hash(self.uri)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.uri,)
+        return type(self), (self.uri, self._file)
+
+
+def resolve_references(tree: Any) -> None:
+    """Put into a tree what references refer to, and so on in what they refer to."""
+    seen: set[int] = set()
+    stack = [tree]
+    while stack:
+        collection = stack.pop()
+        if id(collection) in seen:
+            continue
+        seen.add(id(collection))
+        entries = collection.items() if isinstance(collection, dict) else enumerate(collection)
+        for key, item in list(entries):
+            value = item
+            if isinstance(value, Reference):
+                value = collection[key] = value.resolve()
+            if isinstance(value, (dict, list)):
+                stack.append(value)
 
 
 # What the native module calls.
@@ -139,7 +160,7 @@ _TIMESTAMP = re.compile(
 )
 
 
-def timestamp(text: str) -> datetime.date | str:
+def timestamp(text: str) -> dt.date | str:
     """Return the date, or date and time, that YAML writes; the text where there is no such date.
 
     See https://yaml.org/type/timestamp.html
@@ -150,15 +171,15 @@ def timestamp(text: str) -> datetime.date | str:
     year, month, day, hour, minute, second, fraction, zone, sign, hours, minutes = match.groups()
     try:
         if hour is None:
-            return datetime.date(int(year), int(month), int(day))
+            return dt.date(int(year), int(month), int(day))
         offset = None
         if sign:
-            delta = datetime.timedelta(hours=int(hours), minutes=int(minutes or 0))
-            offset = datetime.timezone(-delta if sign == "-" else delta)
+            delta = dt.timedelta(hours=int(hours), minutes=int(minutes or 0))
+            offset = dt.timezone(-delta if sign == "-" else delta)
         elif zone:
-            offset = datetime.UTC
+            offset = dt.UTC
         micro = int((fraction or "")[:6].ljust(6, "0"))
-        return datetime.datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), micro, offset)
+        return dt.datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), micro, offset)
     except ValueError:
         return text
 

@@ -1,6 +1,6 @@
 """Writing trees."""
 
-import datetime
+import datetime as dt
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -43,7 +43,7 @@ class _Root(dict[Any, Any]):
         self.update((key, value) for key, value in tree.items() if key != "asdf_library")
 
 
-def simplify(value: Any) -> tuple[str, tuple[Any, ...]]:  # noqa: PLR0911 - a table
+def simplify(value: Any) -> tuple[str, tuple[Any, ...]]:  # noqa: C901, PLR0911 - a table
     """Say what an object is to be in a file, for the native module: a kind and what belongs to it."""
     if isinstance(value, np.ndarray):
         return "ndarray", _ndarray(value)
@@ -55,9 +55,9 @@ def simplify(value: Any) -> tuple[str, tuple[Any, ...]]:  # noqa: PLR0911 - a ta
         return "copy", (value._file._native, value._node)
     if isinstance(value, Array):
         return "zarr", (value._native,)
-    if isinstance(value, datetime.datetime):
+    if isinstance(value, dt.datetime):
         return "timestamp", (value.isoformat(sep=" "),)
-    if isinstance(value, datetime.date):
+    if isinstance(value, dt.date):
         return "timestamp", (value.isoformat(),)
     if isinstance(value, (set, frozenset)):
         return "set", (dict.fromkeys(value),)
@@ -68,8 +68,8 @@ def simplify(value: Any) -> tuple[str, tuple[Any, ...]]:  # noqa: PLR0911 - a ta
     if isinstance(value, (bytearray, memoryview)):
         return "same", (bytes(value),)
     raise UnsupportedError(
-        f"{type(value).__module__}.{type(value).__qualname__} cannot be written to an ASDF file: there are dicts, lists, "
-        "strings, numbers, bools, None, bytes, dates, sets, ndarrays and tegula arrays"
+        f"{type(value).__module__}.{type(value).__qualname__} cannot be written to an ASDF file: there are dicts, "
+        "lists, strings, numbers, bools, None, bytes, dates, sets, ndarrays and tegula arrays"
     )
 
 

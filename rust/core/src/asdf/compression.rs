@@ -2,11 +2,14 @@
 //! ([the specification](https://asdf-standard.readthedocs.io/en/latest/file_layout.html#compression)).
 //!
 //! `zlib` and `bzp2` are the standard's. `lz4` is what the Python library writes besides: a sequence of pieces, each
-//! `[u32 big-endian: bytes that follow][u32 little-endian: decoded bytes][LZ4 block]`. The others come from extensions.
+//! `[u32 big-endian: bytes that follow][u32 little-endian: decoded bytes][LZ4 block]`. The others come from extensions;
+//! `lz4f` is [LZ4's own format](https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md).
 
+use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
 
 use lz4_flex::block::{compress_into, decompress_into, get_maximum_output_size};
+use lz4_flex::frame::{FrameDecoder, FrameEncoder};
 use serde_json::json;
 
 use crate::codec::{BytesToBytes, Codec, Named, Size, create};
@@ -17,23 +20,33 @@ use crate::runtime::{lock, parallel, threads};
 /// The name of a codec of Zarr, and its configuration.
 type Configured = (&'static str, fn() -> serde_json::Value);
 
+/// What a label stands for.
+enum Kind {
+    /// A codec of Zarr.
+    Codec(Configured),
+    /// Pieces of LZ4.
+    Pieces,
+    /// A frame of LZ4.
+    Frame,
+}
+
 /// A label's row.
 struct Row {
     label: [u8; 4],
-    /// The codec and its configuration, in the terms of Zarr; `None`: pieces of LZ4.
-    codec: Option<Configured>,
+    codec: Kind,
     /// No stream decodes to more than so many times its size: a header that claims more lies.
     ratio: u64,
 }
 
 const TABLE: &[Row] = &[
-    Row { label: *b"zlib", codec: Some(("zlib", || json!({"level": 6}))), ratio: 1032 },
-    Row { label: *b"bzp2", codec: Some(("bz2", || json!({"level": 9}))), ratio: 1_200_000 },
-    Row { label: *b"lz4\0", codec: None, ratio: 255 },
-    Row { label: *b"zstd", codec: Some(("zstd", || json!({"level": 3, "checksum": false}))), ratio: 1 << 17 },
+    Row { label: *b"zlib", codec: Kind::Codec(("zlib", || json!({"level": 6}))), ratio: 1032 },
+    Row { label: *b"bzp2", codec: Kind::Codec(("bz2", || json!({"level": 9}))), ratio: 1_200_000 },
+    Row { label: *b"lz4\0", codec: Kind::Pieces, ratio: 255 },
+    Row { label: *b"lz4f", codec: Kind::Frame, ratio: 255 },
+    Row { label: *b"zstd", codec: Kind::Codec(("zstd", || json!({"level": 3, "checksum": false}))), ratio: 1 << 17 },
     Row {
         label: *b"blsc",
-        codec: Some((
+        codec: Kind::Codec((
             "blosc",
             || json!({"cname": "lz4", "clevel": 5, "shuffle": "shuffle", "typesize": 8, "blocksize": 0}),
         )),
@@ -62,7 +75,11 @@ fn find(label: [u8; 4]) -> Result<&'static Row> {
 
 impl Row {
     fn stage(&self) -> Result<Arc<dyn BytesToBytes>> {
-        let Some((name, configuration)) = self.codec else { return Ok(Arc::new(Pieces)) };
+        let (name, configuration) = match self.codec {
+            Kind::Codec(codec) => codec,
+            Kind::Pieces => return Ok(Arc::new(Pieces)),
+            Kind::Frame => return Ok(Arc::new(Frame)),
+        };
         let configuration = configuration().as_object().cloned().unwrap_or_default();
         match create(&Named { name: name.to_owned(), configuration }, &DataType::from_name("uint8")?)? {
             Codec::BytesToBytes(stage) => Ok(stage),
@@ -95,14 +112,11 @@ struct Pieces;
 /// Decoded bytes of a piece, but for the last.
 const PIECE: usize = 4 << 20;
 
-/// What a file of LZ4's own format begins with: some writers have this behind the same label.
+/// What a frame begins with: some writers have it behind the label of pieces.
 const FRAME: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
 
 /// A piece: its decoded size, and its LZ4 block.
 fn pieces(mut encoded: &[u8]) -> Result<Vec<(usize, &[u8])>> {
-    if encoded.starts_with(&FRAME) {
-        return Err(Error::unsupported("lz4: the block holds an LZ4 frame instead of pieces"));
-    }
     let mut pieces = Vec::new();
     while !encoded.is_empty() {
         let cut = || Error::corrupt("lz4: a piece is cut off");
@@ -135,6 +149,9 @@ impl BytesToBytes for Pieces {
     }
 
     fn decode_into(&self, encoded: &[u8], mut decoded: &mut [u8]) -> Result<()> {
+        if encoded.starts_with(&FRAME) {
+            return Frame.decode_into(encoded, decoded);
+        }
         let pieces = pieces(encoded)?;
         let (size, due) = (pieces.iter().map(|piece| piece.0).sum::<usize>(), decoded.len());
         if size != due {
@@ -151,6 +168,9 @@ impl BytesToBytes for Pieces {
     }
 
     fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
+        if encoded.starts_with(&FRAME) {
+            return Frame.decode_bounded(encoded, limit, decoded);
+        }
         let size = pieces(encoded)?.iter().map(|piece| piece.0).sum::<usize>();
         if size > limit {
             return Err(Error::corrupt(format!("lz4: decodes to {size} bytes where at most {limit} belong")));
@@ -171,6 +191,42 @@ impl BytesToBytes for Pieces {
             encoded.truncate(start + 8 + written);
         }
         Ok(())
+    }
+}
+
+/// A frame of LZ4.
+#[derive(Debug)]
+struct Frame;
+
+fn damaged(error: impl std::fmt::Display) -> Error {
+    Error::corrupt(format!("lz4f: {error}"))
+}
+
+impl BytesToBytes for Frame {
+    fn encoded_size(&self, decoded: Size) -> Size {
+        decoded.compressed()
+    }
+
+    fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
+        let mut decoder = FrameDecoder::new(encoded);
+        decoder.read_exact(decoded).map_err(damaged)?;
+        // Only at the end of the frame is its checksum compared.
+        match decoder.read(&mut [0]).map_err(damaged)? {
+            0 => Ok(()),
+            _ => Err(damaged(format_args!("decodes to more than {} bytes", decoded.len()))),
+        }
+    }
+
+    fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
+        let size = FrameDecoder::new(encoded).take(limit as u64 + 1).read_to_end(decoded).map_err(damaged)?;
+        if size > limit { Err(damaged(format_args!("decodes to more than {limit} bytes"))) } else { Ok(()) }
+    }
+
+    fn encode(&self, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()> {
+        let mut encoder = FrameEncoder::new(encoded);
+        let done = encoder.write_all(decoded).map_err(|error| error.to_string());
+        done.and_then(|()| encoder.finish().map(drop).map_err(|error| error.to_string()))
+            .map_err(|error| Error::unsupported(format!("cannot encode: {error}")))
     }
 }
 
@@ -214,8 +270,12 @@ mod tests {
             lie[at] ^= 0x41;
             assert_eq!(Pieces.decode_into(&lie, &mut decoded).unwrap_err().kind(), ErrorKind::CorruptData);
         }
-        let frame = [&FRAME[..], &encoded].concat();
-        assert_eq!(Pieces.decode_into(&frame, &mut decoded).unwrap_err().kind(), ErrorKind::Unsupported);
+        let frame = compress(*b"lz4f", &data).unwrap();
+        Pieces.decode_into(&frame, &mut decoded).unwrap();
+        assert_eq!(decoded, data);
+        for length in 0..frame.len() - 4 {
+            assert!(Frame.decode_into(&frame[..length], &mut decoded).is_err(), "{length}");
+        }
         assert_eq!(find(*b"what").err().unwrap().kind(), ErrorKind::Unsupported);
     }
 }
