@@ -179,13 +179,19 @@ def test_assignment_is_numpys(tmp_path):
         (np.s_[None, :2], np.arange(16).reshape(1, 2, 8)),
         (np.s_[4:100, -4:], -1),
         (np.s_[3:3], 5),
+        (np.s_[2:4, 0:4], np.arange(4).reshape(1, 1, 1, 4)),
+        (np.s_[0:2, 4:8], [[1.7] * 4] * 2),
     ]:
         array[key] = value
         expected[key] = value
         np.testing.assert_array_equal(array[...], expected)
     assert array.retrieve_chunk_if_exists((2, 1)) is None
-    with pytest.raises(ValueError, match="broadcast"):
-        array[...] = np.arange(3)
+    for wrong in (np.arange(3), np.zeros((2, 6, 8))):
+        with pytest.raises(ValueError, match=r"broadcast|more dimensions"):
+            array[...] = wrong
+    if np.lib.NumpyVersion(np.__version__) >= "2.0.0":
+        with pytest.raises(OverflowError):
+            array[...] = 70000
     with pytest.raises(tegula.UnsupportedError, match=r"whole chunks are written, such as \[0:2, 0:4\]"):
         array[:2, :3] = 0
     with pytest.raises(tegula.UnsupportedError, match="steps"):

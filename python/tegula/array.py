@@ -309,8 +309,10 @@ class Array:
     def __setitem__(self, key: Any, value: Any) -> None:
         axes, shape, *_ = parse(key, self._shape)
         # As NumPy assigns: converted, and repeated along axes of length 1 and those that are not there.
-        data = np.broadcast_to(np.asarray(value).astype(self._dtype, copy=False), shape)
-        data = data.reshape([axis[2] for axis in axes])
+        data = np.asarray(value, self._dtype)
+        while data.ndim > len(shape) and len(data) == 1:
+            data = data[0]
+        data = np.broadcast_to(data, shape).reshape([axis[2] for axis in axes])
         region = []
         for axis, (start, step, length) in enumerate(axes):
             if step not in (1, -1):

@@ -77,6 +77,7 @@ impl ChunkCache {
     }
 
     /// A pickled cache comes back empty.
+    #[allow(clippy::type_complexity)] // what pickle wants
     fn __reduce__<'py>(
         slf: &Bound<'py, Self>,
     ) -> PyResult<(Bound<'py, PyAny>, (&'static str, Option<u64>, Option<u64>, bool))> {

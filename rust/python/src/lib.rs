@@ -1,6 +1,11 @@
 //! The Python module `tegula._tegula`: it extracts arguments, releases the GIL, calls the core and converts what comes
 //! back. There is a file for each of the core's; `buffer` alone touches memory that NumPy owns.
 
+// Documentation of what Python sees is numpydoc, not Markdown.
+#![allow(clippy::doc_markdown, clippy::doc_lazy_continuation)]
+// Arguments are extracted, and belong to the call.
+#![allow(clippy::needless_pass_by_value)]
+
 mod array;
 mod asdf;
 mod buffer;

@@ -131,6 +131,10 @@ impl Store for BlockStore {
         Ok(Box::new(Chunk::Part { object: self.file.opened().object(), offset, length }))
     }
 
+    fn refers(&self) -> bool {
+        true
+    }
+
     fn locate(&self, key: &str) -> Result<Option<Location>> {
         let Some(header) = self.header(key)? else { return Ok(None) };
         if header.is_compressed() && matches!(self.chunks, Chunks::Map(_)) {

@@ -93,6 +93,11 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// A handle on an object; whether it exists is known at the first read.
     fn open(&self, key: &str) -> Result<Box<dyn Object>>;
 
+    /// Whether keys stand for parts of others' objects, which [`locate`](Self::locate) tells.
+    fn refers(&self) -> bool {
+        false
+    }
+
     /// Where the bytes of a key really are, for a store that only refers to parts of others' objects.
     fn locate(&self, _key: &str) -> Result<Option<Location>> {
         Ok(None)
