@@ -182,6 +182,9 @@ def test_errors_are_one_line(
     assert "two axes" in fails(capsys, "cutout", path, "0", "-o", tmp_path / "a.png")
     assert "no array" in fails(capsys, "cutout", DATA / "zarr3/v3-group.zarr", "0")
     fails(capsys, "cutout", path, "...", "-o", tmp_path / "none" / "a.npy")
+    tegula.create_array(tmp_path / "vast.zarr", shape=(2**40, 2**20), dtype="uint8", chunks=(8, 8))
+    assert "too large" in fails(capsys, "cutout", tmp_path / "vast.zarr", "...")
+    assert "1 x 3" in run(capsys, "cutout", tmp_path / "vast.zarr", "-1:,:3", "--explain")
     (tmp_path / "bad.asdf").write_bytes(b"#ASDF 1.0.0\n%YAML 1.1\n--- {")
     if hasattr(tegula, "asdf"):
         fails(capsys, "info", tmp_path / "bad.asdf")

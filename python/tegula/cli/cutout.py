@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import tegula
-from tegula.cli import picture, region, source
+from tegula.cli import info, picture, region, source
 from tegula.cli.screen import GOOD, LABEL, NAME, Screen, count, share, size
 
 
@@ -61,9 +61,11 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
     with source.opened(arguments.source) as array:
         if not source.is_array(array):
             raise tegula.InvalidSelectionError(f"{arguments.source} is no array: tegula info shows what is in it")
-        # Asked before reading, after which shard indexes are in the cache and cost nothing.
-        plan = explain(array, arguments.region)
-        values = np.asarray(array[arguments.region])
+        # Asked before reading, after which shard indexes are in a cache and cost nothing. But it takes a step for each
+        # chunk: where there are very many, reading comes first, and fails if it is too much.
+        plan = explain(array, arguments.region) if info.countable(array) else None
+        values = read(array, arguments.region)
+        plan = plan or explain(array, arguments.region)
         write(values, arguments)
         facts = {
             "source": arguments.source,
@@ -91,6 +93,16 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
         if arguments.output:
             screen.line()
             screen.line(("wrote ", LABEL), (str(arguments.output), GOOD))
+
+
+def read(array: Any, where: tuple[Any, ...]) -> Any:
+    """Read a region, which may be larger than memory or than any array can be."""
+    try:
+        return np.asarray(array[where])
+    except tegula.Error:
+        raise
+    except (ValueError, MemoryError) as error:
+        raise tegula.InvalidSelectionError(f"the region is too large: {error}") from None
 
 
 def write(values: Any, arguments: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ from tegula.cli import source
 from tegula.cli.screen import BAD, LABEL, NAME, NOTE, Screen, count, share, size
 
 # Beyond so many chunks, counting the stored ones is no longer a matter of a moment.
-CHUNKS_COUNTED = 20_000
+CHUNKS_COUNTED = 100_000
 ITEMS_SHOWN = 20
 TEXT_SHOWN = 60
 
@@ -110,11 +110,17 @@ def describe_array(array: Any) -> dict[str, Any]:
 
 def stored(array: Any) -> dict[str, Any]:
     """Count how much of an array is stored: chunks, and bytes with the indexes of shards."""
-    if not isinstance(array, tegula.Array) or np.prod(array.chunk_grid_shape, dtype=float) > CHUNKS_COUNTED:
+    if not isinstance(array, tegula.Array) or not countable(array):
         return {}
     plan = array.explain(...)
     inner = {"stored_inner_chunks": plan.inner_chunks} if array.is_sharded else {}
     return {"stored_bytes": plan.bytes_read, "stored_chunks": plan.chunks - plan.missing_chunks, **inner}
+
+
+def countable(array: Any) -> bool:
+    """Tell whether the chunks of an array, with those in shards, are few enough to look at each."""
+    grid = getattr(array, "inner_chunk_grid_shape", ())
+    return bool(np.prod(grid, dtype=float) <= CHUNKS_COUNTED)
 
 
 def codec(item: Any) -> str:
