@@ -38,8 +38,8 @@ def data() -> np.ndarray:
 
 def create(folder: Path) -> dict[str, Path]:
     """Writes the arrays with zarr-python, once."""
-    import zarr  # noqa: PLC0415 - a peer
-    from zarr import codecs  # noqa: PLC0415
+    import zarr
+    from zarr import codecs
 
     arrays = {
         "plain 64^3": {"chunks": (64,) * 3, "compressors": None},
@@ -81,14 +81,14 @@ def reads() -> dict[str, list[Selection]]:
 
 def peers() -> dict[str, Callable[[Path], Any]]:
     """What opens an array, by the name of the library; those that are not installed are left out."""
-    import zarr  # noqa: PLC0415
+    import zarr
 
     found: dict[str, Callable[[Path], Any]] = {}
 
     def ours(path: Path) -> Any:
         # `retrieve_array_subset` keeps no decoded chunks between reads, as the peers do not.
         array = tegula.open_array(path)
-        return lambda selection: array.retrieve_array_subset(selection)
+        return array.retrieve_array_subset
 
     def with_zarr(path: Path) -> Any:
         zarr.config.set({"codec_pipeline.path": "zarr.core.codec_pipeline.BatchedCodecPipeline"})
@@ -97,7 +97,7 @@ def peers() -> dict[str, Callable[[Path], Any]]:
     found["tegula"] = ours
     found["zarr-python"] = with_zarr
     try:
-        import zarrs  # noqa: F401, PLC0415
+        import zarrs  # noqa: F401
 
         def with_zarrs(path: Path) -> Any:
             zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"})
@@ -107,7 +107,7 @@ def peers() -> dict[str, Callable[[Path], Any]]:
     except ImportError:
         pass
     try:
-        import tensorstore as ts  # noqa: PLC0415
+        import tensorstore as ts
 
         def with_tensorstore(path: Path) -> Any:
             driver = "zarr" if (path / ".zarray").exists() else "zarr3"

@@ -40,7 +40,9 @@ except ImportError:
 else:
 
     def read_asdf(path: str) -> Any:
-        with tegula.asdf.open(path, memmap=False, validate_checksums=True) as file:
+        with tegula.asdf.open(path, memmap=False, validate_checksums=True, legacy_defaults=True) as file:
+            file.resolve_references()
+            file.verify()
             return _plain(file.tree, {})
 
 

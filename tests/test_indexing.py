@@ -15,7 +15,10 @@ def indices(draw, shape):
     """Draw an index that fits a shape."""
     number = st.none() | st.integers(-30, 30)
     key = [
-        draw(st.integers(-length, length - 1) | st.builds(slice, number, number, st.none() | st.integers(-9, 9).filter(bool)))
+        draw(
+            st.integers(-length, length - 1)
+            | st.builds(slice, number, number, st.none() | st.integers(-9, 9).filter(bool))
+        )
         for length in shape[: draw(st.integers(0, len(shape)))]
     ]
     if draw(st.booleans()):
@@ -87,7 +90,9 @@ def test_results_own_their_elements(samples):
         assert array[key].flags.writeable
 
 
-@pytest.mark.parametrize("key", [17, -18, (0, 23), (0, 0, 0), (0, ..., 0, 0), (..., ...), 1.0, "name", (slice(None), "x")])
+@pytest.mark.parametrize(
+    "key", [17, -18, (0, 23), (0, 0, 0), (0, ..., 0, 0), (..., ...), 1.0, "name", (slice(None), "x")]
+)
 def test_what_is_no_index_is_an_error(samples, key):
     array = samples["ours", "plain"].array
     with pytest.raises(tegula.InvalidSelectionError) as raised:
@@ -103,7 +108,13 @@ def test_fancy_indices_are_to_come(samples, key):
 
 def test_slices_take_what_numpys_take(samples):
     sample = samples["ours", "plain"]
-    for key in (slice(np.int64(1), np.uint8(9)), slice(-100, 100), slice(5, 2), slice(None, None, -100), slice(None, None, 10**30)):
+    for key in (
+        slice(np.int64(1), np.uint8(9)),
+        slice(-100, 100),
+        slice(5, 2),
+        slice(None, None, -100),
+        slice(None, None, 10**30),
+    ):
         same(sample.array[key], sample.elements[key])
     with pytest.raises(TypeError):
         sample.array[1.0:2.0]
@@ -114,7 +125,10 @@ def test_slices_take_what_numpys_take(samples):
 def test_numpy_takes_an_array_for_one(sample):
     array, elements = sample.array, sample.elements
     same(np.asarray(array), elements)
-    same(np.asarray(array, "float16" if array.dtype.kind != "c" else "complex128"), elements.astype("float16" if array.dtype.kind != "c" else "complex128"))
+    same(
+        np.asarray(array, "float16" if array.dtype.kind != "c" else "complex128"),
+        elements.astype("float16" if array.dtype.kind != "c" else "complex128"),
+    )
     same(np.array(array, copy=True), elements)
     same(array + np.ones((), array.dtype) if hasattr(array, "__add__") else elements, elements)
     if np.lib.NumpyVersion(np.__version__) >= "2.0.0":
@@ -165,13 +179,19 @@ def test_assignment_is_numpys(tmp_path):
         (np.s_[None, :2], np.arange(16).reshape(1, 2, 8)),
         (np.s_[4:100, -4:], -1),
         (np.s_[3:3], 5),
+        (np.s_[2:4, 0:4], np.arange(4).reshape(1, 1, 1, 4)),
+        (np.s_[0:2, 4:8], [[1.7] * 4] * 2),
     ]:
         array[key] = value
         expected[key] = value
         np.testing.assert_array_equal(array[...], expected)
     assert array.retrieve_chunk_if_exists((2, 1)) is None
-    with pytest.raises(ValueError, match="broadcast"):
-        array[...] = np.arange(3)
+    for wrong in (np.arange(3), np.zeros((2, 6, 8))):
+        with pytest.raises(ValueError, match=r"broadcast|more dimensions"):
+            array[...] = wrong
+    if np.lib.NumpyVersion(np.__version__) >= "2.0.0":
+        with pytest.raises(OverflowError):
+            array[...] = 70000
     with pytest.raises(tegula.UnsupportedError, match=r"whole chunks are written, such as \[0:2, 0:4\]"):
         array[:2, :3] = 0
     with pytest.raises(tegula.UnsupportedError, match="steps"):

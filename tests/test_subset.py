@@ -56,7 +56,11 @@ def test_indices_are_those_of_ndindex(ranges):
     assert all(index in subset and subset.contains(index) for index in expected)
 
 
-@given(st.integers(0, 3).flatmap(lambda n: st.tuples(*[st.lists(RANGES.filter(len).map(lambda r: r[0]), min_size=n, max_size=n)] * 2)))
+@given(
+    st.integers(0, 3).flatmap(
+        lambda n: st.tuples(*[st.lists(RANGES.filter(len).map(lambda r: r[0]), min_size=n, max_size=n)] * 2)
+    )
+)
 def test_regions_overlap_as_masks_do(pair):
     one, other = map(ArraySubset.new_with_ranges, pair)
     shape = (24,) * one.ndim

@@ -29,7 +29,10 @@ fn arrays() -> Vec<(&'static str, [u64; 3], Value)> {
     let zstd = named("zstd", &json!({"level": 1, "checksum": false}));
     let shards = |inner: Value| {
         let index = json!([little, named("crc32c", &json!({}))]);
-        json!([named("sharding_indexed", &json!({"chunk_shape": [32, 32, 32], "codecs": inner, "index_codecs": index}))])
+        json!([named(
+            "sharding_indexed",
+            &json!({"chunk_shape": [32, 32, 32], "codecs": inner, "index_codecs": index})
+        )])
     };
     vec![
         ("plain, chunks of 64^3", [64; 3], json!([little])),
@@ -42,7 +45,13 @@ fn arrays() -> Vec<(&'static str, [u64; 3], Value)> {
         (
             "blosc lz4",
             [64; 3],
-            json!([little, named("blosc", &json!({"cname": "lz4", "clevel": 5, "shuffle": "shuffle", "typesize": 2, "blocksize": 0}))]),
+            json!([
+                little,
+                named(
+                    "blosc",
+                    &json!({"cname": "lz4", "clevel": 5, "shuffle": "shuffle", "typesize": 2, "blocksize": 0})
+                )
+            ]),
         ),
         ("sharded, plain", [128; 3], shards(json!([little]))),
         ("sharded, zstd", [128; 3], shards(json!([little, zstd]))),
@@ -82,7 +91,8 @@ fn workloads(chunks: [u64; 3]) -> Vec<(&'static str, Vec<ArraySubset>)> {
     let mut windows = |shape: [u64; 3], count: usize| -> Vec<ArraySubset> {
         (0..count)
             .filter_map(|_| {
-                let start: Vec<u64> = SHAPE.iter().zip(shape).map(|(length, window)| below(length - window + 1)).collect();
+                let start: Vec<u64> =
+                    SHAPE.iter().zip(shape).map(|(length, window)| below(length - window + 1)).collect();
                 ArraySubset::new_with_start_shape(&start, &shape).ok()
             })
             .collect()

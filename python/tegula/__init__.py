@@ -9,6 +9,8 @@ array([[7, 7],
 
 from tegula._tegula import ArraySubset, ChunkCache, CodecOptions, PartialDecoder, __version__
 from tegula.array import Array
+from tegula.asdf import AsdfFile
+from tegula.asdf import open as open_asdf
 from tegula.errors import (
     CorruptDataError,
     Error,
@@ -29,6 +31,7 @@ config = Config()
 __all__ = [
     "Array",
     "ArraySubset",
+    "AsdfFile",
     "CacheInfo",
     "ChunkCache",
     "CodecOptions",
@@ -50,5 +53,6 @@ __all__ = [
     "create_group",
     "open",
     "open_array",
+    "open_asdf",
     "open_group",
 ]

@@ -1,6 +1,7 @@
 """Native calls for asyncio: another thread carries them out, and none waits for them."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -26,11 +27,9 @@ async def call(method: Callable[..., T], *arguments: object) -> T:
             future.set_exception(error)
 
     def done(answer: T, error: BaseException | None) -> None:
-        try:
+        # Where the loop is closed, nobody waits any more.
+        with suppress(RuntimeError):
             loop.call_soon_threadsafe(settle, answer, error)
-        except RuntimeError:
-            # The loop is closed: nobody waits any more.
-            pass
 
     keywords: dict[str, Any] = {"done": done}
     method(*arguments, **keywords)

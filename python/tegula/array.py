@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, SupportsIndex, TypeAlias, TypeVar
 
 import numpy as np
@@ -23,9 +23,9 @@ T = TypeVar("T")
 Index: TypeAlias = SupportsIndex | Iterable[SupportsIndex]
 """The index of a chunk: an integer for each dimension."""
 
-Axis: TypeAlias = slice | range | tuple[SupportsIndex, SupportsIndex] | list[SupportsIndex]
+Axis: TypeAlias = slice | range | Sequence[SupportsIndex]
 
-Region: TypeAlias = ArraySubset | slice | range | tuple[Axis, ...] | list[Axis]
+Region: TypeAlias = ArraySubset | slice | range | Sequence[Axis]
 """A region: an `ArraySubset`, or a slice, a range or a pair (start, stop) for each dimension."""
 
 ROWS = 64 << 20
@@ -309,8 +309,10 @@ class Array:
     def __setitem__(self, key: Any, value: Any) -> None:
         axes, shape, *_ = parse(key, self._shape)
         # As NumPy assigns: converted, and repeated along axes of length 1 and those that are not there.
-        data = np.broadcast_to(np.asarray(value).astype(self._dtype, copy=False), shape)
-        data = data.reshape([axis[2] for axis in axes])
+        data = np.asarray(value, self._dtype)
+        while data.ndim > len(shape) and len(data) == 1:
+            data = data[0]
+        data = np.broadcast_to(data, shape).reshape([axis[2] for axis in axes])
         region = []
         for axis, (start, step, length) in enumerate(axes):
             if step not in (1, -1):
@@ -401,9 +403,7 @@ class Array:
         self._check(dtype)
         return await call(self._native.retrieve_array_subset, subset, out)
 
-    def retrieve_array_subsets(
-        self, starts: Any, shape: Index, out: NDArray[Any] | None = None
-    ) -> NDArray[Any]:
+    def retrieve_array_subsets(self, starts: Any, shape: Index, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Read many regions of one shape in one call.
 
         Parameters
@@ -442,7 +442,9 @@ class Array:
         if found.size == 0:
             return np.empty((0, self.ndim), np.int64)
         if found.dtype.kind not in "iu" or found.ndim != 2:
-            raise InvalidSelectionError(f"starts are integers of shape (n, {self.ndim}), not {found.dtype} {found.shape}")
+            raise InvalidSelectionError(
+                f"starts are integers of shape (n, {self.ndim}), not {found.dtype} {found.shape}"
+            )
         return found.astype(np.int64, copy=False)
 
     def retrieve_chunk(self, chunk: Index, out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -662,7 +664,9 @@ class Array:
         def work(chunk: tuple[int, ...]) -> T:
             return f(chunk, self.retrieve_array_subset(self.chunk_subset_bounded(chunk)))
 
-        region = ArraySubset.new_with_shape(self.chunk_grid_shape) if chunks is None else self._native.grid_region(chunks)
+        region = (
+            ArraySubset.new_with_shape(self.chunk_grid_shape) if chunks is None else self._native.grid_region(chunks)
+        )
         if concurrency < 1:
             raise ValueError("concurrency is at least 1")
         results: list[T] = []

@@ -130,9 +130,7 @@ def _integer(text: str, whole: str) -> int:
         raise InvalidMetadataError(f"{whole!r}: {text!r} is no level") from None
 
 
-def codecs_v3(
-    inner: Sequence[Mapping[str, Any]], chunks: tuple[int, ...], *, sharded: bool
-) -> list[dict[str, Any]]:
+def codecs_v3(inner: Sequence[Mapping[str, Any]], chunks: tuple[int, ...], *, sharded: bool) -> list[dict[str, Any]]:
     """Return the codecs of a chunk, put into a shard if there are to be such.
 
     See https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/index.html

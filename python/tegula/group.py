@@ -150,7 +150,11 @@ class Group(Mapping[str, "Array | Group"]):
             rest = (other.rpartition("/")[0] for other, _ in members[number + 1 :])
             last[depth:] = [parent not in rest]
             label = path.rpartition("/")[2] + ("/" if kind == "group" else f" {self._summary(path)}")
-            lines.append("".join("    " if done else "│   " for done in last[:depth]) + ("└── " if last[depth] else "├── ") + label)
+            lines.append(
+                "".join("    " if done else "│   " for done in last[:depth])
+                + ("└── " if last[depth] else "├── ")
+                + label
+            )
         return "\n".join(lines)
 
     def _summary(self, path: str) -> str:
@@ -287,11 +291,15 @@ def open_group(store: StoreLike, path: str = "/") -> Group:
     return Group._wrap(_tegula.Group.open(resolved._native, path), resolved)
 
 
-def _make_room(store: Store, path: str, zarr_format: int, *, overwrite: bool) -> None:
-    """See that nothing is at a path, and that groups lead there."""
+def _check_format(zarr_format: int) -> None:
     if zarr_format not in (2, 3):
         raise UnsupportedError(f"there are Zarr V3 and V2, no V{zarr_format}")
-    names = path.strip("/").split("/") if path.strip("/") else []
+
+
+def _make_room(store: Store, path: str, zarr_format: int, *, overwrite: bool) -> None:
+    """See that nothing is at a path, and that groups lead there."""
+    where = _tegula.node_path(path)
+    names = where.split("/") if where else []
     for depth in range(len(names)):
         above = "/".join(names[:depth])
         try:
@@ -301,7 +309,6 @@ def _make_room(store: Store, path: str, zarr_format: int, *, overwrite: bool) ->
         else:
             if isinstance(node, _tegula.Array):
                 raise StoreError(f"{node.name} is an array: nothing can be created in it")
-    where = "/".join(names)
     try:
         _tegula.open_node(store._native, where)
     except NotFoundError:
@@ -342,6 +349,7 @@ def create_group(
         If something is there already.
     """
     resolved = as_store(store)
+    _check_format(zarr_format)
     _make_room(resolved, path, zarr_format, overwrite=overwrite)
     return Group._wrap(_tegula.Group.create(resolved._native, path, zarr_format, dict(attributes or {})), resolved)
 
@@ -414,13 +422,14 @@ def create_array(
     Examples
     --------
     >>> array = tegula.create_array(
-    ...     tegula.MemoryStore(), shape=(100, 100), dtype="uint16", chunks=(10, 10), shards=(50, 50), compressors="gzip:6"
+    ...     tegula.MemoryStore(), shape=(100, 100), dtype="uint16", chunks=(10, 10), shards=(50, 50)
     ... )
     >>> array[:50, :50] = 7
     >>> array[0, 0], array[99, 99]
     (np.uint16(7), np.uint16(0))
     """
     resolved = as_store(store)
+    _check_format(zarr_format)
     element = creation.data_type(dtype)
     lengths = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     inner, outer = creation.chunk_shapes(tuple(int(length) for length in lengths), chunks, shards, element.itemsize)
@@ -433,8 +442,7 @@ def create_array(
         plain = [*creation.compressors(filters, element), creation.serializer(element), *compression]
         chain = creation.codecs_v3(plain if codecs is None else codecs, inner, sharded=outer is not None)
     fill = creation.fill_bytes(fill_value, element)
-    _make_room(resolved, path, zarr_format, overwrite=overwrite)
-    native = _tegula.Array.create(
+    native = _tegula.Array.new(
         resolved._native,
         path,
         shape=lengths,
@@ -446,4 +454,6 @@ def create_array(
         attributes=dict(attributes or {}),
         zarr_format=zarr_format,
     )
+    _make_room(resolved, path, zarr_format, overwrite=overwrite)
+    native.store_metadata()
     return Array._wrap(native, resolved)

@@ -14,7 +14,9 @@ Axes: TypeAlias = list[tuple[int, int, int]]
 """A start, a step and a length for each axis."""
 
 
-def parse(key: Any, shape: tuple[int, ...]) -> tuple[Axes, tuple[int, ...], bool, bool]:
+def parse(  # noqa: C901, PLR0912 - a branch for each kind of index
+    key: Any, shape: tuple[int, ...]
+) -> tuple[Axes, tuple[int, ...], bool, bool]:
     """Read an index.
 
     Parameters

@@ -31,16 +31,22 @@ impl Array {
         Ok(Self { array, dtype })
     }
 
+    /// An array of raw bytes that mean something to `NumPy`.
+    pub(crate) fn with_dtype(array: tegula::Array, dtype: Py<PyArrayDescr>) -> Self {
+        Self { array, dtype }
+    }
+
+    /// The array of the core.
+    pub(crate) fn core(&self) -> &tegula::Array {
+        &self.array
+    }
+
     fn like(&self, py: Python<'_>, array: tegula::Array) -> Self {
         Self { array, dtype: self.dtype.clone_ref(py) }
     }
 
     /// A call that needs no I/O, whose error names the array.
-    fn geometry<T>(
-        &self,
-        py: Python<'_>,
-        call: impl FnOnce(&tegula::Array) -> tegula::Result<T>,
-    ) -> PyResult<T> {
+    fn geometry<T>(&self, py: Python<'_>, call: impl FnOnce(&tegula::Array) -> tegula::Result<T>) -> PyResult<T> {
         attached(py, || call(&self.array).map_err(|error| error.at(self.array.name())))
     }
 
@@ -106,11 +112,12 @@ impl Array {
         Self::new(py, array)
     }
 
-    /// Creates an array: writes its metadata. Codecs are those of Zarr V3, or the one compressor of V2.
+    /// A new array, of which nothing is written yet. Codecs are those of Zarr V3, or the one compressor of V2.
     #[staticmethod]
     #[pyo3(signature = (store, path, *, shape, chunk_shape, data_type, fill_value, codecs, dimension_names, attributes, zarr_format))]
     #[allow(clippy::too_many_arguments)] // what an array is
-    fn create(
+    #[pyo3(name = "new")]
+    fn new_array(
         py: Python<'_>,
         store: &Bound<'_, Store>,
         path: &str,
@@ -145,7 +152,11 @@ impl Array {
             let compressor = codecs.iter().next().map(|codec| from_python(&codec)).transpose()?;
             attached(py, || ArrayMetadata::new_v2(&new, compressor.as_ref(), Order::C, '.'))?
         };
-        Self::new(py, detached(py, || tegula::Array::create(store, path, metadata))?)
+        Self::new(py, attached(py, || tegula::Array::new_with_metadata(store, path, metadata))?)
+    }
+
+    fn store_metadata(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, || self.array.store_metadata())
     }
 
     #[getter]

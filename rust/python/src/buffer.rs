@@ -71,9 +71,9 @@ impl Target {
             let array = EMPTY.import(py, "numpy", "empty")?.call1((PyTuple::new(py, shape)?, dtype))?;
             return Memory::new(array.cast()?, dtype, shape).map(Self);
         };
-        let array = out.cast::<PyUntypedArray>().map_err(|_| {
-            PyTypeError::new_err(format!("out must be an ndarray, not {}", out.get_type()))
-        })?;
+        let array = out
+            .cast::<PyUntypedArray>()
+            .map_err(|_| PyTypeError::new_err(format!("out must be an ndarray, not {}", out.get_type())))?;
         let memory = Memory::new(array, dtype, shape)?;
         // SAFETY: as in `Memory::new`.
         let flags = unsafe { (*array.as_array_ptr()).fields.flags };
@@ -106,7 +106,8 @@ fn overlaps(strides: &[isize], shape: &[usize], size: usize) -> bool {
     if shape.contains(&0) {
         return false;
     }
-    let mut axes: Dims<(usize, usize)> = strides.iter().map(|stride| stride.unsigned_abs()).zip(shape.iter().copied()).collect();
+    let mut axes: Dims<(usize, usize)> =
+        strides.iter().map(|stride| stride.unsigned_abs()).zip(shape.iter().copied()).collect();
     axes.sort_unstable();
     let mut reach = size;
     for (stride, length) in axes.into_iter().filter(|(_, length)| *length > 1) {
@@ -124,9 +125,9 @@ pub(crate) struct Origin(Memory);
 impl Origin {
     /// The elements of an array.
     pub(crate) fn new(data: &Bound<'_, PyAny>, dtype: &Bound<'_, PyArrayDescr>, shape: &[u64]) -> PyResult<Self> {
-        let array = data.cast::<PyUntypedArray>().map_err(|_| {
-            PyTypeError::new_err(format!("the elements must be an ndarray, not {}", data.get_type()))
-        })?;
+        let array = data
+            .cast::<PyUntypedArray>()
+            .map_err(|_| PyTypeError::new_err(format!("the elements must be an ndarray, not {}", data.get_type())))?;
         Memory::new(array, dtype, shape).map(Self)
     }
 

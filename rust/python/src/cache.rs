@@ -71,15 +71,16 @@ impl ChunkCache {
 
     fn __repr__(&self) -> String {
         let (name, chunks, bytes) = self.parts();
-        let limit = chunks.map_or_else(
-            || format!("bytes={}", bytes.unwrap_or_default()),
-            |chunks| format!("chunks={chunks}"),
-        );
+        let limit =
+            chunks.map_or_else(|| format!("bytes={}", bytes.unwrap_or_default()), |chunks| format!("chunks={chunks}"));
         format!("ChunkCache.{name}({limit}{})", if self.per_thread { ", per_thread=True" } else { "" })
     }
 
     /// A pickled cache comes back empty.
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (&'static str, Option<u64>, Option<u64>, bool))> {
+    #[allow(clippy::type_complexity)] // what pickle wants
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyAny>, (&'static str, Option<u64>, Option<u64>, bool))> {
         let own = slf.get();
         let (name, chunks, bytes) = own.parts();
         Ok((slf.get_type().getattr("_restore")?, (name, chunks, bytes, own.per_thread)))

@@ -5,8 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
 use crate::buffer::Target;
-use crate::call::{detached, perform};
-use crate::errors::OrRaise;
+use crate::call::{attached, detached, perform};
 use crate::extract::region;
 use crate::subset::tuple;
 
@@ -45,11 +44,11 @@ impl PartialDecoder {
         done: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let array = self.decoder.array();
-        let chunk_shape = array.chunk_shape(self.decoder.chunk()).or_raise(py)?;
+        let chunk_shape = attached(py, || array.chunk_shape(self.decoder.chunk()))?;
         let mut parts = Vec::new();
         for subset in subsets.try_iter()? {
             let subset = region(&subset?, &chunk_shape)?;
-            let inside = array.subset_in_chunk(self.decoder.chunk(), &subset).or_raise(py)?;
+            let inside = attached(py, || array.subset_in_chunk(self.decoder.chunk(), &subset))?;
             parts.push((inside, Target::new(None, self.dtype.bind(py), subset.shape())?));
         }
         let array = array.clone();

@@ -5,7 +5,7 @@ use pyo3::types::PyDict;
 use tegula::metadata::{GroupMetadata, Node, NodeKind};
 
 use crate::array::Array;
-use crate::call::detached;
+use crate::call::{attached, detached};
 use crate::json::{object_from_python, object_to_python, to_python};
 use crate::store::Store;
 
@@ -64,6 +64,13 @@ impl Group {
         let kind = |kind| if kind == NodeKind::Array { "array" } else { "group" };
         Ok(members.into_iter().map(|(path, node)| (path, kind(node))).collect())
     }
+}
+
+/// The path of a node as keys begin with it.
+#[pyfunction]
+#[pyo3(signature = (path, /))]
+pub(crate) fn node_path(py: Python<'_>, path: &str) -> PyResult<String> {
+    attached(py, || tegula::metadata::node_path(path))
 }
 
 /// Opens the array or group at a path.

@@ -1,7 +1,13 @@
 //! The Python module `tegula._tegula`: it extracts arguments, releases the GIL, calls the core and converts what comes
 //! back. There is a file for each of the core's; `buffer` alone touches memory that NumPy owns.
 
+// Documentation of what Python sees is numpydoc, not Markdown.
+#![allow(clippy::doc_markdown, clippy::doc_lazy_continuation)]
+// Arguments are extracted, and belong to the call.
+#![allow(clippy::needless_pass_by_value)]
+
 mod array;
+mod asdf;
 mod buffer;
 mod cache;
 mod call;
@@ -22,13 +28,15 @@ mod _tegula {
     #[pymodule_export]
     use crate::array::Array;
     #[pymodule_export]
+    use crate::asdf::{AsdfFile, write_asdf};
+    #[pymodule_export]
     use crate::cache::ChunkCache;
     #[pymodule_export]
     use crate::decoder::PartialDecoder;
     #[pymodule_export]
     use crate::errors::error_kinds;
     #[pymodule_export]
-    use crate::group::{Group, open_node};
+    use crate::group::{Group, node_path, open_node};
     #[pymodule_export]
     use crate::options::{CodecOptions, global_options, set_global_options, set_threads, threads};
     #[pymodule_export]

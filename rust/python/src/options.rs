@@ -70,7 +70,6 @@ impl CodecOptions {
         )
     }
 
-    #[allow(clippy::type_complexity)] // what pickle wants
     fn __getnewargs_ex__<'py>(&self, py: Python<'py>) -> PyResult<((), Bound<'py, pyo3::types::PyDict>)> {
         let fields = pyo3::types::PyDict::new(py);
         fields.set_item("concurrent_target", self.concurrent_target)?;

@@ -61,11 +61,7 @@ impl Array {
     /// Reads a region into memory that is there already. The region may reach into the padding of chunks at the array's
     /// end, as that of a whole chunk does.
     pub fn retrieve_subset_into(&self, subset: &ArraySubset, output: OutputBuffer<'_>) -> Result<()> {
-        if !subset.inbounds_shape(self.shape()) {
-            let grid = self.chunk_grid();
-            check_subset(subset, &grid.chunks_subset(&ArraySubset::new_with_shape(&grid.shape()))?.end_exc())
-                .place(|| self.name())?;
-        }
+        check_subset(subset, &self.chunk_grid().padded_shape()).place(|| self.name())?;
         self.read_into(&Selection::from(subset), output).map(|_| ())
     }
 
@@ -129,12 +125,8 @@ impl Array {
     }
 
     /// Reads many regions of one shape into memory of shape (regions, `shape`) that is there already.
-    pub fn retrieve_array_subsets_into(
-        &self,
-        starts: &[Dims],
-        shape: &[u64],
-        output: OutputBuffer<'_>,
-    ) -> Result<()> {
+    #[allow(clippy::needless_pass_by_value)] // the buffer is used up, as by the methods above
+    pub fn retrieve_array_subsets_into(&self, starts: &[Dims], shape: &[u64], output: OutputBuffer<'_>) -> Result<()> {
         self.check_subsets(starts, shape).place(|| self.name())?;
         let Some((apart, strides)) = output.strides.split_first().filter(|(_, strides)| strides.len() == shape.len())
         else {

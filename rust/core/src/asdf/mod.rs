@@ -4,13 +4,31 @@
 //! [`Layout::read`] takes a file apart, [`write_file`] puts one together; [`yaml`] is the tree.
 
 mod block;
+mod blocks;
+mod build;
+mod compression;
+mod datatype;
 mod file;
+mod inline;
+mod ndarray;
+mod open;
+mod reference;
 mod write;
 pub mod yaml;
+mod zarr;
 
+#[cfg(test)]
+mod array_tests;
 #[cfg(test)]
 mod tests;
 
 pub use block::{BLOCK_MAGIC, BlockHeader, Blocks, HEADER_LENGTH, INDEX_MAGIC, md5};
+pub use build::ZarrNode;
+pub use compression::{compress, compression_label};
+pub use datatype::{Datatype, Field};
 pub use file::{FILE_FORMAT, FIRST_STANDARD, Layout};
+pub use inline::Inline;
+pub use ndarray::{Ndarray, Source};
+pub use open::{AsdfFile, OpenOptions};
+pub use reference::{COMPLEX_TAG, Class, INTEGER_TAG, NDARRAY_TAG, ZARR_TAG};
 pub use write::{FileWriter, OutBlock, Preamble, STANDARD, Sink, write_bytes, write_file};

@@ -74,6 +74,15 @@ impl ChunkGrid {
         Some(self.axes.iter().map(|Cut::Regular(length)| *length).collect())
     }
 
+    /// The shape of the array with the padding of the chunks at its end.
+    pub(crate) fn padded_shape(&self) -> Dims {
+        let end = |(cut, length): (&Cut, &u64)| {
+            let last = cut.count(*length).checked_sub(1).and_then(|last| cut.extent(last));
+            last.map_or(0, |(start, length)| start.saturating_add(length))
+        };
+        self.axes.iter().zip(&self.array_shape).map(end).collect()
+    }
+
     /// The elements of a chunk, which may reach past the array.
     ///
     /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection) outside the grid.

@@ -12,7 +12,7 @@ mod resolve;
 
 use std::sync::Arc;
 
-use resolve::{Counts, Leaf, Stored};
+use resolve::{Counts, InnerPath, Leaf, Stored};
 
 use crate::cache::ChunkCache;
 use crate::chunk_grid::ChunkGrid;
@@ -115,13 +115,18 @@ impl<'a> Reader<'a> {
                 return Ok(counts.missing.into_inner());
             }
             let limit = self.limit(&batch);
-            if self.source.chain.shard().is_none() && self.source.store.locate(&self.source.key(&batch[0].0))?.is_none()
-            {
+            if self.source.chain.shard().is_none() && !self.source.store.refers() {
                 // A chunk is an object: there is nothing to look up or join first.
                 parallel(&batch, limit, |(chunk, part)| {
                     let Some(stored) = self.open(chunk, None, &counts)? else { return self.fill(part, output) };
-                    let leaf =
-                        |elements| Leaf { chunk: 0, stored, chain: &self.source.chain, elements, region: part.clone() };
+                    let leaf = |elements| Leaf {
+                        chunk: 0,
+                        inner: InnerPath::new(),
+                        stored,
+                        chain: &self.source.chain,
+                        elements,
+                        region: part.clone(),
+                    };
                     match self.source.chain.terminal() {
                         Terminal::Elements(elements) => self.read_leaf(&leaf(elements), output),
                         Terminal::Shard(_) => Ok(()),
@@ -230,7 +235,7 @@ impl<'a> Reader<'a> {
         output: &Output<'_>,
     ) -> Result<(), (usize, Error)> {
         let stored = &leaves[0].stored;
-        let single = |leaf: &Leaf<'a>| self.read_leaf(leaf, output).map_err(|error| (leaf.chunk, error));
+        let single = |leaf: &Leaf<'a>| self.read_leaf(leaf, output).map_err(|error| leaf.fail(error));
         if leaves.len() == 1
             || leaves.iter().any(|leaf| self.cache_for(leaf).is_some())
             || stored.object.bytes().is_some()
@@ -246,7 +251,7 @@ impl<'a> Reader<'a> {
             Stored { offset, length, ..stored.clone() }.read(length).map_err(|error| (leaves[0].chunk, error))?;
         for leaf in leaves {
             let bytes = &together[(leaf.stored.offset - offset) as usize..][..leaf.stored.length as usize];
-            self.decode(leaf, bytes, output).map_err(|error| (leaf.chunk, error))?;
+            self.decode(leaf, bytes, output).map_err(|error| leaf.fail(error))?;
         }
         Ok(())
     }

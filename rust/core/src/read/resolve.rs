@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use smallvec::SmallVec;
+
 use super::{Caching, Reader};
 use crate::buffer::{Buffer, to_usize};
 use crate::cache::{CacheLimit, Lru, Origin};
@@ -31,10 +33,15 @@ pub(super) struct Stored {
     pub(super) lasting: bool,
 }
 
+/// Inner chunks, each in the one before.
+pub(super) type InnerPath = SmallVec<[Dims; 1]>;
+
 /// Elements to be decoded from a part of an object.
 pub(super) struct Leaf<'a> {
     /// The chunk of the array, as an index into the batch.
     pub(super) chunk: usize,
+    /// The inner chunk in it, one for each level of shards.
+    pub(super) inner: InnerPath,
     pub(super) stored: Stored,
     pub(super) chain: &'a Chain,
     pub(super) elements: &'a Elements,
@@ -47,6 +54,14 @@ pub(super) struct Counts {
     pub(super) missing_inner: AtomicU64,
     pub(super) index_requests: AtomicU64,
     pub(super) index_bytes: AtomicU64,
+}
+
+impl Leaf<'_> {
+    /// The error of a leaf of several, with the chunk it lies in.
+    pub(super) fn fail(&self, error: Error) -> (usize, Error) {
+        let inner = self.inner.iter().rev();
+        (self.chunk, inner.fold(error, |error, inner| error.at(format!("inner chunk {}", tuple(inner)))))
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -94,8 +109,17 @@ impl<'a> Reader<'a> {
                 return output.map_or(Ok(()), |output| self.fill(part, output));
             };
             let mut found = Vec::new();
-            self.resolve_stored(*number, stored, &self.source.chain, part, output, counts, &mut found)
-                .place(|| self.place(chunk))?;
+            self.resolve_stored(
+                *number,
+                &InnerPath::new(),
+                stored,
+                &self.source.chain,
+                part,
+                output,
+                counts,
+                &mut found,
+            )
+            .place(|| self.place(chunk))?;
             lock(&leaves).append(&mut found);
             Ok(())
         })?;
@@ -106,6 +130,7 @@ impl<'a> Reader<'a> {
     pub(super) fn resolve_stored(
         &self,
         chunk: usize,
+        path: &InnerPath,
         stored: Stored,
         chain: &'a Chain,
         region: &Region,
@@ -115,7 +140,7 @@ impl<'a> Reader<'a> {
     ) -> Result<()> {
         let shard = match chain.terminal() {
             Terminal::Elements(elements) => {
-                leaves.push(Leaf { chunk, stored, chain, elements, region: region.clone() });
+                leaves.push(Leaf { chunk, inner: path.clone(), stored, chain, elements, region: region.clone() });
                 return Ok(());
             }
             Terminal::Shard(shard) => shard,
@@ -139,7 +164,9 @@ impl<'a> Reader<'a> {
                 )));
             }
             let inside = Stored { offset: stored.offset + offset, length, ..stored.clone() };
-            self.resolve_stored(chunk, inside, &shard.inner, &part, output, counts, leaves)
+            let mut path = path.clone();
+            path.push(inner.clone());
+            self.resolve_stored(chunk, &path, inside, &shard.inner, &part, output, counts, leaves)
                 .place(|| format!("inner chunk {}", tuple(&inner)))?;
         }
         Ok(())

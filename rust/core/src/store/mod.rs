@@ -93,6 +93,11 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// A handle on an object; whether it exists is known at the first read.
     fn open(&self, key: &str) -> Result<Box<dyn Object>>;
 
+    /// Whether keys stand for parts of others' objects, which [`locate`](Self::locate) tells.
+    fn refers(&self) -> bool {
+        false
+    }
+
     /// Where the bytes of a key really are, for a store that only refers to parts of others' objects.
     fn locate(&self, _key: &str) -> Result<Option<Location>> {
         Ok(None)
@@ -135,7 +140,8 @@ pub fn get(store: &dyn Store, key: &str, limit: u64) -> Result<Option<Vec<u8>>> 
 pub fn listing<'a>(keys: impl IntoIterator<Item = &'a str>, prefix: &str) -> Listing {
     let mut listing = Listing::default();
     for key in keys {
-        let below = if prefix.is_empty() { Some(key) } else { key.strip_prefix(prefix).and_then(|key| key.strip_prefix('/')) };
+        let below =
+            if prefix.is_empty() { Some(key) } else { key.strip_prefix(prefix).and_then(|key| key.strip_prefix('/')) };
         match below.map(|below| below.split_once('/').ok_or(below)) {
             Some(Err(name)) => listing.keys.push(name.to_owned()),
             Some(Ok((name, _))) if listing.prefixes.last().is_none_or(|last| last != name) => {

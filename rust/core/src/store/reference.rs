@@ -116,6 +116,10 @@ impl Store for ReferenceStore {
         }))
     }
 
+    fn refers(&self) -> bool {
+        true
+    }
+
     fn locate(&self, key: &str) -> Result<Option<Location>> {
         Ok(match self.references.get(key) {
             Some(Reference::Part { key, offset, length }) => {

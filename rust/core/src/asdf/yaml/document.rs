@@ -16,6 +16,13 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(u32);
 
+impl NodeId {
+    /// Its position among the nodes of the document.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// A node: its tag, and what it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
@@ -114,6 +121,11 @@ impl Document {
     /// Whether there is no node; never so, as there is always a root.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
+    }
+
+    /// The node at a position; see [`NodeId::index`].
+    pub fn id(&self, index: usize) -> Option<NodeId> {
+        u32::try_from(index).ok().filter(|_| index < self.nodes.len()).map(NodeId)
     }
 
     /// The version of the `%YAML` line.

@@ -1,0 +1,156 @@
+"""Arrays of ASDF files."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from tegula import _tegula
+from tegula.array import Array
+from tegula.errors import NotFoundError, StoreError
+from tegula.stores import Store
+
+if TYPE_CHECKING:
+    from tegula.asdf._file import AsdfFile
+
+__all__ = ["AsdfArray"]
+
+_NOT_LOADED = ("_native", "_shape", "_dtype", "_mask")
+
+
+class AsdfArray(Array):
+    """An array of an ASDF file: an ndarray in a block, or a Zarr array with its chunks in many.
+
+    It is a `tegula.Array` that cannot be written, and reads nothing before it is used: shape and data type come from
+    the tree. Of a block that is not compressed only the rows that are wanted are read. Where the elements lie in a
+    local file as they are in memory, indexing gives a read-only view of a memory map, unless the file was opened with
+    ``memmap=False``. An array with a mask gives masked arrays.
+
+    The array keeps its file open, and can be used after the `AsdfFile` was closed.
+
+    See https://asdf-standard.readthedocs.io/en/latest/generated/stsci.edu/asdf/core/ndarray-1.1.0.html
+    """
+
+    __slots__ = ("_file", "_mask", "_node", "_view")
+
+    _file: "AsdfFile"
+    _node: int
+    _mask: int | None
+    _view: NDArray[Any] | None
+
+    @classmethod
+    def _of(cls, file: "AsdfFile", node: int) -> "AsdfArray":
+        array = object.__new__(cls)
+        array._file = file
+        array._node = node
+        array._cache = None
+        return array
+
+    def __getattr__(self, name: str) -> Any:
+        # Only what no slot holds yet comes here.
+        if name == "_store":
+            self._store = self._file._store
+        elif name == "_native":
+            self._native = self._file._native.array(self._node)
+        elif name == "_view":
+            self._view = self._map()
+        elif name in _NOT_LOADED:
+            shape, self._dtype, self._mask = self._file._native.describe(self._node)
+            # Of a stream the block must be asked.
+            self._shape = self._native.shape if shape is None else shape
+        else:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return object.__getattribute__(self, name)
+
+    @classmethod
+    def _wrap(cls, native: _tegula.Array, store: Store, cache: Any = None) -> Array:
+        # With other options or a cache it is an array like any other.
+        return Array._wrap(native, store, cache)
+
+    def _map(self) -> NDArray[Any] | None:
+        """Return a view of the file, if the elements lie there as they are in memory."""
+        mapped = self._file._native.mapped(self._native) if self._file._memmap else None
+        memory = self._file._memory() if mapped is not None else None
+        if mapped is None or memory is None or self.size == 0:
+            return None
+        offset, strides = mapped
+        view: NDArray[Any] = np.ndarray(self._shape, self._dtype, memory, offset, strides)
+        return view
+
+    def __getitem__(self, key: Any) -> Any:
+        try:
+            data = super().__getitem__(key) if self._view is None else self._view[key]
+            return data if self._mask is None else self._masked(data, key)
+        except MemoryError as error:
+            # Strides of zero make any size out of a few bytes, so that this says something of the file.
+            raise StoreError(f"{self.name}: {error}") from error
+
+    def _masked(self, data: Any, key: Any) -> Any:
+        """Mask what the node says: where an array is not zero, or what equals a value."""
+        mask = self._file._convert(self._mask)
+        if isinstance(mask, (Array, np.ndarray)):
+            valid = np.ma.getmaskarray(mask) if isinstance(mask, np.ma.MaskedArray) else np.asarray(mask[...]) != 0
+            return np.ma.array(data, mask=np.broadcast_to(valid, self._shape)[key])
+        if isinstance(mask, (float, complex)) and np.isnan(mask):
+            return np.ma.array(data, mask=np.isnan(data))
+        return np.ma.masked_values(data, mask, copy=False, shrink=False)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        elements: NDArray[Any] = np.ma.getdata(self[...])
+        mapped = self._view is not None
+        if copy is False and (not mapped or (dtype is not None and np.dtype(dtype) != elements.dtype)):
+            raise ValueError("a stored array cannot become an ndarray without a copy")
+        if dtype is not None:
+            elements = elements.astype(dtype, copy=False)
+        return elements.copy() if copy and mapped else elements
+
+    @property
+    def store(self) -> Store:
+        """The store that the file lies in."""
+        return self._store
+
+    @property
+    def file(self) -> "AsdfFile":
+        """The file it lies in."""
+        return self._file
+
+    @property
+    def is_zarr(self) -> bool:
+        """Whether it is a Zarr array in the file, and not one that lies in a block as it is."""
+        return self._file._native.is_zarr(self._node)
+
+    @property
+    def path(self) -> str:
+        """Where it is in the tree of the file: names and indices, joined by ``/``."""
+        return self._file._native.path_of(self._node)
+
+    @property
+    def name(self) -> str:
+        """File and path, for people."""
+        return f"{self._file._native.name}#{self.path}"
+
+    @property
+    def info(self) -> str:
+        """A description for people. Of the file no more than the header of a block is read for it."""
+        return super().info.replace("Zarr V3", "ASDF ndarray").replace("Zarr V2", "Zarr V2 in ASDF")
+
+    def __repr__(self) -> str:
+        return f"<tegula.asdf.AsdfArray {self.name} shape={self.shape} dtype={self.dtype}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (*self._file._address(), self._node, self.path)
+
+
+def _reopen(store: Store, key: str, memmap: bool, validate_checksums: bool, node: int, path: str) -> AsdfArray:
+    """Make a pickled array again; several of one file share what is opened."""
+    from tegula.asdf._file import shared
+
+    file = shared(store, key, memmap=memmap, validate_checksums=validate_checksums)
+    native = file._native
+    try:
+        same = native.path_of(node) == path and native.is_array(node)
+    except IndexError:
+        same = False
+    if not same:
+        raise NotFoundError(f"there is no array {path!r} in {native.name} any more")
+    return AsdfArray._of(file, node)

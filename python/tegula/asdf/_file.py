@@ -1,0 +1,442 @@
+"""ASDF files."""
+
+import os
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tegula import _tegula
+from tegula.array import Array
+from tegula.asdf import _text, _write
+from tegula.asdf._array import AsdfArray
+from tegula.asdf._defaults import fill_defaults
+from tegula.asdf._search import SearchResult, search
+from tegula.asdf._tree import Reference, resolve_references
+from tegula.errors import NotFoundError, StoreError, UnsupportedError
+from tegula.stores import FilesystemStore, Store
+
+__all__ = ["AsdfFile", "open", "open_node"]
+
+
+class _Family:
+    """Files that refer to each other, by their keys; and what they refer to, by key and node."""
+
+    __slots__ = ("files", "targets")
+
+    def __init__(self) -> None:
+        self.files: dict[str, AsdfFile] = {}
+        self.targets: dict[tuple[str, int], Any] = {}
+
+
+class AsdfFile(Mapping[Any, Any]):
+    """An ASDF file: a tree of plain data with arrays in it, as a mapping of the names at its root.
+
+    `tegula.asdf.open` opens files. A new one is made of a tree and written with `write_to`.
+
+    Trees consist of dicts, lists, strings, numbers, bools, None, bytes, dates and arrays. Arrays of an opened file are
+    `AsdfArray` s, which read when they are used; arrays that are written into the tree itself are ndarrays. What has a
+    tag that tegula does not know stays what it is, with an attribute ``tag``, and is written so. Trees can hold one
+    object in several places, and themselves.
+
+    Parameters
+    ----------
+    tree : mapping, optional
+        What a new file holds. In it, ndarrays become blocks and tegula arrays become Zarr nodes.
+
+    Examples
+    --------
+    >>> import tegula.asdf
+    >>> tree = {"sky": {"flux": np.arange(12.0).reshape(3, 4)}, "unit": "Jy"}
+    >>> tegula.asdf.AsdfFile(tree).write_to("sky.asdf")
+    >>> with tegula.asdf.open("sky.asdf") as file:
+    ...     print(file["unit"], file["sky"]["flux"][1, 1:3])
+    Jy [5. 6.]
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_arrays",
+        "_family",
+        "_key",
+        "_mapped",
+        "_memmap",
+        "_native",
+        "_store",
+        "_tree",
+        "_validate",
+    )
+
+    # Of an opened file only, but for the tree.
+    _arrays: dict[int, AsdfArray]
+    _family: "_Family"
+    _key: str
+    _mapped: NDArray[np.uint8] | None
+    _memmap: bool
+    _native: _tegula.AsdfFile
+    _store: Store
+    _tree: Any
+    _validate: bool
+
+    def __init__(self, tree: Mapping[Any, Any] | None = None) -> None:
+        self._tree = {} if tree is None else dict(tree)
+
+    @classmethod
+    def _open(cls, store: Store, key: str, *, memmap: bool, validate_checksums: bool) -> "AsdfFile":
+        native = _tegula.AsdfFile.open(store._native, key, validate_checksums)
+        return cls._of(native, store, _Family(), memmap=memmap, validate_checksums=validate_checksums)
+
+    @classmethod
+    def _of(
+        cls, native: _tegula.AsdfFile, store: Store, family: "_Family", *, memmap: bool, validate_checksums: bool
+    ) -> "AsdfFile":
+        file = cls.__new__(cls)
+        file._arrays = {}
+        file._family = family
+        file._key = native.key
+        file._mapped = None
+        file._memmap = memmap
+        file._native = native
+        file._store = store
+        file._validate = validate_checksums
+        file._family.files[file._key] = file
+        file._tree = native.tree(native.root, file)
+        return file
+
+    def _address(self) -> tuple[Store, str, bool, bool]:
+        return self._store, self._key, self._memmap, self._validate
+
+    # What the native module asks for while it makes the tree.
+
+    def _array(self, node: int) -> AsdfArray:
+        array = self._arrays.get(node)
+        if array is None:
+            array = self._arrays[node] = AsdfArray._of(self, node)
+        return array
+
+    def _reference(self, uri: str) -> Reference:
+        return Reference(uri, self)
+
+    def _relative(self, native: _tegula.AsdfFile) -> "AsdfFile":
+        """Return the file that this one refers to."""
+        known = self._family.files.get(native.key)
+        if known is not None:
+            return known
+        return self._of(native, self._store, self._family, memmap=self._memmap, validate_checksums=self._validate)
+
+    def _resolve(self, uri: str) -> Any:
+        native, node = self._native.target(uri)
+        target = (native.key, node)
+        if target not in self._family.targets:
+            self._family.targets[target] = self._relative(native)._convert(node)
+        return self._family.targets[target]
+
+    def _convert(self, node: int | None) -> Any:
+        return None if node is None else self._native.tree(node, self)
+
+    def _memory(self) -> NDArray[np.uint8] | None:
+        """Return the bytes of the file, mapped; None where they are not to be had, or are others by now."""
+        if self._mapped is None and isinstance(self._store, FilesystemStore):
+            path = os.path.join(self._store.path, self._key)
+            mapped: NDArray[np.uint8] = np.memmap(path, np.uint8, "r")
+            # What was mapped is the file that was opened, if that is still there afterwards.
+            if self._native.is_current():
+                self._mapped = mapped
+        return self._mapped
+
+    # What it is.
+
+    @property
+    def tree(self) -> Any:
+        """The tree; nearly always a dict."""
+        return self._tree
+
+    @tree.setter
+    def tree(self, tree: Mapping[Any, Any]) -> None:
+        self._tree = dict(tree)
+
+    @property
+    def version(self) -> str:
+        """The version of the ASDF standard that the file follows, or would be written for."""
+        return (self._native.standard or "1.0.0") if self._opened else _write.STANDARD
+
+    @property
+    def file_format_version(self) -> str:
+        """The version of the file format."""
+        return self._native.format if self._opened else "1.0.0"
+
+    @property
+    def comments(self) -> list[str]:
+        """The comments in the header of the file, without those that give versions."""
+        return self._native.comments if self._opened else []
+
+    @property
+    def history(self) -> Any:
+        """What the file says of its making: entries and extensions; None where it says nothing."""
+        return self._tree.get("history") if isinstance(self._tree, dict) else None
+
+    @property
+    def uri(self) -> str | None:
+        """The name of the opened file."""
+        return self._native.name if self._opened else None
+
+    @property
+    def _opened(self) -> bool:
+        return hasattr(self, "_native")
+
+    @property
+    def blocks(self) -> list[dict[str, Any]]:
+        """The blocks of the opened file, as their headers describe them."""
+        names = ("offset", "allocated_size", "used_size", "data_size", "compression")
+        return [dict(zip(names, block, strict=True)) for block in self._native.blocks()] if self._opened else []
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._tree[key]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._tree[key] = value
+
+    def __delitem__(self, key: Any) -> None:
+        del self._tree[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._tree
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._tree)
+
+    def __len__(self) -> int:
+        return len(self._tree)
+
+    def __bool__(self) -> bool:
+        # An empty file is a file.
+        return True
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        return f"<tegula.asdf.AsdfFile {self.uri or 'in memory'}: {', '.join(map(str, list(self._tree)[:8]))}>"
+
+    # Looking around.
+
+    def info(self, max_rows: int | None = 24, max_cols: int | None = 120, *, show_values: bool = True) -> None:
+        """Print the tree.
+
+        Parameters
+        ----------
+        max_rows : int, optional
+            No more rows than these; deep parts are left out first. None: all.
+        max_cols : int, optional
+            No longer lines than this. None: all.
+        show_values : bool
+            Whether numbers and strings are shown.
+        """
+        print(self.format_tree(max_rows, max_cols, show_values=show_values))  # noqa: T201 - what it is for
+
+    def format_tree(self, max_rows: int | None = 24, max_cols: int | None = 120, *, show_values: bool = True) -> str:
+        """Draw the tree, as `info` prints it."""
+        return _text.render(self._tree, max_rows, max_cols, show_values=show_values)
+
+    def search(
+        self, key: Any = None, *, type_: type | str | None = None, value: Any = None, filter_: Any = None
+    ) -> SearchResult:
+        """Find parts of the tree.
+
+        Parameters
+        ----------
+        key : str or pattern, optional
+            A regular expression that is searched in the key, or an index of a list.
+        type_ : type or str, optional
+            The type of the value, or a regular expression that is searched in the type's name.
+        value : optional
+            What the value equals; for strings a regular expression.
+        filter_ : callable, optional
+            Takes the value, or the value and its key, and says whether it is wanted.
+
+        Returns
+        -------
+        SearchResult
+            What was found: ``paths``, ``nodes``, and ``node`` and ``path`` where it is one.
+        """
+        return search(self._tree, key=key, type_=type_, value=value, filter_=filter_)
+
+    def resolve_references(self) -> None:
+        """Put into the tree what references to other files refer to.
+
+        Raises
+        ------
+        NotFoundError
+            If something is not there.
+        UnsupportedError
+            If something lies neither in the folder of the file nor below.
+        """
+        resolve_references(self._tree)
+
+    def verify(self) -> None:
+        """Compare the checksums of all blocks with their data.
+
+        Raises
+        ------
+        CorruptDataError
+            If one does not fit.
+        """
+        if self._opened:
+            self._native.verify()
+
+    # Writing.
+
+    def write_to(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        all_array_compression: str | None = None,
+        checksums: bool = True,
+    ) -> None:
+        """Write the tree with its arrays to a file.
+
+        The file appears under its name when it is complete, so that a file can be read from and written to at once.
+        Arrays of an opened file are copied as they are stored. An object that is in the tree twice is written once.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The name of the file.
+        all_array_compression : {None, "zlib", "bzp2", "lz4", "zstd", "blsc"}
+            How ndarrays are compressed. The first two are the standard's, "lz4" is what the Python library knows too,
+            the others need its extensions. Zarr arrays keep their own compression.
+        checksums : bool
+            Whether blocks get MD5 checksums.
+
+        Raises
+        ------
+        UnsupportedError
+            If the tree holds what ASDF cannot.
+        """
+        path = os.path.abspath(os.fspath(path))
+        _write.write(self._tree, path, compression=all_array_compression, checksums=checksums)
+
+    def update(self, *, all_array_compression: str | None = None, checksums: bool = True) -> None:
+        """Write the tree to the file it came from. Arrays that were read before go on as they are."""
+        if not self._opened or not isinstance(self._store, FilesystemStore):
+            raise StoreError("the tree does not come from a file that can be written; write_to names one")
+        path = os.path.join(self._store.path, self._key)
+        self.write_to(path, all_array_compression=all_array_compression, checksums=checksums)
+
+    def close(self) -> None:
+        """Let go of the file. Tree and arrays can still be used; what they need stays open as long as they do."""
+        self._mapped = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not self._opened:
+            return AsdfFile, (self._tree,)
+        return _open, self._address()
+
+
+def _open(store: Store, key: str, memmap: bool, validate_checksums: bool) -> AsdfFile:
+    return AsdfFile._open(store, key, memmap=memmap, validate_checksums=validate_checksums)
+
+
+def open(  # noqa: A001 - tegula.asdf.open is what it is called
+    path: str | os.PathLike[str] | Store,
+    key: str | None = None,
+    *,
+    memmap: bool = True,
+    validate_checksums: bool = False,
+    legacy_defaults: bool = False,
+) -> AsdfFile:
+    """Open an ASDF file. Its tree is read, and no block.
+
+    Parameters
+    ----------
+    path : str, os.PathLike or Store
+        The file; or a store that it lies in, under `key`.
+    key : str, optional
+        The key of the file in a store.
+    memmap : bool
+        Whether arrays whose elements lie in the file as they are in memory are read-only views of the file.
+        Otherwise they are read into memory of their own.
+    validate_checksums : bool
+        Whether the checksum of a block is compared with its data when the block is first touched. This reads it whole.
+    legacy_defaults : bool
+        Whether the tree of a file that follows version 1.5 of the standard, or an older one, gets the values that their
+        schemas give to what is left out.
+
+    Returns
+    -------
+    AsdfFile
+        A context manager; but leaving it ends nothing that arrays need.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such file.
+    InvalidMetadataError
+        If it is not an ASDF file, or its tree is not YAML.
+    """
+    if isinstance(path, Store):
+        if key is None:
+            raise TypeError("a file in a store has a key")
+        store = path
+    else:
+        text = os.fspath(path)
+        if "://" in text:
+            raise UnsupportedError(f"{text}: URLs are still to come; there are files and stores")
+        folder, key = os.path.split(text)
+        store = FilesystemStore(folder or ".")
+    file = AsdfFile._open(store, key, memmap=memmap, validate_checksums=validate_checksums)
+    if legacy_defaults:
+        fill_defaults(file.tree, file.version)
+    return file
+
+
+_recent: dict[tuple[Store, str, bool, bool], AsdfFile] = {}
+_MOST_RECENT = 8
+
+
+def shared(store: Store, key: str, *, memmap: bool, validate_checksums: bool) -> AsdfFile:
+    """Open a file, or return one that was opened lately and has not changed since."""
+    address = (store, key, memmap, validate_checksums)
+    file = _recent.pop(address, None)
+    if file is None or not file._native.is_current():
+        file = AsdfFile._open(store, key, memmap=memmap, validate_checksums=validate_checksums)
+    while len(_recent) >= _MOST_RECENT:
+        _recent.pop(next(iter(_recent)), None)
+    _recent[address] = file
+    return file
+
+
+def open_node(path: str | os.PathLike[str], node: str) -> Array:
+    """Open the array at a path of a file's tree; what ``tegula.open_array("file.asdf#path")`` does.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file.
+    node : str
+        Names and indices, joined by ``/``.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no array.
+    """
+    file = open(path)
+    found = file._native.find(node)
+    if not file._native.is_array(found):
+        raise NotFoundError(f"there is no array at {file._native.name}#{node.strip('/')}")
+    native, target = file._native.target_of(found)
+    return (file if native is None else file._relative(native))._array(target)

@@ -1,0 +1,229 @@
+//! Blocks of a file as the objects of a store, for arrays to read their chunks from.
+//!
+//! A chunk that lies in a block as it is, is a part of the file, so that the reader takes what it needs and joins what
+//! lies close together. Headers of blocks are read when a chunk is first touched: a file may have very many.
+
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, OnceLock};
+
+use super::block::BlockHeader;
+use super::open::{AsdfFile, Opened};
+use crate::error::{Error, Place, Result};
+use crate::store::{ByteRange, Location, Object, Stat, Store, fresh_identity, resolve};
+use crate::subset::product;
+
+/// A store of an array's chunks.
+pub(super) struct BlockStore {
+    file: AsdfFile,
+    chunks: Chunks,
+    identity: u64,
+}
+
+enum Chunks {
+    /// One, in a block; it is for the array to decompress it.
+    Block(BlockHeader),
+    /// One, in memory.
+    Inline(Arc<[u8]>),
+    /// Those that a map names.
+    Map(ChunkMap),
+}
+
+/// A block of the numbers of blocks, for each chunk of a grid in C order; -1: the chunk is not stored.
+struct ChunkMap {
+    block: i64,
+    grid: Vec<u64>,
+    numbers: OnceLock<Result<Vec<i32>>>,
+}
+
+impl BlockStore {
+    pub(super) fn block(file: &AsdfFile, header: BlockHeader) -> Self {
+        Self { identity: file.opened().identity(), file: file.clone(), chunks: Chunks::Block(header) }
+    }
+
+    pub(super) fn inline(file: &AsdfFile, bytes: Arc<[u8]>) -> Self {
+        Self { identity: fresh_identity(), file: file.clone(), chunks: Chunks::Inline(bytes) }
+    }
+
+    /// The chunks of a grid that the map in a block names.
+    pub(super) fn map(file: &AsdfFile, block: i64, grid: Vec<u64>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (file.opened().identity(), block).hash(&mut hasher);
+        let map = ChunkMap { block, grid, numbers: OnceLock::new() };
+        Self { identity: hasher.finish(), file: file.clone(), chunks: Chunks::Map(map) }
+    }
+
+    fn target(&self) -> Arc<Opened> {
+        self.file.opened().clone()
+    }
+
+    /// The block of a chunk; `None`: it is not stored.
+    fn header(&self, key: &str) -> Result<Option<BlockHeader>> {
+        match &self.chunks {
+            Chunks::Block(header) => Ok(Some(*header)),
+            Chunks::Inline(_) => Ok(None),
+            Chunks::Map(map) => map.number(&self.file, key)?.map(|number| self.file.block(number)).transpose(),
+        }
+    }
+}
+
+impl ChunkMap {
+    /// The number of the block of a chunk; `None`: it is not stored.
+    fn number(&self, file: &AsdfFile, key: &str) -> Result<Option<i64>> {
+        let numbers = self.numbers.get_or_init(|| self.read(file)).as_ref().map_err(Clone::clone)?;
+        let number = position(key, &self.grid).and_then(|position| numbers.get(position));
+        match number {
+            None => Err(Error::store(format!("{key:?} is not the key of a chunk"))),
+            Some(-1) => Ok(None),
+            Some(number) if *number < 0 || i64::from(*number) == self.block => {
+                Err(Error::corrupt(format!("the map of chunks names block {number} for chunk {key}")))
+            }
+            Some(number) => Ok(Some((*number).into())),
+        }
+    }
+
+    fn read(&self, file: &AsdfFile) -> Result<Vec<i32>> {
+        let read = || {
+            let header = file.blocks().block(self.block)?;
+            let due = product(&self.grid).and_then(|chunks| chunks.checked_mul(4));
+            if due != Some(header.data_size) {
+                let (size, grid) = (header.data_size, crate::subset::tuple(&self.grid));
+                return Err(Error::corrupt(format!("{size} bytes for a grid of {grid} chunks")));
+            }
+            let bytes = file.block_data(self.block)?;
+            Ok(bytes.as_chunks::<4>().0.iter().map(|number| i32::from_le_bytes(*number)).collect())
+        };
+        read().place(|| format!("the map of chunks in block {}", self.block))
+    }
+}
+
+/// The position of a chunk in a grid in C order, by its key as Zarr V2 writes it.
+fn position(key: &str, grid: &[u64]) -> Option<usize> {
+    if grid.is_empty() {
+        return (key == "0").then_some(0);
+    }
+    let mut indices = key.split('.');
+    let position = grid.iter().try_fold(0u64, |position, length| {
+        let index: u64 = indices.next()?.parse().ok().filter(|index| index < length)?;
+        position.checked_mul(*length)?.checked_add(index)
+    })?;
+    if indices.next().is_some() { None } else { usize::try_from(position).ok() }
+}
+
+impl fmt::Debug for BlockStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "blocks of {}", self.file.name())
+    }
+}
+
+impl Store for BlockStore {
+    fn open(&self, key: &str) -> Result<Box<dyn Object>> {
+        if let Chunks::Inline(bytes) = &self.chunks {
+            return Ok(Box::new(Chunk::Memory(bytes.clone())));
+        }
+        let Some(header) = self.header(key)? else { return Ok(Box::new(Chunk::Missing)) };
+        if header.is_compressed() && matches!(self.chunks, Chunks::Map(_)) {
+            let Chunks::Map(map) = &self.chunks else { return Ok(Box::new(Chunk::Missing)) };
+            let number = map.number(&self.file, key)?.unwrap_or_default();
+            return Ok(Box::new(Chunk::Memory(self.file.block_data(number)?.into())));
+        }
+        let (offset, length) = (header.data_offset, header.used);
+        Ok(Box::new(Chunk::Part { object: self.file.opened().object(), offset, length }))
+    }
+
+    fn refers(&self) -> bool {
+        true
+    }
+
+    fn locate(&self, key: &str) -> Result<Option<Location>> {
+        let Some(header) = self.header(key)? else { return Ok(None) };
+        if header.is_compressed() && matches!(self.chunks, Chunks::Map(_)) {
+            return Ok(None);
+        }
+        let store = self.target();
+        let key = store.key().to_owned();
+        Ok(Some(Location { store, key, part: Some((header.data_offset, header.used)) }))
+    }
+
+    fn merge_gap(&self) -> u64 {
+        self.file.opened().merge_gap()
+    }
+
+    fn display(&self, key: &str) -> String {
+        format!("chunk {key} of {}", self.file.name())
+    }
+
+    fn identity(&self) -> u64 {
+        self.identity
+    }
+}
+
+/// What is stored of a chunk.
+enum Chunk {
+    Missing,
+    Memory(Arc<[u8]>),
+    Part { object: Box<dyn Object>, offset: u64, length: u64 },
+}
+
+impl Object for Chunk {
+    fn read(&self, range: ByteRange, limit: u64, into: &mut Vec<u8>) -> Result<Option<Stat>> {
+        match self {
+            Self::Missing => return Ok(None),
+            Self::Memory(bytes) => {
+                let (offset, length) = resolve(range, bytes.len() as u64, limit)?;
+                into.extend_from_slice(&bytes[offset as usize..][..length]);
+            }
+            Self::Part { object, offset, length } => {
+                let (start, wanted) = resolve(range, *length, limit)?;
+                let range = ByteRange::Range { offset: offset + start, length: wanted as u64 };
+                object.read(range, limit, into)?;
+            }
+        }
+        self.stat()
+    }
+
+    fn read_at(&self, start: u64, into: &mut [u8]) -> Result<Option<Stat>> {
+        let range = ByteRange::Range { offset: start, length: into.len() as u64 };
+        match self {
+            Self::Missing => return Ok(None),
+            Self::Memory(bytes) => {
+                let (offset, length) = resolve(range, bytes.len() as u64, u64::MAX)?;
+                into.copy_from_slice(&bytes[offset as usize..][..length]);
+            }
+            Self::Part { object, offset, length } => {
+                resolve(range, *length, u64::MAX)?;
+                object.read_at(offset + start, into)?;
+            }
+        }
+        self.stat()
+    }
+
+    fn stat(&self) -> Result<Option<Stat>> {
+        match self {
+            Self::Missing => Ok(None),
+            Self::Memory(bytes) => Ok(Some(Stat { size: bytes.len() as u64, version: 0, settled: true })),
+            Self::Part { object, length, .. } => Ok(object.stat()?.map(|stat| Stat { size: *length, ..stat })),
+        }
+    }
+
+    fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Memory(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_positions() {
+        assert_eq!(position("0", &[]), Some(0));
+        assert_eq!(position("2.1", &[3, 2]), Some(5));
+        for key in ["3.0", "0.2", "0", "0.0.0", "a.0", "", "-1.0"] {
+            assert_eq!(position(key, &[3, 2]), None, "{key}");
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! Nodes of arrays for a tree that is to be written, and the blocks that go with them.
+//!
+//! The order: make the nodes, which needs no more than the numbers of the blocks to come; then write the tree; then
+//! the blocks, one by one.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::block::BlockHeader;
+use super::datatype::Datatype;
+use super::ndarray::Source;
+use super::open::AsdfFile;
+use super::reference::{Class, NDARRAY_TAG, ZARR_TAG};
+use super::yaml::{Document, NodeId};
+use crate::array::{Array, ArrayBytes};
+use crate::codec::Named;
+use crate::error::{Error, Place, Result};
+use crate::metadata::{ArrayMetadata, NewArray, Order};
+use crate::options::CodecOptions;
+use crate::selection::Selection;
+use crate::store::{MemoryStore, get};
+use crate::subset::{ArraySubset, Dims};
+
+impl Document {
+    fn add_lengths(&mut self, lengths: &[u64]) -> NodeId {
+        let lengths = lengths.iter().map(|length| self.add_int(*length)).collect();
+        self.add_sequence(lengths)
+    }
+
+    /// Adds an array that lies in a block in C order, with a mask if it has one.
+    pub fn add_ndarray(&mut self, block: usize, datatype: &Datatype, shape: &[u64], mask: Option<NodeId>) -> NodeId {
+        let mut entries = vec![("source", self.add_int(block as u64))];
+        if let Some(mask) = mask {
+            entries.push(("mask", mask));
+        }
+        let (datatype, order) = datatype.to_node(self);
+        entries.extend([
+            ("datatype", datatype),
+            ("byteorder", self.add_str(order)),
+            ("shape", self.add_lengths(shape)),
+        ]);
+        let node = self.add_map(entries);
+        self.set_tag(node, NDARRAY_TAG);
+        node
+    }
+}
+
+impl AsdfFile {
+    /// Adds an ndarray node of this file to another tree. Its block is to be copied as it is: `number` tells what it
+    /// will be counted by there.
+    pub fn copy_ndarray(
+        &self,
+        node: NodeId,
+        document: &mut Document,
+        number: &mut dyn FnMut(&Self, BlockHeader) -> usize,
+    ) -> Result<NodeId> {
+        let tree = self.tree();
+        let ndarray = self.ndarray(node)?;
+        let (file, block) = match &ndarray.source {
+            Source::Inline(_) => return Ok(document.copy_from(tree, node)),
+            Source::Block(block) => (self.clone(), *block),
+            Source::External(uri) => (self.open_other(uri)?, 0),
+        };
+        let header = file.blocks().block(block).place(|| self.describe(node))?;
+        let mut entries = Vec::new();
+        for (key, value) in tree.entries(node)?.iter() {
+            let value = match tree.text(*key) {
+                Some("source") => {
+                    let block = number(&file, header);
+                    document.add_int(block as u64)
+                }
+                Some("shape") if ndarray.streamed => {
+                    let array = self.open_ndarray(node, &ndarray)?;
+                    document.add_lengths(array.shape())
+                }
+                Some("mask") if self.class(*value) == Class::Ndarray => self.copy_ndarray(*value, document, number)?,
+                _ => document.copy_from(tree, *value),
+            };
+            entries.push((document.copy_from(tree, *key), value));
+        }
+        let copy = document.add_mapping(entries);
+        document.set_tag(copy, tree.tag(node).unwrap_or(NDARRAY_TAG));
+        Ok(copy)
+    }
+}
+
+/// An array that is to be written as a Zarr node, which knows Zarr V2 only: the array itself, where it is such, or
+/// else the same elements, encoded anew when they are written.
+#[derive(Debug)]
+pub struct ZarrNode {
+    array: Array,
+    /// Where the array has to be encoded anew: an array of Zarr V2 in memory, for one chunk at a time.
+    anew: Option<Array>,
+    /// The chunks that are stored.
+    chunks: Vec<Dims>,
+    /// For each chunk of the grid its number among those that are stored, or -1.
+    map: Vec<i32>,
+}
+
+impl ZarrNode {
+    /// Looks which chunks there are.
+    pub fn new(array: &Array) -> Result<Self> {
+        let anew = match array.metadata().zarr_format {
+            2 => None,
+            _ => Some(as_v2(array).place(|| array.name())?),
+        };
+        let grid = anew.as_ref().map_or(array.chunk_grid(), Array::chunk_grid);
+        let (mut chunks, mut map) = (Vec::new(), Vec::new());
+        for chunk in ArraySubset::new_with_shape(&grid.shape()).indices() {
+            let stored = match &anew {
+                Some(_) => is_stored(array, &grid.chunk_subset(&chunk)?.bound(array.shape())?)?,
+                None => array.chunk_exists(&chunk)?,
+            };
+            let number = i32::try_from(chunks.len()).map_err(|_| Error::unsupported("more than 2^31 chunks"))?;
+            map.push(if stored { number } else { -1 });
+            if stored {
+                chunks.push(chunk);
+            }
+        }
+        Ok(Self { array: array.clone(), anew, chunks, map })
+    }
+
+    /// The number of its blocks: one for each chunk that is stored, and behind these the map.
+    pub fn blocks(&self) -> usize {
+        self.chunks.len() + 1
+    }
+
+    /// Adds the node to a tree; its blocks are counted from `first` on.
+    pub fn to_node(&self, document: &mut Document, first: usize) -> NodeId {
+        let metadata = self.anew.as_ref().unwrap_or(&self.array).metadata();
+        let mut zarray = metadata.document.clone();
+        if let Some(members) = zarray.as_object_mut() {
+            // The chunks have no keys, and readers know no other separator.
+            members.shift_remove("dimension_separator");
+        }
+        let mut entries = vec![(".zarray", document.add_json(&zarray))];
+        if !metadata.attributes.is_empty() {
+            entries.push((".zattrs", document.add_json(&Value::Object(metadata.attributes.clone()))));
+        }
+        entries.push(("chunk_block_map", document.add_int((first + self.chunks.len()) as u64)));
+        let node = document.add_map(entries);
+        document.set_tag(node, ZARR_TAG);
+        node
+    }
+
+    /// The bytes of one of its blocks, which are counted from `first` on in the file.
+    pub fn block(&self, number: usize, first: usize) -> Result<Vec<u8>> {
+        let Some(chunk) = self.chunks.get(number) else {
+            let first = i32::try_from(first).map_err(|_| Error::unsupported("more than 2^31 blocks"))?;
+            let numbers = self.map.iter().map(|number| if *number < 0 { -1 } else { number.saturating_add(first) });
+            return Ok(numbers.flat_map(i32::to_le_bytes).collect());
+        };
+        let gone = || Error::not_found(format!("a chunk of {} is gone", self.array.name()));
+        let Some(anew) = &self.anew else {
+            return self.array.retrieve_encoded_chunk(chunk)?.ok_or_else(gone);
+        };
+        let whole = anew.chunk_subset(chunk)?;
+        let inside = whole.bound(anew.shape())?;
+        let elements: ArrayBytes = self.array.retrieve_array_subset(&inside)?;
+        anew.store_array_subset(&inside, &elements)?;
+        let key = anew.chunk_key(chunk)?;
+        let encoded = get(&**anew.store(), &key, u64::MAX)?.ok_or_else(gone)?;
+        anew.erase_chunk(chunk)?;
+        Ok(encoded)
+    }
+}
+
+/// Whether anything of a region is stored.
+fn is_stored(array: &Array, region: &ArraySubset) -> Result<bool> {
+    let explanation = array.explain(&Selection::from(region))?;
+    Ok(explanation.bytes_read > explanation.index_bytes)
+}
+
+/// An array of Zarr V2 in memory that is like another one, its chunks the smallest that are read on their own.
+fn as_v2(array: &Array) -> Result<Array> {
+    let metadata = array.metadata();
+    let chunk_shape = array.inner_chunk_shape().or_else(|| array.chunk_grid().regular_shape());
+    let chunk_shape = chunk_shape.ok_or_else(|| Error::unsupported("the chunks have no common shape"))?;
+    let new = NewArray {
+        shape: array.shape().to_vec(),
+        chunk_shape: chunk_shape.to_vec(),
+        data_type: array.data_type().clone(),
+        fill_value: array.fill_value().clone(),
+        attributes: metadata.attributes.clone(),
+    };
+    let compressor = compressor(&innermost(&metadata.codecs));
+    let metadata = ArrayMetadata::new_v2(&new, compressor.as_ref(), Order::C, '.')?;
+    let anew = Array::create(Arc::new(MemoryStore::new()), "", metadata)?;
+    Ok(anew.with_options(CodecOptions { store_empty_chunks: true, ..array.options() }))
+}
+
+/// The codecs of the smallest chunks.
+fn innermost(codecs: &[Named]) -> Vec<Named> {
+    let shard = codecs.iter().find(|codec| codec.name == "sharding_indexed");
+    let inner = shard.and_then(|shard| shard.configuration.get("codecs"));
+    match inner.map(crate::codec::parse_named_list) {
+        Some(Ok(inner)) => innermost(&inner),
+        _ => codecs.to_vec(),
+    }
+}
+
+/// The first compressor among codecs as numcodecs configures it.
+fn compressor(codecs: &[Named]) -> Option<Value> {
+    codecs.iter().find_map(|codec| {
+        let get = |name: &str, default: Value| codec.configuration.get(name).cloned().unwrap_or(default);
+        let name = codec.name.strip_prefix("numcodecs.").unwrap_or(&codec.name);
+        match name {
+            "zstd" => Some(json!({"id": "zstd", "level": get("level", json!(3))})),
+            "gzip" | "zlib" | "bz2" => Some(json!({"id": name, "level": get("level", json!(5))})),
+            "lz4" => Some(json!({"id": "lz4", "acceleration": get("acceleration", json!(1))})),
+            "blosc" => {
+                let shuffle = match get("shuffle", json!("shuffle")).as_str() {
+                    Some("noshuffle") => 0,
+                    Some("bitshuffle") => 2,
+                    _ => 1,
+                };
+                let (cname, clevel) = (get("cname", json!("lz4")), get("clevel", json!(5)));
+                Some(json!({"id": "blosc", "cname": cname, "clevel": clevel, "shuffle": shuffle, "blocksize": 0}))
+            }
+            _ => None,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::asdf::{OutBlock, Preamble, write_bytes};
+    use crate::fill_value::FillValue;
+    use crate::metadata::Attributes;
+    use crate::store::Store;
+    use crate::{ChunkKeyEncoding, DataType};
+
+    fn array(codecs: &Value, attributes: Attributes) -> Array {
+        let new = NewArray {
+            shape: vec![5, 6],
+            chunk_shape: vec![4, 4],
+            data_type: DataType::from_name("int16").unwrap(),
+            fill_value: FillValue::new(7i16.to_ne_bytes()),
+            attributes,
+        };
+        let codecs = crate::codec::parse_named_list(codecs).unwrap();
+        let encoding = ChunkKeyEncoding::Default { separator: '/' };
+        let metadata = ArrayMetadata::new_v3(&new, encoding, &codecs, None).unwrap();
+        let array = Array::create(Arc::new(MemoryStore::new()), "", metadata).unwrap();
+        let part = ArraySubset::new_with_ranges(&[0..4, 0..6]);
+        array.store_array_subset(&part, &(0..24i16).collect::<Vec<_>>()).unwrap();
+        array
+    }
+
+    fn written(node: &ZarrNode) -> AsdfFile {
+        let mut document = Document::new();
+        let id = node.to_node(&mut document, 1);
+        let root = document.root();
+        document.insert(root, "a", id);
+        let before = std::iter::once(Ok(OutBlock::new(vec![1])));
+        let blocks = (0..node.blocks()).map(|number| node.block(number, 1).map(OutBlock::new));
+        let bytes = write_bytes(&Preamble::default(), Some(&document), before.chain(blocks)).unwrap();
+        let store = MemoryStore::new();
+        store.set("a.asdf", &bytes).unwrap();
+        AsdfFile::open(Arc::new(store), "a.asdf").unwrap()
+    }
+
+    #[test]
+    fn arrays_of_v3_become_nodes_of_v2() {
+        let bytes = json!({"name": "bytes", "configuration": {"endian": "big"}});
+        let inner = json!([bytes, {"name": "zstd", "configuration": {"level": 1, "checksum": false}}]);
+        let index = json!([{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]);
+        let shard = json!([{"name": "sharding_indexed", "configuration":
+            {"chunk_shape": [2, 4], "codecs": inner, "index_codecs": index, "index_location": "end"}}]);
+        for (codecs, blocks, missing) in [(json!([bytes]), 3, [1, 0]), (inner, 3, [1, 0]), (shard, 5, [2, 1])] {
+            let attributes: Attributes = [("unit".to_owned(), json!("s"))].into_iter().collect();
+            let array = array(&codecs, attributes);
+            let node = ZarrNode::new(&array).unwrap();
+            assert_eq!(node.blocks(), blocks);
+            let read = written(&node).array("a").unwrap();
+            assert_eq!(read.attributes(), array.attributes());
+            assert!(!read.chunk_exists(&missing).unwrap());
+            let elements = |array: &Array| array.retrieve_array_subset::<Vec<i16>>(&array.subset_all()).unwrap();
+            assert_eq!(elements(&read), elements(&array));
+            // What was read can be written as it is.
+            let again = ZarrNode::new(&read).unwrap();
+            assert!(again.anew.is_none());
+            assert_eq!(elements(&written(&again).array("a").unwrap()), elements(&array));
+        }
+    }
+
+    #[test]
+    fn ndarrays_are_copied_with_their_blocks() {
+        let mut document = Document::new();
+        let mask = document.add_ndarray(1, &Datatype::from_code("|b1").unwrap(), &[3], None);
+        let id = document.add_ndarray(0, &Datatype::from_code(">i2").unwrap(), &[3], Some(mask));
+        let root = document.root();
+        document.insert(root, "a", id);
+        let blocks = || [vec![0, 1, 0, 2, 0, 3], vec![0, 1, 0]].map(|bytes| Ok(OutBlock::new(bytes)));
+        let store = MemoryStore::new();
+        let bytes = write_bytes(&Preamble::default(), Some(&document), blocks()).unwrap();
+        store.set("a.asdf", &bytes).unwrap();
+        let file = AsdfFile::open(Arc::new(store), "a.asdf").unwrap();
+        let (mut copy, mut headers) = (Document::new(), Vec::new());
+        let node = file.find("a").unwrap();
+        let copied = file.copy_ndarray(node, &mut copy, &mut |_, header| {
+            headers.push(header);
+            10 + headers.len()
+        });
+        let copied = copied.unwrap();
+        assert_eq!(copy.text(copy.get(copied, "source").unwrap()), Some("11"));
+        let mask = copy.get(copied, "mask").unwrap();
+        assert_eq!(copy.text(copy.get(mask, "source").unwrap()), Some("12"));
+        assert_eq!(headers.iter().map(|header| header.used).collect::<Vec<_>>(), [6, 3]);
+    }
+}

@@ -1,0 +1,224 @@
+//! What the kernel asks of a store, what it keeps, and what it says when things are wrong.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tegula::store::{ByteRange, MemoryStore, Object, Reference, ReferenceStore, Stat, Store};
+use tegula::{Array, ArraySubset, CacheLimit, ChunkCache, CodecOptions, ErrorKind, Result};
+
+/// A store that counts, and hides that it is in memory.
+#[derive(Debug, Default)]
+struct Counting {
+    store: MemoryStore,
+    opened: AtomicU64,
+    reads: Arc<Mutex<Vec<(u64, u64)>>>,
+}
+
+struct Counted(Box<dyn Object>, Arc<Mutex<Vec<(u64, u64)>>>);
+
+impl Object for Counted {
+    fn read(&self, range: ByteRange, limit: u64, into: &mut Vec<u8>) -> Result<Option<Stat>> {
+        self.0.read(range, limit, into)
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<Option<Stat>> {
+        self.1.lock().unwrap().push((offset, into.len() as u64));
+        self.0.read_at(offset, into)
+    }
+
+    fn stat(&self) -> Result<Option<Stat>> {
+        self.0.stat()
+    }
+}
+
+impl Store for Counting {
+    fn open(&self, key: &str) -> Result<Box<dyn Object>> {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        Ok(Box::new(Counted(self.store.open(key)?, self.reads.clone())))
+    }
+
+    fn set(&self, key: &str, value: &[u8]) -> Result<()> {
+        self.store.set(key, value)
+    }
+
+    fn erase(&self, key: &str) -> Result<()> {
+        self.store.erase(key)
+    }
+
+    fn display(&self, key: &str) -> String {
+        format!("counted/{key}")
+    }
+
+    fn identity(&self) -> u64 {
+        self.store.identity()
+    }
+}
+
+impl Counting {
+    fn take(&self) -> Vec<(u64, u64)> {
+        self.opened.store(0, Ordering::Relaxed);
+        std::mem::take(&mut *self.reads.lock().unwrap())
+    }
+}
+
+fn bytes() -> Value {
+    json!({"name": "bytes", "configuration": {"endian": "little"}})
+}
+
+fn shards(inner: &[u64], codecs: &Value) -> Value {
+    json!([{"name": "sharding_indexed", "configuration": {"chunk_shape": inner, "codecs": codecs,
+        "index_codecs": [bytes(), {"name": "crc32c"}]}}])
+}
+
+/// An array of shape 64 x 64 in chunks of 32 x 32, of numbers that count up.
+fn array(store: &Arc<Counting>, codecs: &Value) -> Array {
+    let document = json!({"zarr_format": 3, "node_type": "array", "shape": [64, 64], "data_type": "uint32",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [32, 32]}},
+        "chunk_key_encoding": {"name": "default"}, "fill_value": 0, "codecs": codecs});
+    store.set("a/zarr.json", document.to_string().as_bytes()).unwrap();
+    let array = Array::open(store.clone(), "a").unwrap();
+    let elements: Vec<u32> = (1..=64 * 64).collect();
+    array.store_array_subset(&array.subset_all(), &elements).unwrap();
+    store.take();
+    array
+}
+
+fn region(rows: std::ops::Range<u64>, columns: std::ops::Range<u64>) -> ArraySubset {
+    ArraySubset::new_with_ranges(&[rows, columns])
+}
+
+#[test]
+fn mistakes_cost_no_read() {
+    let store = Arc::new(Counting::default());
+    let array = array(&store, &json!([bytes()]));
+    let failures = [
+        array.retrieve_array_subset::<Vec<u32>>(&region(0..65, 0..1)).map(drop),
+        array.retrieve_array_subset::<Vec<u32>>(&ArraySubset::new_with_shape(&[1])).map(drop),
+        array.retrieve_array_subset::<Vec<f32>>(&region(0..1, 0..1)).map(drop),
+        array.retrieve_chunk::<Vec<u32>>(&[2, 0]).map(drop),
+        array.retrieve_chunk::<Vec<i32>>(&[0, 0]).map(drop),
+        array.retrieve_chunk_if_exists::<Vec<i32>>(&[0, 0]).map(drop),
+        array.retrieve_chunks::<Vec<u32>>(&region(0..3, 0..1)).map(drop),
+        array.retrieve_chunk_subset::<Vec<u32>>(&[0, 0], &region(0..33, 0..1)).map(drop),
+        array.retrieve_encoded_chunk(&[0]).map(drop),
+        array.retrieve_inner_chunk::<Vec<u32>>(&[9, 9]).map(drop),
+    ];
+    for failure in failures {
+        assert_eq!(failure.unwrap_err().kind(), ErrorKind::InvalidSelection);
+    }
+    let empty: Vec<u32> = array.retrieve_array_subset(&region(3..3, 0..64)).unwrap();
+    assert!(empty.is_empty());
+    assert_eq!((store.take(), store.opened.load(Ordering::Relaxed)), (vec![], 0));
+}
+
+#[test]
+fn rows_of_plain_chunks_are_read_alone() {
+    let store = Arc::new(Counting::default());
+    let array = array(&store, &json!([bytes()]));
+    let row: Vec<u32> = array.retrieve_array_subset(&region(5..6, 0..64)).unwrap();
+    assert_eq!(row, (321..=384).collect::<Vec<u32>>());
+    let mut reads = store.take();
+    reads.sort_unstable();
+    assert_eq!(reads, [(5 * 128, 128), (5 * 128, 128)]);
+}
+
+#[test]
+fn inner_chunks_are_read_together_and_the_index_once() {
+    let store = Arc::new(Counting::default());
+    let zstd = json!([bytes(), {"name": "zstd", "configuration": {"level": 1, "checksum": false}}]);
+    let array = array(&store, &shards(&[8, 8], &zstd))
+        .with_options(CodecOptions { concurrent_target: 1, ..CodecOptions::default() });
+    let all: Vec<u32> = array.retrieve_array_subset(&array.subset_all()).unwrap();
+    assert_eq!(all, (1..=64 * 64).collect::<Vec<u32>>());
+    // Four shards: the index of each, then all its inner chunks.
+    assert_eq!(store.take().len(), 8);
+    let explained = array.explain(&(&array.subset_all()).into()).unwrap();
+    assert_eq!((explained.chunks, explained.inner_chunks, explained.requests, explained.index_bytes), (4, 64, 4, 0));
+    store.take();
+    let window: Vec<u32> = array.retrieve_array_subset(&region(6..10, 6..10)).unwrap();
+    assert_eq!(window.len(), 16);
+    let reads = store.take();
+    let explained = array.explain(&(&region(6..10, 6..10)).into()).unwrap();
+    assert_eq!(explained.requests, reads.len() as u64, "the index is known by now");
+    assert_eq!(explained.bytes_read, reads.iter().map(|(_, length)| length).sum::<u64>());
+
+    // A rewritten shard is not read through its old index.
+    let other: Vec<u32> = (0..32 * 32).map(|i| i * i % 97).collect();
+    array.store_chunk(&[0, 0], &other).unwrap();
+    assert_eq!(array.retrieve_chunk::<Vec<u32>>(&[0, 0]).unwrap(), other);
+}
+
+#[test]
+fn caches_keep_what_they_are_asked_to() {
+    for codecs in
+        [json!([bytes(), {"name": "gzip", "configuration": {"level": 1}}]), shards(&[16, 16], &json!([bytes()]))]
+    {
+        for cache in [ChunkCache::decoded(CacheLimit::Chunks(16)), ChunkCache::encoded(CacheLimit::Bytes(1 << 20))] {
+            for cache in [cache.clone(), cache.per_thread()] {
+                let store = Arc::new(Counting::default());
+                let options = CodecOptions { concurrent_target: 1, ..CodecOptions::default() };
+                let array = array(&store, &codecs).with_options(options).with_cache(Some(cache.clone()));
+                let window = region(1..3, 1..3);
+                let first: Vec<u32> = array.retrieve_array_subset(&window).unwrap();
+                assert!(!store.take().is_empty());
+                assert_eq!(first, array.retrieve_array_subset::<Vec<u32>>(&window).unwrap());
+                assert!(store.take().is_empty());
+                assert_eq!((cache.info().hits, cache.info().misses, cache.info().chunks), (1, 1, 1));
+                array.store_chunk(&[0, 0], &vec![5u32; 32 * 32]).unwrap();
+                assert_eq!(array.retrieve_array_subset::<Vec<u32>>(&window).unwrap(), [5; 4]);
+            }
+        }
+    }
+}
+
+#[test]
+fn errors_have_place_and_cause() {
+    let store = Arc::new(Counting::default());
+    let array = array(&store, &shards(&[16, 16], &json!([bytes(), {"name": "crc32c"}])));
+    let mut shard = array.retrieve_encoded_chunk(&[0, 1]).unwrap().unwrap();
+    shard[16 * 16 * 4 + 4 + 10] ^= 1; // in the second inner chunk
+    store.set("a/c/0/1", &shard).unwrap();
+    let error = array.retrieve_array_subset::<Vec<u32>>(&array.subset_all()).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.message()),
+        (
+            ErrorKind::CorruptData,
+            "cannot decode chunk (0, 1) of counted/a: inner chunk (0, 1): crc32c: the checksum does not match"
+        )
+    );
+    let careless = CodecOptions { validate_checksums: false, ..CodecOptions::default() };
+    assert!(array.with_options(careless).retrieve_array_subset::<Vec<u32>>(&array.subset_all()).is_ok());
+    let error = array.retrieve_array_subset::<Vec<u32>>(&region(0..1, 50..51)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::CorruptData, "partial reads check too");
+    store.set("a/c/0/1", &shard[..100]).unwrap();
+    let error = array.retrieve_chunk::<Vec<u32>>(&[0, 1]).unwrap_err();
+    assert!(error.message().contains("shard index: "), "{error}");
+}
+
+#[test]
+fn chunks_that_are_parts_of_one_object_are_read_together() {
+    let store = Arc::new(Counting::default());
+    let plain = array(&store, &json!([bytes()]));
+    // All four chunks in one object, in another order, one of them missing.
+    let mut object = vec![0; 10];
+    let mut references = HashMap::new();
+    for chunk in [[1, 1], [0, 0], [1, 0]] {
+        let encoded = plain.retrieve_encoded_chunk(&chunk).unwrap().unwrap();
+        let part = Reference::Part { key: "all".into(), offset: object.len() as u64, length: encoded.len() as u64 };
+        references.insert(format!("c/{}/{}", chunk[0], chunk[1]), part);
+        object.extend(encoded);
+    }
+    store.set("all", &object).unwrap();
+    store.take();
+    let parts = ReferenceStore::new(store.clone(), references);
+    let array = Array::new_with_metadata(Arc::new(parts), "", plain.metadata().clone()).unwrap();
+    let mut expected: Vec<u32> = (1..=64 * 64).collect();
+    for row in 0..32 {
+        expected[row * 64 + 32..row * 64 + 64].fill(0);
+    }
+    assert_eq!(array.retrieve_array_subset::<Vec<u32>>(&array.subset_all()).unwrap(), expected);
+    assert_eq!(store.opened.load(Ordering::Relaxed), 1, "one handle for all");
+    assert_eq!(store.take(), [(10, 3 * 32 * 32 * 4)]);
+}

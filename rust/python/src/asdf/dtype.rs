@@ -1,0 +1,54 @@
+//! Datatypes of ASDF as data types of `NumPy`, and back.
+
+use numpy::PyArrayDescr;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+use tegula::asdf::{Datatype, Field};
+
+use crate::errors::{OrRaise, exception};
+use crate::subset::tuple;
+
+/// What a datatype is to `NumPy`.
+fn stored<'py>(py: Python<'py>, datatype: &Datatype) -> PyResult<Bound<'py, PyArrayDescr>> {
+    let Datatype::Record(fields) = datatype else {
+        return PyArrayDescr::new(py, datatype.code().unwrap_or_default());
+    };
+    let list = PyList::empty(py);
+    for field in fields {
+        let name = field.name.as_deref().unwrap_or_default();
+        let inner = stored(py, &field.datatype)?;
+        list.append(if field.shape.is_empty() {
+            (name, inner).into_pyobject(py)?
+        } else {
+            (name, inner, tuple(py, &field.shape)?).into_pyobject(py)?.into_any().cast_into::<PyTuple>()?
+        })?;
+    }
+    // Two fields of one name, or names that it reserves.
+    PyArrayDescr::new(py, list).map_err(|error| exception(py, "InvalidMetadataError", &format!("datatype: {error}")))
+}
+
+/// What an array of a datatype has as elements: numbers come in this machine's byte order, all else is as it is stored.
+pub(super) fn native<'py>(py: Python<'py>, datatype: &Datatype) -> PyResult<Bound<'py, PyArrayDescr>> {
+    let descr = stored(py, datatype)?;
+    match datatype {
+        Datatype::Scalar(..) => Ok(descr.call_method1("newbyteorder", ("=",))?.cast_into()?),
+        _ => Ok(descr),
+    }
+}
+
+/// The datatype that elements of a data type are written as; their fields lie one after the other.
+pub(super) fn of(descr: &Bound<'_, PyArrayDescr>) -> PyResult<Datatype> {
+    let names = descr.getattr("names")?;
+    if names.is_none() {
+        let code: String = descr.getattr("str")?.extract()?;
+        return Datatype::from_code(&code).or_raise(descr.py());
+    }
+    let fields = descr.getattr("fields")?;
+    let field = |name: Bound<'_, PyAny>| {
+        let inner = fields.get_item(&name)?.get_item(0)?;
+        let shape = inner.getattr("shape")?.extract()?;
+        let datatype = of(inner.getattr("base")?.cast()?)?;
+        Ok(Field { name: Some(name.extract()?), datatype, shape })
+    };
+    names.try_iter()?.map(|name| field(name?)).collect::<PyResult<_>>().map(Datatype::Record)
+}

@@ -1,0 +1,194 @@
+//! ASDF files; see `tegula::asdf`. What users see of them is in `tegula.asdf`.
+
+mod dtype;
+mod tree;
+mod write;
+
+pub(crate) use write::write_asdf;
+
+use numpy::PyArrayDescr;
+use pyo3::exceptions::PyIndexError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+use tegula::asdf::yaml::NodeId;
+use tegula::asdf::{Class, OpenOptions};
+use tegula::{Error, Result};
+
+use crate::array::Array;
+use crate::call::{attached, detached};
+use crate::errors::OrRaise;
+use crate::store::Store;
+use crate::subset::tuple;
+
+/// The native part of `tegula.asdf.AsdfFile`. Nodes of the tree are numbers.
+#[pyclass(module = "tegula._tegula", frozen)]
+pub(crate) struct AsdfFile(pub(crate) tegula::asdf::AsdfFile);
+
+/// What is known of an array without reading it: shape (None: its block tells), data type, and the node of its mask.
+type Description<'py> = (Option<Bound<'py, PyTuple>>, Bound<'py, PyArrayDescr>, Option<usize>);
+
+/// Where elements lie in the file as they are in memory: the first byte, and the strides.
+type Mapped = (u64, Vec<i64>);
+
+/// A block: offset, allocated bytes, used bytes, decompressed bytes, compression.
+type Block = (u64, u64, u64, u64, String);
+
+impl AsdfFile {
+    fn node(&self, node: usize) -> PyResult<NodeId> {
+        self.0.tree().id(node).ok_or_else(|| PyIndexError::new_err("there is no such node"))
+    }
+
+    /// Calls `what` for the file and the node that a node is, or refers to.
+    fn followed<T: Send>(
+        &self,
+        py: Python<'_>,
+        node: usize,
+        what: impl FnOnce(&tegula::asdf::AsdfFile, NodeId) -> Result<T> + Send,
+    ) -> PyResult<T> {
+        let node = self.node(node)?;
+        detached(py, || {
+            let (file, node) = self.0.follow(node)?;
+            what(&file, node)
+        })
+    }
+}
+
+#[pymethods]
+impl AsdfFile {
+    #[staticmethod]
+    fn open(py: Python<'_>, store: &Bound<'_, Store>, key: &str, validate_checksums: bool) -> PyResult<Self> {
+        let store = store.get().0.clone();
+        let options = OpenOptions { validate_checksums, ..OpenOptions::default() };
+        detached(py, || tegula::asdf::AsdfFile::open_with(store, key, options)).map(Self)
+    }
+
+    #[getter]
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    /// The key of the file in its store.
+    #[getter]
+    fn key(&self) -> &str {
+        self.0.key()
+    }
+
+    /// The version of the standard, if the file says it.
+    #[getter]
+    fn standard(&self) -> Option<&str> {
+        self.0.layout().standard.as_deref()
+    }
+
+    #[getter]
+    fn format(&self) -> &str {
+        &self.0.layout().version
+    }
+
+    #[getter]
+    fn comments(&self) -> Vec<String> {
+        self.0.layout().comments.clone()
+    }
+
+    /// Whether the file under the name is still the one that was opened.
+    fn is_current(&self, py: Python<'_>) -> bool {
+        py.detach(|| self.0.is_current())
+    }
+
+    /// The number of the root.
+    #[getter]
+    fn root(&self) -> usize {
+        self.0.tree().root().index()
+    }
+
+    /// A node and all below it as Python's objects. `owner` makes what is not plain data.
+    fn tree<'py>(&self, node: usize, owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        tree::convert(&self.0, self.node(node)?, owner)
+    }
+
+    fn find(&self, py: Python<'_>, path: &str) -> PyResult<usize> {
+        self.0.find(path).map(NodeId::index).or_raise(py)
+    }
+
+    fn path_of(&self, node: usize) -> PyResult<String> {
+        Ok(self.0.path_of(self.node(node)?))
+    }
+
+    /// Whether a node is an array, or refers to one.
+    fn is_array(&self, py: Python<'_>, node: usize) -> PyResult<bool> {
+        self.followed(py, node, |file, node| Ok(matches!(file.class(node), Class::Ndarray | Class::Zarr)))
+    }
+
+    fn is_zarr(&self, node: usize) -> PyResult<bool> {
+        Ok(self.0.class(self.node(node)?) == Class::Zarr)
+    }
+
+    /// The file and the node that a URI names.
+    fn target(&self, py: Python<'_>, uri: &str) -> PyResult<(Self, usize)> {
+        let (file, node) = detached(py, || {
+            let (file, node) = self.0.target(uri)?;
+            file.follow(node)
+        })?;
+        Ok((Self(file), node.index()))
+    }
+
+    /// Follows references: the file (None: this one) and the node where they lead.
+    fn target_of(&self, py: Python<'_>, node: usize) -> PyResult<(Option<Self>, usize)> {
+        let (file, found) = self.followed(py, node, |file, node| Ok((file.clone(), node)))?;
+        let other = (file.key() != self.0.key()).then_some(Self(file));
+        Ok((other, found.index()))
+    }
+
+    fn describe<'py>(&self, py: Python<'py>, node: usize) -> PyResult<Description<'py>> {
+        let node = self.node(node)?;
+        if self.0.class(node) == Class::Zarr {
+            let metadata = attached(py, || self.0.zarr_metadata(node))?;
+            let dtype = PyArrayDescr::new(py, metadata.data_type.code())?;
+            return Ok((Some(tuple(py, metadata.chunk_grid.array_shape())?), dtype, None));
+        }
+        let ndarray = attached(py, || self.0.ndarray(node))?;
+        let shape = if ndarray.streamed { None } else { Some(tuple(py, &ndarray.shape)?) };
+        Ok((shape, dtype::native(py, &ndarray.datatype)?, ndarray.mask.map(NodeId::index)))
+    }
+
+    fn array(&self, py: Python<'_>, node: usize) -> PyResult<Array> {
+        let node = self.node(node)?;
+        if self.0.class(node) != Class::Ndarray {
+            return Array::new(py, detached(py, || self.0.array_at(node))?);
+        }
+        let (ndarray, array) = detached(py, || {
+            let ndarray = self.0.ndarray(node)?;
+            let array = self.0.open_ndarray(node, &ndarray)?;
+            Ok((ndarray, array))
+        })?;
+        Ok(Array::with_dtype(array, dtype::native(py, &ndarray.datatype)?.unbind()))
+    }
+
+    /// Where the elements of an array lie in this file, if they lie there as they are in memory.
+    fn mapped(&self, array: &Bound<'_, Array>) -> PyResult<Option<Mapped>> {
+        let mapped = attached(array.py(), || array.get().core().mappable())?;
+        let own = self.0.name();
+        let here = mapped.filter(|mapped| !mapped.reversed && mapped.object == own);
+        Ok(here.map(|mapped| (mapped.offset, mapped.strides)))
+    }
+
+    /// The data of a block, decompressed.
+    fn block<'py>(&self, py: Python<'py>, number: i64) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, &detached(py, || self.0.block_data(number))?))
+    }
+
+    fn blocks(&self, py: Python<'_>) -> PyResult<Vec<Block>> {
+        detached(py, || {
+            let blocks = self.0.blocks();
+            let describe = |number: usize| {
+                let header = blocks.block(number as i64).map_err(|error| error.at(self.0.name()))?;
+                let label = String::from_utf8_lossy(&header.compression).trim_end_matches('\0').to_owned();
+                Ok((header.offset, header.allocated, header.used, header.data_size, label))
+            };
+            (0..blocks.len()?).map(describe).collect::<Result<_, Error>>()
+        })
+    }
+
+    fn verify(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, || self.0.verify())
+    }
+}

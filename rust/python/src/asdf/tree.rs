@@ -1,0 +1,267 @@
+//! Trees of ASDF files as Python's objects.
+//!
+//! Everything is converted at once but for arrays, which `owner` makes out of the numbers of their nodes. A node is
+//! converted once, so that what the file shares is shared, and a tree may hold itself. References within the file are
+//! set when all else is there.
+
+use std::collections::HashMap;
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyList, PySet, PyString, PyTuple};
+use tegula::asdf::yaml::{Document, Kind, NodeId, Scalar, YAML_TAG_PREFIX};
+use tegula::asdf::{AsdfFile, Class, Source};
+
+use crate::call::attached;
+use crate::errors::{OrRaise, exception};
+
+/// Converts a node and all below it.
+pub(super) fn convert<'py>(file: &AsdfFile, node: NodeId, owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let tree = file.tree();
+    let done = (0..tree.len()).map(|_| None).collect();
+    let mut converter =
+        Converter { py: owner.py(), file, tree, owner, done, keys: HashMap::new(), references: Vec::new() };
+    let converted = converter.node(node)?;
+    converter.set_references()?;
+    Ok(converted)
+}
+
+struct Converter<'a, 'py> {
+    py: Python<'py>,
+    file: &'a AsdfFile,
+    tree: &'a Document,
+    owner: &'a Bound<'py, PyAny>,
+    done: Vec<Option<Bound<'py, PyAny>>>,
+    keys: HashMap<&'a str, Bound<'py, PyString>>,
+    /// Collections, the keys in them, and the references that stand there.
+    references: Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>, NodeId)>,
+}
+
+/// A class or function of `tegula.asdf._tree`.
+macro_rules! helper {
+    ($py:expr, $name:literal) => {{
+        static HELPER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        HELPER.import($py, "tegula.asdf._tree", $name)
+    }};
+}
+
+/// Tags of YAML itself that a node of the kind may have without saying anything new.
+fn is_plain(tag: Option<&str>) -> bool {
+    tag.is_none_or(|tag| matches!(tag.strip_prefix(YAML_TAG_PREFIX), Some("map" | "seq" | "str")))
+}
+
+/// Lists in lists as a key: deeper is a mistake or an attack.
+const DEEPEST_KEY: usize = 8;
+
+/// Scalars beyond this are converted once, wherever they stand.
+const LONG: usize = 64;
+
+/// The tag of the root; every file has it.
+const ROOT_TAG: &str = "tag:stsci.edu:asdf/core/asdf-";
+
+impl<'a, 'py> Converter<'a, 'py> {
+    fn node(&mut self, id: NodeId) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(done) = &self.done[id.index()] {
+            return Ok(done.clone());
+        }
+        if let Kind::Scalar { text, .. } = &self.tree[id].kind {
+            if text.is_empty() && self.is_root(id) {
+                return Ok(PyDict::new(self.py).into_any());
+            }
+            let scalar = self.scalar(id, text)?;
+            if text.len() > LONG {
+                // By aliases a short file can name a long text very often.
+                self.done[id.index()] = Some(scalar.clone());
+            }
+            return Ok(scalar);
+        }
+        let converted = match self.file.class(id) {
+            Class::Ndarray => self.ndarray(id)?,
+            Class::Zarr => self.owner.call_method1("_array", (id.index(),))?,
+            Class::Integer => self.integer(id)?,
+            _ => return self.collection(id),
+        };
+        self.done[id.index()] = Some(converted.clone());
+        Ok(converted)
+    }
+
+    /// An array in the tree is there already; one that cannot be read raises when it is used.
+    fn ndarray(&mut self, id: NodeId) -> PyResult<Bound<'py, PyAny>> {
+        let array = self.owner.call_method1("_array", (id.index(),))?;
+        let tree = self.tree;
+        let inline = tree.pairs(id).is_none() || tree.get(id, "data").is_some();
+        if inline && let Ok(elements) = array.get_item(self.py.Ellipsis()) {
+            return Ok(elements);
+        }
+        Ok(array)
+    }
+
+    fn is_root(&self, id: NodeId) -> bool {
+        id == self.tree.root() && self.tree.tag(id).is_none_or(|tag| tag.starts_with(ROOT_TAG))
+    }
+
+    fn collection(&mut self, id: NodeId) -> PyResult<Bound<'py, PyAny>> {
+        let (py, tag) = (self.py, self.tree.tag(id));
+        let kind = tag.and_then(|tag| tag.strip_prefix(YAML_TAG_PREFIX));
+        let plain = is_plain(tag) || self.is_root(id);
+        if let Kind::Sequence { items, .. } = &self.tree[id].kind {
+            if matches!(kind, Some("omap" | "pairs")) {
+                return self.pairs(id, items, kind == Some("omap"));
+            }
+            if plain {
+                let list = PyList::empty(py);
+                self.done[id.index()] = Some(list.clone().into_any());
+                for item in items {
+                    let value = self.item(list.as_any(), *item, |_| Ok(list.len().into_pyobject(py)?.into_any()))?;
+                    list.append(value)?;
+                }
+                return Ok(list.into_any());
+            }
+            let list = helper!(py, "TaggedList")?.call1((tag,))?;
+            self.done[id.index()] = Some(list.clone());
+            let inner = list.cast::<PyList>()?;
+            for item in items {
+                let value = self.item(&list, *item, |_| Ok(inner.len().into_pyobject(py)?.into_any()))?;
+                inner.append(value)?;
+            }
+            return Ok(list);
+        }
+        if kind == Some("set") {
+            let set = PySet::empty(py)?;
+            self.done[id.index()] = Some(set.clone().into_any());
+            for (key, _) in self.tree.entries(id).or_raise(py)?.iter() {
+                let key = self.key(*key)?;
+                set.add(key).map_err(|error| unhashable(py, &error))?;
+            }
+            return Ok(set.into_any());
+        }
+        let dict = if plain { PyDict::new(py).into_any() } else { helper!(py, "TaggedDict")?.call1((tag,))? };
+        self.done[id.index()] = Some(dict.clone());
+        let inner = dict.cast::<PyDict>()?.clone();
+        for (key, value) in self.tree.entries(id).map_err(|error| error.at(self.file.describe(id))).or_raise(py)?.iter()
+        {
+            let key = self.key(*key)?;
+            let value = self.item(&dict, *value, |_| Ok(key.clone()))?;
+            inner.set_item(&key, value).map_err(|error| unhashable(py, &error))?;
+        }
+        Ok(dict)
+    }
+
+    /// What stands in a collection; a reference is noted and set later.
+    fn item(
+        &mut self,
+        collection: &Bound<'py, PyAny>,
+        id: NodeId,
+        key: impl FnOnce(&Self) -> PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if self.file.class(id) == Class::Reference {
+            let key = key(self)?;
+            self.references.push((collection.clone(), key, id));
+            return Ok(self.py.None().into_bound(self.py));
+        }
+        self.node(id)
+    }
+
+    fn key(&mut self, id: NodeId) -> PyResult<Bound<'py, PyAny>> {
+        self.nested_key(id, 0)
+    }
+
+    fn nested_key(&mut self, id: NodeId, depth: usize) -> PyResult<Bound<'py, PyAny>> {
+        let tree = self.tree;
+        match (&tree[id].kind, tree.tag(id), tree.scalar(id)) {
+            (_, None, Ok(Scalar::Str(text))) => {
+                let py = self.py;
+                let key = self.keys.entry(text).or_insert_with(|| PyString::new(py, text));
+                Ok(key.clone().into_any())
+            }
+            (Kind::Sequence { items, .. }, _, _) if depth < DEEPEST_KEY => {
+                let items: Vec<_> =
+                    items.iter().map(|item| self.nested_key(*item, depth + 1)).collect::<PyResult<_>>()?;
+                Ok(PyTuple::new(self.py, items)?.into_any())
+            }
+            (Kind::Mapping { .. } | Kind::Sequence { .. }, _, _) => {
+                Err(exception(self.py, "InvalidMetadataError", "a collection is the key of a mapping"))
+            }
+            _ => self.node(id),
+        }
+    }
+
+    /// `!!omap` and `!!pairs`: lists of mappings of one entry each.
+    fn pairs(&mut self, id: NodeId, items: &'a [NodeId], ordered: bool) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.py;
+        let (dict, list) = (PyDict::new(py), PyList::empty(py));
+        self.done[id.index()] = Some(if ordered { dict.clone().into_any() } else { list.clone().into_any() });
+        for item in items {
+            let Some([(key, value)]) = self.tree.pairs(*item) else {
+                return Err(exception(py, "InvalidMetadataError", "a list of pairs holds something else"));
+            };
+            let (key, value) = (self.key(*key)?, self.node(*value)?);
+            if ordered {
+                dict.set_item(key, value).map_err(|error| unhashable(py, &error))?;
+            } else {
+                list.append((key, value))?;
+            }
+        }
+        Ok(if ordered { dict.into_any() } else { list.into_any() })
+    }
+
+    fn scalar(&mut self, id: NodeId, text: &str) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.py;
+        let tag = self.tree.tag(id);
+        if tag.is_some() && self.file.class(id) == Class::Complex {
+            let (re, im) = attached(py, || self.file.complex(id))?;
+            return Ok(PyComplex::from_doubles(py, re, im).into_any());
+        }
+        let scalar = attached(py, || self.tree.scalar(id).map_err(|error| error.at(self.file.describe(id))))?;
+        Ok(match scalar {
+            Scalar::Null => py.None().into_bound(py),
+            Scalar::Bool(value) => PyBool::new(py, value).to_owned().into_any(),
+            Scalar::Int(value) => value.into_pyobject(py)?.into_any(),
+            Scalar::Float(value) => PyFloat::new(py, value).into_any(),
+            Scalar::Binary(bytes) => PyBytes::new(py, &bytes).into_any(),
+            Scalar::BigInt(digits) => helper!(py, "integer")?.call1((digits,))?,
+            Scalar::Timestamp(text) => helper!(py, "timestamp")?.call1((text,))?,
+            Scalar::Str(_) if !is_plain(tag) => helper!(py, "TaggedString")?.call1((text, tag))?,
+            Scalar::Str(text) => PyString::new(py, text).into_any(),
+        })
+    }
+
+    /// An integer: 32-bit words in the tree, or as a decimal number, or words in a block.
+    fn integer(&mut self, id: NodeId) -> PyResult<Bound<'py, PyAny>> {
+        let (py, file, tree) = (self.py, self.file, self.tree);
+        let text = |key| tree.get(id, key).and_then(|value| tree.text(value));
+        let words = tree.get(id, "words");
+        let inline = |words| matches!(file.ndarray(words), Ok(ndarray) if matches!(ndarray.source, Source::Inline(_)));
+        match (words, text("string")) {
+            (words, Some(digits)) if !words.is_some_and(inline) => {
+                Ok(helper!(py, "integer")?.call1((digits, text("sign")))?)
+            }
+            (Some(words), _) => {
+                let words = self.owner.call_method1("_array", (words.index(),))?;
+                Ok(helper!(py, "integer_of_words")?.call1((words, text("sign")))?)
+            }
+            _ => Err(exception(py, "InvalidMetadataError", &format!("{}: \"words\" is missing", file.describe(id)))),
+        }
+    }
+
+    /// Puts into place what references lead to; those that lead elsewhere, or nowhere, become objects that can try.
+    fn set_references(&mut self) -> PyResult<()> {
+        // What is converted here may hold more.
+        while let Some((collection, key, id)) = self.references.pop() {
+            let uri = self.file.reference(id).unwrap_or_default();
+            let local = uri.starts_with('#');
+            let target = if local { self.file.follow(id).ok() } else { None };
+            let target = target.filter(|(file, _)| file.key() == self.file.key()).map(|(_, node)| node);
+            let value = match target {
+                Some(node) => self.node(node)?,
+                None => self.owner.call_method1("_reference", (uri,))?,
+            };
+            collection.set_item(key, value)?;
+        }
+        Ok(())
+    }
+}
+
+fn unhashable(py: Python<'_>, error: &PyErr) -> PyErr {
+    exception(py, "InvalidMetadataError", &format!("a key of a mapping: {error}"))
+}

@@ -1,0 +1,94 @@
+"""The public names. Whoever changes one changes it here too, and says so to the users."""
+
+import doctest
+import inspect
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import tegula
+
+NAMES = """
+Array ArraySubset CacheInfo ChunkCache CodecOptions CorruptDataError Error Explanation FilesystemStore Group
+InvalidMetadataError InvalidSelectionError MemoryStore NotFoundError PartialDecoder StoreError UnsupportedError
+__version__ config create_array create_group open open_array open_group
+"""
+
+MEMBERS = {
+    "Array": """
+        attrs cache cache_info chunk_exists chunk_grid_shape chunk_key chunk_origin chunk_shape chunk_subset
+        chunk_subset_bounded chunks chunks_in_array_subset chunks_subset chunks_subset_bounded codecs dimension_names
+        dtype erase_chunk explain fill_value info inner_chunk_grid_shape inner_chunk_shape is_sharded map_chunks
+        metadata name nbytes ndim options partial_decoder path retrieve_array_subset retrieve_array_subsets
+        retrieve_chunk retrieve_chunk_if_exists retrieve_chunk_subset retrieve_chunks retrieve_encoded_chunk
+        retrieve_encoded_chunks retrieve_encoded_inner_chunk retrieve_inner_chunk retrieve_inner_chunks shape shards
+        size store store_array_subset store_chunk subset_all with_cache with_options zarr_format
+    """,
+    "ArraySubset": """
+        bound contains end_exc end_inc inbounds indices is_empty ndim new_empty new_with_ranges new_with_shape
+        new_with_start_end_exc new_with_start_end_inc new_with_start_shape num_elements overlap relative_to shape start
+        to_slices
+    """,
+    "Group": """
+        arrays attrs create_array create_group get groups info items keys members metadata name path store tree values
+        zarr_format
+    """,
+    "ChunkCache": "clear counts decoded encoded",
+    "CodecOptions": "concurrent_target replace store_empty_chunks validate_checksums",
+    "PartialDecoder": "chunk exists partial_decode size_held",
+}
+
+
+def test_public_names():
+    assert sorted(tegula.__all__) == sorted(NAMES.split())
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_members(name):
+    found = {member for member in dir(getattr(tegula, name)) if not member.startswith("_")}
+    twins = {member for member in found if member.startswith("async_")}
+    assert sorted(found - twins) == sorted(MEMBERS[name].split())
+
+
+def public():
+    yield "tegula", tegula
+    for name in tegula.__all__:
+        value = getattr(tegula, name)
+        if callable(value):
+            yield name, value
+        if inspect.isclass(value):
+            for member in vars(value):
+                if not member.startswith("_"):
+                    yield f"{name}.{member}", inspect.getattr_static(value, member)
+
+
+@pytest.mark.parametrize(("name", "value"), [pytest.param(*item, id=item[0]) for item in public()])
+def test_docstrings_are_there_and_their_examples_run(name, value):
+    assert inspect.getdoc(value), f"{name} has no docstring"
+    globs = {"tegula": tegula, "np": np}
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    text = inspect.getdoc(value)
+    test = doctest.DocTestParser().get_doctest(text, globs, name, None, 0)
+    if np.lib.NumpyVersion(np.__version__) < "2.0.0":
+        pytest.skip("NumPy 1 shows scalars otherwise")
+    report = []
+    runner.run(test, out=report.append)
+    assert not runner.summarize(verbose=False).failed, "".join(report)
+
+
+def test_classes_come_from_the_package():
+    for name in tegula.__all__:
+        value = getattr(tegula, name)
+        if inspect.isclass(value):
+            assert value.__module__.partition(".")[0] == "tegula"
+            assert value.__name__ == name
+
+
+def test_importing_is_light():
+    code = "import sys, numpy; before = set(sys.modules); import tegula; print(*sorted(set(sys.modules) - before))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    others = {name.partition(".")[0] for name in found} - {"tegula", "numpy"} - set(sys.stdlib_module_names)
+    assert not others
+    assert not {"asyncio", "concurrent", "multiprocessing"} & {name.partition(".")[0] for name in found}
