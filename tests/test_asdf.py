@@ -14,8 +14,6 @@ import tegula.asdf
 
 CODES = ["i2", "i4", "i8", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16"]
 DTYPES = [f"{order}{code}" for code in CODES for order in "<>"]
-    f"{order}{code}" for code in ["i2", "i4", "i8", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16"] for order in "<>"
-]
 DTYPES += ["i1", "u1", "?", "S5", "<U3", ">U4"]
 
 RECORD = np.dtype([("a", "u1"), ("b", ">f8"), ("s", "S3"), ("v", "<i2", (2, 3)), ("r", [("x", "<f4"), ("y", ">u2")])])
