@@ -28,7 +28,7 @@ TYPES = {"bool", "complex64", "complex128", "float16", "float32", "float64"} | {
 V2_TYPES = re.compile(r"[<>|](b1|[iu][1248]|f[248]|c8|c16|V[0-9]+)")
 # A hostile case is vacuous where its valid twin is refused as well.
 REFUSED = {"pass", "unsupported", "vacuous"}
-ASDF_COMPRESSION = {"zlib", "bzp2", "lz4"}
+ASDF_COMPRESSION = {"zlib", "bzp2", "lz4", "lz4f", "zstd"}
 
 
 def out_of_scope(case: dict[str, Any]) -> str | None:
