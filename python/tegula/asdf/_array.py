@@ -89,11 +89,13 @@ class AsdfArray(Array):
         """Mask what the node says: where an array is not zero, or what equals a value."""
         mask = self._file._convert(self._mask)
         if isinstance(mask, (Array, np.ndarray)):
-            valid = np.ma.getmaskarray(mask) if isinstance(mask, np.ma.MaskedArray) else np.asarray(mask[...]) != 0
-            return np.ma.array(data, mask=np.broadcast_to(valid, self._shape)[key])
-        if isinstance(mask, (float, complex)) and np.isnan(mask):
-            return np.ma.array(data, mask=np.isnan(data))
-        return np.ma.masked_values(data, mask, copy=False, shrink=False)
+            where = np.ma.getmaskarray(mask) if isinstance(mask, np.ma.MaskedArray) else np.asarray(mask[...]) != 0
+            masked = np.ma.array(data, mask=np.broadcast_to(where, self._shape)[key])
+        elif isinstance(mask, (float, complex)) and np.isnan(mask):
+            masked = np.ma.array(data, mask=np.isnan(data))
+        else:
+            masked = np.ma.masked_values(data, mask, copy=False, shrink=False)
+        return masked[()] if isinstance(data, np.generic) else masked
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         elements: NDArray[Any] = np.ma.getdata(self[...])
