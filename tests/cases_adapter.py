@@ -33,17 +33,11 @@ def warm_up() -> None:
     a[...]
 
 
-try:
-    import tegula.asdf
-except ImportError:
-    pass
-else:
-
-    def read_asdf(path: str) -> Any:
-        with tegula.asdf.open(path, memmap=False, validate_checksums=True, legacy_defaults=True) as file:
-            file.resolve_references()
-            file.verify()
-            return _plain(file.tree, {})
+def read_asdf(path: str) -> Any:
+    with tegula.open_asdf(path, memmap=False, validate_checksums=True, legacy_defaults=True) as file:
+        file.resolve_references()
+        file.verify()
+        return _plain(file.tree, {})
 
 
 def _plain(node: Any, seen: dict[int, tuple[Any, Any]]) -> Any:

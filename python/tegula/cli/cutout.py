@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import tegula
-from tegula.cli import picture, region, source
+from tegula.cli import info, picture, region, source
 from tegula.cli.screen import GOOD, LABEL, NAME, Screen, count, share, size
 
 
@@ -61,9 +61,11 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
     with source.opened(arguments.source) as array:
         if not source.is_array(array):
             raise tegula.InvalidSelectionError(f"{arguments.source} is no array: tegula info shows what is in it")
-        # Asked before reading, after which shard indexes are in the cache and cost nothing.
-        plan = explain(array, arguments.region)
-        values = np.asarray(array[arguments.region])
+        # Asked before reading, after which shard indexes are in a cache and cost nothing. But it takes a step for each
+        # chunk: where there are very many, reading comes first, and fails if it is too much.
+        plan = explain(array, arguments.region) if info.countable(array) else None
+        values = read(array, arguments.region)
+        plan = plan or explain(array, arguments.region)
         write(values, arguments)
         facts = {
             "source": arguments.source,
@@ -80,8 +82,9 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
         screen.line((arguments.source, NAME), "  ", facts["region"])
         rows = [("shape", picture.shape(values)), ("data type", facts["dtype"])]
         rows += [(name, f"{facts[name]:.6g}") for name in ("min", "max", "mean") if facts.get(name) is not None]
-        if facts.get("not_finite"):
-            rows.append(("not finite", f"{facts['not_finite']:,}"))
+        for name in ("not_finite", "masked"):
+            if facts.get(name):
+                rows.append((name.replace("_", " "), f"{facts[name]:,}"))
         if plan:
             rows.append(("read", summary(plan, array)))
         screen.pairs(rows)
@@ -93,6 +96,16 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
             screen.line(("wrote ", LABEL), (str(arguments.output), GOOD))
 
 
+def read(array: Any, where: tuple[Any, ...]) -> Any:
+    """Read a region, which may be larger than memory or than any array can be."""
+    try:
+        return np.asanyarray(array[where])
+    except tegula.Error:
+        raise
+    except (ValueError, MemoryError) as error:
+        raise tegula.InvalidSelectionError(f"the region is too large: {error}") from None
+
+
 def write(values: Any, arguments: argparse.Namespace) -> None:
     """Write the file that is asked for."""
     path = arguments.output
@@ -102,15 +115,21 @@ def write(values: Any, arguments: argparse.Namespace) -> None:
         picture.write_png(path, picture.pixels(values, arguments.stretch, arguments.percent))
     else:
         with path.open("wb") as file:
-            np.save(file, values, allow_pickle=False)
+            np.save(file, np.ma.getdata(values), allow_pickle=False)
 
 
 def statistics(values: Any) -> dict[str, Any]:
-    """Minimum, maximum and mean of the finite values, and how many are not finite."""
+    """Minimum, maximum and mean of the finite values, and how many are not finite or masked."""
     if values.dtype.kind not in "biuf" or not values.size:
         return {}
-    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
-    facts: dict[str, Any] = {"not_finite": values.size - finite.size} if values.dtype.kind == "f" else {}
+    facts: dict[str, Any] = {}
+    if isinstance(values, np.ma.MaskedArray):
+        facts["masked"] = int(np.ma.getmaskarray(values).sum())
+        values = values.compressed()
+    finite = values
+    if values.dtype.kind == "f":
+        finite = values[np.isfinite(values)]
+        facts["not_finite"] = values.size - finite.size
     if finite.size:
         wide = np.float64 if finite.dtype.kind == "f" else None
         facts |= {"min": finite.min().item(), "max": finite.max().item(), "mean": float(finite.mean(dtype=wide))}

@@ -13,8 +13,10 @@ from tegula.cli import source
 from tegula.cli.screen import BAD, LABEL, NAME, NOTE, Screen, count, share, size
 
 # Beyond so many chunks, counting the stored ones is no longer a matter of a moment.
-CHUNKS_COUNTED = 20_000
+CHUNKS_COUNTED = 100_000
 ITEMS_SHOWN = 20
+# What ASDF's libraries write of themselves at the top of a tree. Named as file.asdf#history, it is shown.
+WRITERS = ("asdf_library", "history")
 TEXT_SHOWN = 60
 
 
@@ -57,7 +59,7 @@ def describe(node: Any, depth: int | None, above: set[int]) -> dict[str, Any]:
             (name, partial(member, node, name)) for name in node.members()
         )
     elif hasattr(node, "keys"):
-        facts = {"kind": "mapping"}
+        facts = {"kind": "asdf" if isinstance(node, tegula.AsdfFile) else "mapping"}
         children = ((str(key), partial(member, node, key)) for key in node)
     elif isinstance(node, (list, tuple)):
         facts = {"kind": "sequence", "length": len(node)}
@@ -97,6 +99,9 @@ def describe_array(array: Any) -> dict[str, Any]:
     }
     if not isinstance(array, tegula.Array):
         return facts
+    if not getattr(array, "is_zarr", True):  # a plain array of an ASDF file
+        facts["compression"] = ", ".join(codec(item) for item in array.codecs[1:]) or None
+        return facts
     facts["zarr_format"] = array.zarr_format
     facts["chunks"] = list(array.chunks)
     facts["shards"] = list(array.shards) if array.shards else None
@@ -110,11 +115,17 @@ def describe_array(array: Any) -> dict[str, Any]:
 
 def stored(array: Any) -> dict[str, Any]:
     """Count how much of an array is stored: chunks, and bytes with the indexes of shards."""
-    if not isinstance(array, tegula.Array) or np.prod(array.chunk_grid_shape, dtype=float) > CHUNKS_COUNTED:
+    if not isinstance(array, tegula.Array) or not countable(array):
         return {}
     plan = array.explain(...)
     inner = {"stored_inner_chunks": plan.inner_chunks} if array.is_sharded else {}
     return {"stored_bytes": plan.bytes_read, "stored_chunks": plan.chunks - plan.missing_chunks, **inner}
+
+
+def countable(array: Any) -> bool:
+    """Tell whether the chunks of an array, with those in shards, are few enough to look at each."""
+    grid = getattr(array, "inner_chunk_grid_shape", ())
+    return bool(np.prod(grid, dtype=float) <= CHUNKS_COUNTED)
 
 
 def codec(item: Any) -> str:
@@ -152,7 +163,7 @@ def show_array(name: str, facts: dict[str, Any], screen: Screen) -> None:
 
 def form(facts: dict[str, Any]) -> str:
     """Say what kind of array it is."""
-    return f"array, Zarr V{facts['zarr_format']}" if "zarr_format" in facts else "array"
+    return f"array, Zarr V{facts['zarr_format']}" if "zarr_format" in facts else "array in a block"
 
 
 def rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -163,8 +174,20 @@ def rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "dimensions", ", ".join("-" if name is None else name for name in names)
     yield "data type", facts["dtype"]
     yield "size", size(facts["bytes"])
-    if "chunks" not in facts:
-        return
+    if "chunks" in facts:
+        yield from chunk_rows(facts)
+    elif "compression" in facts:
+        yield "compression", facts["compression"] or "none"
+    if "stored_bytes" in facts:
+        what = count(facts["stored_chunks"], "shard" if facts.get("shards") else "chunk")
+        if facts.get("shards"):
+            what += f" with {count(facts['stored_inner_chunks'], 'inner chunk')}"
+        ratio = f", {share(facts['stored_bytes'], facts['bytes'])} of its size" if facts["bytes"] else ""
+        yield "stored", size(facts["stored_bytes"]) + (f" in {what}" if "chunks" in facts else "") + ratio
+
+
+def chunk_rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what `rows` says of chunks and what is in them."""
     grid = facts["chunk_grid_shape"]
     number = int(np.prod(grid, dtype=object)) if grid else 1
     of_grid = f"{number:,}" + (f" = {' x '.join(f'{n:,}' for n in grid)}" if len(grid) > 1 else "")
@@ -176,12 +199,6 @@ def rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "codecs", ", ".join(facts["codecs"]) or "none"
     yield "fill value", str(facts["fill_value"])
     yield "attributes", f"{facts['attributes']:,}"
-    if "stored_bytes" in facts:
-        what = count(facts["stored_chunks"], "shard" if facts["shards"] else "chunk")
-        if facts["shards"]:
-            what += f" with {count(facts['stored_inner_chunks'], 'inner chunk')}"
-        ratio = f", {share(facts['stored_bytes'], facts['bytes'])} of its size" if facts["bytes"] else ""
-        yield "stored", f"{size(facts['stored_bytes'])} in {what}{ratio}"
 
 
 def extent(shape: list[int]) -> str:
@@ -199,6 +216,8 @@ def show_children(facts: dict[str, Any], indent: str, screen: Screen) -> None:
     """Print what is below a node."""
     branch, corner, bar = ("├── ", "└── ", "│   ") if screen.unicode else ("|-- ", "`-- ", "|   ")
     children = list(facts.get("children", {}).items())
+    if facts["kind"] == "asdf":
+        children = [(name, child) for name, child in children if name not in WRITERS]
     rest = len(children) - ITEMS_SHOWN if facts["kind"] == "sequence" else 0
     shown = children[:ITEMS_SHOWN] if rest > 0 else children
     for n, (name, child) in enumerate(shown):
@@ -221,6 +240,8 @@ def note(facts: dict[str, Any]) -> Iterator[str | tuple[str, str]]:
         yield f"  {extent(facts['shape'])} {facts['dtype']}"
         if facts.get("shards"):
             yield f"  shards {extent(facts['shards'])}", LABEL
+        if facts.get("compression"):
+            yield f"  {facts['compression']}", LABEL
         if "chunks" in facts:
             yield f"  chunks {extent(facts['chunks'])}", LABEL
             yield f"  {', '.join(facts['codecs'])}" if not facts["shards"] else "", LABEL

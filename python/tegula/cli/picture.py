@@ -24,14 +24,14 @@ def pixels(values: Any, stretch: str = "linear", percent: float = 0.5) -> Any:
         From values to brightness. `asinh` is linear for faint things and logarithmic for bright ones.
     percent : float
         The share of the values that is black, and white. It is taken over all bands, so colours keep their balance.
-        Values that are not finite are black and do not count.
+        Values that are masked or not finite are black and do not count.
 
     Returns
     -------
     array
         uint8, (y, x) or (y, x, 3).
     """
-    a = np.asarray(values)
+    a = np.ma.filled(values.astype(np.float64), np.nan) if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
     if not (a.ndim == 3 and 3 in (a.shape[0], a.shape[-1])):
         a = a.squeeze()
     colour = a.ndim == 3 and 3 in (a.shape[0], a.shape[-1])

@@ -36,9 +36,7 @@ def opened(source: str) -> Iterator[Any]:
     if not is_asdf(path):
         yield tegula.open(source)
         return
-    from tegula import asdf
-
-    with asdf.open(path) as file:
+    with tegula.open_asdf(path) as file:
         node: Any = file
         for n, key in enumerate(keys := [key for key in fragment.split("/") if key]):
             try:
