@@ -297,6 +297,8 @@ def test_mapped_arrays_are_views(tmp_path):
     path = write_ours(tmp_path / "a.asdf", {"a": np.arange(12.0).reshape(3, 4), "be": np.arange(3, dtype=">i4")})
     array = tegula.asdf.open(path)["a"]
     view = array[1:]
+    with pytest.raises(tegula.InvalidSelectionError):
+        _ = array[3]
     assert not view.flags.owndata
     assert not view.flags.writeable
     assert np.shares_memory(array[...], np.asarray(array))
@@ -378,6 +380,8 @@ def test_arrays_by_path(tmp_path):
     path = write_ours(tmp_path / "a.asdf", {"sci": [{"data": np.arange(6).reshape(2, 3)}], "x": 1})
     same(tegula.open_array(f"{path}#sci/0/data"), np.arange(6).reshape(2, 3))
     same(tegula.open(f"{path}#sci/-1/data"), np.arange(6).reshape(2, 3))
+    with pytest.raises(tegula.NotFoundError, match="open_asdf"):
+        tegula.open_array(path)
     for node in ("nothing", "sci", "x"):
         with pytest.raises(tegula.NotFoundError, match=node):
             tegula.open_array(f"{path}#{node}")

@@ -51,6 +51,25 @@ def test_arrays_of_zarr_v3(tmp_path, layout):
         # What is not stored there is not stored here.
         assert len(file.blocks) == 4 + 1
         assert file["z"].fill_value == 3
+    tegula.asdf.AsdfFile({"z": array}).write_to(tmp_path / "b.asdf", keep_zarr_v3=True)
+    with tegula.asdf.open(tmp_path / "b.asdf") as file:
+        assert (file["z"].zarr_format, file["z"].shards) == (3, array.shards)
+        np.testing.assert_array_equal(file["z"][...], array[...])
+        with tegula.asdf.open(write(tmp_path / "c.asdf", file.tree)) as again:
+            assert again["z"].shards == array.shards
+            np.testing.assert_array_equal(again["z"][...], array[...])
+
+
+def test_a_part_of_a_shard_is_read_alone(tmp_path):
+    array = tegula.create_array(
+        {}, shape=(100, 100), chunks=(10, 10), shards=(100, 100), dtype="u1", compressors=None, fill_value=9
+    )
+    array[...] = 1
+    tegula.asdf.AsdfFile({"z": array}).write_to(tmp_path / "a.asdf", keep_zarr_v3=True)
+    with tegula.asdf.open(tmp_path / "a.asdf") as file:
+        explanation = file["z"].explain(np.s_[:5, :5])
+        assert (explanation.chunks, explanation.inner_chunks) == (1, 1)
+        assert explanation.bytes_read - explanation.index_bytes <= 100
 
 
 def test_several_arrays_in_one_file(tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tegula
+import tegula.asdf
 
 NAMES = """
 Array ArraySubset AsdfFile CacheInfo ChunkCache CodecOptions CorruptDataError Error Explanation FilesystemStore Group
@@ -52,20 +53,33 @@ def test_members(name):
     assert sorted(found - twins) == sorted(MEMBERS[name].split())
 
 
+ASDF_NAMES = """
+AsdfArray AsdfFile Reference SearchResult TaggedDict TaggedList TaggedString chunked open open_node
+"""
+
+
+def test_public_names_of_asdf():
+    assert sorted(tegula.asdf.__all__) == sorted(ASDF_NAMES.split())
+
+
 def public():
-    yield "tegula", tegula
-    for name in tegula.__all__:
-        value = getattr(tegula, name)
-        if callable(value):
-            yield name, value
-        if inspect.isclass(value):
-            for member in vars(value):
-                if not member.startswith("_"):
-                    yield f"{name}.{member}", inspect.getattr_static(value, member)
+    for module in (tegula, tegula.asdf):
+        yield module.__name__, module
+        for name in module.__all__:
+            value = getattr(module, name)
+            full = f"{module.__name__}.{name}"
+            if callable(value):
+                yield full, value
+            if inspect.isclass(value):
+                for member, found in vars(value).items():
+                    # The class says what its slots are.
+                    if not member.startswith("_") and not inspect.ismemberdescriptor(found):
+                        yield f"{full}.{member}", inspect.getattr_static(value, member)
 
 
 @pytest.mark.parametrize(("name", "value"), [pytest.param(*item, id=item[0]) for item in public()])
-def test_docstrings_are_there_and_their_examples_run(name, value):
+def test_docstrings_are_there_and_their_examples_run(name, value, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert inspect.getdoc(value), f"{name} has no docstring"
     globs = {"tegula": tegula, "np": np}
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)

@@ -7,7 +7,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from tegula import _tegula
 from tegula.array import Array
-from tegula.errors import NotFoundError, StoreError
+from tegula.errors import Error, InvalidSelectionError, NotFoundError, StoreError
 from tegula.stores import Store
 
 if TYPE_CHECKING:
@@ -84,6 +84,10 @@ class AsdfArray(Array):
         except MemoryError as error:
             # Strides of zero make any size out of a few bytes, so that this says something of the file.
             raise StoreError(f"{self.name}: {error}") from error
+        except IndexError as error:
+            if isinstance(error, Error):
+                raise
+            raise InvalidSelectionError(f"{self.name}: {error}") from None
 
     def _masked(self, data: Any, key: Any) -> Any:
         """Mask what the node says: where an array is not zero, or what equals a value."""
@@ -145,7 +149,7 @@ class AsdfArray(Array):
 
 def _reopen(store: Store, key: str, memmap: bool, validate_checksums: bool, node: int, path: str) -> AsdfArray:
     """Make a pickled array again; several of one file share what is opened."""
-    from tegula.asdf._file import shared
+    from tegula.asdf._open import shared
 
     file = shared(store, key, memmap=memmap, validate_checksums=validate_checksums)
     native = file._native

@@ -9,16 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tegula import _tegula
-from tegula.array import Array
 from tegula.asdf import _text, _write
 from tegula.asdf._array import AsdfArray
-from tegula.asdf._defaults import fill_defaults
 from tegula.asdf._search import SearchResult, search
 from tegula.asdf._tree import Reference, resolve_references
-from tegula.errors import NotFoundError, StoreError, UnsupportedError
+from tegula.errors import StoreError
 from tegula.stores import FilesystemStore, Store
 
-__all__ = ["AsdfFile", "open", "open_node"]
+__all__ = ["AsdfFile"]
 
 
 class _Family:
@@ -297,6 +295,7 @@ class AsdfFile(Mapping[Any, Any]):
         *,
         all_array_compression: str | None = None,
         checksums: bool = True,
+        keep_zarr_v3: bool = False,
     ) -> None:
         """Write the tree with its arrays to a file.
 
@@ -312,6 +311,9 @@ class AsdfFile(Mapping[Any, Any]):
             the others need its extensions. Zarr arrays keep their own compression.
         checksums : bool
             Whether blocks get MD5 checksums.
+        keep_zarr_v3 : bool
+            Whether arrays of Zarr V3 stay such, with their shards, under a tag that only tegula knows. Otherwise they
+            are written as arrays of Zarr V2, which others can read too.
 
         Raises
         ------
@@ -319,14 +321,21 @@ class AsdfFile(Mapping[Any, Any]):
             If the tree holds what ASDF cannot.
         """
         path = os.path.abspath(os.fspath(path))
-        _write.write(self._tree, path, compression=all_array_compression, checksums=checksums)
+        _write.write(
+            self._tree, path, compression=all_array_compression, checksums=checksums, keep_zarr_v3=keep_zarr_v3
+        )
 
-    def update(self, *, all_array_compression: str | None = None, checksums: bool = True) -> None:
-        """Write the tree to the file it came from. Arrays that were read before go on as they are."""
+    def update(self, **options: Any) -> None:
+        """Write the tree to the file it came from. Arrays that were read before go on as they are.
+
+        Parameters
+        ----------
+        **options
+            As for `write_to`.
+        """
         if not self._opened or not isinstance(self._store, FilesystemStore):
             raise StoreError("the tree does not come from a file that can be written; write_to names one")
-        path = os.path.join(self._store.path, self._key)
-        self.write_to(path, all_array_compression=all_array_compression, checksums=checksums)
+        self.write_to(os.path.join(self._store.path, self._key), **options)
 
     def close(self) -> None:
         """Let go of the file. Tree and arrays can still be used; what they need stays open as long as they do."""
@@ -343,100 +352,8 @@ class AsdfFile(Mapping[Any, Any]):
     def __reduce__(self) -> tuple[Any, ...]:
         if not self._opened:
             return AsdfFile, (self._tree,)
-        return _open, self._address()
+        return _restore, self._address()
 
 
-def _open(store: Store, key: str, memmap: bool, validate_checksums: bool) -> AsdfFile:
+def _restore(store: Store, key: str, memmap: bool, validate_checksums: bool) -> AsdfFile:
     return AsdfFile._open(store, key, memmap=memmap, validate_checksums=validate_checksums)
-
-
-def open(  # noqa: A001 - tegula.asdf.open is what it is called
-    path: str | os.PathLike[str] | Store,
-    key: str | None = None,
-    *,
-    memmap: bool = True,
-    validate_checksums: bool = False,
-    legacy_defaults: bool = False,
-) -> AsdfFile:
-    """Open an ASDF file. Its tree is read, and no block.
-
-    Parameters
-    ----------
-    path : str, os.PathLike or Store
-        The file; or a store that it lies in, under `key`.
-    key : str, optional
-        The key of the file in a store.
-    memmap : bool
-        Whether arrays whose elements lie in the file as they are in memory are read-only views of the file.
-        Otherwise they are read into memory of their own.
-    validate_checksums : bool
-        Whether the checksum of a block is compared with its data when the block is first touched. This reads it whole.
-    legacy_defaults : bool
-        Whether the tree of a file that follows version 1.5 of the standard, or an older one, gets the values that their
-        schemas give to what is left out.
-
-    Returns
-    -------
-    AsdfFile
-        A context manager; but leaving it ends nothing that arrays need.
-
-    Raises
-    ------
-    NotFoundError
-        If there is no such file.
-    InvalidMetadataError
-        If it is not an ASDF file, or its tree is not YAML.
-    """
-    if isinstance(path, Store):
-        if key is None:
-            raise TypeError("a file in a store has a key")
-        store = path
-    else:
-        text = os.fspath(path)
-        if "://" in text:
-            raise UnsupportedError(f"{text}: URLs are still to come; there are files and stores")
-        folder, key = os.path.split(text)
-        store = FilesystemStore(folder or ".")
-    file = AsdfFile._open(store, key, memmap=memmap, validate_checksums=validate_checksums)
-    if legacy_defaults:
-        fill_defaults(file.tree, file.version)
-    return file
-
-
-_recent: dict[tuple[Store, str, bool, bool], AsdfFile] = {}
-_MOST_RECENT = 8
-
-
-def shared(store: Store, key: str, *, memmap: bool, validate_checksums: bool) -> AsdfFile:
-    """Open a file, or return one that was opened lately and has not changed since."""
-    address = (store, key, memmap, validate_checksums)
-    file = _recent.pop(address, None)
-    if file is None or not file._native.is_current():
-        file = AsdfFile._open(store, key, memmap=memmap, validate_checksums=validate_checksums)
-    while len(_recent) >= _MOST_RECENT:
-        _recent.pop(next(iter(_recent)), None)
-    _recent[address] = file
-    return file
-
-
-def open_node(path: str | os.PathLike[str], node: str) -> Array:
-    """Open the array at a path of a file's tree; what ``tegula.open_array("file.asdf#path")`` does.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        The file.
-    node : str
-        Names and indices, joined by ``/``.
-
-    Raises
-    ------
-    NotFoundError
-        If there is no array.
-    """
-    file = open(path)
-    found = file._native.find(node)
-    if not file._native.is_array(found):
-        raise NotFoundError(f"there is no array at {file._native.name}#{node.strip('/')}")
-    native, target = file._native.target_of(found)
-    return (file if native is None else file._relative(native))._array(target)

@@ -21,11 +21,11 @@ _ROOT = "tag:stsci.edu:asdf/core/asdf-1.1.0"
 _SOFTWARE = "tag:stsci.edu:asdf/core/software-1.0.0"
 
 
-def write(tree: Any, path: str, *, compression: str | None, checksums: bool) -> None:
+def write(tree: Any, path: str, *, compression: str | None, checksums: bool, keep_zarr_v3: bool) -> None:
     """Write a tree; see `tegula.asdf.AsdfFile.write_to`."""
     if not isinstance(tree, dict):
         raise UnsupportedError(f"a tree is a dict, not {type(tree).__name__}")
-    _tegula.write_asdf(_Root(tree), path, compression, checksums)
+    _tegula.write_asdf(_Root(tree), path, compression, checksums, keep_zarr_v3)
 
 
 class _Root(dict[Any, Any]):

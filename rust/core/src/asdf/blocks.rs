@@ -33,7 +33,7 @@ enum Chunks {
 struct ChunkMap {
     block: i64,
     grid: Vec<u64>,
-    numbers: OnceLock<Result<Vec<i32>>>,
+    numbers: OnceLock<Vec<i32>>,
 }
 
 impl BlockStore {
@@ -70,7 +70,13 @@ impl BlockStore {
 impl ChunkMap {
     /// The number of the block of a chunk; `None`: it is not stored.
     fn number(&self, file: &AsdfFile, key: &str) -> Result<Option<i64>> {
-        let numbers = self.numbers.get_or_init(|| self.read(file)).as_ref().map_err(Clone::clone)?;
+        let numbers = match self.numbers.get() {
+            Some(numbers) => numbers,
+            None => self.numbers.get_or_init({
+                let numbers = self.read(file)?;
+                || numbers
+            }),
+        };
         let number = position(key, &self.grid).and_then(|position| numbers.get(position));
         match number {
             None => Err(Error::store(format!("{key:?} is not the key of a chunk"))),

@@ -11,9 +11,10 @@ use super::block::BlockHeader;
 use super::datatype::Datatype;
 use super::ndarray::Source;
 use super::open::AsdfFile;
-use super::reference::{Class, NDARRAY_TAG, ZARR_TAG};
+use super::reference::{Class, NDARRAY_TAG, ZARR_TAG, ZARR_V3_TAG};
 use super::yaml::{Document, NodeId};
 use crate::array::{Array, ArrayBytes};
+use crate::chunk_key::ChunkKeyEncoding;
 use crate::codec::Named;
 use crate::error::{Error, Place, Result};
 use crate::metadata::{ArrayMetadata, NewArray, Order};
@@ -85,8 +86,8 @@ impl AsdfFile {
     }
 }
 
-/// An array that is to be written as a Zarr node, which knows Zarr V2 only: the array itself, where it is such, or
-/// else the same elements, encoded anew when they are written.
+/// An array that is to be written as a Zarr node. Other readers know Zarr V2 only: an array that is not such is encoded
+/// anew when it is written, unless it is to be kept as it is.
 #[derive(Debug)]
 pub struct ZarrNode {
     array: Array,
@@ -99,10 +100,13 @@ pub struct ZarrNode {
 }
 
 impl ZarrNode {
-    /// Looks which chunks there are.
-    pub fn new(array: &Array) -> Result<Self> {
-        let anew = match array.metadata().zarr_format {
+    /// Looks which chunks there are. `keep_v3`: an array of Zarr V3 stays such. One that comes from an ASDF file does.
+    pub fn new(array: &Array, keep_v3: bool) -> Result<Self> {
+        let metadata = array.metadata();
+        let in_blocks = matches!(metadata.chunk_key_encoding, ChunkKeyEncoding::V2 { .. });
+        let anew = match metadata.zarr_format {
             2 => None,
+            _ if keep_v3 || in_blocks => None,
             _ => Some(as_v2(array).place(|| array.name())?),
         };
         let grid = anew.as_ref().map_or(array.chunk_grid(), Array::chunk_grid);
@@ -129,6 +133,16 @@ impl ZarrNode {
     /// Adds the node to a tree; its blocks are counted from `first` on.
     pub fn to_node(&self, document: &mut Document, first: usize) -> NodeId {
         let metadata = self.anew.as_ref().unwrap_or(&self.array).metadata();
+        let last = first + self.chunks.len();
+        if metadata.zarr_format != 2 {
+            let entries = [
+                ("zarr.json", document.add_json(&metadata.document)),
+                ("chunk_block_map", document.add_int(last as u64)),
+            ];
+            let node = document.add_map(entries);
+            document.set_tag(node, ZARR_V3_TAG);
+            return node;
+        }
         let mut zarray = metadata.document.clone();
         if let Some(members) = zarray.as_object_mut() {
             // The chunks have no keys, and readers know no other separator.
@@ -138,7 +152,7 @@ impl ZarrNode {
         if !metadata.attributes.is_empty() {
             entries.push((".zattrs", document.add_json(&Value::Object(metadata.attributes.clone()))));
         }
-        entries.push(("chunk_block_map", document.add_int((first + self.chunks.len()) as u64)));
+        entries.push(("chunk_block_map", document.add_int(last as u64)));
         let node = document.add_map(entries);
         document.set_tag(node, ZARR_TAG);
         node
@@ -226,11 +240,11 @@ fn compressor(codecs: &[Named]) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::DataType;
     use crate::asdf::{OutBlock, Preamble, write_bytes};
     use crate::fill_value::FillValue;
     use crate::metadata::Attributes;
     use crate::store::Store;
-    use crate::{ChunkKeyEncoding, DataType};
 
     fn array(codecs: &Value, attributes: Attributes) -> Array {
         let new = NewArray {
@@ -272,7 +286,7 @@ mod tests {
         for (codecs, blocks, missing) in [(json!([bytes]), 3, [1, 0]), (inner, 3, [1, 0]), (shard, 5, [2, 1])] {
             let attributes: Attributes = [("unit".to_owned(), json!("s"))].into_iter().collect();
             let array = array(&codecs, attributes);
-            let node = ZarrNode::new(&array).unwrap();
+            let node = ZarrNode::new(&array, false).unwrap();
             assert_eq!(node.blocks(), blocks);
             let read = written(&node).array("a").unwrap();
             assert_eq!(read.attributes(), array.attributes());
@@ -280,9 +294,17 @@ mod tests {
             let elements = |array: &Array| array.retrieve_array_subset::<Vec<i16>>(&array.subset_all()).unwrap();
             assert_eq!(elements(&read), elements(&array));
             // What was read can be written as it is.
-            let again = ZarrNode::new(&read).unwrap();
+            let again = ZarrNode::new(&read, false).unwrap();
             assert!(again.anew.is_none());
             assert_eq!(elements(&written(&again).array("a").unwrap()), elements(&array));
+            // An array of V3 can also stay one, shards and all.
+            let kept = written(&ZarrNode::new(&array, true).unwrap()).array("a").unwrap();
+            assert_eq!((kept.metadata().zarr_format, kept.is_sharded()), (3, array.is_sharded()));
+            assert_eq!(kept.attributes(), array.attributes());
+            assert_eq!(elements(&kept), elements(&array));
+            let again = written(&ZarrNode::new(&kept, false).unwrap()).array("a").unwrap();
+            assert_eq!(again.metadata().zarr_format, 3);
+            assert_eq!(elements(&again), elements(&array));
         }
     }
 

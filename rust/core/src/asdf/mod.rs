@@ -30,5 +30,5 @@ pub use file::{FILE_FORMAT, FIRST_STANDARD, Layout};
 pub use inline::Inline;
 pub use ndarray::{Ndarray, Source};
 pub use open::{AsdfFile, OpenOptions};
-pub use reference::{COMPLEX_TAG, Class, INTEGER_TAG, NDARRAY_TAG, ZARR_TAG};
+pub use reference::{COMPLEX_TAG, Class, INTEGER_TAG, NDARRAY_TAG, ZARR_TAG, ZARR_V3_TAG};
 pub use write::{FileWriter, OutBlock, Preamble, STANDARD, Sink, write_bytes, write_file};

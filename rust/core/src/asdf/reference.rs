@@ -26,8 +26,11 @@ pub enum Class {
     Other,
 }
 
-/// The tag of Zarr arrays.
+/// The tag of arrays of Zarr V2.
 pub const ZARR_TAG: &str = "asdf://asdf-format.org/zarr/tags/zarr-1.0.0";
+
+/// The tag of arrays of Zarr V3, which is our own.
+pub const ZARR_V3_TAG: &str = "asdf://tegula/zarr/tags/zarr-v3-1.0.0";
 
 /// The tag of ndarrays as we write it.
 pub const NDARRAY_TAG: &str = "tag:stsci.edu:asdf/core/ndarray-1.1.0";
@@ -44,6 +47,7 @@ const TABLE: &[(&str, Class)] = &[
     ("tag:stsci.edu:asdf/core/ndarray-1.0.0", Class::Ndarray),
     (ZARR_TAG, Class::Zarr),
     ("asdf://stsci.edu/example-project/tags/zarr-1.0.0", Class::Zarr),
+    (ZARR_V3_TAG, Class::Zarr),
     (COMPLEX_TAG, Class::Complex),
     (INTEGER_TAG, Class::Integer),
     ("tag:stsci.edu:asdf/core/integer-1.0.0", Class::Integer),

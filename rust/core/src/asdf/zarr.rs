@@ -11,6 +11,9 @@
 //!
 //! The map holds little-endian 32-bit numbers of blocks, one for each chunk in C order; -1 is a chunk that is not
 //! stored. Attributes are optional, and no part of what asdf-zarr itself knows.
+//!
+//! Nor does it know arrays of Zarr V3. These have a tag of our own, and `zarr.json` in place of `.zarray` and `.zattrs`;
+//! so a block can be a shard, and what is read of it inner chunks.
 
 use std::sync::Arc;
 
@@ -18,6 +21,7 @@ use serde_json::Value;
 
 use super::blocks::BlockStore;
 use super::open::AsdfFile;
+use super::reference::ZARR_V3_TAG;
 use super::yaml::{NodeId, Scalar, to_json};
 use crate::array::Array;
 use crate::chunk_key::ChunkKeyEncoding;
@@ -37,6 +41,11 @@ impl AsdfFile {
             let kind = tree.get(store, "type_string").and_then(|kind| tree.text(kind)).unwrap_or("unknown");
             let kind: String = kind.chars().take(40).collect();
             return Err(Error::unsupported(format!("the chunks are in another store ({kind}), not in blocks")));
+        }
+        if tree.tag(node) == Some(ZARR_V3_TAG) {
+            let document = tree.get(node, "zarr.json").ok_or_else(|| Error::metadata("\"zarr.json\" is missing"))?;
+            let read = || ArrayMetadata::from_v3(to_json(tree, document)?);
+            return read().place(|| "zarr.json");
         }
         let zarray = tree.get(node, ".zarray").ok_or_else(|| Error::metadata("\".zarray\" is missing"))?;
         let mut zarray = to_json(tree, zarray).place(|| ".zarray")?;

@@ -45,6 +45,7 @@ struct Builder<'py> {
     blocks: Vec<Block>,
     /// Blocks of files, by the file and the offset there.
     copied: HashMap<(u64, u64), usize>,
+    keep_zarr_v3: bool,
 }
 
 /// Writes a tree to a file. Without checksums, blocks have none.
@@ -54,6 +55,7 @@ pub(crate) fn write_asdf(
     path: PathBuf,
     compression: Option<&str>,
     checksums: bool,
+    keep_zarr_v3: bool,
 ) -> PyResult<()> {
     let py = tree.py();
     let label = compression.map(compression_label).transpose().or_raise(py)?;
@@ -64,6 +66,7 @@ pub(crate) fn write_asdf(
         kept: Vec::new(),
         blocks: Vec::new(),
         copied: HashMap::new(),
+        keep_zarr_v3,
     };
     let root = builder.node(tree, 0)?;
     builder.document.set_root(root);
@@ -294,7 +297,8 @@ impl<'py> Builder<'py> {
 
     fn zarr(&mut self, array: &Bound<'py, Array>) -> PyResult<NodeId> {
         let array = array.get().core().clone();
-        let node = Arc::new(detached(self.py, || ZarrNode::new(&array))?);
+        let keep_v3 = self.keep_zarr_v3;
+        let node = Arc::new(detached(self.py, || ZarrNode::new(&array, keep_v3))?);
         let first = self.blocks.len();
         let id = node.to_node(&mut self.document, first);
         self.blocks.extend((0..node.blocks()).map(|number| Block::Zarr(node.clone(), number, first)));
