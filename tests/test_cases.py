@@ -27,13 +27,8 @@ TYPES = {"bool", "complex64", "complex128", "float16", "float32", "float64"} | {
 }
 V2_TYPES = re.compile(r"[<>|](b1|[iu][1248]|f[248]|c8|c16|V[0-9]+)")
 # A hostile case is vacuous where its valid twin is refused as well.
-<<<<<<< HEAD
-REFUSED = {"pass", "unsupported", "vacuous", "n/a"}
-ASDF_COMPRESSION = {"zlib", "bzp2", "lz4", "lz4f", "zstd", "blsc"}
-=======
 REFUSED = {"pass", "unsupported", "vacuous"}
-ASDF_COMPRESSION = {"zlib", "bzp2", "lz4"}
->>>>>>> cli
+ASDF_COMPRESSION = {"zlib", "bzp2", "lz4", "lz4f", "zstd", "blsc"}
 
 
 def out_of_scope(case: dict[str, Any]) -> str | None:

@@ -197,14 +197,8 @@ def test_errors_are_one_line(
     assert "too large" in fails(capsys, "cutout", tmp_path / "vast.zarr", "...")
     assert "1 x 3" in run(capsys, "cutout", tmp_path / "vast.zarr", "-1:,:3", "--explain")
     (tmp_path / "bad.asdf").write_bytes(b"#ASDF 1.0.0\n%YAML 1.1\n--- {")
-<<<<<<< HEAD
-    if hasattr(tegula, "asdf"):
-        fails(capsys, "info", tmp_path / "bad.asdf")
-        assert ", sci" in fails(capsys, "info", DATA / "asdf_zarr/several.asdf#sky")
-=======
     fails(capsys, "info", tmp_path / "bad.asdf")
     assert "dq, sci" in fails(capsys, "info", DATA / "asdf_zarr/several.asdf#sky")
->>>>>>> cli
 
 
 def test_a_closed_pipe_is_no_error(image: tuple[Path, np.ndarray]) -> None:

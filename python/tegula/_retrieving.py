@@ -1,0 +1,353 @@
+"""Reading by chunks and regions."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from tegula._asynchronous import call
+from tegula._geometry import Geometry, Index, Region
+from tegula._tegula import ArraySubset, PartialDecoder
+from tegula.errors import InvalidSelectionError
+
+T = TypeVar("T")
+
+
+class Retrieving(Geometry):
+    """The ``retrieve_`` methods of an array, and their ``async_`` twins."""
+
+    __slots__ = ()
+
+    def _check(self, dtype: DTypeLike | None) -> None:
+        if dtype is not None and np.dtype(dtype) != self._dtype:
+            raise InvalidSelectionError(f"{self.name}: the elements are {self._dtype}, not {np.dtype(dtype)}")
+
+    def retrieve_array_subset(
+        self, subset: Region, out: NDArray[Any] | None = None, dtype: DTypeLike | None = None
+    ) -> NDArray[Any]:
+        """Read a region of the array.
+
+        Chunks that are not stored give the fill value.
+
+        Parameters
+        ----------
+        subset : ArraySubset or a slice, range or pair for each dimension
+            The region.
+        out : ndarray, optional
+            What to read into.
+        dtype : optional
+            What the elements must be. They are never converted: any other type is an error before anything is read.
+
+        Returns
+        -------
+        ndarray
+            The elements, of the region's shape; `out`, if it was given.
+
+        Raises
+        ------
+        InvalidSelectionError
+            If the region does not lie in the array, or does not fit `out` or `dtype`.
+        CorruptDataError
+            If a chunk cannot be decoded.
+
+        Examples
+        --------
+        >>> array = tegula.create_array(tegula.MemoryStore(), shape=(4, 6), dtype="int32", fill_value=7)
+        >>> array.retrieve_array_subset((slice(1, 3), range(2)))
+        array([[7, 7],
+               [7, 7]], dtype=int32)
+        """
+        self._check(dtype)
+        return self._native.retrieve_array_subset(subset, out)
+
+    async def async_retrieve_array_subset(
+        self, subset: Region, out: NDArray[Any] | None = None, dtype: DTypeLike | None = None
+    ) -> NDArray[Any]:
+        """Await `retrieve_array_subset`.
+
+        If it is cancelled, `out` may still be written to until the read ends.
+        """
+        self._check(dtype)
+        return await call(self._native.retrieve_array_subset, subset, out)
+
+    def retrieve_array_subsets(self, starts: Any, shape: Index, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Read many regions of one shape in one call.
+
+        Parameters
+        ----------
+        starts : array_like of int, shape (n, ndim)
+            The first element of each region.
+        shape : sequence of int
+            The shape of a region.
+        out : ndarray, shape (n, *shape), optional
+            What to read into.
+
+        Returns
+        -------
+        ndarray, shape (n, *shape)
+            The regions.
+
+        Examples
+        --------
+        >>> array = tegula.create_array(tegula.MemoryStore(), shape=(4, 6), dtype="int32")
+        >>> array[...] = np.arange(24).reshape(4, 6)
+        >>> array.retrieve_array_subsets([(0, 0), (2, 3)], (1, 3))
+        array([[[ 0,  1,  2]],
+        <BLANKLINE>
+               [[15, 16, 17]]], dtype=int32)
+        """
+        return self._native.retrieve_array_subsets(self._starts(starts), shape, out)
+
+    async def async_retrieve_array_subsets(
+        self, starts: Any, shape: Index, out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """Await `retrieve_array_subsets`."""
+        return await call(self._native.retrieve_array_subsets, self._starts(starts), shape, out)
+
+    def _starts(self, starts: Any) -> NDArray[np.int64]:
+        found = np.asarray(starts)
+        if found.size == 0:
+            return np.empty((0, self.ndim), np.int64)
+        if found.dtype.kind not in "iu" or found.ndim != 2:
+            raise InvalidSelectionError(
+                f"starts are integers of shape (n, {self.ndim}), not {found.dtype} {found.shape}"
+            )
+        return found.astype(np.int64, copy=False)
+
+    def retrieve_chunk(self, chunk: Index, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Read a chunk (a shard, if the array is sharded), padding past the array's end included.
+
+        Parameters
+        ----------
+        chunk : sequence of int
+            Its index in the grid of chunks.
+        out : ndarray, optional
+            What to read into.
+
+        Returns
+        -------
+        ndarray
+            The elements: the fill value, if it is not stored.
+
+        Raises
+        ------
+        InvalidSelectionError
+            If there is no such chunk in the grid.
+        CorruptDataError
+            If it cannot be decoded.
+        """
+        return self._native.retrieve_chunk(chunk, out)
+
+    async def async_retrieve_chunk(self, chunk: Index, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Await `retrieve_chunk`."""
+        return await call(self._native.retrieve_chunk, chunk, out)
+
+    def retrieve_chunk_if_exists(self, chunk: Index) -> NDArray[Any] | None:
+        """Read a chunk as `retrieve_chunk` does, but return None if it is not stored.
+
+        Examples
+        --------
+        >>> array = tegula.create_array(tegula.MemoryStore(), shape=(4,), chunks=(2,), dtype="int32")
+        >>> array.store_chunk(0, np.array([1, 2], "int32"))
+        >>> array.retrieve_chunk_if_exists(0)
+        array([1, 2], dtype=int32)
+        >>> array.retrieve_chunk_if_exists(1)
+        """
+        return self._native.retrieve_chunk_if_exists(chunk)
+
+    async def async_retrieve_chunk_if_exists(self, chunk: Index) -> NDArray[Any] | None:
+        """Await `retrieve_chunk_if_exists`."""
+        return await call(self._native.retrieve_chunk_if_exists, chunk)
+
+    def retrieve_chunks(self, chunks: Region, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Read a region of chunks as one array, padding past the array's end included.
+
+        Parameters
+        ----------
+        chunks : ArraySubset or a slice, range or pair for each dimension
+            The region, in the grid of chunks.
+        out : ndarray, optional
+            What to read into.
+        """
+        return self._native.retrieve_chunks(chunks, out)
+
+    async def async_retrieve_chunks(self, chunks: Region, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Await `retrieve_chunks`."""
+        return await call(self._native.retrieve_chunks, chunks, out)
+
+    def retrieve_chunk_subset(self, chunk: Index, subset: Region, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Read a region of a chunk.
+
+        Parameters
+        ----------
+        chunk : sequence of int
+            The index of the chunk.
+        subset : ArraySubset or a slice, range or pair for each dimension
+            The region, as seen from the chunk's first element.
+        out : ndarray, optional
+            What to read into.
+
+        Examples
+        --------
+        >>> array = tegula.create_array(tegula.MemoryStore(), shape=(6,), chunks=(3,), dtype="int32")
+        >>> array[...] = np.arange(6)
+        >>> array.retrieve_chunk_subset((1,), [(1, 3)])
+        array([4, 5], dtype=int32)
+        """
+        return self._native.retrieve_chunk_subset(chunk, subset, out)
+
+    async def async_retrieve_chunk_subset(
+        self, chunk: Index, subset: Region, out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """Await `retrieve_chunk_subset`."""
+        return await call(self._native.retrieve_chunk_subset, chunk, subset, out)
+
+    def retrieve_inner_chunk(self, inner: Index, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Read an inner chunk of a sharded array, or a chunk of one that is not.
+
+        Parameters
+        ----------
+        inner : sequence of int
+            Its index in the grid of inner chunks of the whole array.
+        out : ndarray, optional
+            What to read into.
+        """
+        return self._native.retrieve_inner_chunk(inner, out)
+
+    async def async_retrieve_inner_chunk(self, inner: Index, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Await `retrieve_inner_chunk`."""
+        return await call(self._native.retrieve_inner_chunk, inner, out)
+
+    def retrieve_inner_chunks(self, inner: Region, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Read a region of inner chunks of a sharded array, or of chunks of one that is not.
+
+        Parameters
+        ----------
+        inner : ArraySubset or a slice, range or pair for each dimension
+            The region, in the grid of inner chunks of the whole array.
+        out : ndarray, optional
+            What to read into.
+        """
+        return self._native.retrieve_inner_chunks(inner, out)
+
+    async def async_retrieve_inner_chunks(self, inner: Region, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Await `retrieve_inner_chunks`."""
+        return await call(self._native.retrieve_inner_chunks, inner, out)
+
+    def retrieve_encoded_chunk(self, chunk: Index) -> bytes | None:
+        """Read a chunk as it is stored; None if it is not.
+
+        Parameters
+        ----------
+        chunk : sequence of int
+            The index of the chunk.
+        """
+        return self._native.retrieve_encoded_chunk(chunk)
+
+    async def async_retrieve_encoded_chunk(self, chunk: Index) -> bytes | None:
+        """Await `retrieve_encoded_chunk`."""
+        return await call(self._native.retrieve_encoded_chunk, chunk)
+
+    def retrieve_encoded_chunks(self, chunks: Region) -> list[bytes | None]:
+        """Read a region of chunks as they are stored, in C order of their indices.
+
+        Parameters
+        ----------
+        chunks : ArraySubset or a slice, range or pair for each dimension
+            The region, in the grid of chunks.
+        """
+        return self._native.retrieve_encoded_chunks(chunks)
+
+    async def async_retrieve_encoded_chunks(self, chunks: Region) -> list[bytes | None]:
+        """Await `retrieve_encoded_chunks`."""
+        return await call(self._native.retrieve_encoded_chunks, chunks)
+
+    def retrieve_encoded_inner_chunk(self, inner: Index) -> bytes | None:
+        """Read an inner chunk as it is stored in its shard, or a chunk of an array that is not sharded.
+
+        Parameters
+        ----------
+        inner : sequence of int
+            Its index in the grid of inner chunks of the whole array.
+        """
+        return self._native.retrieve_encoded_inner_chunk(inner)
+
+    async def async_retrieve_encoded_inner_chunk(self, inner: Index) -> bytes | None:
+        """Await `retrieve_encoded_inner_chunk`."""
+        return await call(self._native.retrieve_encoded_inner_chunk, inner)
+
+    def partial_decoder(self, chunk: Index) -> PartialDecoder:
+        """Return a decoder of parts of a chunk, which keeps what it read between calls.
+
+        Parameters
+        ----------
+        chunk : sequence of int
+            The index of the chunk.
+
+        Examples
+        --------
+        >>> array = tegula.create_array(tegula.MemoryStore(), shape=(6,), chunks=(3,), dtype="int32")
+        >>> array[...] = np.arange(6)
+        >>> array.partial_decoder((1,)).partial_decode([[(0, 1)], [(1, 3)]])
+        [array([3], dtype=int32), array([4, 5], dtype=int32)]
+        """
+        return self._native.partial_decoder(chunk)
+
+    def chunk_exists(self, chunk: Index) -> bool:
+        """Say whether a chunk is stored."""
+        return self._native.chunk_exists(chunk)
+
+    def map_chunks(
+        self,
+        f: Callable[[tuple[int, ...], NDArray[Any]], T],
+        chunks: Region | None = None,
+        concurrency: int = 4,
+    ) -> list[T]:
+        """Call a function with each chunk, in threads.
+
+        Parameters
+        ----------
+        f : callable
+            Is called with the index of a chunk and its elements, as far as they lie in the array.
+        chunks : ArraySubset or a slice, range or pair for each dimension, optional
+            The chunks (shards, if the array is sharded); by default all.
+        concurrency : int
+            So many are read and worked on at once, and no more are held.
+
+        Returns
+        -------
+        list
+            What `f` returned, in C order of the chunks' indices.
+
+        Examples
+        --------
+        >>> array = tegula.create_array(tegula.MemoryStore(), shape=(5,), chunks=(2,), dtype="int32")
+        >>> array[...] = np.arange(5)
+        >>> array.map_chunks(lambda index, elements: (index, int(elements.sum())))
+        [((0,), 1), ((1,), 5), ((2,), 4)]
+        """
+        from concurrent.futures import Future, ThreadPoolExecutor
+
+        def work(chunk: tuple[int, ...]) -> T:
+            return f(chunk, self.retrieve_array_subset(self.chunk_subset_bounded(chunk)))
+
+        region = (
+            ArraySubset.new_with_shape(self.chunk_grid_shape) if chunks is None else self._native.grid_region(chunks)
+        )
+        if concurrency < 1:
+            raise ValueError("concurrency is at least 1")
+        results: list[T] = []
+        waiting: deque[Future[T]] = deque()
+        with ThreadPoolExecutor(concurrency, "tegula-map") as pool:
+            try:
+                for chunk in region.indices():
+                    if len(waiting) >= 2 * concurrency:
+                        results.append(waiting.popleft().result())
+                    waiting.append(pool.submit(work, chunk))
+                results.extend(future.result() for future in waiting)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return results
