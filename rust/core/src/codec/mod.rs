@@ -1,10 +1,10 @@
 //! Codecs: plain functions of bytes and elements, which know no keys, stores or other codecs.
 //!
-//! A codec is used in this order: its row in [`TABLE`] is found by name; `create` turns its configuration into a
+//! A codec is used in this order: its row in `TABLE` is found by name; `create` turns its configuration into a
 //! [`Codec`]; [`Chain::new`](chain::Chain::new) binds a list of them to a chunk's shape and data type, once, when the
 //! array is opened; then the chain's codecs decode and encode many chunks from many threads.
 //!
-//! To add a codec of bytes, copy the smallest file here, `crc32c.rs`, and add a row to [`TABLE`]: the tests walk it.
+//! To add a codec of bytes, copy the smallest file here, `crc32c.rs`, and add a row to `TABLE`: the tests walk it.
 //!
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/codecs/index.html>
 
