@@ -119,9 +119,10 @@ def write_zarr(path: Path, mosaic: Any, screen: Screen) -> None:
 
 def write_asdf(path: Path, mosaic: Any, screen: Screen) -> None:
     """Write the same to an ASDF file: the mosaic as a Zarr array in blocks, the overview as a plain ndarray."""
-    image = tegula.create_array({}, shape=mosaic.shape, dtype=mosaic.dtype, chunks=(1, 256, 256), zarr_format=2)
+    from tegula.asdf import chunked
+
     with screen.working("writing blocks"):
-        image[...] = mosaic
+        image = chunked(mosaic, chunks=(1, 256, 256))
         meta = {"title": "Hubble deep field", "credit": CREDIT, "bands": ["red", "green", "blue"]}
         sci = {"image": image, "overview": overview(mosaic)}
         tegula.AsdfFile({"meta": meta, "sci": sci}).write_to(path)
