@@ -43,8 +43,6 @@ def out_of_scope(case: dict[str, Any]) -> str | None:
         return "zip stores"
     if "grid:rectilinear" in tags or "rectilinear" in case["id"]:
         return "rectilinear chunk grids"
-    if "codec:blosc-snappy" in tags:
-        return "blosc with snappy: numcodecs has dropped it too"
     dtype = case.get("dtype")
     if isinstance(dtype, str):
         if dtype not in TYPES and not V2_TYPES.fullmatch(dtype):

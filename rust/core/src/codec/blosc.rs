@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::append::append;
+use super::blosc_snappy::{self, Layout};
 use super::{BytesToBytes, Codec, Configuration, Size, configure};
 use crate::data_type::DataType;
 use crate::error::{Error, Result};
@@ -127,7 +128,7 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
     })))
 }
 
-const HEADER: usize = 16;
+pub(super) const HEADER: usize = 16;
 
 /// The most bytes that blosc can take.
 const MAX_SIZE: usize = i32::MAX as usize - HEADER;
@@ -137,6 +138,8 @@ struct Buffer<'a> {
     /// The bytes that belong to it.
     encoded: &'a [u8],
     decoded_size: usize,
+    /// Where it takes snappy to decode it.
+    snappy: Option<Layout>,
 }
 
 impl<'a> Buffer<'a> {
@@ -151,11 +154,9 @@ impl<'a> Buffer<'a> {
         if version != 2 {
             return Err(bad(format!("format {version} instead of 2")));
         }
-        let is_copy = flags & 2 != 0;
-        match flags >> 5 {
-            2 if !is_copy => return Err(Error::unsupported("blosc: made with snappy, which this build does not have")),
-            5.. => return Err(bad(format!("unknown compressor {}", flags >> 5))),
-            _ => {}
+        let compressor = flags >> 5;
+        if compressor >= 5 {
+            return Err(bad(format!("unknown compressor {compressor}")));
         }
         if encoded_size < HEADER || encoded_size > encoded.len() {
             return Err(bad(format!("{encoded_size} bytes by its header, but there are {}", encoded.len())));
@@ -175,7 +176,9 @@ impl<'a> Buffer<'a> {
         if result != 0 || validated != decoded_size {
             return Err(bad("a header that makes no sense".into()));
         }
-        Ok(Self { encoded, decoded_size })
+        let is_snappy = compressor == blosc_snappy::FORMAT && flags & blosc_snappy::COPIED == 0;
+        let snappy = is_snappy.then_some(Layout { flags, type_size: type_size.into(), block_size });
+        Ok(Self { encoded, decoded_size, snappy })
     }
 
     /// Decodes into a slice that has the decoded size.
@@ -183,6 +186,9 @@ impl<'a> Buffer<'a> {
         assert_eq!(decoded.len(), self.decoded_size);
         if decoded.is_empty() {
             return Ok(());
+        }
+        if let Some(layout) = &self.snappy {
+            return layout.decode(self.encoded, decoded);
         }
         // SAFETY: blosc trusts the sizes in the header, which `new` has checked against the slice; it checks all that
         // follows against them. It writes no more than the length of the slice, which is passed.
@@ -221,12 +227,13 @@ impl BytesToBytes for Blosc {
     }
 
     fn encode(&self, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()> {
-        if self.compressor == Compressor::Snappy {
-            return Err(Error::unsupported("blosc: snappy is not in this build"));
-        }
         if decoded.len() > MAX_SIZE {
             let size = decoded.len();
             return Err(Error::unsupported(format!("blosc: {size} bytes are more than the {MAX_SIZE} it can take")));
+        }
+        if self.compressor == Compressor::Snappy {
+            let layout = Layout::new(decoded.len(), self.shuffle, self.type_size.into(), self.block_size);
+            return layout.encode(self.level > 0, decoded, encoded);
         }
         // With these extra bytes it succeeds always, storing what it cannot make smaller.
         append(encoded, decoded.len() + HEADER, |slice| {

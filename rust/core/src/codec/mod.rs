@@ -10,6 +10,7 @@
 
 mod append;
 mod blosc;
+mod blosc_snappy;
 mod bytes;
 mod bz2;
 pub mod chain;

@@ -439,7 +439,7 @@ mod blosc {
     #[test]
     fn every_compressor_level_and_shuffle_works() {
         let decoded = [numbers(300_000), noise(1001)].concat();
-        for compressor in ["lz4", "lz4hc", "blosclz", "zstd", "zlib"] {
+        for compressor in ["lz4", "lz4hc", "blosclz", "zstd", "zlib", "snappy"] {
             for shuffle in [r#""noshuffle""#, r#""shuffle""#, r#""bitshuffle""#, "0", "1", "2", "-1"] {
                 for (level, type_size, block_size) in [(0, 4, 0), (1, 1, 0), (5, 4, 0), (4, 7, 1000), (9, 255, 128)] {
                     let configuration = format!(
@@ -469,7 +469,13 @@ mod blosc {
     #[test]
     fn headers_cannot_lie() {
         let decoded = numbers(100_000);
-        for configuration in ["{}", r#"{"clevel": 0}"#, r#"{"cname": "blosclz", "shuffle": "bitshuffle"}"#] {
+        for configuration in [
+            "{}",
+            r#"{"clevel": 0}"#,
+            r#"{"cname": "blosclz", "shuffle": "bitshuffle"}"#,
+            r#"{"cname": "snappy"}"#,
+            r#"{"cname": "snappy", "shuffle": "bitshuffle", "typesize": 20}"#,
+        ] {
             let blosc = codec("blosc", configuration);
             let encoded = encode(&*blosc, &decoded);
             let refuses = |bytes: &[u8]| refuses(&*blosc, bytes, decoded.len(), ErrorKind::CorruptData);
@@ -482,6 +488,7 @@ mod blosc {
             for encoded_size in [0, 15, 16, encoded.len() as u32 + 1, i32::MAX as u32, u32::MAX] {
                 refuses(&with(&encoded, 12, encoded_size));
             }
+            assert_eq!(encoded[2] & 2 != 0, configuration == r#"{"clevel": 0}"#);
             // A block a byte: there is no room for where they start.
             if configuration != r#"{"clevel": 0}"# {
                 refuses(&with(&encoded, 8, 1));
@@ -498,20 +505,71 @@ mod blosc {
         }
     }
 
-    #[test]
-    fn snappy_is_not_supported_and_says_so() {
-        let snappy = codec("blosc", r#"{"cname": "snappy"}"#);
-        let error = snappy.encode(&[1], &mut Vec::new()).unwrap_err();
-        assert_eq!((error.kind(), error.message().contains("snappy")), (ErrorKind::Unsupported, true));
+    fn snappy(shuffle: &str, type_size: u32, block_size: u32) -> Arc<dyn BytesToBytes> {
+        let sizes = format!(r#""typesize": {type_size}, "blocksize": {block_size}"#);
+        codec("blosc", &format!(r#"{{"cname": "snappy", "shuffle": "{shuffle}", {sizes}}}"#))
+    }
 
+    #[test]
+    fn snappy_works_with_every_shuffle_and_size() {
+        for shuffle in ["noshuffle", "shuffle", "bitshuffle"] {
+            for type_size in [1, 2, 3, 4, 8, 16, 17, 255] {
+                for block_size in [0, 1, 3000] {
+                    let snappy = snappy(shuffle, type_size, block_size);
+                    for decoded in payloads() {
+                        decodes_to(&*snappy, &encode(&*snappy, &decoded), &decoded);
+                    }
+                }
+            }
+        }
+        let decoded = runs(5000);
+        let sizes = ["lz4", "snappy"].map(|name| {
+            let encoded = encode(&*codec("blosc", &format!(r#"{{"cname": "{name}"}}"#)), &decoded);
+            assert_eq!(encoded[2] & 2, 0);
+            encoded.len()
+        });
+        assert!(sizes[1] < 2 * sizes[0], "{sizes:?}");
+    }
+
+    #[test]
+    fn damaged_snappy_does_no_harm() {
+        for shuffle in ["noshuffle", "shuffle", "bitshuffle"] {
+            for (type_size, block_size) in [(1, 0), (3, 0), (4, 700), (16, 0)] {
+                let snappy = snappy(shuffle, type_size, block_size);
+                let decoded = [runs(2500), noise(201)].concat();
+                let encoded = encode(&*snappy, &decoded);
+                assert_eq!((encoded[2] >> 5, encoded[2] & 2), (2, 0));
+                for at in 0..encoded.len() {
+                    refuses(&*snappy, &encoded[..at], decoded.len(), ErrorKind::CorruptData);
+                    for flip in [0xff, 0x80, 0x01, 0x10] {
+                        let mut damaged = encoded.clone();
+                        damaged[at] ^= flip;
+                        let into = decode_into(&*snappy, &damaged, decoded.len());
+                        let bounded = decode_bounded(&*snappy, &damaged, decoded.len());
+                        if let (Ok(into), Ok(bounded)) = (into, bounded) {
+                            assert!(into == bounded, "{snappy:?}");
+                        }
+                    }
+                    // Cut off, but for a header that does not say so.
+                    if at >= 16 {
+                        let cut = with(&encoded[..at], 12, at as u32);
+                        refuses(&*snappy, &cut, decoded.len(), ErrorKind::CorruptData);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn formats_of_snappy_from_the_future_are_refused() {
+        let snappy = snappy("shuffle", 4, 0);
         let decoded = numbers(400);
-        let mut encoded = encode(&*codec("blosc", "{}"), &decoded);
-        encoded[2] = encoded[2] & 0x1f | 2 << 5;
-        refuses(&*snappy, &encoded, decoded.len(), ErrorKind::Unsupported);
-        // What is only stored needs no compressor.
-        let mut stored = encode(&*codec("blosc", r#"{"clevel": 0}"#), &decoded);
-        stored[2] = stored[2] & 0x1f | 2 << 5;
-        decodes_to(&*snappy, &stored, &decoded);
+        let encoded = encode(&*snappy, &decoded);
+        for (at, flip) in [(1, 3), (2, 0x08)] {
+            let mut changed = encoded.clone();
+            changed[at] ^= flip;
+            refuses(&*snappy, &changed, decoded.len(), ErrorKind::CorruptData);
+        }
     }
 }
 
