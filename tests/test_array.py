@@ -507,3 +507,13 @@ def test_missing_chunks_have_the_fill_value(tmp_path):
 
 def test_content_of_samples_differs():
     assert len(np.unique(content((17, 23), "float32"))) > 300
+
+
+def test_arrays_that_fit_in_no_memory_are_refused():
+    vast = tegula.create_array({}, shape=(2**61,), chunks=(64,), dtype="f8", fill_value=3)
+    assert vast[2**61 - 1] == 3
+    for read in (lambda: vast[...], lambda: vast.retrieve_array_subset(vast.subset_all())):
+        with pytest.raises(tegula.InvalidSelectionError, match="do not fit in memory"):
+            read()
+    with pytest.raises(tegula.InvalidSelectionError, match="more than"):
+        vast.explain()

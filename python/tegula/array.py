@@ -10,7 +10,7 @@ from tegula import _tegula
 from tegula._retrieving import Retrieving
 from tegula._storing import Storing
 from tegula._tegula import ArraySubset, ChunkCache, CodecOptions
-from tegula.errors import UnsupportedError
+from tegula.errors import InvalidSelectionError, UnsupportedError
 from tegula.explanation import CacheInfo, Explanation, readable
 from tegula.indexing import parse
 from tegula.stores import Store
@@ -227,7 +227,10 @@ class Array(Retrieving, Storing):
 
     def __getitem__(self, key: Any) -> Any:
         axes, shape, scalar, straight = parse(key, self._shape)
-        out: NDArray[Any] = np.empty(shape, self._dtype)
+        try:
+            out: NDArray[Any] = np.empty(shape, self._dtype)
+        except ValueError as error:  # no address space has so many bytes; too few of them is a MemoryError
+            raise InvalidSelectionError(f"{self.name}: elements of shape {shape} do not fit in memory") from error
         whole = out if straight else out.reshape([axis[2] for axis in axes])
         self._native.retrieve_selection(axes, whole)
         return out[()] if scalar else out

@@ -73,5 +73,5 @@ pub use group::Group;
 pub use options::{CodecOptions, global_options, set_global_options};
 pub use read::Explanation;
 pub use runtime::{Pending, set_threads, spawn, threads};
-pub use selection::{AxisSelection, Selection};
+pub use selection::{AxisSelection, Selection, size_in_memory};
 pub use subset::{ArraySubset, Dims, Indices};

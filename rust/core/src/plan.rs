@@ -42,6 +42,15 @@ impl Region {
         self.runs.iter().fold(1, |elements: u64, run| elements.saturating_mul(run.length))
     }
 
+    /// Number of parts that [`split`](Self::split) gives, or somewhat more.
+    pub(crate) fn parts(&self, grid: &ChunkGrid) -> u64 {
+        self.runs.iter().enumerate().fold(1, |parts: u64, (axis, run)| {
+            let (first, last) = (run.start, run.position(run.length.saturating_sub(1)));
+            let chunks = grid.locate(axis, first).0.abs_diff(grid.locate(axis, last).0).saturating_add(1);
+            parts.saturating_mul(chunks.min(run.length))
+        })
+    }
+
     /// Whether all of `shape`, without steps, is wanted.
     pub(crate) fn is_whole(&self, shape: &[u64]) -> bool {
         self.runs

@@ -98,8 +98,10 @@ pub(crate) fn check_subset(subset: &ArraySubset, shape: &[u64]) -> Result<()> {
     if subset.inbounds_shape(shape) { Ok(()) } else { Err(out_of_bounds(subset, shape)) }
 }
 
-/// Bytes of elements of a shape in memory, if they fit there.
-pub(crate) fn size_in_memory(shape: &[u64], size: usize) -> Result<usize> {
+/// Bytes of elements of a shape in memory.
+///
+/// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection) where no memory can hold them.
+pub fn size_in_memory(shape: &[u64], size: usize) -> Result<usize> {
     product(shape)
         .and_then(|elements| elements.checked_mul(size as u64))
         .and_then(|bytes| isize::try_from(bytes).ok())

@@ -114,6 +114,23 @@ fn mistakes_cost_no_read() {
 }
 
 #[test]
+fn vast_arrays_cost_what_is_asked_of_them() {
+    let store = Arc::new(Counting::default());
+    let document = json!({"zarr_format": 3, "node_type": "array", "shape": [u64::MAX >> 1, 1u64 << 40], "data_type": "uint32",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [32, 32]}},
+        "chunk_key_encoding": {"name": "default"}, "fill_value": 7, "codecs": [bytes()]});
+    store.set("a/zarr.json", document.to_string().as_bytes()).unwrap();
+    let array = Array::open(store, "a").unwrap();
+    let far = region((u64::MAX >> 1) - 2..u64::MAX >> 1, 5..7);
+    assert_eq!(array.retrieve_array_subset::<Vec<u32>>(&far).unwrap(), [7; 4]);
+    assert_eq!(array.explain(&(&far).into()).unwrap().missing_chunks, 1);
+    let all = array.subset_all();
+    let error = array.retrieve_array_subset::<Vec<u32>>(&all).unwrap_err();
+    assert!(error.message().contains("do not fit in memory"), "{error}");
+    assert_eq!(array.explain(&(&all).into()).unwrap_err().kind(), ErrorKind::InvalidSelection);
+}
+
+#[test]
 fn rows_of_plain_chunks_are_read_alone() {
     let store = Arc::new(Counting::default());
     let array = array(&store, &json!([bytes()]));

@@ -8,9 +8,9 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
-use tegula::{Dims, InputBuffer, OutputBuffer};
+use tegula::{Dims, InputBuffer, OutputBuffer, size_in_memory};
 
-use crate::errors::exception;
+use crate::errors::{OrRaise, exception};
 
 /// The elements of an ndarray: what its strides reach, as one run of bytes.
 struct Memory {
@@ -68,6 +68,7 @@ impl Target {
         static EMPTY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let py = dtype.py();
         let Some(out) = out else {
+            size_in_memory(shape, dtype.itemsize()).or_raise(py)?;
             let array = EMPTY.import(py, "numpy", "empty")?.call1((PyTuple::new(py, shape)?, dtype))?;
             return Memory::new(array.cast()?, dtype, shape).map(Self);
         };

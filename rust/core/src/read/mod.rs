@@ -81,6 +81,9 @@ const READS: (u64, u64) = (128 << 10, 1 << 20);
 /// A chunk of plain elements is read by several threads in parts of about this size.
 const PART: u64 = 4 << 20;
 
+/// So many chunks are looked at to explain a read.
+const EXPLAINED: u64 = 1 << 24;
+
 /// What a read does, as data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Explanation {
@@ -256,8 +259,12 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// What a read of a region would do.
+    /// What a read of a region would do. It looks at every chunk, so that there is an end to how many.
     pub(crate) fn explain(&self, region: &Region) -> Result<Explanation> {
+        let parts = region.parts(&self.source.grid);
+        if parts > EXPLAINED {
+            return Err(Error::selection(format!("the selection touches {parts} chunks, more than {EXPLAINED}")));
+        }
         let counts = Counts::default();
         let element = self.source.chain.data_type().size() as u64;
         let mut explanation =
