@@ -83,7 +83,7 @@ impl Layout {
     fn filter(&self, size: usize) -> Filter {
         if self.flags & SHUFFLED != 0 && self.type_size > 1 {
             Filter::Bytes
-        } else if self.flags & BIT_SHUFFLED != 0 && size / self.type_size % 8 == 0 {
+        } else if self.flags & BIT_SHUFFLED != 0 && (size / self.type_size).is_multiple_of(8) {
             Filter::Bits
         } else {
             Filter::None
@@ -125,7 +125,7 @@ impl Layout {
             let filter = self.filter(block.len());
             let target = if filter == Filter::None { &mut *block } else { &mut scratch[..block.len()] };
             let splits = self.splits(target.len());
-            if target.len() % splits != 0 {
+            if !target.len().is_multiple_of(splits) {
                 return Err(bad("the sizes of blocks and elements do not fit"));
             }
             for target in target.chunks_exact_mut(target.len() / splits) {
