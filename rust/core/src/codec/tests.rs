@@ -51,6 +51,11 @@ fn numbers(size: usize) -> Vec<u8> {
     (0..size as u32 / 4).flat_map(|number| number.wrapping_mul(number).to_le_bytes()).collect()
 }
 
+fn from_hex(hex: &str) -> Vec<u8> {
+    let hex: String = hex.split_whitespace().collect();
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
 fn payloads() -> Vec<Vec<u8>> {
     let million = 1 << 20;
     let small = [vec![], vec![7], noise(130), runs(130), numbers(400), runs(5000)];
@@ -305,9 +310,7 @@ fn what_numcodecs_wrote_decodes() {
              00810f0000",
         ),
     ] {
-        let hex: String = hex.split_whitespace().collect();
-        let encoded: Vec<u8> =
-            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+        let encoded = from_hex(hex);
         let codec = codec(name, configuration);
         decodes_to(&*codec, &encoded, &squares);
         if name == "blosc" {
@@ -529,6 +532,31 @@ mod blosc {
             encoded.len()
         });
         assert!(sizes[1] < 2 * sizes[0], "{sizes:?}");
+    }
+
+    #[test]
+    fn what_numcodecs_wrote_with_snappy_decodes() {
+        // The bytes of two, shuffled and split; the bits of two.
+        for (size, hex) in [
+            (
+                1204,
+                "\
+                 02014102b4040000b4040000820000001400000033000000da040000c201000001c201000002c201000003c201000004c201 \
+                 000005c201000006c20100c25d01fe5e01fe5e01fe5e013d5e33000000da040000c201000001c201000002c201000003c201 \
+                 000004c201000005c201000006c20100c25d01fe5e01fe5e01fe5e013d5e",
+            ),
+            (
+                1200,
+                "\
+                 02014402b0040000b0040000de0000001400000061000000d8040000050104fcff0101000f050c00c0010b04ffff050c3219 \
+                 000d01091f0003050e00f0050d003f050c32010009190d012e1a000919323200097d09013219004a010009262e0100623200 \
+                 32c800fe0100fe0100fe0100fe0100fe0100c2010061000000d8040000050104fcff0101000f050c00c0010b04ffff050c32 \
+                 19000d01091f0003050e00f0050d003f050c32010009190d012e1a000919323200097d09013219004a010009262e01006232 \
+                 0032c800fe0100fe0100fe0100fe0100fe0100c20100",
+            ),
+        ] {
+            decodes_to(&*codec("blosc", r#"{"cname": "snappy"}"#), &from_hex(hex), &runs(size));
+        }
     }
 
     #[test]
