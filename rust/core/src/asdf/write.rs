@@ -5,11 +5,8 @@
 //! only when it is complete.
 
 use std::borrow::Cow;
-use std::fs::{self, OpenOptions};
 use std::io::{BufWriter, Cursor, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use md5::{Digest, Md5};
@@ -18,6 +15,7 @@ use super::block::{BlockHeader, HEADER_LENGTH, INDEX_MAGIC, md5};
 use super::file::FILE_FORMAT;
 use super::yaml::Document;
 use crate::error::{Error, Place, Result};
+use crate::store::replace_file;
 
 /// The version of the standard that we write.
 pub const STANDARD: &str = "1.6.0";
@@ -243,20 +241,10 @@ pub fn write_file<'a>(
     document: Option<&Document>,
     blocks: impl IntoIterator<Item = Result<OutBlock<'a>>>,
 ) -> Result<()> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let temporary = folder.join(format!(".tegula-{}-asdf-{count}", process::id()));
-    let write = || {
-        let file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+    let done = replace_file(path, |file| {
         let mut writer = FileWriter::new(file, preamble, document)?;
         blocks.into_iter().try_for_each(|block| writer.block(block?).map(drop))?;
-        writer.finish()?;
-        Ok(fs::rename(&temporary, path)?)
-    };
-    let done: Result<()> = write();
-    if done.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
+        writer.finish().map(drop)
+    });
     done.place(|| path.display().to_string())
 }

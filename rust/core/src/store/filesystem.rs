@@ -173,26 +173,29 @@ impl Store for FilesystemStore {
 
 const TEMPORARY: &str = ".tegula-";
 
-/// Writes to a temporary name beside `path`, then renames: the old file stays whole until the new one is.
-pub(crate) fn write_whole(path: &Path, value: &[u8]) -> io::Result<()> {
-    replace_file(path, |file| file.write_all(value))
+/// Replaces a file, and makes the folders that lead to it where there are none.
+fn write_whole(path: &Path, value: &[u8]) -> io::Result<()> {
+    let write = || replace_file(path, |file| file.write_all(value));
+    match (write(), path.parent()) {
+        (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(folder)?;
+            write()
+        }
+        (done, _) => done,
+    }
 }
 
-/// Replaces a file by what `write` writes, at once or not at all.
-pub(crate) fn replace_file(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+/// Replaces a file by what `write` writes to a temporary name beside it: the old file stays whole until the new one is.
+pub(crate) fn replace_file<E: From<io::Error>>(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> Result<(), E>,
+) -> Result<(), E> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let folder = path.parent().unwrap_or(Path::new("."));
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let temporary = folder.join(format!("{TEMPORARY}{}-{count}", process::id()));
-    let create = || OpenOptions::new().write(true).create_new(true).open(&temporary);
-    let mut file = match create() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir_all(folder)?;
-            create()?
-        }
-        other => other?,
-    };
-    let done = write(&mut file).and_then(|()| fs::rename(&temporary, path));
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+    let done = write(&mut file).and_then(|()| Ok(fs::rename(&temporary, path)?));
     if done.is_err() {
         let _ = fs::remove_file(&temporary);
     }

@@ -9,6 +9,7 @@ mod memory;
 mod reference;
 
 pub use filesystem::FilesystemStore;
+pub(crate) use filesystem::replace_file;
 pub use memory::MemoryStore;
 pub use reference::{Reference, ReferenceStore};
 
