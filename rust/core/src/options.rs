@@ -2,6 +2,8 @@
 
 use std::sync::RwLock;
 
+use crate::runtime::threads;
+
 /// How an array is read and written; see [`Array::with_options`](crate::Array::with_options).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CodecOptions {
@@ -11,6 +13,13 @@ pub struct CodecOptions {
     pub validate_checksums: bool,
     /// Whether chunks that hold nothing but the fill value are stored; otherwise they are erased.
     pub store_empty_chunks: bool,
+}
+
+impl CodecOptions {
+    /// How many chunks are decoded at once.
+    pub(crate) fn concurrency(&self) -> usize {
+        if self.concurrent_target == 0 { threads() } else { self.concurrent_target }
+    }
 }
 
 const DEFAULT: CodecOptions =

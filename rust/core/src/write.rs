@@ -6,7 +6,7 @@ use crate::codec::chain::{Chain, Elements, Shard, Terminal};
 use crate::error::{Error, Place, Result};
 use crate::options::CodecOptions;
 use crate::read::{MISSING, Source};
-use crate::runtime::{parallel, parallel_map, threads};
+use crate::runtime::{parallel, parallel_map};
 use crate::subset::{ArraySubset, Dims, tuple};
 use crate::view::{Axes, Axis, Output, as_bytes, swap_words};
 
@@ -16,6 +16,14 @@ pub(crate) struct Input<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) origin: isize,
     pub(crate) strides: &'a [isize],
+}
+
+impl Input<'_> {
+    /// The elements from one on.
+    fn from(self, first: &[u64]) -> Self {
+        let from: isize = first.iter().zip(self.strides).map(|(i, stride)| *i as isize * stride).sum();
+        Self { origin: self.origin + from, ..self }
+    }
 }
 
 /// How a write is done.
@@ -54,13 +62,11 @@ impl Writer<'_> {
                 )));
             }
         }
-        let limit = if self.options.concurrent_target == 0 { threads() } else { self.options.concurrent_target };
-        parallel(&chunks, limit, |chunk| {
+        parallel(&chunks, self.options.concurrency(), |chunk| {
             let whole = grid.chunk_subset(chunk)?;
             let inside = whole.bound(grid.array_shape())?;
             let first = inside.relative_to(subset.start())?;
-            let from = first.start().iter().zip(input.strides).map(|(i, stride)| *i as isize * stride).sum::<isize>();
-            let input = Input { origin: input.origin + from, ..input };
+            let input = input.from(first.start());
             if inside == whole {
                 return self.store_chunk(chunk, input);
             }
@@ -117,12 +123,10 @@ impl Writer<'_> {
             stored.resize(start + index_size, 0);
         }
         let inner: Vec<Dims> = ArraySubset::new_with_shape(&shard.grid.shape()).indices().collect();
-        let limit = if self.options.concurrent_target == 0 { threads() } else { self.options.concurrent_target };
-        let encoded = parallel_map(&inner, limit, |chunk| {
+        let encoded = parallel_map(&inner, self.options.concurrency(), |chunk| {
             let first = shard.grid.chunk_subset(chunk)?;
-            let from: isize = first.start().iter().zip(input.strides).map(|(i, stride)| *i as isize * stride).sum();
             let mut bytes = Vec::new();
-            let stored = self.encode(&shard.inner, Input { origin: input.origin + from, ..input }, &mut bytes)?;
+            let stored = self.encode(&shard.inner, input.from(first.start()), &mut bytes)?;
             Ok(stored.then_some(bytes))
         })?;
         let mut index = Vec::with_capacity(2 * inner.len());

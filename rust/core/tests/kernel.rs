@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use tegula::store::{ByteRange, MemoryStore, Object, Reference, ReferenceStore, Stat, Store};
-use tegula::{Array, ArraySubset, CacheLimit, ChunkCache, CodecOptions, ErrorKind, Result};
+use tegula::{Array, ArraySubset, CacheLimit, ChunkCache, CodecOptions, ErrorKind, OutputBuffer, Result};
 
 /// A store that counts, and hides that it is in memory.
 #[derive(Debug, Default)]
@@ -238,4 +238,29 @@ fn chunks_that_are_parts_of_one_object_are_read_together() {
     assert_eq!(array.retrieve_array_subset::<Vec<u32>>(&array.subset_all()).unwrap(), expected);
     assert_eq!(store.opened.load(Ordering::Relaxed), 1, "one handle for all");
     assert_eq!(store.take(), [(10, 3 * 32 * 32 * 4)]);
+}
+
+#[test]
+fn what_is_explained_is_what_is_read() {
+    let zstd = json!([bytes(), {"name": "zstd", "configuration": {"level": 1, "checksum": false}}]);
+    for codecs in [shards(&[8, 8], &zstd), shards(&[8, 8], &json!([bytes()])), json!([bytes()])] {
+        for window in [region(0..64, 0..64), region(6..10, 6..10), region(0..64, 3..4), region(9..10, 0..64)] {
+            let store = Arc::new(Counting::default());
+            let array = array(&store, &codecs);
+            let caches = [None, Some(ChunkCache::decoded(CacheLimit::Bytes(1 << 20)))];
+            for array in caches.map(|cache| array.with_cache(cache)) {
+                let selection = (&window).into();
+                let explained = array.explain(&selection).unwrap();
+                let index_reads = store.take().len() as u64;
+                let mut found = vec![0; window.num_elements() as usize * 4];
+                let output = OutputBuffer::new(&mut found, window.shape(), 4).unwrap();
+                array.retrieve_selection_into(&selection, output).unwrap();
+                let reads = store.take();
+                let what = format!("{window} of {codecs}");
+                assert_eq!(explained.requests, index_reads + reads.len() as u64, "{what}");
+                let bytes: u64 = reads.iter().map(|(_, length)| length).sum();
+                assert_eq!(explained.bytes_read, explained.index_bytes + bytes, "{what}");
+            }
+        }
+    }
 }

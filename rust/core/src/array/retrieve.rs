@@ -44,6 +44,23 @@ impl<'a> OutputBuffer<'a> {
     }
 }
 
+/// Reads positions that were checked, or that lie in the padding of a chunk; returns how many chunks are missing.
+#[allow(clippy::needless_pass_by_value)] // the buffer is given away
+fn read_into(reader: Reader<'_>, selection: &Selection, output: OutputBuffer<'_>) -> Result<u64> {
+    if output.strides.len() != selection.axes().len() {
+        return Err(Error::selection(format!(
+            "a buffer of {} dimensions for a selection of {}",
+            output.strides.len(),
+            selection.axes().len()
+        )));
+    }
+    let region = selection.region(&output.strides, output.origin);
+    // SAFETY: the buffer is writable and ours alone as long as `output` lives, by its constructors; the planner
+    // gives each position of it to one chunk.
+    let output = unsafe { Output::from_raw(output.start, output.length) };
+    reader.read(&region, &output)
+}
+
 impl Array {
     /// Reads a selection into memory that is there already.
     ///
@@ -55,35 +72,14 @@ impl Array {
     pub fn retrieve_selection_into(&self, selection: &Selection, output: OutputBuffer<'_>) -> Result<()> {
         selection.check(self.shape()).place(|| self.name())?;
         let cache = self.cache.as_ref().map_or(Caching::Shared(shared_cache()), Caching::Own);
-        self.read_with(Reader { cache, ..self.reader() }, selection, output).map(|_| ())
+        read_into(Reader { cache, ..self.reader() }, selection, output).map(|_| ())
     }
 
     /// Reads a region into memory that is there already. The region may reach into the padding of chunks at the array's
     /// end, as that of a whole chunk does.
     pub fn retrieve_subset_into(&self, subset: &ArraySubset, output: OutputBuffer<'_>) -> Result<()> {
         check_subset(subset, &self.chunk_grid().padded_shape()).place(|| self.name())?;
-        self.read_into(&Selection::from(subset), output).map(|_| ())
-    }
-
-    /// Reads positions that were checked, or that lie in the padding of a chunk; returns how many chunks are missing.
-    fn read_into(&self, selection: &Selection, output: OutputBuffer<'_>) -> Result<u64> {
-        self.read_with(self.reader(), selection, output)
-    }
-
-    #[allow(clippy::unused_self, clippy::needless_pass_by_value)] // the buffer is given away
-    fn read_with(&self, reader: Reader<'_>, selection: &Selection, output: OutputBuffer<'_>) -> Result<u64> {
-        if output.strides.len() != selection.axes().len() {
-            return Err(Error::selection(format!(
-                "a buffer of {} dimensions for a selection of {}",
-                output.strides.len(),
-                selection.axes().len()
-            )));
-        }
-        let region = selection.region(&output.strides, output.origin);
-        // SAFETY: the buffer is writable and ours alone as long as `output` lives, by its constructors; the planner
-        // gives each position of it to one chunk.
-        let output = unsafe { Output::from_raw(output.start, output.length) };
-        reader.read(&region, &output)
+        read_into(self.reader(), &Selection::from(subset), output).map(|_| ())
     }
 
     fn read_subset<T: FromArrayBytes>(&self, subset: &ArraySubset) -> Result<(T, u64)> {
@@ -91,7 +87,11 @@ impl Array {
         let selection = Selection::from(subset);
         let mut missing = 0;
         let elements = T::read(self.data_type(), subset.shape(), &mut |bytes| {
-            missing = self.read_into(&selection, OutputBuffer::new(bytes, subset.shape(), self.data_type().size())?)?;
+            missing = read_into(
+                self.reader(),
+                &selection,
+                OutputBuffer::new(bytes, subset.shape(), self.data_type().size())?,
+            )?;
             Ok(())
         })?;
         Ok((elements, missing))
@@ -140,7 +140,7 @@ impl Array {
         // SAFETY: as in `read_into`; each region has a part of its own.
         let memory = unsafe { Output::from_raw(output.start, output.length) };
         let one = self.with_options(crate::CodecOptions { concurrent_target: 1, ..self.options });
-        parallel(&numbered, self.concurrency(), |(number, start)| {
+        parallel(&numbered, self.options.concurrency(), |(number, start)| {
             let subset = ArraySubset::new_with_start_shape(start, shape)?;
             let origin = output.origin + *number as isize * apart;
             one.reader().read(&Selection::from(&subset).region(strides, origin), &memory).map(|_| ())
@@ -166,7 +166,7 @@ impl Array {
     /// Reads a chunk into memory that is there already; false: it is not stored, and the memory holds nothing of use.
     pub fn retrieve_chunk_if_exists_into(&self, chunk: &[u64], output: OutputBuffer<'_>) -> Result<bool> {
         let subset = self.chunk_subset(chunk).place(|| self.name())?;
-        Ok(self.chunk_exists(chunk)? && self.read_into(&Selection::from(&subset), output)? == 0)
+        Ok(self.chunk_exists(chunk)? && read_into(self.reader(), &Selection::from(&subset), output)? == 0)
     }
 
     /// Whether a chunk is stored.
@@ -214,7 +214,7 @@ impl Array {
     pub fn retrieve_encoded_chunks(&self, chunks: &ArraySubset) -> Result<Vec<Option<Vec<u8>>>> {
         self.chunks_subset(chunks).place(|| self.name())?;
         let indices: Vec<_> = chunks.indices().collect();
-        parallel_map(&indices, self.concurrency(), |chunk| self.reader().encoded(chunk, None))
+        parallel_map(&indices, self.options.concurrency(), |chunk| self.reader().encoded(chunk, None))
     }
 
     /// Reads an inner chunk of a sharded array as it is stored in its shard, or a chunk of one that is not sharded;
@@ -242,12 +242,5 @@ impl Array {
         self.chunks_subset(chunks).place(|| self.name())?;
         let indices: Vec<_> = chunks.indices().collect();
         parallel_map(&indices, concurrency, |chunk| f(chunk))
-    }
-
-    fn concurrency(&self) -> usize {
-        match self.options.concurrent_target {
-            0 => crate::threads(),
-            target => target,
-        }
     }
 }

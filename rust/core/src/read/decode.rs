@@ -11,20 +11,17 @@ use crate::fetch::{run_of, spans};
 use crate::view::{Output, swap_words};
 
 impl<'a> Reader<'a> {
-    /// Reads one leaf: what is needed of it where it is stored as it is, else all.
+    /// Reads one leaf that is in no cache: what is needed of it where it is stored as it is, else all.
     pub(super) fn read_leaf(&self, leaf: &Leaf<'a>, output: &Output<'_>) -> Result<()> {
         let stored = &leaf.stored;
-        if let Some(cache) = self.cache_for(leaf) {
-            return self.read_cached(leaf, cache, output);
-        }
         if let Some(bytes) = stored.object.bytes() {
             let bytes = bytes.get(stored.offset as usize..(stored.offset + stored.length) as usize);
             let outside = || Error::corrupt("the object is shorter than it was");
-            return self.decode(leaf, bytes.ok_or_else(outside)?, output);
+            return self.decode_and_keep(leaf, bytes.ok_or_else(outside)?, output);
         }
-        if leaf.chain.raw().is_none() {
+        if !self.reads_parts(leaf) {
             let bytes = stored.read(leaf.chain.stored_size().bound())?;
-            return self.decode(leaf, &bytes, output);
+            return self.decode_and_keep(leaf, &bytes, output);
         }
         let elements = leaf.elements;
         leaf.check_raw()?;
@@ -46,8 +43,13 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    /// Whether only what is wanted of a leaf is read: where its elements are stored as they are, and no cache wants all.
+    pub(super) fn reads_parts(&self, leaf: &Leaf<'a>) -> bool {
+        leaf.chain.raw().is_some() && self.cache_for(leaf).is_none()
+    }
+
     /// The cache that a leaf is looked for in, and then kept in.
-    pub(super) fn cache_for(&self, leaf: &Leaf<'a>) -> Option<&'a ChunkCache> {
+    fn cache_for(&self, leaf: &Leaf<'a>) -> Option<&'a ChunkCache> {
         let Stored { lasting, stat, .. } = &leaf.stored;
         match self.cache {
             Caching::Own(cache) if *lasting => Some(cache),
@@ -58,43 +60,48 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Takes a leaf from the cache, or reads it whole and puts it there.
-    pub(super) fn read_cached(&self, leaf: &Leaf<'a>, cache: &ChunkCache, output: &Output<'_>) -> Result<()> {
-        let stored = &leaf.stored;
-        let identity = self.source.identity;
-        let origin = Origin { identity, key: stored.key.to_string(), offset: stored.offset };
-        let version = stored.stat.version;
-        let (region, elements) = (&leaf.region, leaf.elements);
-        let place = |bytes: &[u8]| {
-            let (from, axes) = region.axes(&elements.strides);
-            output.place(region.origin, &axes, bytes, from + elements.offset as isize, elements.item)
-        };
-        if let Some(bytes) = cache.get(&origin, version) {
-            return if cache.keeps_decoded() { place(&bytes) } else { self.decode(leaf, &bytes, output) };
-        }
-        let bytes = stored.read(leaf.chain.stored_size().bound())?;
-        let kept = if cache.keeps_decoded() {
-            let decoded = leaf.chain.decode(&bytes, self.options.validate_checksums)?.to_vec();
-            place(&decoded)?;
-            decoded
+    fn origin(&self, leaf: &Leaf<'a>) -> Origin {
+        let Stored { key, offset, .. } = &leaf.stored;
+        Origin { identity: self.source.identity, key: key.to_string(), offset: *offset }
+    }
+
+    /// Takes a leaf from its cache; false: it is in none.
+    pub(super) fn take_cached(&self, leaf: &Leaf<'a>, output: &Output<'_>) -> Result<bool> {
+        let Some(cache) = self.cache_for(leaf) else { return Ok(false) };
+        let Some(bytes) = cache.get(&self.origin(leaf), leaf.stored.stat.version) else { return Ok(false) };
+        if cache.keeps_decoded() {
+            place_decoded(leaf, &bytes, output)?;
         } else {
             self.decode(leaf, &bytes, output)?;
-            bytes.to_vec()
+        }
+        Ok(true)
+    }
+
+    /// Decodes what is stored of a leaf, places it, and keeps it where a cache wants it.
+    pub(super) fn decode_and_keep(&self, leaf: &Leaf<'a>, stored: &[u8], output: &Output<'_>) -> Result<()> {
+        let Some(cache) = self.cache_for(leaf) else { return self.decode(leaf, stored, output) };
+        let kept = if cache.keeps_decoded() {
+            let decoded = leaf.chain.decode(stored, self.options.validate_checksums)?.to_vec();
+            place_decoded(leaf, &decoded, output)?;
+            decoded
+        } else {
+            self.decode(leaf, stored, output)?;
+            stored.to_vec()
         };
-        cache.put(origin, version, Arc::new(kept));
+        cache.put(self.origin(leaf), leaf.stored.stat.version, Arc::new(kept));
         Ok(())
     }
 
     /// Decodes what is stored of a leaf, and places it.
-    pub(super) fn decode(&self, leaf: &Leaf<'a>, stored: &[u8], output: &Output<'_>) -> Result<()> {
+    fn decode(&self, leaf: &Leaf<'a>, stored: &[u8], output: &Output<'_>) -> Result<()> {
         let (chain, elements, region) = (leaf.chain, leaf.elements, &leaf.region);
         let validate = self.options.validate_checksums;
-        let (from, axes) = region.axes(&elements.strides);
-        let from = from + elements.offset as isize;
         if chain.raw().is_some() {
             leaf.check_raw()?;
-            return output.place(region.origin, &axes, stored, from, elements.item);
+            return place_decoded(leaf, stored, output);
         }
+        let (from, axes) = region.axes(&elements.strides);
+        let from = from + elements.offset as isize;
         if from == 0 && run_of(&axes, elements.item).is_some_and(|run| run as u64 == elements.size) {
             // SAFETY: the planner gives each element of the output to one leaf.
             if let Some(target) = unsafe { output.slice(region.origin, to_usize(elements.size)?) } {
@@ -103,9 +110,15 @@ impl<'a> Reader<'a> {
                 return Ok(());
             }
         }
-        let decoded = chain.decode(stored, validate)?;
-        output.place(region.origin, &axes, &decoded, from, elements.item)
+        place_decoded(leaf, &chain.decode(stored, validate)?, output)
     }
+}
+
+/// Places what is wanted of a decoded leaf.
+fn place_decoded(leaf: &Leaf<'_>, decoded: &[u8], output: &Output<'_>) -> Result<()> {
+    let (region, elements) = (&leaf.region, leaf.elements);
+    let (from, axes) = region.axes(&elements.strides);
+    output.place(region.origin, &axes, decoded, from + elements.offset as isize, elements.item)
 }
 
 impl Leaf<'_> {

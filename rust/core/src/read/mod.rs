@@ -4,7 +4,7 @@
 //! - *Resolve* opens what each chunk is stored in and, where that is a shard, replaces it by the inner chunks that are
 //!   wanted, for as many levels as there are. A shard that is itself compressed is decoded to memory and is an object
 //!   from there on. What comes out is a flat list of [`Leaf`]s over all chunks.
-//! - *Fetch* joins leaves that lie close together in one object into a [`Job`].
+//! - *Fetch* joins leaves that lie close together in one object into one read.
 //! - *Decode and place* do one job after the other on all threads, straight into the output where that is possible.
 
 mod decode;
@@ -22,7 +22,7 @@ use crate::error::{Error, Place, Result};
 use crate::fetch::{merge, spans};
 use crate::options::CodecOptions;
 use crate::plan::Region;
-use crate::runtime::{parallel, threads};
+use crate::runtime::parallel;
 use crate::store::Store;
 use crate::subset::{Dims, tuple};
 use crate::view::{Axis, Output};
@@ -110,7 +110,7 @@ pub struct Explanation {
 impl<'a> Reader<'a> {
     /// Reads a region into the output; returns how many of its chunks are not stored.
     pub(crate) fn read(&self, region: &Region, output: &Output<'_>) -> Result<u64> {
-        let counts = Counts::default();
+        let (counts, chain) = (Counts::default(), &self.source.chain);
         let mut split = region.split(&self.source.grid);
         loop {
             let batch = self.batch(&mut split);
@@ -118,32 +118,21 @@ impl<'a> Reader<'a> {
                 return Ok(counts.missing.into_inner());
             }
             let limit = self.limit(&batch);
-            if self.source.chain.shard().is_none() && !self.source.store.refers() {
+            if let (Terminal::Elements(elements), false) = (chain.terminal(), self.source.store.refers()) {
                 // A chunk is an object: there is nothing to look up or join first.
                 parallel(&batch, limit, |(chunk, part)| {
                     let Some(stored) = self.open(chunk, None, &counts)? else { return self.fill(part, output) };
-                    let leaf = |elements| Leaf {
-                        chunk: 0,
-                        inner: InnerPath::new(),
-                        stored,
-                        chain: &self.source.chain,
-                        elements,
-                        region: part.clone(),
-                    };
-                    match self.source.chain.terminal() {
-                        Terminal::Elements(elements) => self.read_leaf(&leaf(elements), output),
-                        Terminal::Shard(_) => Ok(()),
-                    }
-                    .place(|| self.place(chunk))
+                    let (inner, region) = (InnerPath::new(), part.clone());
+                    let leaf = Leaf { chunk: 0, inner, stored, chain, elements, region };
+                    self.take_or_read(&leaf, output).place(|| self.place(chunk))
                 })?;
                 continue;
             }
             let mut leaves = self.resolve(&batch, limit, Some(output), &counts)?;
             let jobs = self.jobs(&mut leaves);
             let leaves = &leaves[..];
-            parallel(&jobs, limit, |(offset, length, range)| {
-                let leaves = &leaves[range.clone()];
-                self.read_job(*offset, *length, leaves, output)
+            parallel(&jobs, limit, |(_, _, range)| {
+                self.read_job(&leaves[range.clone()], output)
                     .map_err(|(chunk, error)| error.at(self.place(&batch[chunk].0)))
             })?;
         }
@@ -153,7 +142,7 @@ impl<'a> Reader<'a> {
     fn batch(&self, split: &mut crate::plan::Split<'_>) -> Vec<(Dims, Region)> {
         let size = match self.source.chain.shard() {
             // What is decoded to memory whole is held until its inner chunks are placed.
-            Some(_) if self.source.chain.open_shard().is_none() => self.target(),
+            Some(_) if self.source.chain.open_shard().is_none() => self.options.concurrency(),
             Some(_) => BATCH,
             None => BATCH * 16,
         };
@@ -182,20 +171,17 @@ impl<'a> Reader<'a> {
         batch
     }
 
-    fn target(&self) -> usize {
-        match self.options.concurrent_target {
-            0 => threads(),
-            target => target,
-        }
-    }
-
     /// How many threads a batch is worth.
     fn limit(&self, batch: &[(Dims, Region)]) -> usize {
         let element = self.source.chain.data_type().size() as u64;
         let small = |size: u64| size.saturating_mul(batch.len() as u64) <= 64 << 10;
         let wanted = batch.iter().map(|(_, part)| part.elements().saturating_mul(element)).max().unwrap_or(0);
         let inner = self.source.chain.shard().map_or(&self.source.chain, |shard| &shard.inner);
-        if small(wanted) && (inner.raw().is_some() || small(inner.decoded_size())) { 1 } else { self.target() }
+        if small(wanted) && (inner.raw().is_some() || small(inner.decoded_size())) {
+            1
+        } else {
+            self.options.concurrency()
+        }
     }
 
     fn place(&self, chunk: &[u64]) -> String {
@@ -212,7 +198,7 @@ impl<'a> Reader<'a> {
     fn jobs(&self, leaves: &mut [Leaf<'a>]) -> Vec<(u64, u64, std::ops::Range<usize>)> {
         leaves.sort_by_key(|leaf| (Arc::as_ptr(&leaf.stored.object).addr(), leaf.stored.offset));
         let total: u64 = leaves.iter().map(|leaf| leaf.stored.length).fold(0, u64::saturating_add);
-        let largest = (total / (4 * self.target() as u64)).clamp(READS.0, READS.1);
+        let largest = (total / (4 * self.options.concurrency() as u64)).clamp(READS.0, READS.1);
         let mut jobs = Vec::new();
         let mut first = 0;
         for group in leaves.chunk_by(|a, b| Arc::ptr_eq(&a.stored.object, &b.stored.object)) {
@@ -229,32 +215,38 @@ impl<'a> Reader<'a> {
         jobs
     }
 
-    /// Reads the leaves of a job together, or the only one by itself.
-    fn read_job(
-        &self,
-        offset: u64,
-        length: u64,
-        leaves: &[Leaf<'a>],
-        output: &Output<'_>,
-    ) -> Result<(), (usize, Error)> {
-        let stored = &leaves[0].stored;
-        let single = |leaf: &Leaf<'a>| self.read_leaf(leaf, output).map_err(|error| leaf.fail(error));
-        if leaves.len() == 1
-            || leaves.iter().any(|leaf| self.cache_for(leaf).is_some())
-            || stored.object.bytes().is_some()
-        {
-            return leaves.iter().try_for_each(single);
-        }
-        let partial = |leaf: &Leaf<'a>| leaf.chain.raw().is_some() && !leaf.region.is_whole(leaf.chain.shape());
+    fn take_or_read(&self, leaf: &Leaf<'a>, output: &Output<'_>) -> Result<()> {
+        if self.take_cached(leaf, output)? { Ok(()) } else { self.read_leaf(leaf, output) }
+    }
+
+    /// Whether leaves that lie together are better read one by one: where little is wanted of plain elements.
+    fn apart(&self, leaves: &[&Leaf<'a>], length: u64) -> bool {
+        let partial = |leaf: &&Leaf<'a>| self.reads_parts(leaf) && !leaf.region.is_whole(leaf.chain.shape());
         let wanted = leaves.iter().map(|leaf| leaf.region.elements() * leaf.elements.item.size as u64).sum::<u64>();
-        if leaves.iter().all(partial) && wanted < length / 4 {
-            return leaves.iter().try_for_each(single);
-        }
-        let together =
-            Stored { offset, length, ..stored.clone() }.read(length).map_err(|error| (leaves[0].chunk, error))?;
+        leaves.len() == 1 || (leaves.iter().all(partial) && wanted < length / 4)
+    }
+
+    /// Reads the leaves of a job: those that are in no cache together, where that is better.
+    fn read_job(&self, leaves: &[Leaf<'a>], output: &Output<'_>) -> Result<(), (usize, Error)> {
+        let single = |leaf: &Leaf<'a>| self.read_leaf(leaf, output).map_err(|error| leaf.fail(error));
+        let mut left = Vec::with_capacity(leaves.len());
         for leaf in leaves {
+            if !self.take_cached(leaf, output).map_err(|error| leaf.fail(error))? {
+                left.push(leaf);
+            }
+        }
+        let Some(first) = left.first() else { return Ok(()) };
+        let offset = first.stored.offset;
+        let end = left.iter().map(|leaf| leaf.stored.offset + leaf.stored.length).max().unwrap_or(offset);
+        let length = end - offset;
+        if self.apart(&left, length) || first.stored.object.bytes().is_some() {
+            return left.into_iter().try_for_each(single);
+        }
+        let together = Stored { offset, length, ..first.stored.clone() };
+        let together = together.read(length).map_err(|error| (first.chunk, error))?;
+        for leaf in left {
             let bytes = &together[(leaf.stored.offset - offset) as usize..][..leaf.stored.length as usize];
-            self.decode(leaf, bytes, output).map_err(|error| leaf.fail(error))?;
+            self.decode_and_keep(leaf, bytes, output).map_err(|error| leaf.fail(error))?;
         }
         Ok(())
     }
@@ -277,7 +269,7 @@ impl<'a> Reader<'a> {
                 break;
             }
             explanation.chunks += batch.len() as u64;
-            let mut leaves = self.resolve(&batch, self.target(), None, &counts)?;
+            let mut leaves = self.resolve(&batch, self.options.concurrency(), None, &counts)?;
             if sharded {
                 explanation.inner_chunks += leaves.len() as u64;
             }
@@ -286,15 +278,21 @@ impl<'a> Reader<'a> {
                 for leaf in leaves {
                     explanation.bytes_decoded += leaf.elements.size;
                 }
-                let spans = match leaves {
-                    [leaf] if leaf.chain.raw().is_some() => {
-                        spans(leaf.elements, &leaf.region, self.source.store.merge_gap()).0
+                if !self.apart(&leaves.iter().collect::<Vec<_>>(), length) {
+                    explanation.requests += 1;
+                    explanation.bytes_read += length;
+                    continue;
+                }
+                for leaf in leaves {
+                    if self.reads_parts(leaf) {
+                        let (spans, _) = spans(leaf.elements, &leaf.region, self.source.store.merge_gap());
+                        explanation.requests += spans.len() as u64;
+                        explanation.bytes_read += spans.iter().map(|span| span.length).sum::<u64>();
+                    } else {
+                        explanation.requests += 1;
+                        explanation.bytes_read += leaf.stored.length;
                     }
-                    _ => Vec::new(),
-                };
-                explanation.requests += (spans.len() as u64).max(1);
-                let partial: u64 = spans.iter().map(|span| span.length).sum();
-                explanation.bytes_read += if spans.is_empty() { length } else { partial };
+                }
             }
         }
         explanation.missing_chunks = counts.missing.into_inner();
