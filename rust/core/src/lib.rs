@@ -38,6 +38,7 @@
 
 mod array;
 pub mod asdf;
+mod base64;
 mod buffer;
 mod cache;
 mod chunk_grid;

@@ -5,7 +5,7 @@
 use half::f16;
 use serde_json::Value;
 
-use super::base64;
+use crate::base64;
 use crate::data_type::{DataType, Kind};
 use crate::error::{Error, Result};
 use crate::fill_value::FillValue;

@@ -1,6 +1,5 @@
 //! Metadata of arrays and groups: read from Zarr V3 and V2, and given to the rest in one form.
 
-mod base64;
 mod fill_value;
 mod node;
 mod numcodecs;

@@ -10,9 +10,8 @@ use serde_json::{Map, Value, json};
 use super::fill_value::{fill_value_from_json, fill_value_to_json};
 use super::node::{Folder, Node, NodeKind};
 use super::numcodecs::numcodec;
-use super::{
-    ArrayMetadata, Attributes, GroupMetadata, NewArray, Order, Stage, base64, check_chunk, check_codecs, stage, v3,
-};
+use super::{ArrayMetadata, Attributes, GroupMetadata, NewArray, Order, Stage, check_chunk, check_codecs, stage, v3};
+use crate::base64;
 use crate::chunk_grid::ChunkGrid;
 use crate::chunk_key::ChunkKeyEncoding;
 use crate::codec::{self, Endian, Named};

@@ -7,10 +7,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::YAML_TAG_PREFIX;
-use super::base64::encode_base64;
 use super::document::{Document, Kind, Node, NodeId, Style};
 use super::number::float_text;
 use super::scalar::is_plain_string;
+use crate::base64;
 
 impl Document {
     /// Adds a scalar as it is written.
@@ -46,7 +46,7 @@ impl Document {
 
     /// Adds bytes.
     pub fn add_binary(&mut self, bytes: &[u8]) -> NodeId {
-        let id = self.add_scalar(encode_base64(bytes), Style::Plain);
+        let id = self.add_scalar(base64::encode(bytes), Style::Plain);
         self.set_tag(id, &format!("{YAML_TAG_PREFIX}binary"));
         id
     }

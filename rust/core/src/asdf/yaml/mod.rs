@@ -7,7 +7,6 @@
 //! `serde_yaml` alone cannot carry an ASDF tree: it drops the tags, copies what aliases share, and reads scalars by the
 //! rules of YAML 1.2.
 
-mod base64;
 mod builder;
 mod compose;
 mod document;

@@ -5,9 +5,9 @@
 //! `1e3` is a text. What `PyYAML` would fail at (`0b_`), is a text here.
 
 use super::YAML_TAG_PREFIX;
-use super::base64::decode_base64;
 use super::document::Style;
 use super::number::{parse_float, parse_int, unsigned};
+use crate::base64;
 use crate::error::{Error, Result};
 
 /// The type that a plain text without a tag has.
@@ -68,7 +68,9 @@ impl<'a> Scalar<'a> {
             Some("int") => Resolved::Int,
             Some("float") => Resolved::Float,
             Some("timestamp") => Resolved::Timestamp,
-            Some("binary") => return decode_base64(text).map(Self::Binary).ok_or_else(|| mismatch("binary", text)),
+            Some("binary") => {
+                return base64::decode_loosely(text).map(Self::Binary).ok_or_else(|| mismatch("binary", text));
+            }
             _ => Resolved::Str,
         };
         Self::of(resolved, text)

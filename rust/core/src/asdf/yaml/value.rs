@@ -5,10 +5,10 @@
 
 use serde::de::DeserializeOwned;
 
-use super::base64::encode_base64;
 use super::document::{Document, Kind, NodeId};
 use super::entries::Entries;
 use super::scalar::Scalar;
+use crate::base64;
 use crate::error::{Error, Place, Result};
 
 /// What a value may cost.
@@ -70,7 +70,7 @@ fn yaml(document: &Document, id: NodeId, budget: &mut Budget) -> Result<serde_ya
             Scalar::BigInt(digits) => Value::Number(unsigned(&digits)?.into()),
             Scalar::Float(value) => Value::Number(value.into()),
             Scalar::Str(text) | Scalar::Timestamp(text) => Value::String(text.to_owned()),
-            Scalar::Binary(bytes) => Value::String(encode_base64(&bytes)),
+            Scalar::Binary(bytes) => Value::String(base64::encode(&bytes)),
         },
     };
     budget.depth += 1;
@@ -100,7 +100,7 @@ fn json(document: &Document, id: NodeId, budget: &mut Budget) -> Result<serde_js
                     Scalar::Null => "null".to_owned(),
                     Scalar::Bool(value) => value.to_string(),
                     Scalar::Int(value) => value.to_string(),
-                    Scalar::Binary(bytes) => encode_base64(&bytes),
+                    Scalar::Binary(bytes) => base64::encode(&bytes),
                     Scalar::BigInt(text) => text,
                     Scalar::Str(text) | Scalar::Timestamp(text) => text.to_owned(),
                     Scalar::Float(value) => value.to_string(),
@@ -118,7 +118,7 @@ fn json(document: &Document, id: NodeId, budget: &mut Budget) -> Result<serde_js
             Scalar::Float(value) if value.is_infinite() => if value > 0.0 { "Infinity" } else { "-Infinity" }.into(),
             Scalar::Float(value) => value.into(),
             Scalar::Str(text) | Scalar::Timestamp(text) => text.into(),
-            Scalar::Binary(bytes) => encode_base64(&bytes).into(),
+            Scalar::Binary(bytes) => base64::encode(&bytes).into(),
         },
     };
     budget.depth += 1;

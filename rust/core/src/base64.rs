@@ -1,4 +1,5 @@
-//! Base64 with padding, in which metadata spell bytes: RFC 4648, section 4.
+//! Base64 with padding, in which metadata and YAML ([`!!binary`](https://yaml.org/type/binary.html)) spell bytes:
+//! RFC 4648, section 4.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -19,6 +20,46 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
             bytes.push((bits >> count) as u8);
             bits &= (1 << count) - 1;
         }
+    }
+    Some(bytes)
+}
+
+/// Decodes base64 as Python does: what is not of its alphabet is skipped, padding must be right.
+pub(crate) fn decode_loosely(text: &str) -> Option<Vec<u8>> {
+    if !text.is_ascii() {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut group, mut count, mut padding) = (0u32, 0, 0);
+    for byte in text.bytes() {
+        let sextet = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            b'=' if count >= 2 => {
+                padding += 1;
+                if count + padding == 4 {
+                    break;
+                }
+                continue;
+            }
+            _ => continue,
+        };
+        padding = 0;
+        group = group << 6 | u32::from(sextet);
+        count += 1;
+        if count == 4 {
+            bytes.extend_from_slice(&group.to_be_bytes()[1..]);
+            (group, count) = (0, 0);
+        }
+    }
+    match (count, padding) {
+        (0, _) => {}
+        (2, 2) => bytes.push((group >> 4) as u8),
+        (3, 1) => bytes.extend_from_slice(&((group >> 2) as u16).to_be_bytes()),
+        _ => return None,
     }
     Some(bytes)
 }
@@ -50,6 +91,14 @@ mod tests {
         }
         for text in ["Z", "Zg", "Zg=", "====", "Z===", "Zm9v=", "Zm!v", "Zg==Zg==", "é"] {
             assert_eq!(decode(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn base64_round_trip() {
+        for length in 0..40 {
+            let bytes: Vec<u8> = (0..length).map(|index| (index * 37 + 200) as u8).collect();
+            assert_eq!(decode_loosely(&encode(&bytes)), Some(bytes));
         }
     }
 }
