@@ -1,6 +1,10 @@
 //! The data types of elements: one row each, with its names in Zarr V3, Zarr V2 and NumPy.
+//!
+//! In memory every element has a fixed size. One of variable length (a string, some bytes) is a [`Slot`](crate::Slot)
+//! there, which says where its bytes are, so that planning, sharding and placing need nothing of their own for it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
@@ -14,80 +18,249 @@ pub enum Kind {
     Int,
     /// An unsigned integer.
     UInt,
-    /// A binary floating-point number of IEEE 754.
+    /// A binary floating-point number: of IEEE 754, or one of the small formats of machine learning.
     Float,
     /// Two floating-point numbers, the real part first.
     Complex,
     /// Bytes without a meaning of their own (`r8`, `r16`, ...).
     Raw,
+    /// Bytes, of which zeros at the end are padding.
+    FixedBytes,
+    /// Unicode code points of four bytes each, of which zeros at the end are padding.
+    FixedText,
+    /// Units of time since 1970, as NumPy's `datetime64`.
+    DateTime,
+    /// Units of time, as NumPy's `timedelta64`.
+    TimeDelta,
+    /// Named fields.
+    Struct,
+    /// Text of variable length, in UTF-8.
+    String,
+    /// Bytes of variable length.
+    Bytes,
+    /// A list of variable length of elements of one type.
+    List,
+    /// Any value of JSON.
+    Object,
 }
 
-/// A data type of fixed size. Elements are native-endian in memory.
+/// A data type. Elements are native-endian in memory, but for fields that say otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DataType {
     name: String,
     kind: Kind,
     size: usize,
+    detail: Detail,
 }
 
-/// V3 name, V2 code and NumPy's (both without byte order), kind, size.
-const TABLE: &[(&str, &str, Kind, usize)] = &[
-    ("bool", "b1", Kind::Bool, 1),
-    ("int8", "i1", Kind::Int, 1),
-    ("int16", "i2", Kind::Int, 2),
-    ("int32", "i4", Kind::Int, 4),
-    ("int64", "i8", Kind::Int, 8),
-    ("uint8", "u1", Kind::UInt, 1),
-    ("uint16", "u2", Kind::UInt, 2),
-    ("uint32", "u4", Kind::UInt, 4),
-    ("uint64", "u8", Kind::UInt, 8),
-    ("float16", "f2", Kind::Float, 2),
-    ("float32", "f4", Kind::Float, 4),
-    ("float64", "f8", Kind::Float, 8),
-    ("complex64", "c8", Kind::Complex, 8),
-    ("complex128", "c16", Kind::Complex, 16),
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Detail {
+    None,
+    Time(&'static str, u32),
+    Fields(Arc<[Field]>),
+    Items(Arc<Field>),
+}
+
+/// A field of a [`Kind::Struct`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// Bytes from the start of the element to it.
+    pub offset: usize,
+    /// The type of its elements.
+    pub data_type: DataType,
+    /// Whether its words lie in memory in the order of bytes that is not this machine's.
+    pub swapped: bool,
+    /// The shape of the array that it is; empty: it is one element.
+    pub shape: Vec<usize>,
+}
+
+impl Field {
+    /// Bytes of the field.
+    pub fn size(&self) -> usize {
+        self.shape.iter().fold(self.data_type.size(), |size, length| size.saturating_mul(*length))
+    }
+}
+
+/// V3 name, V2 code and NumPy's (both without byte order), kind, bytes, bits that count.
+///
+/// Types that NumPy does not have are called the same everywhere; the package `ml_dtypes` adds them to NumPy.
+const TABLE: &[(&str, &str, Kind, usize, u8)] = &[
+    ("bool", "b1", Kind::Bool, 1, 1),
+    ("int8", "i1", Kind::Int, 1, 8),
+    ("int16", "i2", Kind::Int, 2, 16),
+    ("int32", "i4", Kind::Int, 4, 32),
+    ("int64", "i8", Kind::Int, 8, 64),
+    ("uint8", "u1", Kind::UInt, 1, 8),
+    ("uint16", "u2", Kind::UInt, 2, 16),
+    ("uint32", "u4", Kind::UInt, 4, 32),
+    ("uint64", "u8", Kind::UInt, 8, 64),
+    ("float16", "f2", Kind::Float, 2, 16),
+    ("float32", "f4", Kind::Float, 4, 32),
+    ("float64", "f8", Kind::Float, 8, 64),
+    ("complex64", "c8", Kind::Complex, 8, 64),
+    ("complex128", "c16", Kind::Complex, 16, 128),
+    ("int2", "int2", Kind::Int, 1, 2),
+    ("int4", "int4", Kind::Int, 1, 4),
+    ("uint2", "uint2", Kind::UInt, 1, 2),
+    ("uint4", "uint4", Kind::UInt, 1, 4),
+    ("bfloat16", "bfloat16", Kind::Float, 2, 16),
+    ("float8_e3m4", "float8_e3m4", Kind::Float, 1, 8),
+    ("float8_e4m3", "float8_e4m3", Kind::Float, 1, 8),
+    ("float8_e4m3b11fnuz", "float8_e4m3b11fnuz", Kind::Float, 1, 8),
+    ("float8_e4m3fn", "float8_e4m3fn", Kind::Float, 1, 8),
+    ("float8_e4m3fnuz", "float8_e4m3fnuz", Kind::Float, 1, 8),
+    ("float8_e5m2", "float8_e5m2", Kind::Float, 1, 8),
+    ("float8_e5m2fnuz", "float8_e5m2fnuz", Kind::Float, 1, 8),
+    ("float8_e8m0fnu", "float8_e8m0fnu", Kind::Float, 1, 8),
+    ("float6_e2m3fn", "float6_e2m3fn", Kind::Float, 1, 6),
+    ("float6_e3m2fn", "float6_e3m2fn", Kind::Float, 1, 6),
+    ("float4_e2m1fn", "float4_e2m1fn", Kind::Float, 1, 4),
 ];
 
+/// Units of time, as NumPy spells them; `generic` is none.
+const UNITS: &[&str] = &["generic", "Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as"];
+
+/// An element of fixed size has no more bytes.
+const LARGEST: usize = 1 << 17;
+
 impl DataType {
-    /// All data types that have a name of their own.
+    /// All data types of numbers, each of which has a name of its own.
     pub fn all() -> impl Iterator<Item = Self> {
         TABLE.iter().map(Self::from_row)
     }
 
-    fn from_row(row: &(&str, &str, Kind, usize)) -> Self {
-        Self { name: row.0.to_owned(), kind: row.2, size: row.3 }
+    fn from_row(row: &(&str, &str, Kind, usize, u8)) -> Self {
+        Self::plain(row.0, row.2, row.3)
     }
 
-    /// By the name in Zarr V3 (`"float32"`, `"r24"`).
+    fn plain(name: impl Into<String>, kind: Kind, size: usize) -> Self {
+        Self { name: name.into(), kind, size, detail: Detail::None }
+    }
+
+    fn variable(name: &str, kind: Kind) -> Self {
+        Self::plain(name, kind, crate::slot::Slot::SIZE)
+    }
+
+    /// By the name in Zarr V3, for types that need no configuration (`"float32"`, `"r24"`, `"string"`).
     pub fn from_name(name: &str) -> Result<Self> {
         if let Some(row) = TABLE.iter().find(|row| row.0 == name) {
             return Ok(Self::from_row(row));
         }
+        match name {
+            "string" => return Ok(Self::variable(name, Kind::String)),
+            "bytes" | "variable_length_bytes" => return Ok(Self::variable("variable_length_bytes", Kind::Bytes)),
+            _ => {}
+        }
         // The name is compared so that other spellings of the number ("r08", "r+8") are not the type.
         if let Some(bits) = name.strip_prefix('r').and_then(|bits| bits.parse::<usize>().ok())
-            && (8..=1 << 20).contains(&bits)
             && bits.is_multiple_of(8)
             && name == format!("r{bits}")
         {
-            return Ok(Self { name: name.to_owned(), kind: Kind::Raw, size: bits / 8 });
+            return Self::raw(bits / 8);
         }
         let names: Vec<_> = TABLE.iter().map(|row| row.0).collect();
-        Err(Error::unsupported(format!("unknown data type {name:?}; there are {} and r8, r16, ...", names.join(", "))))
+        Err(Error::unsupported(format!(
+            "unknown data type {name:?}; there are {}, string, variable_length_bytes, r8, r16, ..., fixed_length_utf32, \
+             null_terminated_bytes, numpy.datetime64, numpy.timedelta64 and struct",
+            names.join(", ")
+        )))
     }
 
-    /// By the code of Zarr V2 and NumPy without its byte order (`"f4"`).
+    /// By the code of Zarr V2 and NumPy without its byte order (`"f4"`, `"U7"`, `"M8[ns]"`).
     pub fn from_code(code: &str) -> Result<Self> {
         if let Some(row) = TABLE.iter().find(|row| row.1 == code) {
             return Ok(Self::from_row(row));
         }
-        if let Some(bytes) = code.strip_prefix('V').and_then(|bytes| bytes.parse::<usize>().ok())
-            && bytes <= 1 << 17
-            && code == format!("V{bytes}")
-        {
-            return Self::from_name(&format!("r{}", bytes * 8));
+        let sized = |prefix| {
+            let bytes = code.strip_prefix(prefix)?.parse::<usize>().ok()?;
+            (code == format!("{prefix}{bytes}")).then_some(bytes)
+        };
+        if let Some(bytes) = sized('V') {
+            return Self::raw(bytes);
+        } else if let Some(bytes) = sized('S') {
+            return Self::fixed_bytes(bytes);
+        } else if let Some(length) = sized('U') {
+            return Self::fixed_text(length);
+        }
+        let time = code.strip_prefix("M8").map(|unit| (Kind::DateTime, unit));
+        if let Some((kind, unit)) = time.or_else(|| code.strip_prefix("m8").map(|unit| (Kind::TimeDelta, unit))) {
+            let bracketed = unit.strip_prefix('[').and_then(|unit| unit.strip_suffix(']'));
+            let unit = if unit.is_empty() { "generic" } else { bracketed.unwrap_or("?") };
+            let digits = unit.len() - unit.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            let scale = if digits == 0 { Some(1) } else { unit[..digits].parse().ok() };
+            if let Some(scale) = scale {
+                return Self::time(kind, &unit[digits..], scale);
+            }
         }
         let codes: Vec<_> = TABLE.iter().map(|row| row.1).collect();
-        Err(Error::unsupported(format!("unknown data type {code:?}; there are {} and V1, V2, ...", codes.join(", "))))
+        Err(Error::unsupported(format!(
+            "unknown data type {code:?}; there are {}, V1, V2, ..., S1, ..., U1, ..., M8[ns] and m8[ns]",
+            codes.join(", ")
+        )))
+    }
+
+    /// So many bytes without a meaning.
+    pub fn raw(bytes: usize) -> Result<Self> {
+        Ok(Self::plain(format!("r{}", check_size(bytes)? * 8), Kind::Raw, bytes))
+    }
+
+    /// So many bytes, padded with zeros.
+    pub fn fixed_bytes(bytes: usize) -> Result<Self> {
+        Ok(Self::plain("null_terminated_bytes", Kind::FixedBytes, check_size(bytes)?))
+    }
+
+    /// So many code points, padded with zeros.
+    pub fn fixed_text(length: usize) -> Result<Self> {
+        Ok(Self::plain("fixed_length_utf32", Kind::FixedText, check_size(length.saturating_mul(4))?))
+    }
+
+    /// A [`Kind::DateTime`] or [`Kind::TimeDelta`] of so many units (`"ns"`).
+    pub fn time(kind: Kind, unit: &str, scale: u32) -> Result<Self> {
+        let name = if kind == Kind::DateTime { "numpy.datetime64" } else { "numpy.timedelta64" };
+        let unit = if unit == "\u{3bc}s" { "us" } else { unit };
+        let Some(unit) = UNITS.iter().find(|known| **known == unit) else {
+            return Err(Error::metadata(format!("{unit:?} is no unit of {name}; there are {}", UNITS.join(", "))));
+        };
+        if scale == 0 || scale > i32::MAX.cast_unsigned() {
+            return Err(Error::metadata(format!("{scale} is no scale of a unit of {name}")));
+        }
+        Ok(Self { detail: Detail::Time(unit, scale), ..Self::plain(name, kind, 8) })
+    }
+
+    /// Named fields in an element of so many bytes, each of which lies in it. Fields have a fixed size.
+    pub fn structure(fields: Vec<Field>, size: usize) -> Result<Self> {
+        if fields.is_empty() {
+            return Err(Error::metadata("a struct without fields"));
+        }
+        for (k, field) in fields.iter().enumerate() {
+            if field.data_type.is_variable() {
+                return Err(Error::unsupported(format!("field {:?} of variable length in a struct", field.name)));
+            }
+            if field.offset.checked_add(field.size()).is_none_or(|end| end > size) {
+                return Err(Error::metadata(format!("field {:?} reaches past its struct of {size} bytes", field.name)));
+            }
+            if fields[..k].iter().any(|other| other.name == field.name) {
+                return Err(Error::metadata(format!("two fields are called {:?}", field.name)));
+            }
+        }
+        let size = check_size(size)?;
+        Ok(Self { detail: Detail::Fields(fields.into()), ..Self::plain("struct", Kind::Struct, size) })
+    }
+
+    /// Lists of elements of a type, whose words are `swapped` where they are not in this machine's order of bytes.
+    pub fn list(item: Self, swapped: bool) -> Result<Self> {
+        if item.is_variable() {
+            return Err(Error::unsupported(format!("lists of {item}")));
+        }
+        let item = Field { name: String::new(), offset: 0, data_type: item, swapped, shape: Vec::new() };
+        Ok(Self { detail: Detail::Items(item.into()), ..Self::variable("list", Kind::List) })
+    }
+
+    /// Values of JSON.
+    pub fn object() -> Self {
+        Self::variable("object", Kind::Object)
     }
 
     /// The name in Zarr V3.
@@ -95,11 +268,22 @@ impl DataType {
         &self.name
     }
 
-    /// The code of Zarr V2 and NumPy, without a byte order.
+    /// The code of Zarr V2 and NumPy, without a byte order; of what has fields, that of its bytes.
     pub fn code(&self) -> String {
-        match TABLE.iter().find(|row| row.0 == self.name) {
-            Some(row) => row.1.to_owned(),
-            None => format!("V{}", self.size),
+        match (self.kind, &self.detail) {
+            (Kind::FixedBytes, _) => format!("S{}", self.size),
+            (Kind::FixedText, _) => format!("U{}", self.size / 4),
+            (Kind::DateTime, Detail::Time("generic", _)) => "M8".to_owned(),
+            (Kind::TimeDelta, Detail::Time("generic", _)) => "m8".to_owned(),
+            (Kind::DateTime, Detail::Time(unit, 1)) => format!("M8[{unit}]"),
+            (Kind::TimeDelta, Detail::Time(unit, 1)) => format!("m8[{unit}]"),
+            (Kind::DateTime, Detail::Time(unit, scale)) => format!("M8[{scale}{unit}]"),
+            (Kind::TimeDelta, Detail::Time(unit, scale)) => format!("m8[{scale}{unit}]"),
+            _ if self.is_variable() => "O".to_owned(),
+            _ => match TABLE.iter().find(|row| row.0 == self.name) {
+                Some(row) => row.1.to_owned(),
+                None => format!("V{}", self.size),
+            },
         }
     }
 
@@ -108,24 +292,106 @@ impl DataType {
         self.kind
     }
 
-    /// Bytes of an element.
+    /// Bytes of an element in memory.
     pub fn size(&self) -> usize {
         self.size
     }
 
-    /// Bytes of a word of an element, which byte order concerns; 1 where there is none.
+    /// Bits of an element that count: fewer than its bytes have for numbers of less than a byte, and for bool.
+    pub fn bits(&self) -> usize {
+        TABLE.iter().find(|row| row.0 == self.name).map_or(self.size * 8, |row| row.4.into())
+    }
+
+    /// Whether NumPy has it only through the package `ml_dtypes`.
+    pub fn is_extended(&self) -> bool {
+        TABLE.iter().any(|row| row.0 == self.name && row.1 == row.0)
+    }
+
+    /// Whether its elements are of variable length.
+    pub fn is_variable(&self) -> bool {
+        matches!(self.kind, Kind::String | Kind::Bytes | Kind::List | Kind::Object)
+    }
+
+    /// Unit and scale of a time.
+    pub fn unit(&self) -> Option<(&'static str, u32)> {
+        match &self.detail {
+            Detail::Time(unit, scale) => Some((unit, *scale)),
+            _ => None,
+        }
+    }
+
+    /// The fields of a struct.
+    pub fn fields(&self) -> &[Field] {
+        match &self.detail {
+            Detail::Fields(fields) => fields,
+            _ => &[],
+        }
+    }
+
+    /// What the items of a list are; name, offset and shape mean nothing.
+    pub fn item(&self) -> Option<&Field> {
+        match &self.detail {
+            Detail::Items(item) => Some(item),
+            _ => None,
+        }
+    }
+
+    /// Bytes of a word of an element, which byte order concerns; 1 where there is none, or where it is a field's.
     pub fn word(&self) -> usize {
         match self.kind {
             Kind::Complex => self.size / 2,
-            Kind::Raw | Kind::Bool => 1,
-            _ => self.size,
+            Kind::FixedText => 4,
+            Kind::Int | Kind::UInt | Kind::Float | Kind::DateTime | Kind::TimeDelta => self.size,
+            _ => 1,
         }
+    }
+
+    /// Where the words of an element lie that byte order concerns: offset, size of a word, number of words. Fields that
+    /// are swapped already come too.
+    pub fn words(&self) -> Vec<(usize, usize, usize)> {
+        let mut words = Vec::new();
+        self.add_words(0, 1, &mut words);
+        words
+    }
+
+    fn add_words(&self, offset: usize, count: usize, words: &mut Vec<(usize, usize, usize)>) {
+        if self.kind == Kind::Struct {
+            for element in 0..count {
+                for field in self.fields() {
+                    let offset = offset + element * self.size + field.offset;
+                    field.data_type.add_words(offset, field.shape.iter().product(), words);
+                }
+            }
+        } else if self.word() > 1 {
+            words.push((offset, self.word(), count * self.size / self.word()));
+        }
+    }
+}
+
+fn check_size(bytes: usize) -> Result<usize> {
+    match bytes {
+        1..=LARGEST => Ok(bytes),
+        _ => Err(Error::unsupported(format!("elements of {bytes} bytes; they have 1 to {LARGEST}"))),
     }
 }
 
 impl fmt::Display for DataType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
+        f.write_str(&self.name)?;
+        match (self.kind, &self.detail) {
+            (_, Detail::Time(unit, 1)) => write!(f, "[{unit}]"),
+            (_, Detail::Time(unit, scale)) => write!(f, "[{scale}{unit}]"),
+            (_, Detail::Items(item)) => write!(f, " of {}", item.data_type),
+            (_, Detail::Fields(fields)) => {
+                for (k, field) in fields.iter().enumerate() {
+                    write!(f, "{}{}: {}", if k == 0 { " {" } else { ", " }, field.name, field.data_type)?;
+                }
+                f.write_str("}")
+            }
+            (Kind::FixedText, _) => write!(f, " of {}", self.size / 4),
+            (Kind::FixedBytes, _) => write!(f, " of {}", self.size),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -141,11 +407,40 @@ mod tests {
             assert_eq!(DataType::from_name(data_type.name()).unwrap(), data_type);
             assert_eq!(DataType::from_code(&data_type.code()).unwrap(), data_type);
         }
-        for name in ["r0", "r7", "r08", "r+8", "r", "r99999999999999999999", "r1048584", "Int8", "", "V4"] {
+        for code in ["S1", "S131072", "U7", "M8[ns]", "m8[25us]", "M8", "m8[generic]", "M8[Y]", "V3"] {
+            let data_type = DataType::from_code(code).unwrap();
+            assert_eq!(DataType::from_code(&data_type.code()).unwrap(), data_type, "{code}");
+        }
+        for name in ["r0", "r7", "r08", "r+8", "r", "r99999999999999999999", "r1048584", "Int8", "", "V4", "list"] {
             assert!(DataType::from_name(name).is_err(), "{name}");
         }
-        for code in ["V0", "V01", "V+1", "V131073", "i3", "", "int8"] {
+        for code in ["V0", "V01", "V+1", "V131073", "i3", "", "int8", "S0", "U0", "U32769", "U01", "M8[", "M8[]"] {
             assert!(DataType::from_code(code).is_err(), "{code}");
         }
+        for code in ["M8[xs]", "M8[0s]", "M8[99999999999s]", "m8ns", "M8[s]x", "O"] {
+            assert!(DataType::from_code(code).is_err(), "{code}");
+        }
+    }
+
+    #[test]
+    fn fields_lie_in_their_struct() {
+        let field = |name: &str, offset, code: &str| Field {
+            name: name.into(),
+            offset,
+            data_type: DataType::from_code(code).unwrap(),
+            swapped: false,
+            shape: vec![2],
+        };
+        let inner = DataType::structure(vec![field("p", 1, "i2"), field("q", 5, "c8")], 21).unwrap();
+        assert_eq!(inner.words(), [(1, 2, 2), (5, 4, 4)]);
+        let nested = Field { data_type: inner, offset: 1, ..field("n", 0, "u1") };
+        let outer = DataType::structure(vec![field("z", 43, "f8"), nested.clone()], 59).unwrap();
+        assert_eq!(outer.words(), [(43, 8, 2), (2, 2, 2), (6, 4, 4), (23, 2, 2), (27, 4, 4)]);
+        assert_eq!(outer.to_string(), "struct {z: float64, n: struct {p: int16, q: complex64}}");
+        assert!(DataType::structure(vec![field("z", 44, "f8"), nested.clone()], 59).is_err());
+        assert!(DataType::structure(vec![nested.clone(), nested], 100).is_err());
+        assert!(DataType::structure(vec![], 4).is_err());
+        let string = Field { data_type: DataType::from_name("string").unwrap(), ..field("s", 0, "u1") };
+        assert!(DataType::structure(vec![string], 64).is_err());
     }
 }

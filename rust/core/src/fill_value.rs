@@ -1,8 +1,8 @@
 //! The value of elements that were never stored.
 
-use crate::data_type::DataType;
+use crate::data_type::{DataType, Kind};
 
-/// The bytes of one element, native-endian.
+/// The bytes of one element, native-endian; of variable length, its own and not those of a slot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FillValue(Vec<u8>);
 
@@ -12,9 +12,13 @@ impl FillValue {
         Self(bytes.into())
     }
 
-    /// All bytes zero.
+    /// All bytes zero; of variable length, none.
     pub fn zero(data_type: &DataType) -> Self {
-        Self(vec![0; data_type.size()])
+        Self(match data_type.kind() {
+            Kind::Object => b"null".to_vec(),
+            _ if data_type.is_variable() => Vec::new(),
+            _ => vec![0; data_type.size()],
+        })
     }
 
     /// The bytes of an element, native-endian.

@@ -108,14 +108,3 @@ pub fn size_in_memory(shape: &[u64], size: usize) -> Result<usize> {
         .map(|bytes| bytes as usize)
         .ok_or_else(|| Error::selection(format!("elements of shape {} do not fit in memory", tuple(shape))))
 }
-
-/// Strides in bytes of elements in C order.
-pub(crate) fn c_strides(shape: &[u64], size: usize) -> Dims<isize> {
-    let mut strides = Dims::from_elem(0, shape.len());
-    let mut stride = size as isize;
-    for axis in (0..shape.len()).rev() {
-        strides[axis] = stride;
-        stride = stride.saturating_mul(shape[axis].max(1) as isize);
-    }
-    strides
-}

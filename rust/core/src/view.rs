@@ -8,6 +8,8 @@ use std::marker::PhantomData;
 use smallvec::SmallVec;
 
 use crate::error::{Error, Result};
+use crate::slot::Heaps;
+use crate::subset::Dims;
 
 /// One axis of a copy. Strides are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub(crate) type Axes = SmallVec<[Axis; 6]>;
 pub(crate) struct Output<'a> {
     start: *mut u8,
     length: usize,
+    /// Where elements of variable length keep their bytes.
+    heaps: Option<&'a Heaps>,
     _buffer: PhantomData<&'a mut [u8]>,
 }
 
@@ -38,7 +42,7 @@ impl<'a> Output<'a> {
     /// What is placed and filled through it from different threads at once must not overlap, and nothing placed may
     /// come out of the buffer itself.
     pub(crate) unsafe fn share(buffer: &'a mut [u8]) -> Self {
-        Self { start: buffer.as_mut_ptr(), length: buffer.len(), _buffer: PhantomData }
+        Self { start: buffer.as_mut_ptr(), length: buffer.len(), heaps: None, _buffer: PhantomData }
     }
 
     /// From a pointer, for buffers that others own.
@@ -46,7 +50,17 @@ impl<'a> Output<'a> {
     /// # Safety
     /// As for [`share`](Self::share); besides, `length` bytes from `start` on must be writable as long as `'a` lasts.
     pub(crate) unsafe fn from_raw(start: *mut u8, length: usize) -> Self {
-        Self { start, length, _buffer: PhantomData }
+        Self { start, length, heaps: None, _buffer: PhantomData }
+    }
+
+    /// The same buffer, for elements of variable length, whose bytes go to the heaps.
+    pub(crate) fn with_heaps(self, heaps: Option<&'a Heaps>) -> Self {
+        Self { heaps, ..self }
+    }
+
+    /// Where the bytes of elements of variable length go.
+    pub(crate) fn heaps(&self) -> Result<&'a Heaps> {
+        self.heaps.ok_or_else(|| Error::selection("elements of variable length cannot be read into plain memory"))
     }
 
     /// Copies elements of `item` bytes from `source`, the first of which lies at `from`, to the offset `to`. Each
@@ -233,6 +247,17 @@ unsafe fn copy(source: *const u8, target: *mut u8, axes: &[Axis], item: Item) {
             }),
         }
     }
+}
+
+/// Strides in bytes of elements in C order.
+pub(crate) fn c_strides(shape: &[u64], size: usize) -> Dims<isize> {
+    let mut strides = Dims::from_elem(0, shape.len());
+    let mut stride = size as isize;
+    for axis in (0..shape.len()).rev() {
+        strides[axis] = stride;
+        stride = stride.saturating_mul(shape[axis].max(1) as isize);
+    }
+    strides
 }
 
 /// What a transposition keeps in cache at once: lines of the source, which may all fall into one set of the cache, by

@@ -3,12 +3,14 @@
 use crate::buffer::{Buffer, to_usize};
 use crate::codec::IndexLocation;
 use crate::codec::chain::{Chain, Elements, Shard, Terminal};
+use crate::codec::packed::Packed;
 use crate::error::{Error, Place, Result};
 use crate::options::CodecOptions;
 use crate::read::{MISSING, Source};
 use crate::runtime::{parallel, parallel_map};
+use crate::slot::Slot;
 use crate::subset::{ArraySubset, Dims, tuple};
-use crate::view::{Axes, Axis, Output, as_bytes, swap_words};
+use crate::view::{Axes, Axis, Output, as_bytes, c_strides, swap_words};
 
 /// Elements in memory: a buffer, the offset of the first and the strides, in bytes.
 #[derive(Clone, Copy)]
@@ -16,7 +18,12 @@ pub(crate) struct Input<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) origin: isize,
     pub(crate) strides: &'a [isize],
+    /// The bytes of elements of variable length, whose slots have the number [`GIVEN`]; others are the fill value.
+    pub(crate) heap: &'a [u8],
 }
+
+/// The heap of elements that are written.
+pub(crate) const GIVEN: u32 = 1;
 
 impl Input<'_> {
     /// The elements from one on.
@@ -40,7 +47,8 @@ impl Writer<'_> {
         let key = source.key(chunk);
         let place = || format!("cannot store chunk {} of {}", tuple(chunk), source.name);
         let mut stored = Vec::new();
-        if self.encode(&source.chain, input, &mut stored).place(place)? {
+        let chain = source.chain_of(chunk).place(place)?;
+        if self.encode(chain, input, &mut stored).place(place)? {
             source.store.set(&key, &stored).place(place)
         } else {
             source.store.erase(&key).place(place)
@@ -71,19 +79,23 @@ impl Writer<'_> {
                 return self.store_chunk(chunk, input);
             }
             // At the array's end: the padding is the fill value.
-            let chain = &self.source.chain;
+            let chain = self.source.chain_of(chunk)?;
             let size = chain.data_type().size();
             let mut padded = Buffer::new(to_usize(chain.decoded_size())?)?;
-            let strides = crate::selection::c_strides(chain.shape(), size);
+            let strides = c_strides(chain.shape(), size);
             let axis = |k: usize, length: u64| Axis { length: length as usize, from: input.strides[k], to: strides[k] };
             let rank = strides.len();
             // SAFETY: one thread.
             let output = unsafe { Output::share(&mut padded) };
             let all: Axes = (0..rank).map(|k| axis(k, chain.shape()[k])).collect();
-            output.fill(0, &all, chain.fill_value().bytes())?;
+            if chain.data_type().is_variable() {
+                output.fill(0, &all, &[0; Slot::SIZE])?;
+            } else {
+                output.fill(0, &all, chain.fill_value().bytes())?;
+            }
             let part: Axes = (0..rank).map(|k| axis(k, inside.shape()[k])).collect();
             output.place(0, &part, input.bytes, input.origin, crate::view::Item { size, word: 1 })?;
-            self.store_chunk(chunk, Input { bytes: &padded, origin: 0, strides: &strides })
+            self.store_chunk(chunk, Input { bytes: &padded, origin: 0, strides: &strides, ..input })
         })
     }
 
@@ -99,6 +111,14 @@ impl Writer<'_> {
                 }
                 chain.encode_stages(&gathered, stored)?;
             }
+            Terminal::Packed(packed) => {
+                let gathered = gather(chain, &packed.layout, input)?;
+                let mut terminal = Vec::new();
+                if !self.pack(chain, packed, &gathered, input.heap, &mut terminal)? {
+                    return Ok(false);
+                }
+                chain.encode_stages(&terminal, stored)?;
+            }
             Terminal::Shard(shard) => {
                 let strides: Dims<isize> = chain.order().iter().map(|axis| input.strides[*axis]).collect();
                 let input = Input { strides: &strides, ..input };
@@ -112,6 +132,32 @@ impl Writer<'_> {
                 chain.encode_stages(&whole, stored)?;
             }
         }
+        Ok(true)
+    }
+
+    /// Packs the elements of a chunk to the end of `packed`; false: they are nothing but the fill value.
+    fn pack(&self, chain: &Chain, packed: &Packed, elements: &[u8], heap: &[u8], bytes: &mut Vec<u8>) -> Result<bool> {
+        let (fill, keep) = (chain.fill_value(), self.options.store_empty_chunks);
+        if let Some(codec) = packed.variable() {
+            let fill = fill.bytes();
+            let found = |slot: Slot| if slot.heap == GIVEN { slot.of(heap).unwrap_or_default() } else { fill };
+            let elements: Vec<&[u8]> = Slot::all(elements).map(found).collect();
+            if !keep && elements.iter().all(|element| *element == fill) {
+                return Ok(false);
+            }
+            codec.encode(&elements, &packed.shape, bytes)?;
+            return Ok(true);
+        }
+        if !keep && fill.fills(elements) {
+            return Ok(false);
+        }
+        // A shard of nothing but the fill value, as its codecs see it, is stored all the same.
+        let writer = Self { options: CodecOptions { store_empty_chunks: true, ..self.options }, ..*self };
+        packed.pack(elements, bytes, &mut |chain, elements, bytes| {
+            let strides = c_strides(chain.shape(), chain.data_type().size());
+            let input = Input { bytes: elements, origin: 0, strides: &strides, heap: &[] };
+            writer.encode(chain, input, bytes).map(|_| ())
+        })?;
         Ok(true)
     }
 
@@ -143,8 +189,8 @@ impl Writer<'_> {
             stored.truncate(start);
             return Ok(false);
         }
-        let strides = crate::selection::c_strides(shard.index.shape(), 8);
-        let input = Input { bytes: as_bytes(&index), origin: 0, strides: &strides };
+        let strides = c_strides(shard.index.shape(), 8);
+        let input = Input { bytes: as_bytes(&index), origin: 0, strides: &strides, heap: &[] };
         let mut encoded_index = Vec::new();
         let keep = Self { options: CodecOptions { store_empty_chunks: true, ..self.options }, ..*self };
         keep.encode(&shard.index, input, &mut encoded_index)?;

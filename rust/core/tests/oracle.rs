@@ -135,7 +135,8 @@ fn reads_are_what_a_gather_gives() {
         let size = data_type.size();
         let all = array.subset_all();
         let mut elements: Vec<u8> = (0..all.num_elements() as usize * size).map(|_| random.below(2) as u8).collect();
-        let whole = ArrayBytes { bytes: elements.clone(), data_type: data_type.clone(), shape: shape.clone() };
+        let whole =
+            ArrayBytes { bytes: elements.clone(), offsets: None, data_type: data_type.clone(), shape: shape.clone() };
         array.store_array_subset(&all, &whole).unwrap();
 
         // Some chunks go missing.

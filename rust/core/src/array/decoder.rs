@@ -3,7 +3,7 @@
 use super::{Array, FromArrayBytes};
 use crate::cache::{CacheLimit, ChunkCache};
 use crate::error::Result;
-use crate::subset::ArraySubset;
+use crate::subset::{ArraySubset, Dims, product};
 
 /// Decodes parts of one chunk again and again; see [`Array::partial_decoder`].
 ///
@@ -18,8 +18,16 @@ pub struct PartialDecoder {
 impl Array {
     /// A decoder of parts of a chunk. Nothing is read yet.
     pub fn partial_decoder(&self, chunk: &[u64]) -> Result<PartialDecoder> {
-        self.chunk_subset(chunk)?;
-        let cache = ChunkCache::decoded(CacheLimit::Bytes(self.chain().decoded_size().saturating_add(1 << 20)));
+        let shape = Dims::from(self.chunk_subset(chunk)?.shape());
+        // Of elements of variable length no size is known.
+        let limit = match self.data_type() {
+            data_type if data_type.is_variable() => CacheLimit::Chunks(u64::MAX),
+            data_type => {
+                let size = product(&shape).and_then(|elements| elements.checked_mul(data_type.size() as u64));
+                CacheLimit::Bytes(size.unwrap_or(u64::MAX).saturating_add(1 << 20))
+            }
+        };
+        let cache = ChunkCache::decoded(limit);
         Ok(PartialDecoder { array: self.with_cache(Some(cache)), chunk: chunk.to_vec() })
     }
 }

@@ -1,12 +1,20 @@
 //! What a read can come back as, and what a write can take: bytes, vectors and `ndarray`s of elements.
 
+use std::borrow::Cow;
+
 use ndarray::{ArrayD, IxDyn};
 use num_complex::Complex;
 
-use crate::data_type::DataType;
+use super::InputBuffer;
+use crate::data_type::{DataType, Kind};
 use crate::error::{Error, Result};
 use crate::selection::size_in_memory;
+use crate::slot::{Heaps, Slot, Variable};
 use crate::view::{Zeroable, bytes_of, zeroed};
+
+/// Fills a buffer, and returns the heaps of its elements, should they be of variable length.
+#[doc(hidden)]
+pub(crate) type Fill<'a> = &'a mut dyn FnMut(&mut [u8]) -> Result<Heaps>;
 
 /// A Rust type that a data type's elements are in memory.
 pub trait Element: Copy + Send + Sync + 'static {
@@ -14,14 +22,14 @@ pub trait Element: Copy + Send + Sync + 'static {
     const DATA_TYPE: &'static str;
 
     #[doc(hidden)]
-    fn read(length: usize, fill: &mut dyn FnMut(&mut [u8]) -> Result<()>) -> Result<Vec<Self>>;
+    fn read(length: usize, fill: Fill<'_>) -> Result<Vec<Self>>;
 
     #[doc(hidden)]
     fn bytes(elements: &[Self]) -> &[u8];
 }
 
 /// Reads elements for which any bytes are a value straight into a vector of them.
-fn read_plain<E: Zeroable>(length: usize, fill: &mut dyn FnMut(&mut [u8]) -> Result<()>) -> Result<Vec<E>> {
+fn read_plain<E: Zeroable>(length: usize, fill: Fill<'_>) -> Result<Vec<E>> {
     let mut elements = zeroed::<E>(length)?;
     fill(bytes_of(&mut elements))?;
     Ok(elements)
@@ -35,7 +43,7 @@ macro_rules! elements {
         impl Element for $type {
             const DATA_TYPE: &'static str = $name;
 
-            fn read(length: usize, fill: &mut dyn FnMut(&mut [u8]) -> Result<()>) -> Result<Vec<Self>> {
+            fn read(length: usize, fill: Fill<'_>) -> Result<Vec<Self>> {
                 read_plain(length, fill)
             }
 
@@ -56,7 +64,7 @@ elements! {
 impl Element for u8 {
     const DATA_TYPE: &'static str = "uint8";
 
-    fn read(length: usize, fill: &mut dyn FnMut(&mut [u8]) -> Result<()>) -> Result<Vec<Self>> {
+    fn read(length: usize, fill: Fill<'_>) -> Result<Vec<Self>> {
         read_plain(length, fill)
     }
 
@@ -68,7 +76,7 @@ impl Element for u8 {
 impl Element for u64 {
     const DATA_TYPE: &'static str = "uint64";
 
-    fn read(length: usize, fill: &mut dyn FnMut(&mut [u8]) -> Result<()>) -> Result<Vec<Self>> {
+    fn read(length: usize, fill: Fill<'_>) -> Result<Vec<Self>> {
         read_plain(length, fill)
     }
 
@@ -81,7 +89,7 @@ impl Element for bool {
     const DATA_TYPE: &'static str = "bool";
 
     /// A stored byte may be neither 0 nor 1: anything but 0 is true.
-    fn read(length: usize, fill: &mut dyn FnMut(&mut [u8]) -> Result<()>) -> Result<Vec<Self>> {
+    fn read(length: usize, fill: Fill<'_>) -> Result<Vec<Self>> {
         Ok(read_plain::<u8>(length, fill)?.into_iter().map(|byte| byte != 0).collect())
     }
 
@@ -95,6 +103,8 @@ impl Element for bool {
 pub struct ArrayBytes {
     /// The bytes.
     pub bytes: Vec<u8>,
+    /// Of elements of variable length: where each begins in the bytes, and where the last ends.
+    pub offsets: Option<Vec<i64>>,
     /// The type of the elements.
     pub data_type: DataType,
     /// Their shape.
@@ -107,7 +117,7 @@ pub trait FromArrayBytes: Sized {
     fn check(data_type: &DataType) -> Result<()>;
 
     /// Makes room for elements of a shape and lets `fill` fill it.
-    fn read(data_type: &DataType, shape: &[u64], fill: &mut dyn FnMut(&mut [u8]) -> Result<()>) -> Result<Self>;
+    fn read(data_type: &DataType, shape: &[u64], fill: Fill<'_>) -> Result<Self>;
 }
 
 /// What a write can take.
@@ -115,8 +125,13 @@ pub trait AsArrayBytes {
     /// Fails, before anything is written, where the elements are not of `data_type` or not of `shape`.
     fn check(&self, data_type: &DataType, shape: &[u64]) -> Result<()>;
 
-    /// The bytes of the elements in C order.
-    fn array_bytes(&self) -> &[u8];
+    /// The bytes of the elements in C order; of elements of variable length, their [slots](crate::Slot).
+    fn array_bytes(&self) -> Cow<'_, [u8]>;
+
+    /// The bytes of elements of variable length, which the slots tell of.
+    fn heap(&self) -> &[u8] {
+        &[]
+    }
 }
 
 fn check_element<E: Element>(data_type: &DataType) -> Result<()> {
@@ -131,9 +146,15 @@ impl FromArrayBytes for ArrayBytes {
         Ok(())
     }
 
-    fn read(data_type: &DataType, shape: &[u64], fill: &mut dyn FnMut(&mut [u8]) -> Result<()>) -> Result<Self> {
-        let bytes = read_plain::<u8>(size_in_memory(shape, data_type.size())?, fill)?;
-        Ok(Self { bytes, data_type: data_type.clone(), shape: shape.to_vec() })
+    fn read(data_type: &DataType, shape: &[u64], fill: Fill<'_>) -> Result<Self> {
+        let mut bytes = zeroed::<u8>(size_in_memory(shape, data_type.size())?)?;
+        let heaps = fill(&mut bytes)?.into_inner();
+        let mut offsets = None;
+        if data_type.is_variable() {
+            let (elements, found) = Variable::new(&bytes, &heaps).concatenated()?;
+            (bytes, offsets) = (elements, Some(found));
+        }
+        Ok(Self { bytes, offsets, data_type: data_type.clone(), shape: shape.to_vec() })
     }
 }
 
@@ -142,9 +163,44 @@ impl<E: Element> FromArrayBytes for Vec<E> {
         check_element::<E>(data_type)
     }
 
-    fn read(data_type: &DataType, shape: &[u64], fill: &mut dyn FnMut(&mut [u8]) -> Result<()>) -> Result<Self> {
+    fn read(data_type: &DataType, shape: &[u64], fill: Fill<'_>) -> Result<Self> {
         E::read(size_in_memory(shape, data_type.size())? / data_type.size(), fill)
     }
+}
+
+/// Of `string`.
+impl FromArrayBytes for Vec<String> {
+    fn check(data_type: &DataType) -> Result<()> {
+        check_kind(data_type, Kind::String, "string")
+    }
+
+    fn read(_: &DataType, shape: &[u64], fill: Fill<'_>) -> Result<Self> {
+        read_variable(shape, fill, |element| String::from_utf8_lossy(element).into_owned())
+    }
+}
+
+/// Of `variable_length_bytes`.
+impl FromArrayBytes for Vec<Vec<u8>> {
+    fn check(data_type: &DataType) -> Result<()> {
+        check_kind(data_type, Kind::Bytes, "variable_length_bytes")
+    }
+
+    fn read(_: &DataType, shape: &[u64], fill: Fill<'_>) -> Result<Self> {
+        read_variable(shape, fill, <[u8]>::to_vec)
+    }
+}
+
+fn check_kind(data_type: &DataType, kind: Kind, name: &str) -> Result<()> {
+    if data_type.kind() == kind {
+        return Ok(());
+    }
+    Err(Error::selection(format!("the elements are {data_type}, not {name}")))
+}
+
+fn read_variable<T>(shape: &[u64], fill: Fill<'_>, element: impl Fn(&[u8]) -> T) -> Result<Vec<T>> {
+    let mut slots = zeroed::<u8>(size_in_memory(shape, Slot::SIZE)?)?;
+    let heaps = fill(&mut slots)?.into_inner();
+    Ok(Variable::new(&slots, &heaps).iter().map(element).collect())
 }
 
 impl<E: Element> FromArrayBytes for ArrayD<E> {
@@ -152,7 +208,7 @@ impl<E: Element> FromArrayBytes for ArrayD<E> {
         check_element::<E>(data_type)
     }
 
-    fn read(data_type: &DataType, shape: &[u64], fill: &mut dyn FnMut(&mut [u8]) -> Result<()>) -> Result<Self> {
+    fn read(data_type: &DataType, shape: &[u64], fill: Fill<'_>) -> Result<Self> {
         let elements = <Vec<E> as FromArrayBytes>::read(data_type, shape, fill)?;
         let shape: Vec<usize> = shape.iter().map(|length| *length as usize).collect();
         Self::from_shape_vec(IxDyn(&shape), elements).map_err(|error| Error::selection(error.to_string()))
@@ -164,11 +220,31 @@ impl AsArrayBytes for ArrayBytes {
         if self.data_type != *data_type {
             return Err(Error::selection(format!("the elements are {data_type}, not {}", self.data_type)));
         }
-        check_length(self.bytes.len(), size_in_memory(shape, data_type.size())?, shape)
+        let due = size_in_memory(shape, data_type.size())?;
+        match &self.offsets {
+            None => check_length(self.bytes.len(), due, shape),
+            Some(offsets) => {
+                let rising = offsets.is_sorted() && offsets.first().is_some_and(|first| *first >= 0);
+                if !rising || offsets.last().is_some_and(|last| *last > self.bytes.len() as i64) {
+                    return Err(Error::selection("the offsets of the elements do not lie in their bytes"));
+                }
+                if offsets.windows(2).any(|pair| pair[1] - pair[0] > i64::from(u32::MAX)) {
+                    return Err(Error::unsupported("an element has more than 2^32 bytes"));
+                }
+                check_length((offsets.len() - 1) * Slot::SIZE, due, shape)
+            }
+        }
     }
 
-    fn array_bytes(&self) -> &[u8] {
-        &self.bytes
+    fn array_bytes(&self) -> Cow<'_, [u8]> {
+        let Some(offsets) = &self.offsets else { return Cow::Borrowed(&self.bytes) };
+        let slot =
+            |pair: &[i64]| Slot { heap: InputBuffer::HEAP, offset: pair[0] as u64, length: (pair[1] - pair[0]) as u32 };
+        Cow::Owned(offsets.windows(2).flat_map(|pair| slot(pair).to_bytes()).collect())
+    }
+
+    fn heap(&self) -> &[u8] {
+        if self.offsets.is_some() { &self.bytes } else { &[] }
     }
 }
 
@@ -178,8 +254,8 @@ impl<E: Element> AsArrayBytes for [E] {
         check_length(size_of_val(self), size_in_memory(shape, data_type.size())?, shape)
     }
 
-    fn array_bytes(&self) -> &[u8] {
-        E::bytes(self)
+    fn array_bytes(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(E::bytes(self))
     }
 }
 
@@ -188,8 +264,8 @@ impl<E: Element> AsArrayBytes for Vec<E> {
         self.as_slice().check(data_type, shape)
     }
 
-    fn array_bytes(&self) -> &[u8] {
-        E::bytes(self)
+    fn array_bytes(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(E::bytes(self))
     }
 }
 

@@ -22,7 +22,7 @@ use crate::error::{Error, Place, Result};
 use crate::fill_value::FillValue;
 use crate::metadata::{ArrayMetadata, Attributes};
 use crate::options::CodecOptions;
-use crate::read::{Caching, Reader, Source};
+use crate::read::{Caching, Chains, Reader, Source};
 use crate::store::Store;
 use crate::subset::{ArraySubset, Dims, tuple};
 use crate::write::Writer;
@@ -58,35 +58,33 @@ impl Array {
     pub fn new_with_metadata(store: Arc<dyn Store>, path: &str, metadata: ArrayMetadata) -> Result<Self> {
         let path = crate::metadata::node_path(path)?;
         let name = store.display(&path);
-        let Some(chunk_shape) = metadata.chunk_grid.regular_shape() else {
-            return Err(Error::unsupported("the chunks have no common shape").at(&name));
-        };
-        let chain =
-            Chain::new(&metadata.codecs, &chunk_shape, &metadata.data_type, &metadata.fill_value).place(|| &name)?;
-        Ok(Self::with_chain(store, path, name, metadata, chain))
+        let shape = metadata.chunk_grid.first_shape();
+        let chain = Chain::new(&metadata.codecs, &shape, &metadata.data_type, &metadata.fill_value).place(|| &name)?;
+        Self::with_chain(store, path, &name, metadata, chain).place(|| name)
     }
 
     /// An array whose chunks are decoded by a chain that its metadata do not tell.
     pub(crate) fn with_chain(
         store: Arc<dyn Store>,
         path: String,
-        name: String,
+        name: &str,
         metadata: ArrayMetadata,
         chain: Chain,
-    ) -> Self {
+    ) -> Result<Self> {
         let mut hasher = DefaultHasher::new();
         let codecs = metadata.document.to_string();
-        (store.identity(), &path, codecs, chain.shape(), metadata.data_type.name()).hash(&mut hasher);
+        (store.identity(), &path, codecs, chain.shape(), metadata.data_type.to_string()).hash(&mut hasher);
         let source = Source {
             store,
             prefix: if path.is_empty() { String::new() } else { format!("{path}/") },
             chunk_key_encoding: metadata.chunk_key_encoding,
             grid: metadata.chunk_grid.clone(),
             chain,
+            chains: Chains::new(&metadata.chunk_grid, &metadata.codecs)?,
             identity: hasher.finish(),
-            name,
+            name: name.to_owned(),
         };
-        Self { parts: Arc::new(Parts { metadata, path, source }), options: CodecOptions::default(), cache: None }
+        Ok(Self { parts: Arc::new(Parts { metadata, path, source }), options: CodecOptions::default(), cache: None })
     }
 
     /// The same array, read and written with other options.
@@ -254,9 +252,9 @@ impl Array {
     pub(crate) fn shard_of(&self, inner: &[u64]) -> Result<(Dims, Option<Dims>)> {
         let subset = self.inner_chunk_grid()?.chunk_subset(inner)?;
         let Some(inner_shape) = self.inner_chunk_shape() else { return Ok((inner.into(), None)) };
-        let shard_shape = self.chain().shape();
-        let shard: Dims = subset.start().iter().zip(shard_shape).map(|(start, length)| start / length).collect();
-        let inside = (0..inner.len()).map(|k| (subset.start()[k] % shard_shape[k]) / inner_shape[k]).collect();
+        let found = subset.start().iter().enumerate().map(|(axis, start)| self.chunk_grid().locate(axis, *start));
+        let (shard, origins): (Dims, Dims) = found.map(|(shard, origin, _)| (shard, origin)).unzip();
+        let inside = (0..inner.len()).map(|k| (subset.start()[k] - origins[k]) / inner_shape[k]).collect();
         Ok((shard, Some(inside)))
     }
 

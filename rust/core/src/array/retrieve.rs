@@ -5,9 +5,10 @@ use crate::cache::shared_cache;
 use crate::error::{Error, Place, Result};
 use crate::read::{Caching, Explanation, Reader};
 use crate::runtime::{parallel, parallel_map};
-use crate::selection::{Selection, c_strides, check_subset, size_in_memory};
+use crate::selection::{Selection, check_subset, size_in_memory};
+use crate::slot::Heaps;
 use crate::subset::{ArraySubset, Dims, tuple};
-use crate::view::Output;
+use crate::view::{Output, c_strides};
 
 /// Memory to read into: a buffer, the offset of the first element in it, and strides in bytes.
 pub struct OutputBuffer<'a> {
@@ -15,6 +16,7 @@ pub struct OutputBuffer<'a> {
     length: usize,
     origin: isize,
     strides: Dims<isize>,
+    heaps: Option<&'a Heaps>,
     _buffer: std::marker::PhantomData<&'a mut [u8]>,
 }
 
@@ -31,7 +33,7 @@ impl<'a> OutputBuffer<'a> {
         }
         let strides = c_strides(shape, size);
         let (start, length) = (buffer.as_mut_ptr(), buffer.len());
-        Ok(Self { start, length, origin: 0, strides, _buffer: std::marker::PhantomData })
+        Ok(Self { start, length, origin: 0, strides, heaps: None, _buffer: std::marker::PhantomData })
     }
 
     /// Memory that others own.
@@ -40,7 +42,13 @@ impl<'a> OutputBuffer<'a> {
     /// `length` bytes from `start` on must be writable as long as `'a` lasts, and used by nobody else meanwhile; no two
     /// positions that the strides reach from `origin` may overlap.
     pub unsafe fn from_raw(start: *mut u8, length: usize, origin: isize, strides: &[isize]) -> Self {
-        Self { start, length, origin, strides: strides.into(), _buffer: std::marker::PhantomData }
+        Self { start, length, origin, strides: strides.into(), heaps: None, _buffer: std::marker::PhantomData }
+    }
+
+    /// The same memory for elements of variable length: it gets their [slots](crate::Slot), and the heaps their bytes.
+    #[must_use]
+    pub fn with_heaps(self, heaps: &'a Heaps) -> Self {
+        Self { heaps: Some(heaps), ..self }
     }
 }
 
@@ -57,7 +65,7 @@ fn read_into(reader: Reader<'_>, selection: &Selection, output: OutputBuffer<'_>
     let region = selection.region(&output.strides, output.origin);
     // SAFETY: the buffer is writable and ours alone as long as `output` lives, by its constructors; the planner
     // gives each position of it to one chunk.
-    let output = unsafe { Output::from_raw(output.start, output.length) };
+    let output = unsafe { Output::from_raw(output.start, output.length) }.with_heaps(output.heaps);
     reader.read(&region, &output)
 }
 
@@ -87,12 +95,10 @@ impl Array {
         let selection = Selection::from(subset);
         let mut missing = 0;
         let elements = T::read(self.data_type(), subset.shape(), &mut |bytes| {
-            missing = read_into(
-                self.reader(),
-                &selection,
-                OutputBuffer::new(bytes, subset.shape(), self.data_type().size())?,
-            )?;
-            Ok(())
+            let heaps = Heaps::new(self.fill_value().bytes());
+            let output = OutputBuffer::new(bytes, subset.shape(), self.data_type().size())?.with_heaps(&heaps);
+            missing = read_into(self.reader(), &selection, output)?;
+            Ok(heaps)
         })?;
         Ok((elements, missing))
     }
@@ -119,8 +125,10 @@ impl Array {
         let mut whole = vec![starts.len() as u64];
         whole.extend_from_slice(shape);
         T::read(self.data_type(), &whole, &mut |bytes| {
-            let output = OutputBuffer::new(bytes, &whole, self.data_type().size())?;
-            self.retrieve_array_subsets_into(starts, shape, output)
+            let heaps = Heaps::new(self.fill_value().bytes());
+            let output = OutputBuffer::new(bytes, &whole, self.data_type().size())?.with_heaps(&heaps);
+            self.retrieve_array_subsets_into(starts, shape, output)?;
+            Ok(heaps)
         })
     }
 
@@ -138,7 +146,7 @@ impl Array {
         };
         let numbered: Vec<_> = starts.iter().enumerate().collect();
         // SAFETY: as in `read_into`; each region has a part of its own.
-        let memory = unsafe { Output::from_raw(output.start, output.length) };
+        let memory = unsafe { Output::from_raw(output.start, output.length) }.with_heaps(output.heaps);
         let one = self.with_options(crate::CodecOptions { concurrent_target: 1, ..self.options });
         parallel(&numbered, self.options.concurrency(), |(number, start)| {
             let subset = ArraySubset::new_with_start_shape(start, shape)?;

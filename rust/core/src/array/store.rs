@@ -3,9 +3,10 @@
 use super::{Array, AsArrayBytes};
 use crate::error::{Place, Result};
 use crate::metadata::{ArrayMetadata, write_node};
-use crate::selection::{c_strides, check_subset};
+use crate::selection::check_subset;
 use crate::store::Store;
 use crate::subset::ArraySubset;
+use crate::view::c_strides;
 use crate::write::Input;
 use std::sync::Arc;
 
@@ -18,6 +19,14 @@ pub struct InputBuffer<'a> {
     pub origin: isize,
     /// Bytes from one element to the next, for each axis.
     pub strides: &'a [isize],
+    /// Of elements of variable length, of which the buffer holds [slots](crate::Slot): their bytes. Slots of heap
+    /// [`InputBuffer::HEAP`] lie there, all others are the fill value.
+    pub heap: &'a [u8],
+}
+
+impl InputBuffer<'_> {
+    /// The number of the heap that slots tell of.
+    pub const HEAP: u32 = crate::write::GIVEN;
 }
 
 impl Array {
@@ -42,15 +51,16 @@ impl Array {
         let subset = self.chunk_subset(chunk).place(|| self.name())?;
         elements.check(self.data_type(), subset.shape()).place(|| self.name())?;
         let strides = c_strides(subset.shape(), self.data_type().size());
-        self.store_chunk_from(chunk, InputBuffer { bytes: elements.array_bytes(), origin: 0, strides: &strides })
+        let bytes = elements.array_bytes();
+        self.store_chunk_from(chunk, InputBuffer { bytes: &bytes, origin: 0, strides: &strides, heap: elements.heap() })
     }
 
     /// Stores a chunk out of memory with any strides; see [`store_chunk`](Self::store_chunk).
     pub fn store_chunk_from(&self, chunk: &[u64], input: InputBuffer<'_>) -> Result<()> {
         self.chunk_subset(chunk).place(|| self.name())?;
-        let InputBuffer { bytes, origin, strides } = input;
+        let InputBuffer { bytes, origin, strides, heap } = input;
         crate::subset::same_rank(&vec![0; strides.len()], chunk)?;
-        self.writer().store_chunk(chunk, Input { bytes, origin, strides })
+        self.writer().store_chunk(chunk, Input { bytes, origin, strides, heap })
     }
 
     /// Stores a region, which must consist of whole chunks as far as these lie in the array.
@@ -60,18 +70,19 @@ impl Array {
     pub fn store_array_subset<T: AsArrayBytes + ?Sized>(&self, subset: &ArraySubset, elements: &T) -> Result<()> {
         elements.check(self.data_type(), subset.shape()).place(|| self.name())?;
         let strides = c_strides(subset.shape(), self.data_type().size());
+        let bytes = elements.array_bytes();
         self.store_array_subset_from(
             subset,
-            InputBuffer { bytes: elements.array_bytes(), origin: 0, strides: &strides },
+            InputBuffer { bytes: &bytes, origin: 0, strides: &strides, heap: elements.heap() },
         )
     }
 
     /// Stores a region out of memory with any strides; see [`store_array_subset`](Self::store_array_subset).
     pub fn store_array_subset_from(&self, subset: &ArraySubset, input: InputBuffer<'_>) -> Result<()> {
         check_subset(subset, self.shape()).place(|| self.name())?;
-        let InputBuffer { bytes, origin, strides } = input;
+        let InputBuffer { bytes, origin, strides, heap } = input;
         crate::subset::same_rank(&vec![0; strides.len()], subset.shape())?;
-        self.writer().store_subset(subset, Input { bytes, origin, strides })
+        self.writer().store_subset(subset, Input { bytes, origin, strides, heap })
     }
 
     /// Erases a chunk, if it is stored.

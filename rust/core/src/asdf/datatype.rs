@@ -105,9 +105,9 @@ impl Datatype {
 
     fn scalar(document: &Document, id: NodeId, endian: Option<Endian>) -> Result<Self> {
         let name = document.text(id).unwrap_or_default();
-        let Some(data_type) = DataType::all().find(|data_type| asdf_name(data_type) == name) else {
+        let Some(data_type) = scalars().find(|data_type| asdf_name(data_type) == name) else {
             let name: String = name.chars().take(40).collect();
-            let names: Vec<_> = DataType::all().map(|data_type| asdf_name(&data_type).to_owned()).collect();
+            let names: Vec<_> = scalars().map(|data_type| asdf_name(&data_type).to_owned()).collect();
             return Err(Error::unsupported(format!(
                 "unknown datatype {name:?}; there are {}, [ascii, N], [ucs4, N] and records",
                 names.join(", ")
@@ -181,7 +181,7 @@ impl Datatype {
         if let Some(length) = bare.strip_prefix('U') {
             return Ok(Self::Ucs4(number(length)?, endian));
         }
-        let data_type = DataType::all().find(|data_type| data_type.code() == bare).ok_or_else(refused)?;
+        let data_type = scalars().find(|data_type| data_type.code() == bare).ok_or_else(refused)?;
         let endian = if data_type.word() == 1 { Endian::Big } else { endian };
         Ok(Self::Scalar(data_type, endian))
     }
@@ -207,6 +207,11 @@ impl Datatype {
 
 fn no_order() -> Error {
     Error::metadata("the byteorder is missing")
+}
+
+/// The scalar types of ASDF: those of Zarr that NumPy has of its own.
+fn scalars() -> impl Iterator<Item = DataType> {
+    DataType::all().filter(|data_type| !data_type.is_extended())
 }
 
 /// The name in ASDF: that of Zarr but for one.

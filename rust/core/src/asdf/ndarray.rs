@@ -253,6 +253,6 @@ impl Ndarray {
             dimension_names: None,
             document,
         };
-        Ok(Array::with_chain(store, String::new(), name.to_owned(), metadata, chain))
+        Array::with_chain(store, String::new(), name, metadata, chain)
     }
 }

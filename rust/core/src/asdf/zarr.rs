@@ -75,7 +75,7 @@ impl AsdfFile {
             };
             let chain = Chain::new(&metadata.codecs, &chunk_shape, &metadata.data_type, &metadata.fill_value)?;
             let store = BlockStore::map(self, block, metadata.chunk_grid.shape().to_vec());
-            Ok(Array::with_chain(Arc::new(store), String::new(), name.clone(), metadata, chain))
+            Array::with_chain(Arc::new(store), String::new(), &name, metadata, chain)
         };
         open().place(|| &name)
     }

@@ -1,5 +1,7 @@
 //! How an array is cut into chunks, axis by axis.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 use crate::subset::{ArraySubset, Dims, tuple};
 
@@ -15,12 +17,23 @@ pub struct ChunkGrid {
 enum Cut {
     /// Chunks of one length, the last of which may reach past the array.
     Regular(u64),
+    /// Chunks of any lengths: their ends, and the lengths that there are.
+    Irregular(Arc<Irregular>),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Irregular {
+    ends: Vec<u64>,
+    /// Sorted, each once.
+    lengths: Vec<u64>,
 }
 
 impl Cut {
     fn count(&self, length: u64) -> u64 {
         match self {
             Self::Regular(chunk) => length.div_ceil(*chunk),
+            // What lies past the array, after it was made shorter, is no chunk of it.
+            Self::Irregular(cut) => cut.ends.partition_point(|end| *end < length) as u64 + u64::from(length > 0),
         }
     }
 
@@ -28,12 +41,26 @@ impl Cut {
     fn extent(&self, chunk: u64) -> Option<(u64, u64)> {
         match self {
             Self::Regular(length) => chunk.checked_mul(*length).map(|start| (start, *length)),
+            Self::Irregular(cut) => {
+                let chunk = usize::try_from(chunk).ok()?;
+                let start = if chunk == 0 { 0 } else { *cut.ends.get(chunk - 1)? };
+                Some((start, cut.ends.get(chunk)? - start))
+            }
         }
     }
 
     fn find(&self, element: u64) -> u64 {
         match self {
             Self::Regular(length) => element / length,
+            Self::Irregular(cut) => cut.ends.partition_point(|end| *end <= element) as u64,
+        }
+    }
+
+    /// The lengths that chunks have, sorted, each once.
+    fn lengths(&self) -> &[u64] {
+        match self {
+            Self::Regular(length) => std::slice::from_ref(length),
+            Self::Irregular(cut) => &cut.lengths,
         }
     }
 }
@@ -54,6 +81,47 @@ impl ChunkGrid {
         Ok(Self { array_shape: array_shape.into(), axes: chunk_shape.iter().copied().map(Cut::Regular).collect() })
     }
 
+    /// Chunks whose lengths along each axis are `Err` of one length for all, or `Ok` of the length of each; together these
+    /// are at least the array's.
+    ///
+    /// Specification: <https://github.com/zarr-developers/zarr-extensions/tree/main/chunk-grids/rectilinear>
+    pub fn rectilinear(array_shape: &[u64], lengths: Vec<Result<Vec<u64>, u64>>) -> Result<Self> {
+        if lengths.len() != array_shape.len() {
+            return Err(Error::metadata(format!(
+                "chunks along {} axes do not fit an array of shape {}",
+                lengths.len(),
+                tuple(array_shape)
+            )));
+        }
+        let cut = |(axis, lengths): (usize, Result<Vec<u64>, u64>)| {
+            let lengths = match lengths {
+                Err(0) => return Err(Error::metadata(format!("chunks along axis {axis} are empty"))),
+                Err(length) => return Ok(Cut::Regular(length)),
+                Ok(lengths) => lengths,
+            };
+            let mut end = 0u64;
+            let mut ends = Vec::with_capacity(lengths.len());
+            for length in &lengths {
+                end = end.checked_add(*length).filter(|_| *length > 0).ok_or_else(|| {
+                    Error::metadata(format!("a chunk of length {length} cannot stand along axis {axis}"))
+                })?;
+                ends.push(end);
+            }
+            if end < array_shape[axis] {
+                return Err(Error::metadata(format!(
+                    "the chunks along axis {axis} end at {end}, before the array of length {} does",
+                    array_shape[axis]
+                )));
+            }
+            let mut lengths = lengths;
+            lengths.sort_unstable();
+            lengths.dedup();
+            Ok(Cut::Irregular(Arc::new(Irregular { ends, lengths })))
+        };
+        let axes = lengths.into_iter().enumerate().map(cut).collect::<Result<Vec<_>>>()?;
+        Ok(Self { array_shape: array_shape.into(), axes })
+    }
+
     /// The shape of the array.
     pub fn array_shape(&self) -> &[u64] {
         &self.array_shape
@@ -71,7 +139,34 @@ impl ChunkGrid {
 
     /// The shape of all chunks, where it is one.
     pub fn regular_shape(&self) -> Option<Dims> {
-        Some(self.axes.iter().map(|Cut::Regular(length)| *length).collect())
+        self.axes.iter().map(|cut| if let [length] = cut.lengths() { Some(*length) } else { None }).collect()
+    }
+
+    /// The lengths of the chunks along an axis.
+    pub fn chunk_lengths(&self, axis: usize) -> impl Iterator<Item = u64> + '_ {
+        let count = self.axes.get(axis).map_or(0, |cut| cut.count(self.array_shape[axis]));
+        (0..count).map_while(move |chunk| self.axes[axis].extent(chunk).map(|(_, length)| length))
+    }
+
+    /// The shape of the first chunk.
+    pub(crate) fn first_shape(&self) -> Dims {
+        self.axes.iter().map(|cut| cut.extent(0).map_or(1, |(_, length)| length)).collect()
+    }
+
+    /// The greatest lengths of chunks.
+    pub(crate) fn largest_shape(&self) -> Dims {
+        self.axes.iter().map(|cut| cut.lengths().last().copied().unwrap_or(1)).collect()
+    }
+
+    /// How many shapes chunks have.
+    pub(crate) fn shapes(&self) -> u64 {
+        self.axes.iter().fold(1, |count: u64, cut| count.saturating_mul(cut.lengths().len() as u64))
+    }
+
+    /// Which of them a shape is.
+    pub(crate) fn shape_number(&self, shape: &[u64]) -> usize {
+        let number = |cut: &Cut, length| cut.lengths().binary_search(length).unwrap_or(0);
+        self.axes.iter().zip(shape).fold(0, |all, (cut, length)| all * cut.lengths().len() + number(cut, length))
     }
 
     /// The shape of the array with the padding of the chunks at its end.
@@ -140,4 +235,37 @@ pub(crate) fn out_of_bounds(subset: &ArraySubset, shape: &[u64]) -> Error {
         ));
     }
     Error::selection(format!("the region {subset} lies outside an array of shape {}", tuple(shape)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_of_any_lengths() {
+        let grid = ChunkGrid::rectilinear(&[10, 7, 3], vec![Ok(vec![3, 4, 2, 2]), Err(5), Ok(vec![3, 1])]).unwrap();
+        assert_eq!(&grid.shape()[..], [4, 2, 1]);
+        assert_eq!(&grid.padded_shape()[..], [11, 10, 3]);
+        assert_eq!((grid.regular_shape(), grid.shapes()), (None, 6));
+        assert_eq!(grid.chunk_lengths(0).collect::<Vec<_>>(), [3, 4, 2, 2]);
+        assert_eq!((&grid.first_shape()[..], &grid.largest_shape()[..]), (&[3, 5, 3][..], &[4, 5, 3][..]));
+        let chunk = grid.chunk_subset(&[2, 1, 0]).unwrap();
+        assert_eq!((chunk.start(), chunk.shape()), (&[7, 5, 0][..], &[2, 5, 3][..]));
+        assert!(grid.chunk_subset(&[4, 0, 0]).is_err());
+        for (element, found) in [(0, (0, 0, 3)), (2, (0, 0, 3)), (3, (1, 3, 4)), (9, (3, 9, 2))] {
+            assert_eq!(grid.locate(0, element), found);
+        }
+        let mut numbers: Vec<_> = [[2, 5, 1], [2, 5, 3], [3, 5, 1], [3, 5, 3], [4, 5, 1], [4, 5, 3]]
+            .iter()
+            .map(|shape| grid.shape_number(shape))
+            .collect();
+        numbers.dedup();
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 5]);
+        assert_eq!(&ChunkGrid::rectilinear(&[4], vec![Ok(vec![2, 2])]).unwrap().regular_shape().unwrap()[..], [2]);
+        assert_eq!(&ChunkGrid::rectilinear(&[0], vec![Ok(vec![])]).unwrap().shape()[..], [0]);
+        for lengths in [vec![Ok(vec![3, 4])], vec![Ok(vec![10, 0])], vec![Ok(vec![u64::MAX, 1])], vec![Err(0)], vec![]]
+        {
+            assert!(ChunkGrid::rectilinear(&[10], lengths).is_err());
+        }
+    }
 }

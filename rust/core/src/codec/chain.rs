@@ -6,7 +6,9 @@
 
 use std::ops::Range;
 
-use super::{BytesToBytes, Codec, Endian, IndexLocation, Named, ShardingConfiguration, Size, create};
+use super::links::Links;
+use super::packed::Packed;
+use super::{BytesToBytes, Endian, IndexLocation, Named, ShardingConfiguration, Size, create};
 use crate::buffer::{Buffer, to_usize};
 use crate::chunk_grid::ChunkGrid;
 use crate::data_type::DataType;
@@ -37,6 +39,8 @@ pub(crate) enum Terminal {
     Elements(Elements),
     /// Inner chunks and an index.
     Shard(Box<Shard>),
+    /// Elements that must be unpacked first.
+    Packed(Box<Packed>),
 }
 
 /// Where the elements lie in decoded bytes.
@@ -73,63 +77,33 @@ const DEEPEST: usize = 16;
 /// Sizes of chunks beyond this are a mistake or an attack, and would overflow offsets.
 const LARGEST: u64 = 1 << 56;
 
+/// Bytes of which no size is known are decoded to at most so many times themselves, and so many bytes more.
+const UNKNOWN: (u64, u64) = (64, 256 << 20);
+
 impl Chain {
     /// Binds codecs to chunks of a shape and data type.
     pub fn new(codecs: &[Named], shape: &[u64], data_type: &DataType, fill_value: &FillValue) -> Result<Self> {
         Self::nested(codecs, shape, data_type, fill_value, 0)
     }
 
-    fn nested(
+    pub(super) fn nested(
         codecs: &[Named],
         shape: &[u64],
         data_type: &DataType,
         fill_value: &FillValue,
         depth: usize,
     ) -> Result<Self> {
-        let mut order: Vec<usize> = (0..shape.len()).collect();
-        let mut terminal = None;
-        let mut stages = Vec::new();
+        let mut links = Links::new(shape, data_type, fill_value, depth);
         for named in codecs {
-            match (create(named, data_type)?, &mut terminal) {
-                (Codec::Transpose(by), None) => {
-                    if by.len() != shape.len() {
-                        return Err(Error::metadata(format!(
-                            "codec transpose: order {by:?} does not fit chunks of shape {}",
-                            tuple(shape)
-                        )));
-                    }
-                    order = by.iter().map(|axis| order[*axis]).collect();
-                }
-                (Codec::Bytes(endian), None) => {
-                    let elements = Elements::in_order(shape, data_type, endian, &order)?;
-                    terminal = Some(Terminal::Elements(elements));
-                }
-                (Codec::Sharding(configuration), None) => {
-                    let encoded: Dims = order.iter().map(|axis| shape[*axis]).collect();
-                    let shard = Shard::new(&configuration, &encoded, data_type, fill_value, depth)
-                        .place(|| "codec sharding_indexed")?;
-                    terminal = Some(Terminal::Shard(Box::new(shard)));
-                }
-                (Codec::BytesToBytes(stage), Some(_)) => stages.push(stage),
-                (Codec::BytesToBytes(_), None) => {
-                    return Err(Error::metadata(format!(
-                        "codec {} turns bytes into bytes, but there are none before it: the codec \"bytes\" is missing",
-                        named.name
-                    )));
-                }
-                (_, Some(_)) => {
-                    return Err(Error::metadata(format!(
-                        "codec {} takes an array, but those before it leave bytes",
-                        named.name
-                    )));
-                }
-            }
+            let codec = create(named, &links.data_type)?;
+            links.add(&named.name, codec)?;
         }
+        let Links { order, terminal, stages, .. } = links;
         let terminal = terminal.ok_or_else(|| Error::metadata("no codec turns the array into bytes"))?;
         Self::bind(shape, data_type, fill_value, order, terminal, stages)
     }
 
-    fn bind(
+    pub(super) fn bind(
         shape: &[u64],
         data_type: &DataType,
         fill_value: &FillValue,
@@ -143,6 +117,7 @@ impl Chain {
         let mut sizes = vec![match &terminal {
             Terminal::Elements(elements) => Size::Exact(elements.size),
             Terminal::Shard(shard) => shard.size(),
+            Terminal::Packed(packed) => packed.size(),
         }];
         for stage in &stages {
             sizes.push(stage.encoded_size(sizes[sizes.len() - 1]));
@@ -215,8 +190,35 @@ impl Chain {
     pub(crate) fn shard(&self) -> Option<&Shard> {
         match &self.terminal {
             Terminal::Shard(shard) => Some(shard),
-            Terminal::Elements(_) => None,
+            _ => None,
         }
+    }
+
+    /// Where the elements lie once they are decoded; `None`: in inner chunks.
+    pub(crate) fn elements(&self) -> Option<&Elements> {
+        match &self.terminal {
+            Terminal::Elements(elements) => Some(elements),
+            Terminal::Packed(packed) => Some(&packed.layout),
+            Terminal::Shard(_) => None,
+        }
+    }
+
+    /// Elements that must be unpacked, if they are such.
+    pub(crate) fn packed(&self) -> Option<&Packed> {
+        match &self.terminal {
+            Terminal::Packed(packed) => Some(packed),
+            _ => None,
+        }
+    }
+
+    /// Whether elements can be read without their neighbours.
+    pub(crate) fn in_parts(&self) -> bool {
+        self.stages.is_empty()
+            && match &self.terminal {
+                Terminal::Elements(_) => true,
+                Terminal::Packed(packed) => packed.part(0, 1).is_some(),
+                Terminal::Shard(_) => false,
+            }
     }
 
     /// Runs the stages backwards: what the terminal made.
@@ -258,13 +260,13 @@ impl Chain {
     }
 }
 
-fn chunk_bytes(shape: &[u64], data_type: &DataType) -> Option<u64> {
+pub(super) fn chunk_bytes(shape: &[u64], data_type: &DataType) -> Option<u64> {
     product(shape)?.checked_mul(data_type.size() as u64).filter(|size| *size <= LARGEST)
 }
 
 impl Elements {
     /// Elements in C order of the axes as `order` has them.
-    fn in_order(shape: &[u64], data_type: &DataType, endian: Endian, order: &[usize]) -> Result<Self> {
+    pub(super) fn in_order(shape: &[u64], data_type: &DataType, endian: Endian, order: &[usize]) -> Result<Self> {
         let size = chunk_bytes(shape, data_type)
             .ok_or_else(|| Error::metadata(format!("chunks of shape {} of {data_type} are too large", tuple(shape))))?;
         let mut strides = SmallStrides::from_elem(0, shape.len());
@@ -283,7 +285,7 @@ pub(crate) fn item(data_type: &DataType, endian: Endian) -> Item {
 }
 
 impl Shard {
-    fn new(
+    pub(super) fn new(
         configuration: &ShardingConfiguration,
         shape: &[u64],
         data_type: &DataType,
@@ -366,7 +368,9 @@ impl Decoded<'_> {
                 buffer
             }
             Size::Bounded(limit) => {
-                let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+                // Of elements of variable length no size is known: what compressed bytes can sensibly become is the limit.
+                let sensible = (self.len() as u64).saturating_mul(UNKNOWN.0).saturating_add(UNKNOWN.1);
+                let limit = usize::try_from(if limit == u64::MAX { sensible } else { limit }).unwrap_or(usize::MAX);
                 Buffer::written(|into| stage.decode_bounded(&self, limit, into))?
             }
         };

@@ -16,24 +16,33 @@ mod bz2;
 pub mod chain;
 mod crc32c;
 mod deflate;
+mod extension;
+mod links;
 mod lz4;
 mod named;
+pub(crate) mod packed;
+mod reshape;
 mod sharding;
 mod transpose;
+mod vlen;
 mod zstd;
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
 pub use bytes::Endian;
+pub use extension::{Extension, register_codecs};
 pub(crate) use named::parse_named;
 pub use named::{Named, parse_named_list};
+pub use reshape::Reshape;
 pub use sharding::{IndexLocation, ShardingConfiguration};
 
 use crate::data_type::DataType;
 use crate::error::{Error, Place, Result};
+use crate::slot::Slot;
 
 /// The configuration of a codec in an array's metadata.
 pub type Configuration = serde_json::Map<String, serde_json::Value>;
@@ -84,16 +93,83 @@ pub trait BytesToBytes: Send + Sync + fmt::Debug {
     fn encode(&self, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()>;
 }
 
+/// A codec from elements to elements, in the order in which the codecs behind it see them: `create` gives it the type of
+/// the decoded elements, and it tells that of the encoded ones. Elements are native-endian on both sides, and of fixed
+/// size.
+pub trait ArrayToArray: Send + Sync + fmt::Debug {
+    /// The type of the encoded elements.
+    fn encoded_type(&self) -> &DataType;
+
+    /// Whether each element is encoded for itself, so that any part can be decoded alone.
+    fn elementwise(&self) -> bool {
+        true
+    }
+
+    /// Decodes as many elements as `decoded` has room for, which are as many as `encoded` has.
+    fn decode(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()>;
+
+    /// Encodes as many elements as `encoded` has room for, which are as many as `decoded` has.
+    fn encode(&self, decoded: &[u8], encoded: &mut [u8]) -> Result<()>;
+}
+
+/// A codec from elements to bytes, other than plain elements and shards. Elements are native-endian, in C order of the
+/// shape that they have here, and of fixed size.
+pub trait ArrayToBytes: Send + Sync + fmt::Debug {
+    /// The size after encoding of a chunk of a shape.
+    fn encoded_size(&self, shape: &[u64]) -> Size;
+
+    /// Decodes a chunk of a shape into `decoded`, which has exactly the size of its elements.
+    fn decode(&self, encoded: &[u8], shape: &[u64], decoded: &mut [u8]) -> Result<()>;
+
+    /// Encodes a chunk of a shape to the end of `encoded`.
+    fn encode(&self, decoded: &[u8], shape: &[u64], encoded: &mut Vec<u8>) -> Result<()>;
+
+    /// The encoded bytes that elements `first..first + count` of a chunk of a shape are in, where these suffice to decode
+    /// them; `None`: only the whole is decoded.
+    fn part(&self, _first: u64, _count: u64, _shape: &[u64]) -> Option<Range<u64>> {
+        None
+    }
+
+    /// Decodes the elements from `first` on, as many as `decoded` has room for, out of the bytes that
+    /// [`part`](Self::part) told.
+    fn decode_part(&self, _part: &[u8], _first: u64, _decoded: &mut [u8]) -> Result<()> {
+        Err(Error::unsupported(format!("{self:?} decodes no parts")))
+    }
+
+    /// Whether the bytes are themselves elements of `uint8`, so that the codec `bytes` may follow.
+    fn leaves_array(&self) -> bool {
+        false
+    }
+}
+
+/// A codec from elements of variable length to bytes.
+pub trait VariableToBytes: Send + Sync + fmt::Debug {
+    /// Finds the elements of a chunk of a shape: a [`Slot`] for each in C order, as many as the shape says. They lie in
+    /// `encoded`, or in the heap that comes back with them.
+    fn decode(&self, encoded: &[u8], shape: &[u64]) -> Result<(Vec<Slot>, Option<Vec<u8>>)>;
+
+    /// Encodes the elements of a chunk of a shape, in C order, to the end of `encoded`.
+    fn encode(&self, elements: &[&[u8]], shape: &[u64], encoded: &mut Vec<u8>) -> Result<()>;
+}
+
 /// A codec, not yet bound to chunks.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Codec {
     /// Array to array: axis `k` of the encoded chunk is axis `order[k]` of the decoded one.
     Transpose(Vec<usize>),
+    /// Array to array: another shape of the same elements in C order.
+    Reshape(Reshape),
+    /// Array to array: other elements.
+    ArrayToArray(Arc<dyn ArrayToArray>),
     /// Array to bytes: the elements in C order.
     Bytes(Endian),
     /// Array to bytes: inner chunks and an index of them.
     Sharding(Box<ShardingConfiguration>),
+    /// Array to bytes: elements in some other form.
+    ArrayToBytes(Arc<dyn ArrayToBytes>),
+    /// Array to bytes, for elements of variable length.
+    VariableToBytes(Arc<dyn VariableToBytes>),
     /// Bytes to bytes.
     BytesToBytes(Arc<dyn BytesToBytes>),
 }
@@ -115,6 +191,9 @@ pub(crate) struct Row {
 pub(crate) const TABLE: &[Row] = &[
     Row { name: "transpose", aliases: &[], create: transpose::create, example: r#"{"order": [1, 0]}"# },
     Row { name: "bytes", aliases: &["endian"], create: bytes::create, example: r#"{"endian": "big"}"# },
+    Row { name: "reshape", aliases: &[], create: reshape::create, example: r#"{"shape": [[0, 1], 1]}"# },
+    Row { name: "vlen-utf8", aliases: &["numcodecs.vlen-utf8"], create: vlen::create_utf8, example: "{}" },
+    Row { name: "vlen-bytes", aliases: &["numcodecs.vlen-bytes"], create: vlen::create_bytes, example: "{}" },
     Row { name: "sharding_indexed", aliases: &[], create: sharding::create, example: sharding::EXAMPLE },
     Row { name: "blosc", aliases: &["numcodecs.blosc"], create: blosc::create, example: blosc::EXAMPLE },
     Row {
@@ -130,14 +209,27 @@ pub(crate) const TABLE: &[Row] = &[
     Row { name: "crc32c", aliases: &["numcodecs.crc32c"], create: crc32c::create, example: "{}" },
 ];
 
-/// Makes a codec out of its metadata, for elements of a data type.
+fn find(name: &str) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.name == name || row.aliases.contains(&name))
+}
+
+/// Whether there is a codec of a name, registered ones not counted.
+pub(crate) fn exists(name: &str) -> bool {
+    find(name).is_some()
+}
+
+/// Makes a codec out of its metadata, for elements of a data type: one of our own, else one that was
+/// [registered](register_codecs).
 pub fn create(named: &Named, data_type: &DataType) -> Result<Codec> {
-    let known = |row: &&Row| row.name == named.name || row.aliases.contains(&&*named.name);
-    let Some(row) = TABLE.iter().find(known) else {
-        let names: Vec<_> = TABLE.iter().map(|row| row.name).collect();
-        return Err(Error::unsupported(format!("unknown codec {:?}; there are {}", named.name, names.join(", "))));
-    };
-    (row.create)(&named.configuration, data_type).place(|| format!("codec {}", row.name))
+    let place = || format!("codec {}", named.name);
+    if let Some(row) = find(&named.name) {
+        return (row.create)(&named.configuration, data_type).place(place);
+    }
+    if let Some(codec) = extension::create(named, data_type).place(place)? {
+        return Ok(codec);
+    }
+    let names: Vec<_> = TABLE.iter().map(|row| row.name).collect();
+    Err(Error::unsupported(format!("unknown codec {:?}; there are {}", named.name, names.join(", "))))
 }
 
 /// Reads a configuration into a typed one, which refuses members that it does not know.

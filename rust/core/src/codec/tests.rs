@@ -23,8 +23,8 @@ fn try_codec(name: &str, configuration: &str) -> Result<Codec> {
 
 /// Every codec of bytes with its example.
 fn codecs() -> Vec<(&'static str, Arc<dyn BytesToBytes>)> {
-    let of_bytes = |row: &super::Row| match try_codec(row.name, row.example).unwrap() {
-        Codec::BytesToBytes(codec) => Some((row.name, codec)),
+    let of_bytes = |row: &super::Row| match try_codec(row.name, row.example) {
+        Ok(Codec::BytesToBytes(codec)) => Some((row.name, codec)),
         _ => None,
     };
     let codecs: Vec<_> = TABLE.iter().filter_map(of_bytes).collect();

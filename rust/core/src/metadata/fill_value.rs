@@ -20,6 +20,10 @@ pub fn fill_value_from_json(value: &Value, data_type: &DataType) -> Result<FillV
         Kind::Float => float(value, word).ok_or_else(|| mismatch(value, data_type))?,
         Kind::Complex => complex(value, data_type)?,
         Kind::Raw => raw(value, data_type)?,
+        Kind::String => {
+            value.as_str().map(|text| text.as_bytes().to_vec()).ok_or_else(|| mismatch(value, data_type))?
+        }
+        _ => return Err(Error::unsupported(format!("fill values of {data_type}"))),
     };
     Ok(FillValue::new(bytes))
 }
@@ -33,7 +37,8 @@ pub fn fill_value_to_json(fill_value: &FillValue, data_type: &DataType) -> Value
         Kind::UInt => (bits(bytes) >> shift(bytes.len())).into(),
         Kind::Float => float_to_json(bytes),
         Kind::Complex => bytes.chunks(data_type.word()).map(float_to_json).collect(),
-        Kind::Raw => bytes.iter().copied().collect(),
+        Kind::String => String::from_utf8_lossy(bytes).into(),
+        _ => bytes.iter().copied().collect(),
     }
 }
 

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use crate::chunk_grid::ChunkGrid;
 use crate::chunk_key::ChunkKeyEncoding;
-use crate::codec::{self, Codec, Named};
+use crate::codec::Named;
+use crate::codec::chain::Chain;
 use crate::data_type::DataType;
 use crate::error::{Error, Result};
 use crate::fill_value::FillValue;
@@ -166,55 +167,14 @@ impl GroupMetadata {
     }
 }
 
-/// Where in a chain a codec can stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Array to array.
-    Elements,
-    /// Array to bytes.
-    Serializer,
-    /// Bytes to bytes.
-    Bytes,
-}
-
-fn stage(codec: &Codec) -> Stage {
-    match codec {
-        Codec::Transpose(_) => Stage::Elements,
-        Codec::Bytes(_) | Codec::Sharding(_) => Stage::Serializer,
-        Codec::BytesToBytes(_) => Stage::Bytes,
-    }
-}
-
-/// Checks that all codecs are known, and exactly one of them turns elements into bytes, at its place.
-fn check_codecs(codecs: &[Named], data_type: &DataType, rank: usize) -> Result<()> {
-    let mut serializer: Option<&str> = None;
-    for named in codecs {
-        let name = &named.name;
-        let codec = codec::create(named, data_type)?;
-        match (stage(&codec), serializer) {
-            (Stage::Elements, None) | (Stage::Bytes, Some(_)) => {}
-            (Stage::Serializer, None) => serializer = Some(name),
-            (_, Some(first)) => {
-                return Err(Error::metadata(format!(
-                    "{name} works on elements, which {first} before it turned into bytes"
-                )));
-            }
-            (Stage::Bytes, None) => {
-                return Err(Error::metadata(format!("{name} works on bytes, and nothing before it makes them")));
-            }
-        }
-        if let Codec::Transpose(order) = codec
-            && order.len() != rank
-        {
-            return Err(Error::metadata(format!("{name} orders {} axes of {rank}", order.len())));
-        }
-    }
-    serializer.map(|_| ()).ok_or_else(|| Error::metadata("there is none that turns elements into bytes"))
+/// Checks that the codecs are known and fit each other and the chunks.
+fn check_codecs(codecs: &[Named], grid: &ChunkGrid, data_type: &DataType, fill_value: &FillValue) -> Result<()> {
+    Chain::new(codecs, &grid.first_shape(), data_type, fill_value).map(|_| ())
 }
 
 /// Checks that the bytes of a chunk can be counted.
 fn check_chunk(chunk_grid: &ChunkGrid, data_type: &DataType) -> Result<()> {
-    let Some(shape) = chunk_grid.regular_shape() else { return Ok(()) };
+    let shape = chunk_grid.largest_shape();
     match product(&shape).and_then(|elements| elements.checked_mul(data_type.size() as u64)) {
         Some(_) => Ok(()),
         None => Err(Error::metadata(format!("chunks of shape {} have more than 2^64 bytes", tuple(&shape)))),
@@ -223,7 +183,7 @@ fn check_chunk(chunk_grid: &ChunkGrid, data_type: &DataType) -> Result<()> {
 
 fn check_fill_value(array: &NewArray) -> Result<()> {
     let (found, due) = (array.fill_value.bytes().len(), array.data_type.size());
-    if found == due {
+    if found == due || array.data_type.is_variable() {
         Ok(())
     } else {
         Err(Error::metadata(format!("a fill value of {found} bytes for {}, which has {due}", array.data_type)))
@@ -244,7 +204,8 @@ mod tests {
             attributes: [("a".to_owned(), json!(1))].into_iter().collect(),
         };
         let codecs =
-            codec::parse_named_list(&json!([{"name": "bytes", "configuration": {"endian": "big"}}, "crc32c"])).unwrap();
+            crate::codec::parse_named_list(&json!([{"name": "bytes", "configuration": {"endian": "big"}}, "crc32c"]))
+                .unwrap();
         let names = Some(vec![Some("y".to_owned()), None]);
         let encoding = ChunkKeyEncoding::Default { separator: '/' };
         let array = ArrayMetadata::new_v3(&new, encoding, &codecs, names.as_deref()).unwrap();

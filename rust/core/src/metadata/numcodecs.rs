@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use crate::codec::Named;
+use crate::codec::{self, Named};
 use crate::data_type::DataType;
 use crate::error::{Error, Place, Result};
 use crate::json::{object, read, show, string};
@@ -39,6 +39,8 @@ pub(super) fn numcodec(value: &Value, data_type: &DataType) -> Result<Named> {
         }
         _ => {}
     }
+    // What is called otherwise in Zarr V3, and what only an extension may know.
+    let name = if name == "packbits" || !codec::exists(&name) { format!("numcodecs.{name}") } else { name };
     Ok(Named { name, configuration })
 }
 
@@ -75,7 +77,7 @@ mod tests {
                 r#"blosc {"shuffle":"shuffle","cname":"lz4","clevel":5,"blocksize":0,"typesize":2}"#,
             ),
             (json!({"id": "crc32c", "location": "end"}), "crc32c {}"),
-            (json!({"id": "other", "x": [1]}), r#"other {"x":[1]}"#),
+            (json!({"id": "other", "x": [1]}), r#"numcodecs.other {"x":[1]}"#),
         ] {
             let named = numcodec(&v2, &int16).unwrap();
             assert_eq!(format!("{} {}", named.name, json!(named.configuration)), v3);

@@ -10,11 +10,11 @@ use serde_json::{Map, Value, json};
 use super::fill_value::{fill_value_from_json, fill_value_to_json};
 use super::node::{Folder, Node, NodeKind};
 use super::numcodecs::numcodec;
-use super::{ArrayMetadata, Attributes, GroupMetadata, NewArray, Order, Stage, check_chunk, check_codecs, stage, v3};
+use super::{ArrayMetadata, Attributes, GroupMetadata, NewArray, Order, check_chunk, check_codecs, v3};
 use crate::base64;
 use crate::chunk_grid::ChunkGrid;
 use crate::chunk_key::ChunkKeyEncoding;
-use crate::codec::{self, Endian, Named};
+use crate::codec::{self, Codec, Endian, Named};
 use crate::data_type::{DataType, Kind};
 use crate::error::{Error, Place, Result};
 use crate::fill_value::FillValue;
@@ -41,7 +41,7 @@ pub(super) fn array(document: Value, attributes: Option<Value>) -> Result<ArrayM
         None => '.',
         Some(separator) => v3::separator(separator).place(|| "dimension_separator")?,
     };
-    let codecs = codecs(members, &data_type, endian, order, shape.len())?;
+    let codecs = codecs(members, &data_type, endian, order, &chunk_grid, &fill_value)?;
     Ok(ArrayMetadata {
         zarr_format: 2,
         chunk_grid,
@@ -145,10 +145,13 @@ fn codecs(
     data_type: &DataType,
     endian: Option<Endian>,
     order: Order,
-    rank: usize,
+    grid: &ChunkGrid,
+    fill_value: &FillValue,
 ) -> Result<Vec<Named>> {
     let mut elements = Vec::new();
-    let mut bytes = vec![bytes_codec(endian)];
+    let mut serializer = None;
+    let mut bytes = Vec::new();
+    let rank = grid.dimensionality();
     if order == Order::F && rank > 1 {
         let axes: Vec<_> = (0..rank).rev().collect();
         elements.push(Named { name: "transpose".into(), configuration: configuration(json!({"order": axes})) });
@@ -157,24 +160,44 @@ fn codecs(
         Value::Null => &[][..],
         filters => list(filters).place(|| "filters")?,
     };
-    let codec = |value: &Value| {
-        let named = numcodec(value, data_type)?;
-        let stage = stage(&codec::create(&named, data_type)?);
-        Ok((named, stage))
-    };
-    for filter in filters {
-        match codec(filter).place(|| "filters")? {
-            (filter, Stage::Elements) => elements.push(filter),
-            (filter, _) => bytes.push(filter),
-        }
+    let compressor = Some(member(members, "compressor")?).filter(|compressor| !compressor.is_null());
+    let filters = filters.iter().map(|filter| ("filters", filter));
+    let (mut current, mut endian) = (data_type.clone(), endian);
+    for (place, value) in filters.chain(compressor.map(|compressor| ("compressor", compressor))) {
+        let mut sort = || {
+            let named = numcodec(value, &current)?;
+            match codec::create(&named, &current)? {
+                Codec::BytesToBytes(_) => bytes.push(named),
+                codec if serializer.is_some() || !bytes.is_empty() => {
+                    return Err(Error::metadata(format!("{} follows a codec of bytes: {codec:?}", named.name)));
+                }
+                Codec::ArrayToArray(codec) => {
+                    current = codec.encoded_type().clone();
+                    endian = encoded_endian(&named).or(endian);
+                    elements.push(named);
+                }
+                Codec::Transpose(_) | Codec::Reshape(_) => elements.push(named),
+                _ => serializer = Some(named),
+            }
+            Ok(())
+        };
+        sort().place(|| place)?;
     }
-    match member(members, "compressor")? {
-        Value::Null => {}
-        compressor => bytes.push(codec(compressor).place(|| "compressor")?.0),
-    }
+    let endian = if current.word() == 1 { None } else { endian.or(Some(Endian::NATIVE)) };
+    elements.push(serializer.unwrap_or_else(|| bytes_codec(endian)));
     elements.append(&mut bytes);
-    check_codecs(&elements, data_type, rank)?;
+    check_codecs(&elements, grid, data_type, fill_value)?;
     Ok(elements)
+}
+
+/// The byte order that a filter of numcodecs leaves its elements in: it names their type so.
+fn encoded_endian(filter: &Named) -> Option<Endian> {
+    let named = ["encode_dtype", "astype", "dtype"].iter().find_map(|member| filter.configuration.get(*member));
+    match named.and_then(Value::as_str)?.as_bytes().first()? {
+        b'<' => Some(Endian::Little),
+        b'>' => Some(Endian::Big),
+        _ => None,
+    }
 }
 
 fn configuration(value: Value) -> Map<String, Value> {

@@ -45,7 +45,7 @@ pub(super) fn array(document: Value) -> Result<ArrayMetadata> {
     }
     let codecs = read(members, "codecs", |codecs| {
         let codecs = parse_named_list(codecs)?;
-        check_codecs(&codecs, &data_type, shape.len())?;
+        check_codecs(&codecs, &chunk_grid, &data_type, &fill_value)?;
         Ok(codecs)
     })?;
     let dimension_names = match members.get("dimension_names") {

@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use super::resolve::{Leaf, Stored};
+use super::resolve::{Counts, InnerPath, Leaf, Stored};
 use super::{Caching, Reader};
 use crate::buffer::{Buffer, to_usize};
 use crate::cache::{ChunkCache, Origin};
+use crate::codec::Size;
+use crate::codec::packed::Packed;
 use crate::error::{Error, Result};
 use crate::fetch::{run_of, spans};
-use crate::view::{Output, swap_words};
+use crate::selection::Selection;
+use crate::subset::ArraySubset;
+use crate::view::{Output, c_strides, swap_words};
 
 impl<'a> Reader<'a> {
     /// Reads one leaf that is in no cache: what is needed of it where it is stored as it is, else all.
@@ -24,28 +28,41 @@ impl<'a> Reader<'a> {
             return self.decode_and_keep(leaf, &bytes, output);
         }
         let elements = leaf.elements;
-        leaf.check_raw()?;
+        leaf.check_size()?;
         let (spans, axes) = spans(elements, &leaf.region, self.source.store.merge_gap());
         for span in spans {
+            let length = to_usize(span.length)?;
+            if let Some(packed) = leaf.chain.packed() {
+                let size = elements.item.size as u64;
+                let (first, count) = (span.offset / size, span.length / size);
+                let part = packed.part(first, count).filter(|part| part.end <= stored.length);
+                let part = part.ok_or_else(|| Error::corrupt(format!("{} bytes end too early", stored.length)))?;
+                let mut bytes = Buffer::new(to_usize(part.end - part.start)?)?;
+                stored.read_at(stored.offset + part.start, &mut bytes)?;
+                let mut unpacked = Buffer::new(length)?;
+                packed.unpack_part(&bytes, first, &mut unpacked)?;
+                output.place(span.to, &axes, &unpacked, span.from, elements.item)?;
+                continue;
+            }
             let offset = stored.offset + span.offset;
             if run_of(&axes, elements.item).is_some_and(|run| run as u64 == span.length) {
                 // SAFETY: the planner gives each element of the output to one leaf and one span.
-                if let Some(target) = unsafe { output.slice(span.to, to_usize(span.length)?) } {
+                if let Some(target) = unsafe { output.slice(span.to, length) } {
                     stored.read_at(offset, target)?;
                     swap_words(target, elements.item.word);
                     continue;
                 }
             }
-            let mut buffer = Buffer::new(to_usize(span.length)?)?;
+            let mut buffer = Buffer::new(length)?;
             stored.read_at(offset, &mut buffer)?;
             output.place(span.to, &axes, &buffer, span.from, elements.item)?;
         }
         Ok(())
     }
 
-    /// Whether only what is wanted of a leaf is read: where its elements are stored as they are, and no cache wants all.
+    /// Whether only what is wanted of a leaf is read: where its elements can be read alone, and no cache wants all.
     pub(super) fn reads_parts(&self, leaf: &Leaf<'a>) -> bool {
-        leaf.chain.raw().is_some() && self.cache_for(leaf).is_none()
+        leaf.chain.in_parts() && self.cache_for(leaf).is_none()
     }
 
     /// The cache that a leaf is looked for in, and then kept in.
@@ -53,7 +70,7 @@ impl<'a> Reader<'a> {
         let Stored { lasting, stat, .. } = &leaf.stored;
         match self.cache {
             Caching::Own(cache) if *lasting => Some(cache),
-            Caching::Shared(cache) if *lasting && stat.settled && leaf.chain.raw().is_none() => {
+            Caching::Shared(cache) if *lasting && stat.settled && !leaf.chain.in_parts() => {
                 (!leaf.region.is_whole(leaf.chain.shape())).then_some(cache)
             }
             _ => None,
@@ -70,7 +87,7 @@ impl<'a> Reader<'a> {
         let Some(cache) = self.cache_for(leaf) else { return Ok(false) };
         let Some(bytes) = cache.get(&self.origin(leaf), leaf.stored.stat.version) else { return Ok(false) };
         if cache.keeps_decoded() {
-            place_decoded(leaf, &bytes, output)?;
+            self.place_decoded(leaf, &bytes, output)?;
         } else {
             self.decode(leaf, &bytes, output)?;
         }
@@ -81,8 +98,12 @@ impl<'a> Reader<'a> {
     pub(super) fn decode_and_keep(&self, leaf: &Leaf<'a>, stored: &[u8], output: &Output<'_>) -> Result<()> {
         let Some(cache) = self.cache_for(leaf) else { return self.decode(leaf, stored, output) };
         let kept = if cache.keeps_decoded() {
-            let decoded = leaf.chain.decode(stored, self.options.validate_checksums)?.to_vec();
-            place_decoded(leaf, &decoded, output)?;
+            let decoded = leaf.chain.decode(stored, self.options.validate_checksums)?;
+            let decoded = match leaf.fixed() {
+                Some(packed) => self.unpack(packed, &decoded)?.to_vec(),
+                None => decoded.to_vec(),
+            };
+            self.place_decoded(leaf, &decoded, output)?;
             decoded
         } else {
             self.decode(leaf, stored, output)?;
@@ -97,39 +118,82 @@ impl<'a> Reader<'a> {
         let (chain, elements, region) = (leaf.chain, leaf.elements, &leaf.region);
         let validate = self.options.validate_checksums;
         if chain.raw().is_some() {
-            leaf.check_raw()?;
-            return place_decoded(leaf, stored, output);
+            leaf.check_size()?;
+            return self.place_decoded(leaf, stored, output);
+        }
+        if chain.data_type().is_variable() {
+            return self.place_decoded(leaf, &chain.decode(stored, validate)?, output);
         }
         let (from, axes) = region.axes(&elements.strides);
         let from = from + elements.offset as isize;
         if from == 0 && run_of(&axes, elements.item).is_some_and(|run| run as u64 == elements.size) {
             // SAFETY: the planner gives each element of the output to one leaf.
             if let Some(target) = unsafe { output.slice(region.origin, to_usize(elements.size)?) } {
+                if let Some(packed) = leaf.fixed() {
+                    return self.unpack_into(packed, &chain.decode(stored, validate)?, target);
+                }
                 chain.decode_into(stored, validate, target)?;
                 swap_words(target, elements.item.word);
                 return Ok(());
             }
         }
-        place_decoded(leaf, &chain.decode(stored, validate)?, output)
+        let decoded = chain.decode(stored, validate)?;
+        match leaf.fixed() {
+            Some(packed) => self.place_decoded(leaf, &self.unpack(packed, &decoded)?, output),
+            None => self.place_decoded(leaf, &decoded, output),
+        }
+    }
+
+    fn unpack(&self, packed: &Packed, bytes: &[u8]) -> Result<Buffer> {
+        let mut unpacked = Buffer::new(to_usize(packed.layout.size)?)?;
+        self.unpack_into(packed, bytes, &mut unpacked)?;
+        Ok(unpacked)
+    }
+
+    fn unpack_into(&self, packed: &Packed, bytes: &[u8], unpacked: &mut [u8]) -> Result<()> {
+        packed.unpack(bytes, unpacked, &mut |chain, bytes, into| {
+            // The same reader, of a shard in memory.
+            let reader = Reader { cache: Caching::Off, ..*self };
+            let stored = Stored::in_memory(Arc::new(bytes.to_vec()), 0, "".into());
+            let whole = Selection::from(&ArraySubset::new_with_shape(chain.shape()));
+            let region = whole.region(&c_strides(chain.shape(), chain.data_type().size()), 0);
+            // SAFETY: `into` is ours, and the planner gives each element of it to one leaf.
+            let output = unsafe { Output::share(into) };
+            let mut leaves = Vec::new();
+            let counts = Counts::default();
+            let path = InnerPath::new();
+            reader.resolve_stored(0, &path, stored, chain, &region, Some(&output), &counts, &mut leaves)?;
+            leaves.iter().try_for_each(|leaf| reader.read_leaf(leaf, &output).map_err(|error| leaf.fail(error).1))
+        })
+    }
+
+    /// Places what is wanted of a decoded leaf.
+    fn place_decoded(&self, leaf: &Leaf<'_>, decoded: &[u8], output: &Output<'_>) -> Result<()> {
+        let (region, elements) = (&leaf.region, leaf.elements);
+        let (from, axes) = region.axes(&elements.strides);
+        let from = from + elements.offset as isize;
+        if let Some((packed, codec)) = leaf.chain.packed().and_then(|packed| Some((packed, packed.variable()?))) {
+            let heaps = output.heaps()?;
+            let slots = packed.slots(codec, decoded, |own| heaps.add(own.unwrap_or_else(|| decoded.to_vec())))?;
+            return output.place(region.origin, &axes, &slots, from, elements.item);
+        }
+        output.place(region.origin, &axes, decoded, from, elements.item)
     }
 }
 
-/// Places what is wanted of a decoded leaf.
-fn place_decoded(leaf: &Leaf<'_>, decoded: &[u8], output: &Output<'_>) -> Result<()> {
-    let (region, elements) = (&leaf.region, leaf.elements);
-    let (from, axes) = region.axes(&elements.strides);
-    output.place(region.origin, &axes, decoded, from + elements.offset as isize, elements.item)
-}
+impl<'a> Leaf<'a> {
+    /// What must be unpacked to elements of fixed size.
+    fn fixed(&self) -> Option<&'a Packed> {
+        self.chain.packed().filter(|packed| packed.variable().is_none())
+    }
 
-impl Leaf<'_> {
-    /// Elements that are stored as they are have exactly the size of a chunk.
-    fn check_raw(&self) -> Result<()> {
-        if self.stored.length != self.elements.size {
-            return Err(Error::corrupt(format!(
-                "{} bytes are stored instead of {}",
-                self.stored.length, self.elements.size
-            )));
+    /// Elements that are stored without compression have exactly the size of a chunk.
+    fn check_size(&self) -> Result<()> {
+        match self.chain.stored_size() {
+            Size::Exact(size) if size != self.stored.length => {
+                Err(Error::corrupt(format!("{} bytes are stored instead of {size}", self.stored.length)))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }

@@ -9,49 +9,25 @@
 
 mod decode;
 mod resolve;
+mod source;
 
 use std::sync::Arc;
 
 use resolve::{Counts, InnerPath, Leaf, Stored};
 
 use crate::cache::ChunkCache;
-use crate::chunk_grid::ChunkGrid;
-use crate::chunk_key::ChunkKeyEncoding;
-use crate::codec::chain::{Chain, Terminal};
+use crate::codec::chain::Chain;
 use crate::error::{Error, Place, Result};
 use crate::fetch::{merge, spans};
 use crate::options::CodecOptions;
 use crate::plan::Region;
 use crate::runtime::parallel;
-use crate::store::Store;
+use crate::slot::Slot;
 use crate::subset::{Dims, tuple};
 use crate::view::{Axis, Output};
 
 pub(crate) use resolve::MISSING;
-
-/// Chunks of an array: where they are stored and how.
-#[derive(Debug)]
-pub(crate) struct Source {
-    pub(crate) store: Arc<dyn Store>,
-    /// What comes before a chunk's key: empty, or a path and `/`.
-    pub(crate) prefix: String,
-    pub(crate) chunk_key_encoding: ChunkKeyEncoding,
-    pub(crate) grid: ChunkGrid,
-    pub(crate) chain: Chain,
-    /// Tells arrays apart in caches.
-    pub(crate) identity: u64,
-    /// The array, for people.
-    pub(crate) name: String,
-}
-
-impl Source {
-    pub(crate) fn key(&self, chunk: &[u64]) -> String {
-        let mut key = String::with_capacity(self.prefix.len() + 4 * chunk.len() + 2);
-        key.push_str(&self.prefix);
-        self.chunk_key_encoding.write(chunk, &mut key);
-        key
-    }
-}
+pub(crate) use source::{Chains, Source};
 
 /// How a read is done.
 #[derive(Clone, Copy)]
@@ -110,7 +86,7 @@ pub struct Explanation {
 impl<'a> Reader<'a> {
     /// Reads a region into the output; returns how many of its chunks are not stored.
     pub(crate) fn read(&self, region: &Region, output: &Output<'_>) -> Result<u64> {
-        let (counts, chain) = (Counts::default(), &self.source.chain);
+        let counts = Counts::default();
         let mut split = region.split(&self.source.grid);
         loop {
             let batch = self.batch(&mut split);
@@ -118,10 +94,12 @@ impl<'a> Reader<'a> {
                 return Ok(counts.missing.into_inner());
             }
             let limit = self.limit(&batch);
-            if let (Terminal::Elements(elements), false) = (chain.terminal(), self.source.store.refers()) {
+            if self.source.chain.shard().is_none() && !self.source.store.refers() {
                 // A chunk is an object: there is nothing to look up or join first.
                 parallel(&batch, limit, |(chunk, part)| {
                     let Some(stored) = self.open(chunk, None, &counts)? else { return self.fill(part, output) };
+                    let chain = self.source.chain_of(chunk)?;
+                    let Some(elements) = chain.elements() else { return Ok(()) };
                     let (inner, region) = (InnerPath::new(), part.clone());
                     let leaf = Leaf { chunk: 0, inner, stored, chain, elements, region };
                     self.take_or_read(&leaf, output).place(|| self.place(chunk))
@@ -149,7 +127,7 @@ impl<'a> Reader<'a> {
         let mut batch = Vec::new();
         for (chunk, part) in split.by_ref().take(size) {
             let bytes = part.elements().saturating_mul(self.source.chain.data_type().size() as u64);
-            match self.source.chain.raw() {
+            match self.source.chain_of(&chunk).ok().and_then(Chain::raw) {
                 Some(elements) if bytes >= 2 * PART && !matches!(self.cache, Caching::Own(_)) => {
                     // Along the axis that runs slowest in the file.
                     let axis = (0..part.runs.len())
@@ -191,7 +169,14 @@ impl<'a> Reader<'a> {
     fn fill(&self, region: &Region, output: &Output<'_>) -> Result<()> {
         let axes: smallvec::SmallVec<[Axis; 6]> =
             region.runs.iter().map(|run| Axis { length: run.length as usize, from: 0, to: run.stride }).collect();
-        output.fill(region.origin, &axes, self.source.chain.fill_value().bytes())
+        let value = self.source.chain.fill_value().bytes();
+        if self.source.chain.data_type().is_variable() {
+            // The first heap is the fill value.
+            let slot = Slot { heap: 0, length: value.len() as u32, offset: 0 };
+            output.heaps()?;
+            return output.fill(region.origin, &axes, &slot.to_bytes());
+        }
+        output.fill(region.origin, &axes, value)
     }
 
     /// Sorts the leaves by where they lie, and joins them into reads.

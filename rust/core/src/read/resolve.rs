@@ -113,7 +113,7 @@ impl<'a> Reader<'a> {
                 *number,
                 &InnerPath::new(),
                 stored,
-                &self.source.chain,
+                self.source.chain_of(chunk)?,
                 part,
                 output,
                 counts,
@@ -138,13 +138,11 @@ impl<'a> Reader<'a> {
         counts: &Counts,
         leaves: &mut Vec<Leaf<'a>>,
     ) -> Result<()> {
-        let shard = match chain.terminal() {
-            Terminal::Elements(elements) => {
-                leaves.push(Leaf { chunk, inner: path.clone(), stored, chain, elements, region: region.clone() });
-                return Ok(());
-            }
-            Terminal::Shard(shard) => shard,
-        };
+        if let Some(elements) = chain.elements() {
+            leaves.push(Leaf { chunk, inner: path.clone(), stored, chain, elements, region: region.clone() });
+            return Ok(());
+        }
+        let Terminal::Shard(shard) = chain.terminal() else { return Ok(()) };
         let stored = if chain.open_shard().is_some() { stored } else { self.decoded_shard(&stored, chain)? };
         let index = self.index(&stored, shard, counts).place(|| "shard index")?;
         for (inner, part) in region.permuted(chain.order()).split(&shard.grid) {
@@ -192,9 +190,7 @@ impl<'a> Reader<'a> {
             }
             decoded
         };
-        let stat = Stat { size: decoded.len() as u64, version: 0, settled: false };
-        let object = Arc::new(InMemory(decoded, stat));
-        Ok(Stored { object, offset: 0, length: stat.size, stat, lasting: false, ..stored.clone() })
+        Ok(Stored::in_memory(decoded, stored.store, stored.key.clone()))
     }
 
     /// The index of a shard, from the cache if it is there.
@@ -235,14 +231,11 @@ impl<'a> Reader<'a> {
         let counts = Counts::default();
         let read = || {
             let Some(stored) = self.open(chunk, Some(&Handles::default()), &counts)? else { return Ok(None) };
-            let (Some(inner), Some(shard)) = (inner, self.source.chain.shard()) else {
+            let chain = self.source.chain_of(chunk)?;
+            let (Some(inner), Some(shard)) = (inner, chain.shard()) else {
                 return stored.read(u64::MAX).map(|bytes| Some(bytes.to_vec()));
             };
-            let stored = if self.source.chain.open_shard().is_some() {
-                stored
-            } else {
-                self.decoded_shard(&stored, &self.source.chain)?
-            };
+            let stored = if chain.open_shard().is_some() { stored } else { self.decoded_shard(&stored, chain)? };
             let Some((offset, length)) = self.index(&stored, shard, &counts)?.get(inner, &shard.grid) else {
                 return Ok(None);
             };
@@ -257,6 +250,12 @@ impl<'a> Reader<'a> {
 }
 
 impl Stored {
+    /// What was decoded to memory.
+    pub(super) fn in_memory(bytes: Arc<Vec<u8>>, store: u64, key: Arc<str>) -> Self {
+        let stat = Stat { size: bytes.len() as u64, version: 0, settled: false };
+        Self { object: Arc::new(InMemory(bytes, stat)), store, key, offset: 0, length: stat.size, stat, lasting: false }
+    }
+
     /// Reads the part, of at most `limit` bytes.
     pub(super) fn read(&self, limit: u64) -> Result<Buffer> {
         if self.length > limit {

@@ -1,0 +1,75 @@
+//! Chunks of an array: where they are stored and how.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::chunk_grid::ChunkGrid;
+use crate::chunk_key::ChunkKeyEncoding;
+use crate::codec::Named;
+use crate::codec::chain::Chain;
+use crate::error::{Error, Result};
+use crate::store::Store;
+
+/// Chunks of an array.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) store: Arc<dyn Store>,
+    /// What comes before a chunk's key: empty, or a path and `/`.
+    pub(crate) prefix: String,
+    pub(crate) chunk_key_encoding: ChunkKeyEncoding,
+    pub(crate) grid: ChunkGrid,
+    /// The codecs of a chunk; where chunks have several shapes, of the first.
+    pub(crate) chain: Chain,
+    pub(crate) chains: Chains,
+    /// Tells arrays apart in caches.
+    pub(crate) identity: u64,
+    /// The array, for people.
+    pub(crate) name: String,
+}
+
+/// The codecs of chunks of other shapes than the first, each bound when it is first met.
+#[derive(Debug, Default)]
+pub(crate) struct Chains {
+    codecs: Vec<Named>,
+    bound: Vec<OnceLock<Box<Chain>>>,
+}
+
+/// Chunks have no more shapes than these.
+const MOST: u64 = 1 << 16;
+
+impl Chains {
+    pub(crate) fn new(grid: &ChunkGrid, codecs: &[Named]) -> Result<Self> {
+        match grid.shapes() {
+            0 | 1 => Ok(Self::default()),
+            count if count > MOST => {
+                Err(Error::unsupported(format!("the chunks have {count} different shapes, more than {MOST}")))
+            }
+            count => {
+                let bound = std::iter::repeat_with(OnceLock::new).take(count as usize).collect();
+                Ok(Self { codecs: codecs.to_vec(), bound })
+            }
+        }
+    }
+}
+
+impl Source {
+    pub(crate) fn key(&self, chunk: &[u64]) -> String {
+        let mut key = String::with_capacity(self.prefix.len() + 4 * chunk.len() + 2);
+        key.push_str(&self.prefix);
+        self.chunk_key_encoding.write(chunk, &mut key);
+        key
+    }
+
+    /// The codecs of a chunk.
+    pub(crate) fn chain_of(&self, chunk: &[u64]) -> Result<&Chain> {
+        if self.chains.bound.is_empty() {
+            return Ok(&self.chain);
+        }
+        let subset = self.grid.chunk_subset(chunk)?;
+        let bound = &self.chains.bound[self.grid.shape_number(subset.shape())];
+        if let Some(chain) = bound.get() {
+            return Ok(chain);
+        }
+        let chain = Chain::new(&self.chains.codecs, subset.shape(), self.chain.data_type(), self.chain.fill_value())?;
+        Ok(bound.get_or_init(|| Box::new(chain)))
+    }
+}

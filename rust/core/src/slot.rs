@@ -1,0 +1,136 @@
+//! Elements of variable length in a buffer of elements of fixed size: a [`Slot`] for each, which says in which heap its
+//! bytes are, and [`Heaps`], which keep those bytes while and after the buffer is filled.
+
+use std::sync::Mutex;
+
+use crate::error::{Error, Result};
+
+/// Where the bytes of an element of variable length are. In a buffer it takes [`Slot::SIZE`] bytes, and all of them
+/// zero are the first heap's first none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// The heap.
+    pub heap: u32,
+    /// Number of bytes.
+    pub length: u32,
+    /// The first byte in the heap.
+    pub offset: u64,
+}
+
+impl Slot {
+    /// Bytes of a slot.
+    pub const SIZE: usize = 16;
+
+    /// The slot as it lies in a buffer.
+    pub fn to_bytes(self) -> [u8; Self::SIZE] {
+        let mut bytes = [0; Self::SIZE];
+        bytes[..4].copy_from_slice(&self.heap.to_ne_bytes());
+        bytes[4..8].copy_from_slice(&self.length.to_ne_bytes());
+        bytes[8..].copy_from_slice(&self.offset.to_ne_bytes());
+        bytes
+    }
+
+    /// The slot of some bytes of a buffer.
+    pub fn from_bytes(bytes: [u8; Self::SIZE]) -> Self {
+        let [a, b, c, d, e, f, g, h, offset @ ..] = bytes;
+        Self {
+            heap: u32::from_ne_bytes([a, b, c, d]),
+            length: u32::from_ne_bytes([e, f, g, h]),
+            offset: u64::from_ne_bytes(offset),
+        }
+    }
+
+    /// The slots of a buffer.
+    pub fn all(buffer: &[u8]) -> impl ExactSizeIterator<Item = Self> {
+        buffer.as_chunks::<{ Self::SIZE }>().0.iter().map(|bytes| Self::from_bytes(*bytes))
+    }
+
+    /// Its bytes in a heap.
+    pub fn of(self, heap: &[u8]) -> Option<&[u8]> {
+        let start = usize::try_from(self.offset).ok()?;
+        heap.get(start..start.checked_add(self.length as usize)?)
+    }
+}
+
+/// The bytes of elements of variable length. The first heap is the fill value, of elements that were never stored.
+#[derive(Debug)]
+pub struct Heaps(Mutex<Vec<Vec<u8>>>);
+
+impl Heaps {
+    /// No heap but that of the fill value.
+    pub fn new(fill_value: &[u8]) -> Self {
+        Self(Mutex::new(vec![fill_value.to_vec()]))
+    }
+
+    /// Keeps a heap, and returns its number.
+    pub(crate) fn add(&self, heap: Vec<u8>) -> Result<u32> {
+        let mut heaps = crate::runtime::lock(&self.0);
+        heaps.push(heap);
+        u32::try_from(heaps.len() - 1).map_err(|_| Error::store("more than 2^32 chunks of strings are read at once"))
+    }
+
+    /// The heaps, by number.
+    pub fn into_inner(self) -> Vec<Vec<u8>> {
+        self.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Elements of variable length: slots, and the heaps that they tell of.
+#[derive(Debug)]
+pub struct Variable<'a> {
+    slots: &'a [u8],
+    heaps: &'a [Vec<u8>],
+}
+
+impl<'a> Variable<'a> {
+    /// From a buffer of slots in C order, and heaps.
+    pub fn new(slots: &'a [u8], heaps: &'a [Vec<u8>]) -> Self {
+        Self { slots, heaps }
+    }
+
+    /// The elements.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
+        let heaps = self.heaps;
+        Slot::all(self.slots)
+            .map(move |slot| heaps.get(slot.heap as usize).and_then(|heap| slot.of(heap)).unwrap_or_default())
+    }
+
+    /// The elements one after the other, and where each begins and the last ends.
+    pub fn concatenated(&self) -> Result<(Vec<u8>, Vec<i64>)> {
+        let total: usize = Slot::all(self.slots).map(|slot| slot.length as usize).sum();
+        let count = self.slots.len() / Slot::SIZE;
+        let (mut bytes, mut offsets) = (Vec::new(), Vec::new());
+        bytes.try_reserve_exact(total).map_err(|_| Error::store(format!("no memory for {total} bytes")))?;
+        offsets.try_reserve_exact(count + 1).map_err(|_| Error::store(format!("no memory for {count} offsets")))?;
+        offsets.push(0);
+        for element in self.iter() {
+            bytes.extend_from_slice(element);
+            offsets.push(bytes.len() as i64);
+        }
+        Ok((bytes, offsets))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_are_found_in_their_heaps() {
+        let heaps = Heaps::new(b"fill");
+        let number = heaps.add(b"onetwo".to_vec()).unwrap();
+        let slots = [
+            Slot { heap: number, offset: 3, length: 3 },
+            Slot { heap: 0, offset: 0, length: 4 },
+            Slot { heap: number, offset: 0, length: 0 },
+            Slot { heap: number, offset: 0, length: 3 },
+        ];
+        let buffer: Vec<u8> = slots.iter().flat_map(|slot| slot.to_bytes()).collect();
+        assert_eq!(Slot::all(&buffer).collect::<Vec<_>>(), slots);
+        let heaps = heaps.into_inner();
+        let variable = Variable::new(&buffer, &heaps);
+        assert_eq!(variable.iter().collect::<Vec<_>>(), [&b"two"[..], b"fill", b"", b"one"]);
+        assert_eq!(variable.concatenated().unwrap(), (b"twofillone".to_vec(), vec![0, 3, 7, 7, 10]));
+        assert_eq!(Slot { heap: 0, offset: u64::MAX, length: 2 }.of(b"abc"), None);
+    }
+}
