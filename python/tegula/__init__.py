@@ -11,6 +11,7 @@ from tegula._tegula import ArraySubset, ChunkCache, CodecOptions, PartialDecoder
 from tegula.array import Array
 from tegula.asdf import AsdfFile
 from tegula.asdf import open as open_asdf
+from tegula.codecs import register_codec
 from tegula.errors import (
     CorruptDataError,
     Error,
@@ -24,6 +25,7 @@ from tegula.explanation import CacheInfo, Explanation
 from tegula.group import Group, create_array, create_group, open, open_array, open_group  # noqa: A004 - as in gzip.open
 from tegula.options import Config
 from tegula.stores import FilesystemStore, MemoryStore
+from tegula.variable import VariableArray
 
 config = Config()
 """The options that arrays take when they are opened; see `Config`."""
@@ -47,6 +49,7 @@ __all__ = [
     "PartialDecoder",
     "StoreError",
     "UnsupportedError",
+    "VariableArray",
     "__version__",
     "config",
     "create_array",
@@ -55,4 +58,5 @@ __all__ = [
     "open_array",
     "open_asdf",
     "open_group",
+    "register_codec",
 ]

@@ -34,8 +34,17 @@ class Geometry:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of the elements, in this machine's byte order."""
+        """The type of the elements, in this machine's byte order.
+
+        Text of variable length is NumPy's ``StringDType``, before NumPy 2 objects; bytes of variable length, lists and
+        JSON are objects. See `with_string_dtype`.
+        """
         return self._dtype
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of the fields of structured elements; empty: they have none."""
+        return self._dtype.names or ()
 
     @property
     def ndim(self) -> int:
@@ -49,17 +58,20 @@ class Geometry:
 
     @property
     def nbytes(self) -> int:
-        """The bytes of the elements, decoded."""
+        """The bytes of the elements, decoded; of elements of variable length, those that NumPy keeps for each."""
         return self.size * self._dtype.itemsize
 
     @property
-    def chunks(self) -> tuple[int, ...]:
-        """The shape of the smallest piece that is read on its own: an inner chunk, if the array is sharded."""
+    def chunks(self) -> tuple[Any, ...]:
+        """The shape of the smallest piece that is read on its own: an inner chunk, if the array is sharded.
+
+        Along an axis where chunks differ in length, this is a tuple of their lengths, as dask has it.
+        """
         return self._native.inner_chunk_shape or self._native.grid_chunk_shape
 
     @property
-    def shards(self) -> tuple[int, ...] | None:
-        """The shape of a shard; None if the array is not sharded."""
+    def shards(self) -> tuple[Any, ...] | None:
+        """The shape of a shard; None if the array is not sharded. Where shards differ, as `chunks`."""
         return self._native.grid_chunk_shape if self.is_sharded else None
 
     @property

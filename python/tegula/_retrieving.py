@@ -7,10 +7,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from tegula import _tegula
 from tegula._asynchronous import call
 from tegula._geometry import Geometry, Index, Region
 from tegula._tegula import ArraySubset, PartialDecoder
 from tegula.errors import InvalidSelectionError
+from tegula.indexing import Axes, parse
+from tegula.variable import VariableArray
 
 T = TypeVar("T")
 
@@ -115,6 +118,45 @@ class Retrieving(Geometry):
                 f"starts are integers of shape (n, {self.ndim}), not {found.dtype} {found.shape}"
             )
         return found.astype(np.int64, copy=False)
+
+    def retrieve_variable(self, selection: Any = ...) -> VariableArray:
+        """Read elements of variable length as their bytes and offsets, without an object for each.
+
+        Parameters
+        ----------
+        selection
+            What would stand between brackets, or an `ArraySubset`.
+
+        Returns
+        -------
+        VariableArray
+            The elements: text of data type ``string``, else bytes: those of lists as they are stored, those of JSON as
+            text.
+
+        Raises
+        ------
+        InvalidSelectionError
+            If the elements have a fixed size, or the selection does not fit the array.
+        CorruptDataError
+            If a chunk cannot be decoded.
+        """
+        native, axes, shape = self._parts(selection)
+        return self._finish(native.retrieve_selection(axes), shape)
+
+    async def async_retrieve_variable(self, selection: Any = ...) -> VariableArray:
+        """Await `retrieve_variable`."""
+        native, axes, shape = self._parts(selection)
+        return self._finish(await call(native.retrieve_selection, axes), shape)
+
+    def _parts(self, selection: Any) -> tuple[_tegula.Array, Axes, tuple[int, ...]]:
+        if isinstance(selection, ArraySubset):
+            selection = selection.to_slices()
+        axes, shape, *_ = parse(selection, self._shape)
+        return self._native.with_elements(None), axes, shape
+
+    def _finish(self, parts: Any, shape: tuple[int, ...]) -> VariableArray:
+        elements, offsets = parts
+        return VariableArray(elements, offsets, shape, is_text=self._native.data_type in ("string", "object"))
 
     def retrieve_chunk(self, chunk: Index, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Read a chunk (a shard, if the array is sharded), padding past the array's end included.

@@ -77,8 +77,14 @@ class Array(Retrieving, Storing):
 
     @property
     def fill_value(self) -> Any:
-        """The value of elements that were never stored, as a NumPy scalar."""
-        return np.frombuffer(self._native.fill_value, self._dtype)[0]
+        """The value of elements that were never stored, as a NumPy scalar; of variable length, as what they are."""
+        value = self._native.fill_value
+        return value[()] if isinstance(value, np.ndarray) else np.frombuffer(value, self._dtype)[0]
+
+    @property
+    def data_type(self) -> str:
+        """The data type as Zarr calls it."""
+        return self._native.data_type
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -119,7 +125,7 @@ class Array(Retrieving, Storing):
             ("format", f"Zarr V{self.zarr_format}"),
             ("shape", str(self.shape)),
             ("dimensions", ", ".join(str(name) for name in self.dimension_names or ())),
-            ("data type", str(self.dtype)),
+            ("data type", self.data_type if self.data_type == str(self.dtype) else f"{self.data_type} ({self.dtype})"),
             ("chunks", f"{self.chunks} in a grid of {self.inner_chunk_grid_shape}"),
             ("shards", f"{self.shards} in a grid of {self.chunk_grid_shape}" if self.is_sharded else ""),
             ("codecs", ", ".join(_describe(codec) for codec in self.codecs)),
@@ -192,6 +198,30 @@ class Array(Retrieving, Storing):
             cache = ChunkCache.decoded(bytes=cache)
         return self._wrap(self._native.with_cache(cache), self._store, cache)
 
+    def with_string_dtype(self, dtype: DTypeLike) -> "Array":
+        """Return the same array, whose text of variable length comes back in another form.
+
+        Parameters
+        ----------
+        dtype : data type
+            ``numpy.dtypes.StringDType()``, or ``object`` for Python's own strings.
+
+        Raises
+        ------
+        InvalidSelectionError
+            If the elements are not text of variable length, or `dtype` is neither.
+
+        Examples
+        --------
+        >>> array = tegula.create_array(tegula.MemoryStore(), shape=(2,), dtype="string", fill_value="none")
+        >>> array.with_string_dtype(object)[...]
+        array(['none', 'none'], dtype=object)
+        """
+        found = np.dtype(dtype)
+        if self.data_type != "string" or found.kind not in "TO":
+            raise InvalidSelectionError(f"{self.name}: elements of {self.data_type} cannot come back as {found}")
+        return self._wrap(self._native.with_elements(found), self._store, self._cache)
+
     @property
     def cache(self) -> ChunkCache | None:
         """The cache of its chunks, if it has one."""
@@ -226,7 +256,13 @@ class Array(Retrieving, Storing):
     # Indexing.
 
     def __getitem__(self, key: Any) -> Any:
+        if self._dtype.names and (names := _fields(key)):
+            rest = key[1:] if isinstance(key, tuple) else ...
+            return self[rest][names]
         axes, shape, scalar, straight = parse(key, self._shape)
+        if self._native.is_variable:
+            elements = self._native.retrieve_selection(axes).reshape(shape)
+            return elements[()] if scalar else elements
         try:
             out: NDArray[Any] = np.empty(shape, self._dtype)
         except ValueError as error:  # no address space has so many bytes; too few of them is a MemoryError
@@ -270,10 +306,10 @@ class Array(Retrieving, Storing):
         return self._rows()
 
     def _rows(self) -> Iterator[Any]:
-        chunk = self._native.grid_chunk_shape[0]
+        chunk = _longest(self._native.grid_chunk_shape[0])
         row = max(self.nbytes // max(self._shape[0], 1), 1)
         if chunk * row > ROWS:
-            inner = self.chunks[0]
+            inner = _longest(self.chunks[0])
             chunk = max(ROWS // row // inner, 1) * inner
         for start in range(0, self._shape[0], chunk):
             yield from self[start : start + chunk]
@@ -286,7 +322,8 @@ class Array(Retrieving, Storing):
     def __reduce__(self) -> tuple[Any, ...]:
         native = self._native
         state = (self._store, native.path, native.zarr_format, native.metadata(), native.attributes())
-        return _restore, (*state, self.options, self._cache)
+        strings = self._dtype if self.data_type == "string" else None
+        return _restore, (*state, self.options, self._cache, strings)
 
 
 def _restore(
@@ -297,9 +334,12 @@ def _restore(
     attributes: dict[str, Any],
     options: CodecOptions,
     cache: ChunkCache | None,
+    strings: np.dtype[Any] | None = None,
 ) -> Array:
     """Make a pickled array again. The metadata came along, so that nothing is read."""
     native = _tegula.Array.restore(store._native, path, zarr_format, metadata, attributes)
+    if strings is not None:
+        native = native.with_elements(strings)
     return Array._wrap(native.with_options(options).with_cache(cache), store, cache)
 
 
@@ -309,3 +349,15 @@ def _describe(codec: dict[str, Any]) -> str:
         return f"{codec['name']} of " + " + ".join(named["name"] for named in inner)
     plain = {name: value for name, value in codec["configuration"].items() if not isinstance(value, (dict, list))}
     return f"{codec['name']}({', '.join(f'{name}={value}' for name, value in plain.items())})"
+
+
+def _fields(key: Any) -> str | list[str] | None:
+    """Return the fields that an index names in the first place."""
+    first = key[0] if isinstance(key, tuple) and key else key
+    if isinstance(first, str):
+        return first
+    return list(first) if isinstance(first, list) and first and all(isinstance(name, str) for name in first) else None
+
+
+def _longest(length: int | tuple[int, ...]) -> int:
+    return length if isinstance(length, int) else max(length, default=1)

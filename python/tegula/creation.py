@@ -1,5 +1,6 @@
 """New arrays: what callers may write for data types, chunks and codecs, in the terms of the metadata."""
 
+import importlib.util
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -16,17 +17,56 @@ AUTO = 1 << 20
 """Chunks whose shape is left to us have at most so many bytes."""
 
 
-def data_type(dtype: DTypeLike) -> np.dtype[Any]:
+DataType: TypeAlias = np.dtype[Any] | str
+"""NumPy's data type of elements of fixed size, or Zarr's name of one of variable length."""
+
+VARIABLE = {"string": "string", "str": "string", "bytes": "variable_length_bytes"}
+"""What callers may write for elements of variable length."""
+
+
+def data_type(dtype: DTypeLike) -> DataType:
     """Return the data type of a new array's elements, in this machine's byte order."""
-    found = np.dtype(dtype)
-    if found.kind not in "biufcV" or found.fields is not None or found.subdtype is not None or found.itemsize == 0:
-        raise UnsupportedError(f"arrays of {found} cannot be created; there are booleans, numbers and raw bytes (V)")
+    if dtype is str or dtype is bytes:
+        return VARIABLE[dtype.__name__]
+    if isinstance(dtype, str) and (name := VARIABLE.get(dtype, dtype)) in VARIABLE.values():
+        return name
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        # Names that NumPy knows once this is imported.
+        if not isinstance(dtype, str) or importlib.util.find_spec("ml_dtypes") is None:
+            raise
+        import ml_dtypes
+
+        if not hasattr(ml_dtypes, dtype):
+            raise
+        found = np.dtype(getattr(ml_dtypes, dtype))
+    if found.kind == "T":
+        return "string"
+    if found.hasobject or found.subdtype is not None or found.itemsize == 0:
+        raise UnsupportedError(
+            f'arrays of {found} cannot be created; there are booleans, numbers, times, structs, raw bytes, "string" and '
+            '"bytes" of variable length, and text (U) and bytes (S) of fixed length'
+        )
     return found.newbyteorder("=")
 
 
-def fill_bytes(fill_value: Any, dtype: np.dtype[Any]) -> bytes:
-    """Return the bytes of a fill value; None: zero."""
-    if fill_value is None or (dtype.kind == "V" and isinstance(fill_value, int) and fill_value == 0):
+def item_size(dtype: DataType) -> int:
+    """Return the bytes of an element, of variable length a guess."""
+    return 16 if isinstance(dtype, str) else dtype.itemsize
+
+
+def fill_bytes(fill_value: Any, dtype: DataType) -> bytes:
+    """Return the bytes of a fill value; None, and the number 0 for what is no number: zero or empty."""
+    zero = fill_value is None or (isinstance(fill_value, int) and fill_value == 0)
+    if isinstance(dtype, str):
+        if zero:
+            return b""
+        due = str if dtype == "string" else bytes
+        if not isinstance(fill_value, due):
+            raise InvalidMetadataError(f"a fill value of {dtype} is {due.__name__}, not {type(fill_value).__name__}")
+        return fill_value.encode() if isinstance(fill_value, str) else bytes(fill_value)
+    if fill_value is None or (zero and dtype.kind in "VSU"):
         return bytes(dtype.itemsize)
     value = np.asarray(fill_value, dtype)
     if value.ndim != 0:
@@ -67,7 +107,7 @@ def _auto(lengths: tuple[int, ...], itemsize: int, *, divide: bool) -> tuple[int
     return tuple(piece)
 
 
-def compressors(given: Codecs, dtype: np.dtype[Any]) -> list[dict[str, Any]]:
+def compressors(given: Codecs, dtype: DataType) -> list[dict[str, Any]]:
     """Return the codecs of bytes that a caller named."""
     if given is None:
         return []
@@ -81,7 +121,7 @@ def _named(codec: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": codec["name"], "configuration": dict(codec.get("configuration") or {})}
 
 
-def _from_text(text: str, dtype: np.dtype[Any]) -> dict[str, Any]:
+def _from_text(text: str, dtype: DataType) -> dict[str, Any]:
     name, *options = text.split(":")
 
     def level(default: int) -> int:
@@ -108,12 +148,12 @@ def _from_text(text: str, dtype: np.dtype[Any]) -> dict[str, Any]:
     )
 
 
-def _blosc(options: list[str], text: str, dtype: np.dtype[Any]) -> dict[str, Any]:
+def _blosc(options: list[str], text: str, dtype: DataType) -> dict[str, Any]:
     compressor, level, shuffle = [*options, *("zstd", "5", "shuffle")[len(options) :]][:3]
     if len(options) > 3:
         raise InvalidMetadataError(f"{text!r}: blosc takes a compressor, a level and a shuffle")
     # Blosc can name no longer elements.
-    typesize = dtype.itemsize if dtype.itemsize < 256 else 1
+    typesize = 1 if isinstance(dtype, str) or dtype.itemsize > 255 else dtype.itemsize
     return {
         "cname": compressor,
         "clevel": _integer(level, text),
@@ -147,9 +187,12 @@ def codecs_v3(inner: Sequence[Mapping[str, Any]], chunks: tuple[int, ...], *, sh
     return [{"name": "sharding_indexed", "configuration": configuration}]
 
 
-def serializer(dtype: np.dtype[Any]) -> dict[str, Any]:
+def serializer(dtype: DataType) -> dict[str, Any]:
     """Return the codec that turns elements into bytes."""
-    return {"name": "bytes", "configuration": {"endian": "little"} if dtype.itemsize > 1 and dtype.kind != "V" else {}}
+    if isinstance(dtype, str):
+        return {"name": "vlen-utf8" if dtype == "string" else "vlen-bytes", "configuration": {}}
+    plain = dtype.itemsize == 1 or (dtype.kind in "VS" and dtype.names is None)
+    return {"name": "bytes", "configuration": {} if plain else {"endian": "little"}}
 
 
 def compressor_v2(codec: Mapping[str, Any]) -> dict[str, Any]:

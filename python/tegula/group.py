@@ -382,7 +382,9 @@ def create_array(
     shape : int or sequence of int
         The shape of the array.
     dtype : data type
-        A boolean, an integer, a float, a complex number or raw bytes (``V4``). It is stored little-endian.
+        Booleans, numbers (those of the package ``ml_dtypes`` too), ``datetime64`` and ``timedelta64``, structs, text
+        and bytes of fixed length (``U7``, ``S7``), raw bytes (``V4``); of variable length, ``"string"`` (also ``str``
+        and ``StringDType``) and ``"bytes"``. It is stored little-endian.
     chunks : sequence of int or "auto"
         The shape of a chunk (of an inner chunk, with `shards`); -1 for all of an axis. "auto": chunks of at most 1 MiB.
     shards : sequence of int, optional
@@ -432,7 +434,7 @@ def create_array(
     _check_format(zarr_format)
     element = creation.data_type(dtype)
     lengths = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
-    inner, outer = creation.chunk_shapes(tuple(int(length) for length in lengths), chunks, shards, element.itemsize)
+    inner, outer = creation.chunk_shapes(tuple(int(length) for length in lengths), chunks, shards, creation.item_size(element))
     compression = creation.compressors(compressors, element)
     if zarr_format == 2:
         if shards is not None or filters or codecs is not None or dimension_names is not None or len(compression) > 1:
@@ -447,7 +449,7 @@ def create_array(
         path,
         shape=lengths,
         chunk_shape=outer or inner,
-        data_type=element.str[1:],
+        data_type=element,
         fill_value=fill,
         codecs=chain,
         dimension_names=dimension_names,

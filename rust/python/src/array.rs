@@ -5,35 +5,40 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use tegula::codec::Named;
 use tegula::metadata::{ArrayMetadata, NewArray, Order};
-use tegula::{AxisSelection, ChunkKeyEncoding, DataType, Dims, FillValue, OutputBuffer, Selection};
+use tegula::{AxisSelection, ChunkKeyEncoding, Dims, FillValue, OutputBuffer, Selection};
 
-use crate::buffer::{Origin, Target};
+use crate::buffer::{Elements, Origin, Target};
 use crate::cache::ChunkCache;
 use crate::call::{attached, detached, perform};
 use crate::decoder::PartialDecoder;
-use crate::errors::{OrRaise, exception};
+use crate::dtype::{from_numpy, to_numpy};
+use crate::errors::exception;
 use crate::extract::{indices, region};
 use crate::json::{from_python, object_from_python, object_to_python, to_python};
 use crate::options::CodecOptions;
 use crate::store::Store;
 use crate::subset::{ArraySubset, tuple};
+use crate::variable::As;
 
 /// The native part of `tegula.Array`.
 #[pyclass(module = "tegula._tegula", frozen)]
 pub(crate) struct Array {
     array: tegula::Array,
-    dtype: Py<PyArrayDescr>,
+    elements: Elements,
 }
 
 impl Array {
     pub(crate) fn new(py: Python<'_>, array: tegula::Array) -> PyResult<Self> {
-        let dtype = PyArrayDescr::new(py, array.data_type().code())?.unbind();
-        Ok(Self { array, dtype })
+        let dtype = to_numpy(py, array.data_type()).map_err(|error| {
+            // The kind is that of the error of the data type.
+            error.add_note(py, array.name()).map_or_else(|other| other, |()| error)
+        })?;
+        Self::with_dtype(array, dtype)
     }
 
-    /// An array of raw bytes that mean something to `NumPy`.
-    pub(crate) fn with_dtype(array: tegula::Array, dtype: Py<PyArrayDescr>) -> Self {
-        Self { array, dtype }
+    /// An array whose elements are something else to NumPy than their data type says.
+    pub(crate) fn with_dtype(array: tegula::Array, dtype: Bound<'_, PyArrayDescr>) -> PyResult<Self> {
+        Ok(Self { elements: Elements::new(array.data_type(), dtype)?, array })
     }
 
     /// The array of the core.
@@ -42,7 +47,7 @@ impl Array {
     }
 
     fn like(&self, py: Python<'_>, array: tegula::Array) -> Self {
-        Self { array, dtype: self.dtype.clone_ref(py) }
+        Self { array, elements: self.elements.clone_ref(py) }
     }
 
     /// A call that needs no I/O, whose error names the array.
@@ -59,10 +64,10 @@ impl Array {
         done: Option<Py<PyAny>>,
         work: impl FnOnce(&tegula::Array, OutputBuffer<'_>) -> tegula::Result<()> + Send + 'static,
     ) -> PyResult<Py<PyAny>> {
-        let mut target = Target::new(out, self.dtype.bind(py), shape)?;
+        let mut target = Target::new(py, out, &self.elements, shape, self.array.fill_value().bytes())?;
         let array = self.array.clone();
-        let work = move || work(&array, target.buffer()).map(|()| target);
-        perform(py, done, work, |_, target| Ok(target.into_array()))
+        let work = move || work(&array, target.buffer()?).map(|()| target);
+        perform(py, done, work, |py, target| target.into_array(py))
     }
 
     /// Reads a region that the geometry of chunks told.
@@ -123,7 +128,7 @@ impl Array {
         path: &str,
         shape: &Bound<'_, PyAny>,
         chunk_shape: &Bound<'_, PyAny>,
-        data_type: &str,
+        data_type: &Bound<'_, PyAny>,
         fill_value: Vec<u8>,
         codecs: &Bound<'_, PyList>,
         dimension_names: Option<Vec<Option<String>>>,
@@ -133,7 +138,7 @@ impl Array {
         let new = NewArray {
             shape: indices(shape)?.to_vec(),
             chunk_shape: indices(chunk_shape)?.to_vec(),
-            data_type: DataType::from_code(data_type).or_raise(py)?,
+            data_type: from_numpy(data_type)?,
             fill_value: FillValue::new(fill_value),
             attributes: object_from_python(attributes)?,
         };
@@ -161,7 +166,7 @@ impl Array {
 
     #[getter]
     fn dtype(&self, py: Python<'_>) -> Py<PyArrayDescr> {
-        self.dtype.clone_ref(py)
+        self.elements.dtype.clone_ref(py)
     }
 
     #[getter]
@@ -169,10 +174,18 @@ impl Array {
         tuple(py, self.array.shape())
     }
 
-    /// The shape of the chunks that are stored as objects.
+    /// The shape of the chunks that are stored as objects; along axes where they differ, the length of each.
     #[getter]
     fn grid_chunk_shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        tuple(py, &self.array.chunk_grid().regular_shape().unwrap_or_default())
+        let grid = self.array.chunk_grid();
+        if let Some(shape) = grid.regular_shape() {
+            return tuple(py, &shape);
+        }
+        let axis = |axis| match grid.chunk_length(axis) {
+            Some(length) => Ok(length.into_pyobject(py)?.into_any()),
+            None => Ok(tuple(py, &grid.chunk_lengths(axis).collect::<Vec<_>>())?.into_any()),
+        };
+        PyTuple::new(py, (0..grid.dimensionality()).map(axis).collect::<PyResult<Vec<_>>>()?)
     }
 
     #[getter]
@@ -205,10 +218,16 @@ impl Array {
         self.array.metadata().zarr_format
     }
 
-    /// The bytes of the fill value.
+    /// The bytes of the fill value; of elements of variable length, an ndarray of it alone.
     #[getter]
-    fn fill_value<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, self.array.fill_value().bytes())
+    fn fill_value(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let value = self.array.fill_value().bytes();
+        if self.elements.variable.is_none() {
+            return Ok(PyBytes::new(py, value).into_any().unbind());
+        }
+        let mut target = Target::new(py, None, &self.elements, &[], value)?;
+        target.fill(value);
+        target.into_array(py)
     }
 
     #[getter]
@@ -244,6 +263,33 @@ impl Array {
 
     fn with_options(&self, py: Python<'_>, options: &Bound<'_, CodecOptions>) -> Self {
         self.like(py, self.array.with_options((*options.get()).into()))
+    }
+
+    /// The same array, whose elements of variable length come back as NumPy's `dtype` has them, or (None) as their bytes
+    /// and offsets.
+    fn with_elements(&self, py: Python<'_>, dtype: Option<&Bound<'_, PyArrayDescr>>) -> PyResult<Self> {
+        let mut array = self.like(py, self.array.clone());
+        match (dtype, &mut array.elements.variable) {
+            (Some(dtype), _) => array.elements = Elements::new(self.array.data_type(), dtype.clone())?,
+            (None, Some((_, form))) => *form = As::Parts,
+            (None, None) => {
+                let message = format!("{}: the elements are {}", self.array.name(), self.array.data_type());
+                return Err(exception(py, "InvalidSelectionError", &format!("{message}, not of variable length")));
+            }
+        }
+        Ok(array)
+    }
+
+    /// The data type as Zarr calls it, for people.
+    #[getter]
+    fn data_type(&self) -> String {
+        self.array.data_type().to_string()
+    }
+
+    /// Whether elements are of variable length.
+    #[getter]
+    fn is_variable(&self) -> bool {
+        self.array.data_type().is_variable()
     }
 
     fn with_cache(&self, py: Python<'_>, cache: Option<&Bound<'_, ChunkCache>>) -> Self {
@@ -375,13 +421,13 @@ impl Array {
     ) -> PyResult<Py<PyAny>> {
         let chunk = indices(chunk)?;
         let shape = self.geometry(py, |array| array.chunk_shape(&chunk))?;
-        let mut target = Target::new(None, self.dtype.bind(py), &shape)?;
+        let mut target = Target::new(py, None, &self.elements, &shape, self.array.fill_value().bytes())?;
         let array = self.array.clone();
         let work = move || {
-            let exists = array.retrieve_chunk_if_exists_into(&chunk, target.buffer())?;
+            let exists = array.retrieve_chunk_if_exists_into(&chunk, target.buffer()?)?;
             Ok(exists.then_some(target))
         };
-        perform(py, done, work, |py, target| Ok(target.map_or_else(|| py.None(), Target::into_array)))
+        perform(py, done, work, |py, target| target.map_or_else(|| Ok(py.None()), |target| target.into_array(py)))
     }
 
     #[pyo3(signature = (chunks, out=None, done=None))]
@@ -483,7 +529,7 @@ impl Array {
     fn partial_decoder(&self, chunk: &Bound<'_, PyAny>) -> PyResult<PartialDecoder> {
         let (py, chunk) = (chunk.py(), indices(chunk)?);
         let decoder = self.geometry(py, |array| array.partial_decoder(&chunk))?;
-        Ok(PartialDecoder { decoder, dtype: self.dtype.clone_ref(py) })
+        Ok(PartialDecoder { decoder, elements: self.elements.clone_ref(py) })
     }
 
     fn chunk_exists(&self, chunk: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -522,7 +568,7 @@ impl Array {
     ) -> PyResult<Py<PyAny>> {
         let chunk = indices(chunk)?;
         let shape = self.geometry(py, |array| array.chunk_shape(&chunk))?;
-        let (array, origin) = (self.array.clone(), Origin::new(data, self.dtype.bind(py), &shape)?);
+        let (array, origin) = (self.array.clone(), Origin::new(data, &self.elements, &shape)?);
         let work = move || array.store_chunk_from(&chunk, origin.buffer()).map(|()| origin);
         perform(py, done, work, |py, _| Ok(py.None()))
     }
@@ -536,7 +582,7 @@ impl Array {
         done: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let subset = region(subset, self.array.shape())?;
-        let (array, origin) = (self.array.clone(), Origin::new(data, self.dtype.bind(py), subset.shape())?);
+        let (array, origin) = (self.array.clone(), Origin::new(data, &self.elements, subset.shape())?);
         let work = move || array.store_array_subset_from(&subset, origin.buffer()).map(|()| origin);
         perform(py, done, work, |py, _| Ok(py.None()))
     }

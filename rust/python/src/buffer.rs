@@ -1,19 +1,20 @@
 //! Memory that NumPy owns, for the core to read into and to write from.
 //!
-//! All `unsafe` of the binding is here. Each buffer holds its ndarray, so that the memory stays as long as a call goes
-//! on, on whichever thread.
+//! Each buffer holds its ndarray, so that the memory stays as long as a call goes on, on whichever thread.
 
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyMemoryError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
-use tegula::{Dims, InputBuffer, OutputBuffer, size_in_memory};
+use tegula::{DataType, Dims, Heaps, InputBuffer, OutputBuffer, Slot, size_in_memory};
 
 use crate::errors::{OrRaise, exception};
+use crate::subset::tuple;
+use crate::variable::{self, As, Given};
 
 /// The elements of an ndarray: what its strides reach, as one run of bytes.
-struct Memory {
+pub(crate) struct Memory {
     array: Py<PyUntypedArray>,
     start: *mut u8,
     length: usize,
@@ -33,11 +34,7 @@ impl Memory {
         if !own.is(dtype) && !own.is_equiv_to(dtype) {
             return Err(exception(py, "InvalidSelectionError", &format!("the elements are {dtype}, not {own}")));
         }
-        if array.ndim() != shape.len() || array.shape().iter().zip(shape).any(|(own, due)| *own as u64 != *due) {
-            let (own, due) = (PyTuple::new(py, array.shape())?, PyTuple::new(py, shape)?);
-            let message = format!("an ndarray of shape {own} is given for elements of shape {due}");
-            return Err(exception(py, "InvalidSelectionError", &message));
-        }
+        same_shape(array, shape)?;
         let strides: Dims<isize> = array.strides().into();
         let (mut low, mut high) = (0, 0);
         for (stride, length) in strides.iter().zip(array.shape()) {
@@ -55,26 +52,68 @@ impl Memory {
     }
 }
 
+/// What elements are in Python: their data type, and that of NumPy.
+pub(crate) struct Elements {
+    pub(crate) dtype: Py<PyArrayDescr>,
+    /// Elements of variable length, and what they come back as.
+    pub(crate) variable: Option<(DataType, As)>,
+}
+
+impl Elements {
+    pub(crate) fn new(data_type: &DataType, dtype: Bound<'_, PyArrayDescr>) -> PyResult<Self> {
+        let variable =
+            if data_type.is_variable() { Some((data_type.clone(), variable::form(data_type, &dtype)?)) } else { None };
+        Ok(Self { dtype: dtype.unbind(), variable })
+    }
+
+    pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self { dtype: self.dtype.clone_ref(py), variable: self.variable.clone() }
+    }
+}
+
 /// Elements to be read.
-pub(crate) struct Target(Memory);
+pub(crate) enum Target {
+    /// Of fixed size: in an ndarray.
+    Fixed(Memory),
+    /// Of variable length: what they become in the end.
+    Variable { slots: Vec<u8>, heaps: Heaps, shape: Dims, data_type: DataType, form: As, out: Option<Py<PyAny>> },
+}
 
 impl Target {
-    /// The caller's array, or a new one where there is none.
+    /// The caller's array, or a new one where there is none. The fill value is that of elements of variable length.
     pub(crate) fn new(
+        py: Python<'_>,
         out: Option<&Bound<'_, PyAny>>,
-        dtype: &Bound<'_, PyArrayDescr>,
+        elements: &Elements,
         shape: &[u64],
+        fill_value: &[u8],
     ) -> PyResult<Self> {
         static EMPTY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        let py = dtype.py();
+        let dtype = elements.dtype.bind(py);
+        if let Some((data_type, form)) = &elements.variable {
+            size_in_memory(shape, Slot::SIZE).or_raise(py)?;
+            let slots = OutputBuffer::slots(shape).map_err(|error| PyMemoryError::new_err(error.to_string()))?;
+            let out = out.map(|out| checked(out, shape)).transpose()?;
+            let kind = out.as_ref().map(|out| out.dtype().getattr("kind")?.extract::<char>()).transpose()?;
+            if kind.is_some_and(|kind| kind != 'O' && (kind != 'T' || *form != As::Strings)) {
+                return Err(exception(py, "InvalidSelectionError", &format!("elements of {data_type} need objects")));
+            }
+            let (data_type, form, out) = (data_type.clone(), *form, out.map(|out| out.clone().into_any().unbind()));
+            return Ok(Self::Variable {
+                slots,
+                heaps: Heaps::new(fill_value),
+                shape: shape.into(),
+                data_type,
+                form,
+                out,
+            });
+        }
         let Some(out) = out else {
             size_in_memory(shape, dtype.itemsize()).or_raise(py)?;
             let array = EMPTY.import(py, "numpy", "empty")?.call1((PyTuple::new(py, shape)?, dtype))?;
-            return Memory::new(array.cast()?, dtype, shape).map(Self);
+            return Memory::new(array.cast()?, dtype, shape).map(Self::Fixed);
         };
-        let array = out
-            .cast::<PyUntypedArray>()
-            .map_err(|_| PyTypeError::new_err(format!("out must be an ndarray, not {}", out.get_type())))?;
+        let array = checked(out, shape)?;
         let memory = Memory::new(array, dtype, shape)?;
         // SAFETY: as in `Memory::new`.
         let flags = unsafe { (*array.as_array_ptr()).fields.flags };
@@ -84,20 +123,41 @@ impl Target {
         if overlaps(&memory.strides, array.shape(), dtype.itemsize()) {
             return Err(exception(py, "InvalidSelectionError", "elements of out overlap in memory"));
         }
-        Ok(Self(memory))
+        Ok(Self::Fixed(memory))
     }
 
     /// The memory, for one call.
-    pub(crate) fn buffer(&mut self) -> OutputBuffer<'_> {
-        let Memory { start, length, origin, strides, .. } = &self.0;
+    pub(crate) fn buffer(&mut self) -> tegula::Result<OutputBuffer<'_>> {
+        let Memory { start, length, origin, strides, .. } = match self {
+            Self::Fixed(memory) => memory,
+            Self::Variable { slots, heaps, shape, .. } => {
+                return Ok(OutputBuffer::new(slots, shape, Slot::SIZE)?.with_heaps(heaps));
+            }
+        };
         // SAFETY: the ndarray, which we hold, keeps the memory; it is writable, and its elements do not overlap. That no
         // other thread uses it meanwhile is up to the caller, as it is for NumPy's own functions without the GIL.
-        unsafe { OutputBuffer::from_raw(*start, *length, *origin, strides) }
+        Ok(unsafe { OutputBuffer::from_raw(*start, *length, *origin, strides) })
     }
 
-    /// The array.
-    pub(crate) fn into_array(self) -> Py<PyAny> {
-        self.0.array.into_any()
+    /// Makes all elements of variable length the fill value.
+    pub(crate) fn fill(&mut self, fill_value: &[u8]) {
+        if let Self::Variable { slots, .. } = self {
+            let slot = Slot { heap: 0, length: fill_value.len() as u32, offset: 0 };
+            slots.as_chunks_mut::<{ Slot::SIZE }>().0.fill(slot.to_bytes());
+        }
+    }
+
+    /// The array; of elements of variable length what they are to be.
+    pub(crate) fn into_array(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match self {
+            Self::Fixed(memory) => Ok(memory.array.into_any()),
+            Self::Variable { slots, heaps, shape, data_type, form, out } => {
+                let array = variable::to_python(py, form, &data_type, &tuple(py, &shape)?, &slots, heaps)?;
+                let Some(out) = out else { return Ok(array.unbind()) };
+                py.import("numpy")?.call_method1("copyto", (&out, array, "unsafe"))?;
+                Ok(out)
+            }
+        }
     }
 }
 
@@ -121,23 +181,66 @@ fn overlaps(strides: &[isize], shape: &[usize], size: usize) -> bool {
 }
 
 /// Elements to be written.
-pub(crate) struct Origin(Memory);
+pub(crate) enum Origin {
+    /// Of fixed size: in an ndarray.
+    Fixed(Memory),
+    /// Of variable length, in C order of a shape.
+    Variable(Given, Dims<isize>),
+}
 
 impl Origin {
     /// The elements of an array.
-    pub(crate) fn new(data: &Bound<'_, PyAny>, dtype: &Bound<'_, PyArrayDescr>, shape: &[u64]) -> PyResult<Self> {
+    pub(crate) fn new(data: &Bound<'_, PyAny>, elements: &Elements, shape: &[u64]) -> PyResult<Self> {
         let array = data
             .cast::<PyUntypedArray>()
             .map_err(|_| PyTypeError::new_err(format!("the elements must be an ndarray, not {}", data.get_type())))?;
-        Memory::new(array, dtype, shape).map(Self)
+        let Some((data_type, _)) = &elements.variable else {
+            return Memory::new(array, elements.dtype.bind(data.py()), shape).map(Self::Fixed);
+        };
+        same_shape(array, shape)?;
+        let mut strides = Dims::from_elem(0, shape.len());
+        let mut stride = Slot::SIZE as isize;
+        for axis in (0..shape.len()).rev() {
+            strides[axis] = stride;
+            stride *= array.shape()[axis].max(1).cast_signed();
+        }
+        Ok(Self::Variable(Given::new(array, data_type)?, strides))
+    }
+
+    /// Bytes.
+    pub(crate) fn bytes(array: &Bound<'_, PyUntypedArray>) -> PyResult<Self> {
+        Memory::new(array, &array.dtype(), &[array.len() as u64]).map(Self::Fixed)
     }
 
     /// The memory, for one call.
     pub(crate) fn buffer(&self) -> InputBuffer<'_> {
-        let Memory { start, length, origin, strides, .. } = &self.0;
+        let Memory { start, length, origin, strides, .. } = match self {
+            Self::Fixed(memory) => memory,
+            Self::Variable(given, strides) => {
+                return InputBuffer { bytes: &given.slots, origin: 0, strides, heap: &given.heap };
+            }
+        };
         // SAFETY: the ndarray, which we hold, keeps the memory. That no other thread writes to it meanwhile is up to the
         // caller, as it is for NumPy's own functions without the GIL.
         let bytes = unsafe { std::slice::from_raw_parts(*start, *length) };
-        InputBuffer { bytes, origin: *origin, strides }
+        InputBuffer { bytes, origin: *origin, strides, heap: &[] }
     }
+}
+
+/// The array that a caller wants to be filled.
+fn checked<'a, 'py>(out: &'a Bound<'py, PyAny>, shape: &[u64]) -> PyResult<&'a Bound<'py, PyUntypedArray>> {
+    let array = out
+        .cast::<PyUntypedArray>()
+        .map_err(|_| PyTypeError::new_err(format!("out must be an ndarray, not {}", out.get_type())))?;
+    same_shape(array, shape)?;
+    Ok(array)
+}
+
+fn same_shape(array: &Bound<'_, PyUntypedArray>, shape: &[u64]) -> PyResult<()> {
+    if array.ndim() == shape.len() && array.shape().iter().zip(shape).all(|(own, due)| *own as u64 == *due) {
+        return Ok(());
+    }
+    let (own, due) = (PyTuple::new(array.py(), array.shape())?, PyTuple::new(array.py(), shape)?);
+    let message = format!("an ndarray of shape {own} is given for elements of shape {due}");
+    Err(exception(array.py(), "InvalidSelectionError", &message))
 }

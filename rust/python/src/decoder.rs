@@ -1,10 +1,9 @@
 //! Decoders of parts of one chunk; see `tegula::PartialDecoder`.
 
-use numpy::PyArrayDescr;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
-use crate::buffer::Target;
+use crate::buffer::{Elements, Target};
 use crate::call::{attached, detached, perform};
 use crate::extract::region;
 use crate::subset::tuple;
@@ -13,7 +12,7 @@ use crate::subset::tuple;
 #[doc = include_str!("docs/partial_decoder.txt")]
 pub(crate) struct PartialDecoder {
     pub(crate) decoder: tegula::PartialDecoder,
-    pub(crate) dtype: Py<PyArrayDescr>,
+    pub(crate) elements: Elements,
 }
 
 #[pymethods]
@@ -49,18 +48,19 @@ impl PartialDecoder {
         for subset in subsets.try_iter()? {
             let subset = region(&subset?, &chunk_shape)?;
             let inside = attached(py, || array.subset_in_chunk(self.decoder.chunk(), &subset))?;
-            parts.push((inside, Target::new(None, self.dtype.bind(py), subset.shape())?));
+            let fill_value = array.fill_value().bytes();
+            parts.push((inside, Target::new(py, None, &self.elements, subset.shape(), fill_value)?));
         }
         let array = array.clone();
         let work = move || {
             for (subset, target) in &mut parts {
-                array.retrieve_subset_into(subset, target.buffer())?;
+                array.retrieve_subset_into(subset, target.buffer()?)?;
             }
             Ok(parts)
         };
         perform(py, done, work, |py, parts| {
-            let arrays = parts.into_iter().map(|(_, target)| target.into_array());
-            Ok(PyList::new(py, arrays.collect::<Vec<_>>())?.into_any().unbind())
+            let arrays = parts.into_iter().map(|(_, target)| target.into_array(py));
+            Ok(PyList::new(py, arrays.collect::<PyResult<Vec<_>>>()?)?.into_any().unbind())
         })
     }
 }

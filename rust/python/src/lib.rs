@@ -1,5 +1,5 @@
 //! The Python module `tegula._tegula`: it extracts arguments, releases the GIL, calls the core and converts what comes
-//! back. There is a file for each of the core's; `buffer` alone touches memory that NumPy owns.
+//! back. There is a file for each of the core's; `buffer`, `strings` and `arrow` touch memory that others own.
 
 // Documentation of what Python sees is numpydoc, not Markdown.
 #![allow(clippy::doc_markdown, clippy::doc_lazy_continuation)]
@@ -7,26 +7,35 @@
 #![allow(clippy::needless_pass_by_value)]
 
 mod array;
+mod arrow;
 mod asdf;
 mod buffer;
 mod cache;
 mod call;
+mod codec;
 mod decoder;
+mod dtype;
 mod errors;
 mod extract;
 mod group;
 mod json;
 mod options;
 mod store;
+mod strings;
 mod subset;
+mod variable;
 
 use pyo3::prelude::*;
 
 /// The native part of tegula. What users see is in `tegula`, which gives it NumPy's manners.
 #[pymodule]
 mod _tegula {
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use crate::array::Array;
+    #[pymodule_export]
+    use crate::arrow::{arrow_array, arrow_schema};
     #[pymodule_export]
     use crate::asdf::{AsdfFile, write_asdf};
     #[pymodule_export]
@@ -43,6 +52,12 @@ mod _tegula {
     use crate::store::Store;
     #[pymodule_export]
     use crate::subset::{ArraySubset, ArraySubsetIndices};
+
+    #[pymodule_init]
+    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::codec::register();
+        Ok(())
+    }
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)] // as Python spells it

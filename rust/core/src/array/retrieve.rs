@@ -6,7 +6,7 @@ use crate::error::{Error, Place, Result};
 use crate::read::{Caching, Explanation, Reader};
 use crate::runtime::{parallel, parallel_map};
 use crate::selection::{Selection, check_subset, size_in_memory};
-use crate::slot::Heaps;
+use crate::slot::{Heaps, Slot};
 use crate::subset::{ArraySubset, Dims, tuple};
 use crate::view::{Output, c_strides};
 
@@ -34,6 +34,11 @@ impl<'a> OutputBuffer<'a> {
         let strides = c_strides(shape, size);
         let (start, length) = (buffer.as_mut_ptr(), buffer.len());
         Ok(Self { start, length, origin: 0, strides, heaps: None, _buffer: std::marker::PhantomData })
+    }
+
+    /// Memory for the [slots](crate::Slot) of elements of variable length of a shape; they are none so far.
+    pub fn slots(shape: &[u64]) -> Result<Vec<u8>> {
+        crate::view::zeroed(size_in_memory(shape, Slot::SIZE)?)
     }
 
     /// Memory that others own.

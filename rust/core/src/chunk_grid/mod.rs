@@ -142,7 +142,12 @@ impl ChunkGrid {
         self.axes.iter().map(|cut| if let [length] = cut.lengths() { Some(*length) } else { None }).collect()
     }
 
-    /// The lengths of the chunks along an axis.
+    /// The length of the chunks along an axis, where it is one.
+    pub fn chunk_length(&self, axis: usize) -> Option<u64> {
+        if let [length] = self.axes.get(axis)?.lengths() { Some(*length) } else { None }
+    }
+
+    /// The lengths of the chunks along an axis, one after the other.
     pub fn chunk_lengths(&self, axis: usize) -> impl Iterator<Item = u64> + '_ {
         let count = self.axes.get(axis).map_or(0, |cut| cut.count(self.array_shape[axis]));
         (0..count).map_while(move |chunk| self.axes[axis].extent(chunk).map(|(_, length)| length))

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::links::Links;
 use super::packed::Packed;
-use super::{BytesToBytes, Endian, IndexLocation, Named, ShardingConfiguration, Size, create};
+use super::{BytesToBytes, Endian, IndexLocation, Named, ShardingConfiguration, Size, create_for};
 use crate::buffer::{Buffer, to_usize};
 use crate::chunk_grid::ChunkGrid;
 use crate::data_type::DataType;
@@ -95,7 +95,7 @@ impl Chain {
     ) -> Result<Self> {
         let mut links = Links::new(shape, data_type, fill_value, depth);
         for named in codecs {
-            let codec = create(named, &links.data_type)?;
+            let codec = create_for(named, &links.data_type, links.terminal.is_some())?;
             links.add(&named.name, codec)?;
         }
         let Links { order, terminal, stages, .. } = links;

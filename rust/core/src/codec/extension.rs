@@ -7,7 +7,10 @@ use crate::data_type::DataType;
 use crate::error::Result;
 
 /// Makes codecs out of their metadata, for elements of a data type; `None`: it does not have this one.
-pub type Extension = Arc<dyn Fn(&Named, &DataType) -> Result<Option<Codec>> + Send + Sync>;
+///
+/// The last argument says whether the codec will be given bytes, as those before it have made them already; otherwise
+/// it is the next to see the elements.
+pub type Extension = Arc<dyn Fn(&Named, &DataType, bool) -> Result<Option<Codec>> + Send + Sync>;
 
 static EXTENSIONS: RwLock<Vec<Extension>> = RwLock::new(Vec::new());
 
@@ -16,13 +19,40 @@ pub fn register_codecs(extension: Extension) {
     EXTENSIONS.write().unwrap_or_else(std::sync::PoisonError::into_inner).push(extension);
 }
 
-pub(super) fn create(named: &Named, data_type: &DataType) -> Result<Option<Codec>> {
+pub(super) fn create(named: &Named, data_type: &DataType, of_bytes: bool) -> Result<Option<Codec>> {
     // An extension may register others, or wait for a lock of its own.
     let extensions = EXTENSIONS.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     for extension in extensions.iter().rev() {
-        if let Some(codec) = extension(named, data_type)? {
+        if let Some(codec) = extension(named, data_type, of_bytes)? {
             return Ok(Some(codec));
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{self, chain::Chain};
+    use crate::fill_value::FillValue;
+
+    #[test]
+    fn codecs_of_others_take_their_place_in_a_chain() {
+        register_codecs(Arc::new(|named, data_type, of_bytes| match &*named.name {
+            "test.reversed" if of_bytes => {
+                let crc32c = Named { name: "crc32c".into(), configuration: named.configuration.clone() };
+                codec::create(&crc32c, data_type).map(Some)
+            }
+            _ => Ok(None),
+        }));
+        let uint8 = DataType::from_name("uint8").unwrap();
+        let chain = |codecs: serde_json::Value| {
+            let codecs = codec::parse_named_list(&codecs).unwrap();
+            Chain::new(&codecs, &[4], &uint8, &FillValue::zero(&uint8))
+        };
+        let chain_of = chain(serde_json::json!(["bytes", "test.reversed"])).unwrap();
+        assert_eq!(chain_of.stored_size(), codec::Size::Exact(8));
+        let error = chain(serde_json::json!(["test.reversed"])).unwrap_err();
+        assert!(error.message().contains("test.reversed"), "{error}");
+    }
 }

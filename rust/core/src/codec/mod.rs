@@ -221,11 +221,16 @@ pub(crate) fn exists(name: &str) -> bool {
 /// Makes a codec out of its metadata, for elements of a data type: one of our own, else one that was
 /// [registered](register_codecs).
 pub fn create(named: &Named, data_type: &DataType) -> Result<Codec> {
+    create_for(named, data_type, false)
+}
+
+/// As [`create`], where it is known whether the codec will see bytes or elements.
+pub(crate) fn create_for(named: &Named, data_type: &DataType, of_bytes: bool) -> Result<Codec> {
     let place = || format!("codec {}", named.name);
     if let Some(row) = find(&named.name) {
         return (row.create)(&named.configuration, data_type).place(place);
     }
-    if let Some(codec) = extension::create(named, data_type).place(place)? {
+    if let Some(codec) = extension::create(named, data_type, of_bytes).place(place)? {
         return Ok(codec);
     }
     let names: Vec<_> = TABLE.iter().map(|row| row.name).collect();

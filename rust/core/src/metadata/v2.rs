@@ -166,7 +166,8 @@ fn codecs(
     for (place, value) in filters.chain(compressor.map(|compressor| ("compressor", compressor))) {
         let mut sort = || {
             let named = numcodec(value, &current)?;
-            match codec::create(&named, &current)? {
+            // What only others know is given the elements as they are stored.
+            match codec::create_for(&named, &current, true)? {
                 Codec::BytesToBytes(_) => bytes.push(named),
                 codec if serializer.is_some() || !bytes.is_empty() => {
                     return Err(Error::metadata(format!("{} follows a codec of bytes: {codec:?}", named.name)));

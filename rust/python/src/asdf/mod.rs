@@ -142,7 +142,7 @@ impl AsdfFile {
         let node = self.node(node)?;
         if self.0.class(node) == Class::Zarr {
             let metadata = attached(py, || self.0.zarr_metadata(node))?;
-            let dtype = PyArrayDescr::new(py, metadata.data_type.code())?;
+            let dtype = crate::dtype::to_numpy(py, &metadata.data_type)?;
             return Ok((Some(tuple(py, metadata.chunk_grid.array_shape())?), dtype, None));
         }
         let ndarray = attached(py, || self.0.ndarray(node))?;
@@ -160,7 +160,7 @@ impl AsdfFile {
             let array = self.0.open_ndarray(node, &ndarray)?;
             Ok((ndarray, array))
         })?;
-        Ok(Array::with_dtype(array, dtype::native(py, &ndarray.datatype)?.unbind()))
+        Array::with_dtype(array, dtype::native(py, &ndarray.datatype)?)
     }
 
     /// Where the elements of an array lie in this file, if they lie there as they are in memory.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use numpy::{PyArrayDescr, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{PyArrayDescr, PyUntypedArray};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -117,7 +117,7 @@ fn gather(array: &Py<PyAny>) -> Result<Origin> {
 /// Memory of bytes.
 fn origin(bytes: &Bound<'_, PyAny>) -> PyResult<Origin> {
     let array = bytes.cast::<PyUntypedArray>()?;
-    Origin::new(bytes, &array.dtype(), &[array.len() as u64])
+    Origin::bytes(array)
 }
 
 fn helper<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {

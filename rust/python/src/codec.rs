@@ -1,0 +1,128 @@
+//! Codecs that Python packages bring, in the chain of the core; `tegula.codecs` finds them.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+use tegula::codec::{ArrayToArray, ArrayToBytes, BytesToBytes, Codec, Named, Size, register_codecs};
+use tegula::{DataType, Error, Result};
+
+use crate::dtype::{from_numpy, to_numpy};
+use crate::json::object_to_python;
+use crate::subset::tuple;
+
+/// A codec that is a Python object with `decode(bytes, shape)` and `encode(bytes, shape)`, both of which return bytes.
+#[derive(Debug)]
+struct Foreign {
+    name: String,
+    codec: Py<PyAny>,
+    encoded: DataType,
+}
+
+impl Foreign {
+    fn call(&self, method: &str, given: &[u8], shape: Option<&[u64]>) -> Result<Vec<u8>> {
+        let call = |py: Python<'_>| -> PyResult<Vec<u8>> {
+            let shape: Option<Bound<'_, PyTuple>> = shape.map(|shape| tuple(py, shape)).transpose()?;
+            let answer = self.codec.bind(py).call_method1(method, (PyBytes::new(py, given), shape))?;
+            Ok(answer.cast::<PyBytes>()?.as_bytes().to_vec())
+        };
+        let answer = Python::try_attach(call).ok_or_else(|| Error::store("Python is on its way out"))?;
+        answer.map_err(|error| Error::corrupt(format!("{}: cannot {method}: {error}", self.name)))
+    }
+
+    fn fill(&self, method: &str, given: &[u8], shape: Option<&[u64]>, into: &mut [u8]) -> Result<()> {
+        let bytes = self.call(method, given, shape)?;
+        if bytes.len() != into.len() {
+            let (found, due) = (bytes.len(), into.len());
+            return Err(Error::corrupt(format!("{}: {method} gives {found} bytes instead of {due}", self.name)));
+        }
+        into.copy_from_slice(&bytes);
+        Ok(())
+    }
+}
+
+impl BytesToBytes for Foreign {
+    fn encoded_size(&self, _: Size) -> Size {
+        Size::Bounded(u64::MAX)
+    }
+
+    fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
+        self.fill("decode", encoded, None, decoded)
+    }
+
+    fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
+        let bytes = self.call("decode", encoded, None)?;
+        if bytes.len() > limit {
+            return Err(Error::corrupt(format!("{}: decodes to more than {limit} bytes", self.name)));
+        }
+        decoded.extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    fn encode(&self, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()> {
+        encoded.extend_from_slice(&self.call("encode", decoded, None)?);
+        Ok(())
+    }
+}
+
+impl ArrayToBytes for Foreign {
+    fn encoded_size(&self, _: &[u64]) -> Size {
+        Size::Bounded(u64::MAX)
+    }
+
+    fn decode(&self, encoded: &[u8], shape: &[u64], decoded: &mut [u8]) -> Result<()> {
+        self.fill("decode", encoded, Some(shape), decoded)
+    }
+
+    fn encode(&self, decoded: &[u8], shape: &[u64], encoded: &mut Vec<u8>) -> Result<()> {
+        encoded.extend_from_slice(&self.call("encode", decoded, Some(shape))?);
+        Ok(())
+    }
+}
+
+impl ArrayToArray for Foreign {
+    fn encoded_type(&self) -> &DataType {
+        &self.encoded
+    }
+
+    fn elementwise(&self) -> bool {
+        false
+    }
+
+    fn decode(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
+        self.fill("decode", encoded, None, decoded)
+    }
+
+    fn encode(&self, decoded: &[u8], encoded: &mut [u8]) -> Result<()> {
+        self.fill("encode", decoded, None, encoded)
+    }
+}
+
+/// Asks `tegula.codecs` for a codec.
+fn find(py: Python<'_>, named: &Named, data_type: &DataType, of_bytes: bool) -> PyResult<Option<Codec>> {
+    let configuration = object_to_python(py, &named.configuration)?;
+    let dtype = to_numpy(py, data_type)?;
+    let codec = py.import("tegula.codecs")?.call_method1("find", (&named.name, configuration, dtype, of_bytes))?;
+    if codec.is_none() {
+        return Ok(None);
+    }
+    let kind: String = codec.getattr("kind")?.extract()?;
+    let encoded =
+        if kind == "array_to_array" { from_numpy(&codec.getattr("encoded_dtype")?)? } else { data_type.clone() };
+    let foreign = Arc::new(Foreign { name: named.name.clone(), codec: codec.unbind(), encoded });
+    Ok(Some(match &*kind {
+        "array_to_array" => Codec::ArrayToArray(foreign),
+        "array_to_bytes" => Codec::ArrayToBytes(foreign),
+        _ => Codec::BytesToBytes(foreign),
+    }))
+}
+
+/// Lets the core ask Python for the codecs that it does not have.
+pub(crate) fn register() {
+    register_codecs(Arc::new(|named, data_type, of_bytes| {
+        let found = Python::try_attach(|py| {
+            find(py, named, data_type, of_bytes).map_err(|error| Error::unsupported(error.value(py).to_string()))
+        });
+        found.unwrap_or(Ok(None))
+    }));
+}
