@@ -9,19 +9,23 @@
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/codecs/index.html>
 
 mod append;
+mod base64;
 mod blosc;
 mod blosc_snappy;
 mod bytes;
 mod bz2;
 pub mod chain;
+mod checksum;
 mod crc32c;
 mod deflate;
 mod lz4;
 mod named;
 mod sharding;
+mod shuffle;
 mod transpose;
 mod zstd;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -127,7 +131,28 @@ pub(crate) const TABLE: &[Row] = &[
     Row { name: "zlib", aliases: &["numcodecs.zlib"], create: deflate::create_zlib, example: r#"{"level": 5}"# },
     Row { name: "lz4", aliases: &["numcodecs.lz4"], create: lz4::create, example: r#"{"acceleration": 1}"# },
     Row { name: "bz2", aliases: &["numcodecs.bz2"], create: bz2::create, example: r#"{"level": 5}"# },
+    Row { name: "shuffle", aliases: &["numcodecs.shuffle"], create: shuffle::create, example: r#"{"elementsize": 4}"# },
+    Row { name: "base64", aliases: &["numcodecs.base64"], create: base64::create, example: "{}" },
     Row { name: "crc32c", aliases: &["numcodecs.crc32c"], create: crc32c::create, example: "{}" },
+    Row {
+        name: "crc32",
+        aliases: &["numcodecs.crc32"],
+        create: checksum::create_crc32,
+        example: r#"{"location": "start"}"#,
+    },
+    Row {
+        name: "adler32",
+        aliases: &["numcodecs.adler32"],
+        create: checksum::create_adler32,
+        example: r#"{"location": "end"}"#,
+    },
+    Row { name: "fletcher32", aliases: &["numcodecs.fletcher32"], create: checksum::create_fletcher32, example: "{}" },
+    Row {
+        name: "jenkins_lookup3",
+        aliases: &["numcodecs.jenkins_lookup3"],
+        create: checksum::create_jenkins,
+        example: r#"{"initval": 7, "prefix": [1, 2, 3]}"#,
+    },
 ];
 
 /// Makes a codec out of its metadata, for elements of a data type.
@@ -137,7 +162,14 @@ pub fn create(named: &Named, data_type: &DataType) -> Result<Codec> {
         let names: Vec<_> = TABLE.iter().map(|row| row.name).collect();
         return Err(Error::unsupported(format!("unknown codec {:?}; there are {}", named.name, names.join(", "))));
     };
-    (row.create)(&named.configuration, data_type).place(|| format!("codec {}", row.name))
+    // What numcodecs takes as a configuration may repeat the name.
+    let bare = named.name.strip_prefix("numcodecs.");
+    let repeats = |id: &serde_json::Value| bare.is_some() && id.as_str() == bare;
+    let mut configuration = Cow::Borrowed(&named.configuration);
+    if configuration.get("id").is_some_and(repeats) {
+        configuration.to_mut().shift_remove("id");
+    }
+    (row.create)(&configuration, data_type).place(|| format!("codec {}", row.name))
 }
 
 /// Reads a configuration into a typed one, which refuses members that it does not know.
