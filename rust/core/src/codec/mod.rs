@@ -19,6 +19,8 @@ mod checksum;
 mod crc32c;
 mod deflate;
 mod lz4;
+mod lzma;
+mod lzma_filter;
 mod named;
 mod sharding;
 mod shuffle;
@@ -131,6 +133,7 @@ pub(crate) const TABLE: &[Row] = &[
     Row { name: "zlib", aliases: &["numcodecs.zlib"], create: deflate::create_zlib, example: r#"{"level": 5}"# },
     Row { name: "lz4", aliases: &["numcodecs.lz4"], create: lz4::create, example: r#"{"acceleration": 1}"# },
     Row { name: "bz2", aliases: &["numcodecs.bz2"], create: bz2::create, example: r#"{"level": 5}"# },
+    Row { name: "lzma", aliases: &["numcodecs.lzma"], create: lzma::create, example: lzma::EXAMPLE },
     Row { name: "shuffle", aliases: &["numcodecs.shuffle"], create: shuffle::create, example: r#"{"elementsize": 4}"# },
     Row { name: "base64", aliases: &["numcodecs.base64"], create: base64::create, example: "{}" },
     Row { name: "crc32c", aliases: &["numcodecs.crc32c"], create: crc32c::create, example: "{}" },
