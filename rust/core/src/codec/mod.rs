@@ -16,6 +16,7 @@ mod bytes;
 mod bz2;
 pub mod chain;
 mod checksum;
+mod conditional;
 mod crc32c;
 mod deflate;
 mod lz4;
@@ -135,6 +136,7 @@ pub(crate) const TABLE: &[Row] = &[
     Row { name: "bz2", aliases: &["numcodecs.bz2"], create: bz2::create, example: r#"{"level": 5}"# },
     Row { name: "lzma", aliases: &["numcodecs.lzma"], create: lzma::create, example: lzma::EXAMPLE },
     Row { name: "shuffle", aliases: &["numcodecs.shuffle"], create: shuffle::create, example: r#"{"elementsize": 4}"# },
+    Row { name: "conditional", aliases: &[], create: conditional::create, example: conditional::EXAMPLE },
     Row { name: "base64", aliases: &["numcodecs.base64"], create: base64::create, example: "{}" },
     Row { name: "crc32c", aliases: &["numcodecs.crc32c"], create: crc32c::create, example: "{}" },
     Row {

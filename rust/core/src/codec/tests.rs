@@ -340,6 +340,7 @@ fn what_numcodecs_wrote_decodes() {
 }
 
 mod checksum;
+mod conditional;
 mod lzma;
 mod plain;
 
