@@ -24,7 +24,7 @@ const SHUFFLED: u8 = 0x01;
 pub(super) const COPIED: u8 = 0x02;
 const BIT_SHUFFLED: u8 = 0x04;
 const RESERVED: u8 = 0x08;
-const NOT_SPLIT: u8 = 0x10;
+pub(super) const NOT_SPLIT: u8 = 0x10;
 
 const MAX_SPLITS: usize = 16;
 const MIN_SIZE: usize = 128;
@@ -72,7 +72,7 @@ impl Layout {
     }
 
     /// How many pieces a block of this size has.
-    fn splits(&self, size: usize) -> usize {
+    pub(super) fn splits(&self, size: usize) -> usize {
         let splits = self.flags & NOT_SPLIT == 0
             && self.type_size <= MAX_SPLITS
             && size / self.type_size >= MIN_SIZE

@@ -87,6 +87,12 @@ pub trait BytesToBytes: Send + Sync + fmt::Debug {
         Ok(None)
     }
 
+    /// For codecs of blocks: decodes, out of the `decoded_size` bytes that are due, those from `offset` on that fill
+    /// `into`, and no more blocks than that takes. `false`: nothing is done, as it takes all that there is.
+    fn decode_range(&self, _encoded: &[u8], _decoded_size: usize, _offset: usize, _into: &mut [u8]) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Encodes `decoded` to the end of `encoded`.
     fn encode(&self, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()>;
 }

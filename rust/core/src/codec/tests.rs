@@ -339,6 +339,7 @@ fn what_numcodecs_wrote_decodes() {
     }
 }
 
+mod blosc_range;
 mod checksum;
 mod conditional;
 mod lzma;
