@@ -138,8 +138,7 @@ struct Buffer<'a> {
     /// The bytes that belong to it.
     encoded: &'a [u8],
     decoded_size: usize,
-    /// Where it takes snappy to decode it.
-    snappy: Option<Layout>,
+    layout: Layout,
 }
 
 impl<'a> Buffer<'a> {
@@ -176,9 +175,21 @@ impl<'a> Buffer<'a> {
         if result != 0 || validated != decoded_size {
             return Err(bad("a header that makes no sense".into()));
         }
-        let is_snappy = compressor == blosc_snappy::FORMAT && flags & blosc_snappy::COPIED == 0;
-        let snappy = is_snappy.then_some(Layout { flags, type_size: type_size.into(), block_size });
-        Ok(Self { encoded, decoded_size, snappy })
+        Ok(Self { encoded, decoded_size, layout: Layout { flags, type_size: type_size.into(), block_size } })
+    }
+
+    /// A buffer that decodes to so many bytes.
+    fn due(encoded: &'a [u8], size: usize) -> Result<Self> {
+        let buffer = Self::new(encoded)?;
+        if buffer.decoded_size != size {
+            let sizes = format!("{} bytes by its header instead of {size}", buffer.decoded_size);
+            return Err(Error::corrupt(format!("blosc: decodes to {sizes}")));
+        }
+        Ok(buffer)
+    }
+
+    fn is_copy(&self) -> bool {
+        self.layout.flags & blosc_snappy::COPIED != 0
     }
 
     /// Decodes into a slice that has the decoded size.
@@ -187,8 +198,8 @@ impl<'a> Buffer<'a> {
         if decoded.is_empty() {
             return Ok(());
         }
-        if let Some(layout) = &self.snappy {
-            return layout.decode(self.encoded, decoded);
+        if self.layout.flags >> 5 == blosc_snappy::FORMAT && !self.is_copy() {
+            return self.layout.decode(self.encoded, decoded);
         }
         // SAFETY: blosc trusts the sizes in the header, which `new` has checked against the slice; it checks all that
         // follows against them. It writes no more than the length of the slice, which is passed.
@@ -200,6 +211,66 @@ impl<'a> Buffer<'a> {
         }
         Ok(())
     }
+
+    /// Decodes the blocks that a part of the decoded bytes is in; `false`: these are all blocks.
+    fn decode_range(&self, offset: usize, into: &mut [u8]) -> Result<bool> {
+        let end = offset.checked_add(into.len()).filter(|&end| end <= self.decoded_size);
+        let end = end.expect("a range of the decoded bytes");
+        if into.is_empty() {
+            return Ok(true);
+        }
+        if self.is_copy() {
+            let copy = &self.encoded[HEADER..];
+            if copy.len() != self.decoded_size {
+                let sizes = format!("{} instead of {}", copy.len(), self.decoded_size);
+                return Err(Error::corrupt(format!("blosc: damaged ({sizes} bytes)")));
+            }
+            into.copy_from_slice(&copy[offset..end]);
+            return Ok(true);
+        }
+        let size = self.layout.block_size;
+        let blocks = offset / size..end.div_ceil(size);
+        if blocks.len() == self.decoded_size.div_ceil(size) {
+            return Ok(false);
+        }
+        let mut scratch = Vec::new();
+        for block in blocks {
+            let start = block * size;
+            let length = size.min(self.decoded_size - start);
+            let encoded = self.block(block, length)?;
+            let single = Buffer::new(&encoded)?;
+            let part = offset.max(start)..end.min(start + length);
+            let target = &mut into[part.start - offset..part.end - offset];
+            if target.len() == length {
+                single.decode(target)?;
+            } else {
+                scratch.resize(length, 0);
+                single.decode(&mut scratch)?;
+                target.copy_from_slice(&scratch[part.start - start..part.end - start]);
+            }
+        }
+        Ok(true)
+    }
+
+    /// A buffer of just one block, which decodes to so many bytes.
+    fn block(&self, block: usize, length: usize) -> Result<Vec<u8>> {
+        let number = |at: usize| Some(u32::from_le_bytes(*self.encoded.get(at..)?.first_chunk()?) as usize);
+        let splits = self.layout.splits(length);
+        let find = || {
+            let start = number(HEADER + 4 * block)?;
+            let end = (0..splits).try_fold(start, |at, _| at.checked_add(4)?.checked_add(number(at)?))?;
+            self.encoded.get(start..end)
+        };
+        let bytes = find().ok_or_else(|| Error::corrupt("blosc: a block is out of bounds"))?;
+        let mut header = [self.encoded[0], self.encoded[1], self.layout.flags, self.encoded[3]];
+        // The last block, which may be shorter than the others, is not split then. Here it is the first.
+        if splits == 1 {
+            header[2] |= blosc_snappy::NOT_SPLIT;
+        }
+        let offset = HEADER + 4;
+        let numbers = [length, length, offset + bytes.len(), offset].map(|number| (number as u32).to_le_bytes());
+        Ok([&header[..], numbers.as_flattened(), bytes].concat())
+    }
 }
 
 impl BytesToBytes for Blosc {
@@ -208,12 +279,11 @@ impl BytesToBytes for Blosc {
     }
 
     fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
-        let buffer = Buffer::new(encoded)?;
-        if buffer.decoded_size != decoded.len() {
-            let sizes = format!("{} bytes by its header instead of {}", buffer.decoded_size, decoded.len());
-            return Err(Error::corrupt(format!("blosc: decodes to {sizes}")));
-        }
-        buffer.decode(decoded)
+        Buffer::due(encoded, decoded.len())?.decode(decoded)
+    }
+
+    fn decode_range(&self, encoded: &[u8], decoded_size: usize, offset: usize, into: &mut [u8]) -> Result<bool> {
+        Buffer::due(encoded, decoded_size)?.decode_range(offset, into)
     }
 
     fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {

@@ -12,6 +12,7 @@ use std::array;
 use snap::raw::{Decoder, Encoder, decompress_len, max_compress_len};
 
 use super::blosc::HEADER;
+use super::shuffle;
 use crate::error::{Error, Result};
 
 /// What the upper three bits of the flags say.
@@ -23,7 +24,7 @@ const SHUFFLED: u8 = 0x01;
 pub(super) const COPIED: u8 = 0x02;
 const BIT_SHUFFLED: u8 = 0x04;
 const RESERVED: u8 = 0x08;
-const NOT_SPLIT: u8 = 0x10;
+pub(super) const NOT_SPLIT: u8 = 0x10;
 
 const MAX_SPLITS: usize = 16;
 const MIN_SIZE: usize = 128;
@@ -71,7 +72,7 @@ impl Layout {
     }
 
     /// How many pieces a block of this size has.
-    fn splits(&self, size: usize) -> usize {
+    pub(super) fn splits(&self, size: usize) -> usize {
         let splits = self.flags & NOT_SPLIT == 0
             && self.type_size <= MAX_SPLITS
             && size / self.type_size >= MIN_SIZE
@@ -103,7 +104,10 @@ impl Layout {
         to_rest.copy_from_slice(from_rest);
         match filter {
             Filter::None => to.copy_from_slice(from),
-            Filter::Bytes => reorder_bytes(way, self.type_size, from, to),
+            Filter::Bytes => match way {
+                Way::Shuffle => shuffle::shuffle(self.type_size, from, to),
+                Way::Unshuffle => shuffle::unshuffle(self.type_size, from, to),
+            },
             Filter::Bits => reorder_bits(way, self.type_size, from, to),
         }
     }
@@ -199,23 +203,6 @@ impl Layout {
             }
         }
         Ok(true)
-    }
-}
-
-/// First bytes of all elements, second bytes of all, and so on; or back.
-fn reorder_bytes(way: Way, type_size: usize, from: &[u8], to: &mut [u8]) {
-    let elements = (from.len() / type_size).max(1);
-    match way {
-        Way::Shuffle => {
-            for (at, plane) in to.chunks_exact_mut(elements).enumerate() {
-                plane.iter_mut().zip(from[at..].iter().step_by(type_size)).for_each(|(to, from)| *to = *from);
-            }
-        }
-        Way::Unshuffle => {
-            for (at, plane) in from.chunks_exact(elements).enumerate() {
-                to[at..].iter_mut().step_by(type_size).zip(plane).for_each(|(to, from)| *to = *from);
-            }
-        }
     }
 }
 

@@ -4,38 +4,40 @@
 //!
 //! ```json
 //! {"name": "crc32c"}
+//! {"name": "crc32c", "configuration": {"location": "start"}}
 //! ```
+//!
+//! That they may stand before the others is an addition of numcodecs.
 
 use std::sync::Arc;
 
-use serde::Deserialize;
-
+use super::checksum::{Located, Location};
 use super::{BytesToBytes, Codec, Configuration, Size, configure};
 use crate::data_type::DataType;
 use crate::error::{Error, Result};
 
 #[derive(Debug)]
-struct Crc32c;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NoConfiguration {}
+struct Crc32c {
+    location: Location,
+}
 
 pub(super) fn create(configuration: &Configuration, _: &DataType) -> Result<Codec> {
-    let NoConfiguration {} = configure(configuration)?;
-    Ok(Codec::BytesToBytes(Arc::new(Crc32c)))
+    let location = configure::<Located>(configuration)?.location.unwrap_or(Location::End);
+    Ok(Codec::BytesToBytes(Arc::new(Crc32c { location })))
 }
 
 const CHECKSUM: usize = 4;
 
-fn check(encoded: &[u8], validate: bool) -> Result<&[u8]> {
-    let Some((decoded, stored)) = encoded.split_last_chunk::<CHECKSUM>() else {
-        return Err(Error::corrupt(format!("crc32c: {} bytes hold no checksum", encoded.len())));
-    };
-    if validate && crc32c::crc32c(decoded) != u32::from_le_bytes(*stored) {
-        return Err(Error::corrupt("crc32c: the checksum does not match"));
+impl Crc32c {
+    fn check<'a>(&self, encoded: &'a [u8], validate: bool) -> Result<&'a [u8]> {
+        let Some((stored, decoded)) = self.location.split(encoded) else {
+            return Err(Error::corrupt(format!("crc32c: {} bytes hold no checksum", encoded.len())));
+        };
+        if validate && crc32c::crc32c(decoded) != stored {
+            return Err(Error::corrupt("crc32c: the checksum does not match"));
+        }
+        Ok(decoded)
     }
-    Ok(decoded)
 }
 
 impl BytesToBytes for Crc32c {
@@ -47,7 +49,7 @@ impl BytesToBytes for Crc32c {
     }
 
     fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
-        let bytes = check(encoded, true)?;
+        let bytes = self.check(encoded, true)?;
         if bytes.len() != decoded.len() {
             return Err(Error::corrupt(format!("crc32c: {} bytes instead of {}", bytes.len(), decoded.len())));
         }
@@ -56,7 +58,7 @@ impl BytesToBytes for Crc32c {
     }
 
     fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
-        let bytes = check(encoded, true)?;
+        let bytes = self.check(encoded, true)?;
         if bytes.len() > limit {
             return Err(Error::corrupt(format!("crc32c: {} bytes where at most {limit} belong", bytes.len())));
         }
@@ -65,12 +67,11 @@ impl BytesToBytes for Crc32c {
     }
 
     fn strip<'a>(&self, encoded: &'a [u8], validate: bool) -> Result<Option<&'a [u8]>> {
-        check(encoded, validate).map(Some)
+        self.check(encoded, validate).map(Some)
     }
 
     fn encode(&self, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()> {
-        encoded.extend_from_slice(decoded);
-        encoded.extend_from_slice(&crc32c::crc32c(decoded).to_le_bytes());
+        self.location.join(crc32c::crc32c(decoded), decoded, encoded);
         Ok(())
     }
 }

@@ -9,24 +9,31 @@
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/codecs/index.html>
 
 mod append;
+mod base64;
 mod blosc;
 mod blosc_snappy;
 mod bytes;
 mod bz2;
 pub mod chain;
+mod checksum;
+mod conditional;
 mod crc32c;
 mod deflate;
 mod extension;
 mod links;
 mod lz4;
+mod lzma;
+mod lzma_filter;
 mod named;
 pub(crate) mod packed;
 mod reshape;
 mod sharding;
+mod shuffle;
 mod transpose;
 mod vlen;
 mod zstd;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -87,6 +94,12 @@ pub trait BytesToBytes: Send + Sync + fmt::Debug {
     /// For codecs that only add bytes around the decoded ones: those, checked if asked for, without a copy.
     fn strip<'a>(&self, _encoded: &'a [u8], _validate: bool) -> Result<Option<&'a [u8]>> {
         Ok(None)
+    }
+
+    /// For codecs of blocks: decodes, out of the `decoded_size` bytes that are due, those from `offset` on that fill
+    /// `into`, and no more blocks than that takes. `false`: nothing is done, as it takes all that there is.
+    fn decode_range(&self, _encoded: &[u8], _decoded_size: usize, _offset: usize, _into: &mut [u8]) -> Result<bool> {
+        Ok(false)
     }
 
     /// Encodes `decoded` to the end of `encoded`.
@@ -206,7 +219,30 @@ pub(crate) const TABLE: &[Row] = &[
     Row { name: "zlib", aliases: &["numcodecs.zlib"], create: deflate::create_zlib, example: r#"{"level": 5}"# },
     Row { name: "lz4", aliases: &["numcodecs.lz4"], create: lz4::create, example: r#"{"acceleration": 1}"# },
     Row { name: "bz2", aliases: &["numcodecs.bz2"], create: bz2::create, example: r#"{"level": 5}"# },
+    Row { name: "lzma", aliases: &["numcodecs.lzma"], create: lzma::create, example: lzma::EXAMPLE },
+    Row { name: "shuffle", aliases: &["numcodecs.shuffle"], create: shuffle::create, example: r#"{"elementsize": 4}"# },
+    Row { name: "conditional", aliases: &[], create: conditional::create, example: conditional::EXAMPLE },
+    Row { name: "base64", aliases: &["numcodecs.base64"], create: base64::create, example: "{}" },
     Row { name: "crc32c", aliases: &["numcodecs.crc32c"], create: crc32c::create, example: "{}" },
+    Row {
+        name: "crc32",
+        aliases: &["numcodecs.crc32"],
+        create: checksum::create_crc32,
+        example: r#"{"location": "start"}"#,
+    },
+    Row {
+        name: "adler32",
+        aliases: &["numcodecs.adler32"],
+        create: checksum::create_adler32,
+        example: r#"{"location": "end"}"#,
+    },
+    Row { name: "fletcher32", aliases: &["numcodecs.fletcher32"], create: checksum::create_fletcher32, example: "{}" },
+    Row {
+        name: "jenkins_lookup3",
+        aliases: &["numcodecs.jenkins_lookup3"],
+        create: checksum::create_jenkins,
+        example: r#"{"initval": 7, "prefix": [1, 2, 3]}"#,
+    },
 ];
 
 fn find(name: &str) -> Option<&'static Row> {
@@ -227,10 +263,17 @@ pub fn create(named: &Named, data_type: &DataType) -> Result<Codec> {
 /// As [`create`], where it is known whether the codec will see bytes or elements.
 pub(crate) fn create_for(named: &Named, data_type: &DataType, of_bytes: bool) -> Result<Codec> {
     let place = || format!("codec {}", named.name);
+    // What numcodecs takes as a configuration may repeat the name.
+    let bare = named.name.strip_prefix("numcodecs.");
+    let repeats = |id: &serde_json::Value| bare.is_some() && id.as_str() == bare;
+    let mut named = Cow::Borrowed(named);
+    if named.configuration.get("id").is_some_and(repeats) {
+        named.to_mut().configuration.shift_remove("id");
+    }
     if let Some(row) = find(&named.name) {
         return (row.create)(&named.configuration, data_type).place(place);
     }
-    if let Some(codec) = extension::create(named, data_type, of_bytes).place(place)? {
+    if let Some(codec) = extension::create(&named, data_type, of_bytes).place(place)? {
         return Ok(codec);
     }
     let names: Vec<_> = TABLE.iter().map(|row| row.name).collect();

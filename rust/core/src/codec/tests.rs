@@ -6,6 +6,10 @@ use super::{BytesToBytes, Codec, Named, Size, TABLE, create};
 use crate::data_type::DataType;
 use crate::error::{ErrorKind, Result};
 
+/// Codecs whose bytes can be cut off where nobody sees it, unless the decoded size is known: they have no checksum, or a
+/// weak one.
+const BLIND: &[&str] = &["shuffle", "base64", "conditional", "fletcher32"];
+
 /// What may be allocated beyond what is due.
 const SLACK: usize = 64 << 10;
 
@@ -137,17 +141,19 @@ fn another_size_than_is_due_is_an_error() {
 
 #[test]
 fn bytes_that_are_cut_off_are_an_error() {
-    for (_, codec) in codecs() {
+    for (name, codec) in codecs() {
         for decoded in payloads() {
             let encoded = encode(&*codec, &decoded);
-            let step = if encoded.len() < 3000 { 1 } else { encoded.len() / 11 };
-            for end in (0..encoded.len()).step_by(step).chain([encoded.len() - 1]) {
+            let step = if decoded.len() <= 5000 { 1 } else { encoded.len().div_ceil(11) };
+            for end in (0..encoded.len()).step_by(step).chain(encoded.len().checked_sub(1)) {
                 let cut = &encoded[..end];
                 let error = decode_into(&*codec, cut, decoded.len()).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::CorruptData, "{error}");
-                // Zeros are nothing, with the checksum of nothing: that much may remain.
-                let remaining = decode_bounded(&*codec, cut, decoded.len());
-                assert!(remaining.is_err_and(|error| error.kind() == ErrorKind::CorruptData) || cut == [0; 4]);
+                match decode_bounded(&*codec, cut, decoded.len()) {
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::CorruptData, "{error}"),
+                    // Zeros are nothing, with the checksum of nothing: that much may remain.
+                    Ok(_) => assert!(BLIND.contains(&name) || cut == [0; 4], "{name} {end}"),
+                }
             }
         }
     }
@@ -170,8 +176,12 @@ fn damaged_bytes_do_no_harm() {
                 }
             }
         }
-        refuses(&*codec, &noise(1000), 1000, ErrorKind::CorruptData);
-        refuses(&*codec, &[], 0, ErrorKind::CorruptData);
+        if name != "shuffle" {
+            refuses(&*codec, &noise(1000), 1000, ErrorKind::CorruptData);
+        }
+        if !["shuffle", "base64"].contains(&name) {
+            refuses(&*codec, &[], 0, ErrorKind::CorruptData);
+        }
     }
 }
 
@@ -208,6 +218,16 @@ fn configurations_out_of_range_are_refused() {
         ("blosc", r#"{"shuffle": "yes"}"#),
         ("blosc", r#"{"typesize": 0}"#),
         ("blosc", r#"{"blocksize": -1}"#),
+        ("crc32", r#"{"location": "middle"}"#),
+        ("crc32c", r#"{"location": 0}"#),
+        ("fletcher32", r#"{"location": "end"}"#),
+        ("jenkins_lookup3", r#"{"initval": 4294967296}"#),
+        ("jenkins_lookup3", r#"{"prefix": [256]}"#),
+        ("jenkins_lookup3", r#"{"prefix": "abc"}"#),
+        ("shuffle", r#"{"elementsize": "4"}"#),
+        ("base64", r#"{"level": 1}"#),
+        ("zstd", r#"{"id": "zstd"}"#),
+        ("numcodecs.zstd", r#"{"id": "gzip"}"#),
     ] {
         let error = try_codec(name, configuration).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidMetadata, "{name} {configuration}: {error}");
@@ -318,6 +338,12 @@ fn what_numcodecs_wrote_decodes() {
         }
     }
 }
+
+mod blosc_range;
+mod checksum;
+mod conditional;
+mod lzma;
+mod plain;
 
 mod zstd {
     use super::*;

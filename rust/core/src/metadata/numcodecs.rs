@@ -34,6 +34,8 @@ pub(super) fn numcodec(value: &Value, data_type: &DataType) -> Result<Named> {
             default("checksum", false.into());
         }
         "gzip" | "zlib" => default("level", 1.into()),
+        // Absent in V3, it is that of the data type.
+        "shuffle" => default("elementsize", 4.into()),
         "crc32c" if configuration.get("location").is_some_and(|location| location == "end") => {
             configuration.shift_remove("location");
         }
@@ -77,6 +79,8 @@ mod tests {
                 r#"blosc {"shuffle":"shuffle","cname":"lz4","clevel":5,"blocksize":0,"typesize":2}"#,
             ),
             (json!({"id": "crc32c", "location": "end"}), "crc32c {}"),
+            (json!({"id": "crc32c", "location": "start"}), r#"crc32c {"location":"start"}"#),
+            (json!({"id": "shuffle"}), r#"shuffle {"elementsize":4}"#),
             (json!({"id": "other", "x": [1]}), r#"numcodecs.other {"x":[1]}"#),
         ] {
             let named = numcodec(&v2, &int16).unwrap();
