@@ -245,6 +245,16 @@ impl Chain {
         Ok(())
     }
 
+    /// Decodes bytes from `offset` on of what the terminal made, without the others; false: it cannot, or not for less.
+    pub(crate) fn decode_range(&self, stored: &[u8], offset: u64, target: &mut [u8]) -> Result<bool> {
+        match (&self.stages[..], self.sizes[0]) {
+            ([stage], Size::Exact(size)) if offset.checked_add(target.len() as u64).is_some_and(|end| end <= size) => {
+                stage.decode_range(stored, to_usize(size)?, to_usize(offset)?, target)
+            }
+            _ => Ok(false),
+        }
+    }
+
     /// Runs the stages forwards on what the terminal made, to the end of `stored`.
     pub(crate) fn encode_stages(&self, terminal: &[u8], stored: &mut Vec<u8>) -> Result<()> {
         let Some((last, before)) = self.stages.split_last() else {

@@ -14,6 +14,9 @@ use crate::selection::Selection;
 use crate::subset::ArraySubset;
 use crate::view::{Output, c_strides, swap_words};
 
+/// Rows that lie no farther apart in decoded bytes are decoded as one: about a block of those codecs that have some.
+const NEAR: u64 = 32 << 10;
+
 impl<'a> Reader<'a> {
     /// Reads one leaf that is in no cache: what is needed of it where it is stored as it is, else all.
     pub(super) fn read_leaf(&self, leaf: &Leaf<'a>, output: &Output<'_>) -> Result<()> {
@@ -137,11 +140,31 @@ impl<'a> Reader<'a> {
                 return Ok(());
             }
         }
+        if leaf.fixed().is_none() && self.decode_spans(leaf, stored, output)? {
+            return Ok(());
+        }
         let decoded = chain.decode(stored, validate)?;
         match leaf.fixed() {
             Some(packed) => self.place_decoded(leaf, &self.unpack(packed, &decoded)?, output),
             None => self.place_decoded(leaf, &decoded, output),
         }
+    }
+
+    /// Decodes only what is wanted of a leaf, where that is little and its codec can; false: it was not done.
+    fn decode_spans(&self, leaf: &Leaf<'a>, stored: &[u8], output: &Output<'_>) -> Result<bool> {
+        let elements = leaf.elements;
+        let (spans, axes) = spans(elements, &leaf.region, NEAR);
+        if spans.iter().fold(0, |sum: u64, span| sum.saturating_add(span.length)) > elements.size / 2 {
+            return Ok(false);
+        }
+        for span in spans {
+            let mut buffer = Buffer::new(to_usize(span.length)?)?;
+            if !leaf.chain.decode_range(stored, span.offset, &mut buffer)? {
+                return Ok(false);
+            }
+            output.place(span.to, &axes, &buffer, span.from, elements.item)?;
+        }
+        Ok(true)
     }
 
     fn unpack(&self, packed: &Packed, bytes: &[u8]) -> Result<Buffer> {
