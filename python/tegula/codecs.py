@@ -50,7 +50,7 @@ _registered: dict[str, Callable[..., Codec]] = {}
 
 
 def register_codec(name: str, codec: Callable[..., Codec]) -> None:
-    """Add a codec from bytes to bytes, for arrays that are opened from now on.
+    r"""Add a codec from bytes to bytes, for arrays that are opened from now on.
 
     A package can do so for all its users with an entry point of the group ``tegula.codecs``.
 
@@ -74,7 +74,7 @@ def register_codec(name: str, codec: Callable[..., Codec]) -> None:
     >>> array = tegula.create_array(store, shape=(4,), dtype="uint8", compressors={"name": "example.inverted"})
     >>> array[...] = [0, 1, 2, 3]
     >>> store["c/0"]
-    b'\\xff\\xfe\\xfd\\xfc'
+    b'\xff\xfe\xfd\xfc'
     """
     _registered[name] = codec
 
@@ -137,8 +137,8 @@ def find(name: str, configuration: Mapping[str, Any], dtype: np.dtype[Any], of_b
             return codec
         asked.append("zarr")
     if importlib.util.find_spec("numcodecs"):
-        import numcodecs
-        from numcodecs.errors import UnknownCodecError
+        import numcodecs  # type: ignore[import-untyped]
+        from numcodecs.errors import UnknownCodecError  # type: ignore[import-untyped]
 
         try:
             numcodec = numcodecs.get_codec({"id": name.removeprefix("numcodecs."), **configuration})

@@ -434,7 +434,9 @@ def create_array(
     _check_format(zarr_format)
     element = creation.data_type(dtype)
     lengths = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
-    inner, outer = creation.chunk_shapes(tuple(int(length) for length in lengths), chunks, shards, creation.item_size(element))
+    inner, outer = creation.chunk_shapes(
+        tuple(int(length) for length in lengths), chunks, shards, creation.item_size(element)
+    )
     compression = creation.compressors(compressors, element)
     if zarr_format == 2:
         if shards is not None or filters or codecs is not None or dimension_names is not None or len(compression) > 1:

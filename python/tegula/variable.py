@@ -46,7 +46,12 @@ class VariableArray:
     is_text: bool
 
     def __init__(
-        self, bytes: NDArray[np.uint8], offsets: NDArray[np.int64], shape: tuple[int, ...], *, is_text: bool  # noqa: A002
+        self,
+        bytes: NDArray[np.uint8],  # noqa: A002 - as the attribute
+        offsets: NDArray[np.int64],
+        shape: tuple[int, ...],
+        *,
+        is_text: bool,
     ) -> None:
         self.bytes = bytes
         self.offsets = offsets

@@ -54,6 +54,7 @@ mod _tegula {
     use crate::subset::{ArraySubset, ArraySubsetIndices};
 
     #[pymodule_init]
+    #[allow(clippy::unnecessary_wraps)] // what PyO3 calls may fail
     fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::codec::register();
         Ok(())

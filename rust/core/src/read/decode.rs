@@ -90,7 +90,7 @@ impl<'a> Reader<'a> {
         let Some(cache) = self.cache_for(leaf) else { return Ok(false) };
         let Some(bytes) = cache.get(&self.origin(leaf), leaf.stored.stat.version) else { return Ok(false) };
         if cache.keeps_decoded() {
-            self.place_decoded(leaf, &bytes, output)?;
+            place_decoded(leaf, &bytes, output)?;
         } else {
             self.decode(leaf, &bytes, output)?;
         }
@@ -106,7 +106,7 @@ impl<'a> Reader<'a> {
                 Some(packed) => self.unpack(packed, &decoded)?.to_vec(),
                 None => decoded.to_vec(),
             };
-            self.place_decoded(leaf, &decoded, output)?;
+            place_decoded(leaf, &decoded, output)?;
             decoded
         } else {
             self.decode(leaf, stored, output)?;
@@ -122,10 +122,10 @@ impl<'a> Reader<'a> {
         let validate = self.options.validate_checksums;
         if chain.raw().is_some() {
             leaf.check_size()?;
-            return self.place_decoded(leaf, stored, output);
+            return place_decoded(leaf, stored, output);
         }
         if chain.data_type().is_variable() {
-            return self.place_decoded(leaf, &chain.decode(stored, validate)?, output);
+            return place_decoded(leaf, &chain.decode(stored, validate)?, output);
         }
         let (from, axes) = region.axes(&elements.strides);
         let from = from + elements.offset as isize;
@@ -140,31 +140,14 @@ impl<'a> Reader<'a> {
                 return Ok(());
             }
         }
-        if leaf.fixed().is_none() && self.decode_spans(leaf, stored, output)? {
+        if leaf.fixed().is_none() && decode_spans(leaf, stored, output)? {
             return Ok(());
         }
         let decoded = chain.decode(stored, validate)?;
         match leaf.fixed() {
-            Some(packed) => self.place_decoded(leaf, &self.unpack(packed, &decoded)?, output),
-            None => self.place_decoded(leaf, &decoded, output),
+            Some(packed) => place_decoded(leaf, &self.unpack(packed, &decoded)?, output),
+            None => place_decoded(leaf, &decoded, output),
         }
-    }
-
-    /// Decodes only what is wanted of a leaf, where that is little and its codec can; false: it was not done.
-    fn decode_spans(&self, leaf: &Leaf<'a>, stored: &[u8], output: &Output<'_>) -> Result<bool> {
-        let elements = leaf.elements;
-        let (spans, axes) = spans(elements, &leaf.region, NEAR);
-        if spans.iter().fold(0, |sum: u64, span| sum.saturating_add(span.length)) > elements.size / 2 {
-            return Ok(false);
-        }
-        for span in spans {
-            let mut buffer = Buffer::new(to_usize(span.length)?)?;
-            if !leaf.chain.decode_range(stored, span.offset, &mut buffer)? {
-                return Ok(false);
-            }
-            output.place(span.to, &axes, &buffer, span.from, elements.item)?;
-        }
-        Ok(true)
     }
 
     fn unpack(&self, packed: &Packed, bytes: &[u8]) -> Result<Buffer> {
@@ -189,19 +172,36 @@ impl<'a> Reader<'a> {
             leaves.iter().try_for_each(|leaf| reader.read_leaf(leaf, &output).map_err(|error| leaf.fail(error).1))
         })
     }
+}
 
-    /// Places what is wanted of a decoded leaf.
-    fn place_decoded(&self, leaf: &Leaf<'_>, decoded: &[u8], output: &Output<'_>) -> Result<()> {
-        let (region, elements) = (&leaf.region, leaf.elements);
-        let (from, axes) = region.axes(&elements.strides);
-        let from = from + elements.offset as isize;
-        if let Some((packed, codec)) = leaf.chain.packed().and_then(|packed| Some((packed, packed.variable()?))) {
-            let heaps = output.heaps()?;
-            let slots = packed.slots(codec, decoded, |own| heaps.add(own.unwrap_or_else(|| decoded.to_vec())))?;
-            return output.place(region.origin, &axes, &slots, from, elements.item);
-        }
-        output.place(region.origin, &axes, decoded, from, elements.item)
+/// Decodes only what is wanted of a leaf, where that is little and its codec can; false: it was not done.
+fn decode_spans(leaf: &Leaf<'_>, stored: &[u8], output: &Output<'_>) -> Result<bool> {
+    let elements = leaf.elements;
+    let (spans, axes) = spans(elements, &leaf.region, NEAR);
+    if spans.iter().fold(0, |sum: u64, span| sum.saturating_add(span.length)) > elements.size / 2 {
+        return Ok(false);
     }
+    for span in spans {
+        let mut buffer = Buffer::new(to_usize(span.length)?)?;
+        if !leaf.chain.decode_range(stored, span.offset, &mut buffer)? {
+            return Ok(false);
+        }
+        output.place(span.to, &axes, &buffer, span.from, elements.item)?;
+    }
+    Ok(true)
+}
+
+/// Places what is wanted of a decoded leaf.
+fn place_decoded(leaf: &Leaf<'_>, decoded: &[u8], output: &Output<'_>) -> Result<()> {
+    let (region, elements) = (&leaf.region, leaf.elements);
+    let (from, axes) = region.axes(&elements.strides);
+    let from = from + elements.offset as isize;
+    if let Some((packed, codec)) = leaf.chain.packed().and_then(|packed| Some((packed, packed.variable()?))) {
+        let heaps = output.heaps()?;
+        let slots = packed.slots(codec, decoded, |own| heaps.add(own.unwrap_or_else(|| decoded.to_vec())))?;
+        return output.place(region.origin, &axes, &slots, from, elements.item);
+    }
+    output.place(region.origin, &axes, decoded, from, elements.item)
 }
 
 impl<'a> Leaf<'a> {
