@@ -1,5 +1,7 @@
 //! Metadata of arrays and groups: read from Zarr V3 and V2, and given to the rest in one form.
 
+mod data_type;
+mod dtype;
 mod fill_value;
 mod node;
 mod numcodecs;
@@ -18,6 +20,7 @@ use crate::fill_value::FillValue;
 use crate::subset::{product, tuple};
 
 pub use crate::json::parse as parse_json;
+pub use data_type::{data_type_from_json, data_type_to_json};
 pub use fill_value::{fill_value_from_json, fill_value_to_json};
 pub(crate) use node::Folder;
 pub use node::{Node, NodeKind, metadata_key, node_path, open_array, open_group, open_node, write_node};
