@@ -86,6 +86,11 @@ impl Format {
         }
     }
 
+    /// Whether numbers that are too large become infinite.
+    pub(crate) fn has_infinity(&self) -> bool {
+        self.specials == Specials::Ieee
+    }
+
     /// The largest finite number.
     pub(crate) fn max(&self) -> f64 {
         self.decode(self.largest())

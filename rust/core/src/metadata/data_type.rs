@@ -14,11 +14,8 @@ use crate::json::{list, member, object, read, show, string};
 pub(super) const DEEPEST: usize = 32;
 
 /// Other names that mean the same.
-const ALIASES: &[(&str, &str)] = &[
-    ("complex_float32", "complex64"),
-    ("complex_float64", "complex128"),
-    ("binary", "variable_length_bytes"),
-];
+const ALIASES: &[(&str, &str)] =
+    &[("complex_float32", "complex64"), ("complex_float64", "complex128"), ("binary", "variable_length_bytes")];
 
 /// Reads a data type as Zarr V3 spells it.
 pub fn data_type_from_json(value: &Value) -> Result<DataType> {

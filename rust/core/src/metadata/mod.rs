@@ -233,7 +233,8 @@ mod tests {
 
     #[test]
     fn a_new_array_of_v2_is_read_back() {
-        for data_type in DataType::all().chain([DataType::from_code("V3").unwrap()]) {
+        let others = ["V3", "S5", "U3", "M8[25us]"].map(|code| DataType::from_code(code).unwrap());
+        for data_type in DataType::all().chain(others) {
             let new = NewArray {
                 shape: vec![4, 6],
                 chunk_shape: vec![2, 3],

@@ -5,12 +5,12 @@
 use serde_json::{Map, Value, json};
 
 use super::data_type::{data_type_from_json, refuse_others};
-use super::fill_value::{fill_value_from_json, fill_value_to_json};
+use super::fill_value::{fill_value_stored, fill_value_to_json};
 use super::node::{Folder, Node, NodeKind};
 use super::{ArrayMetadata, Attributes, GroupMetadata, NewArray, check_chunk, check_codecs};
 use crate::chunk_grid::ChunkGrid;
 use crate::chunk_key::ChunkKeyEncoding;
-use crate::codec::{Named, parse_named, parse_named_list};
+use crate::codec::{Endian, Named, parse_named, parse_named_list};
 use crate::error::{Error, Place, Result};
 use crate::json::{check_format, lengths, list, object, read, show, string};
 
@@ -39,7 +39,12 @@ pub(super) fn array(document: Value) -> Result<ArrayMetadata> {
     let chunk_grid = read(members, "chunk_grid", |grid| chunk_grid(grid, &shape))?;
     check_chunk(&chunk_grid, &data_type).place(|| "chunk_grid")?;
     let chunk_key_encoding = read(members, "chunk_key_encoding", chunk_key_encoding)?;
-    let fill_value = read(members, "fill_value", |value| fill_value_from_json(value, &data_type))?;
+    let fill_value = read(members, "fill_value", |value| {
+        let codecs = members.get("codecs").and_then(Value::as_array);
+        let big = |codec: &Value| codec.pointer("/configuration/endian").is_some_and(|endian| endian == "big");
+        let stored = if codecs.is_some_and(|codecs| codecs.iter().any(big)) { Endian::Big } else { Endian::Little };
+        fill_value_stored(value, &data_type, stored)
+    })?;
     if members.contains_key("storage_transformers") {
         read(members, "storage_transformers", no_storage_transformers)?;
     }
