@@ -3,6 +3,7 @@
 //! In memory every element has a fixed size. One of variable length (a string, some bytes) is a [`Slot`](crate::Slot)
 //! there, which says where its bytes are, so that planning, sharding and placing need nothing of their own for it.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -234,14 +235,15 @@ impl DataType {
         if fields.is_empty() {
             return Err(Error::metadata("a struct without fields"));
         }
-        for (k, field) in fields.iter().enumerate() {
+        let mut names = HashSet::new();
+        for field in &fields {
             if field.data_type.is_variable() {
                 return Err(Error::unsupported(format!("field {:?} of variable length in a struct", field.name)));
             }
             if field.offset.checked_add(field.size()).is_none_or(|end| end > size) {
                 return Err(Error::metadata(format!("field {:?} reaches past its struct of {size} bytes", field.name)));
             }
-            if fields[..k].iter().any(|other| other.name == field.name) {
+            if !names.insert(&field.name) {
                 return Err(Error::metadata(format!("two fields are called {:?}", field.name)));
             }
         }

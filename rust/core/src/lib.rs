@@ -57,6 +57,7 @@ mod read;
 mod runtime;
 mod selection;
 mod slot;
+mod small_float;
 pub mod store;
 mod subset;
 mod view;

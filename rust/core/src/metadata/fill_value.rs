@@ -1,44 +1,78 @@
 //! How fill values are spelled in JSON.
 //!
-//! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/data-types/index.html#permitted-fill-values>
+//! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/data-types/index.html#permitted-fill-values>, and that of
+//! each data type of an extension.
 
-use half::f16;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::base64;
+use crate::codec::Endian;
 use crate::data_type::{DataType, Kind};
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::fill_value::FillValue;
-use crate::json::{list, show};
+use crate::json::{list, member, show};
+use crate::small_float::Format;
 
 /// Reads a fill value as Zarr V3 spells it.
 pub fn fill_value_from_json(value: &Value, data_type: &DataType) -> Result<FillValue> {
-    let word = data_type.size().min(16);
+    fill_value_stored(value, data_type, Endian::Little)
+}
+
+/// Reads a fill value where a struct may be spelled as its bytes, whose words are in the order of the stored ones.
+pub(super) fn fill_value_stored(value: &Value, data_type: &DataType, stored: Endian) -> Result<FillValue> {
+    let mismatch = || mismatch(value, data_type);
     let bytes = match data_type.kind() {
-        Kind::Bool => value.as_bool().map(|set| vec![u8::from(set)]).ok_or_else(|| mismatch(value, data_type))?,
+        Kind::Bool => value.as_bool().map(|set| vec![u8::from(set)]).ok_or_else(mismatch)?,
         Kind::Int | Kind::UInt => integer(value, data_type)?,
-        Kind::Float => float(value, word).ok_or_else(|| mismatch(value, data_type))?,
+        Kind::Float => float(value, data_type.name(), data_type.size()).ok_or_else(mismatch)?,
         Kind::Complex => complex(value, data_type)?,
-        Kind::Raw => raw(value, data_type)?,
-        Kind::String => {
-            value.as_str().map(|text| text.as_bytes().to_vec()).ok_or_else(|| mismatch(value, data_type))?
-        }
-        _ => return Err(Error::unsupported(format!("fill values of {data_type}"))),
+        Kind::DateTime | Kind::TimeDelta => match value {
+            Value::String(text) if text == "NaT" => i64::MIN.to_ne_bytes().to_vec(),
+            _ => integer(value, data_type)?,
+        },
+        Kind::Raw => bytes(value)?.filter(|bytes| bytes.len() == data_type.size()).ok_or_else(mismatch)?,
+        Kind::FixedBytes => bytes(value)?.and_then(|bytes| padded(bytes, data_type)).ok_or_else(mismatch)?,
+        Kind::FixedText => value.as_str().and_then(|text| fixed_text(text, data_type)).ok_or_else(mismatch)?,
+        Kind::Struct => match value {
+            Value::Object(fields) => structure(fields, data_type, stored)?,
+            _ => stored_struct(value, data_type, stored).ok_or_else(mismatch)?,
+        },
+        Kind::String => value.as_str().map(|text| text.as_bytes().to_vec()).ok_or_else(mismatch)?,
+        Kind::Bytes | Kind::List => bytes(value)?.ok_or_else(mismatch)?,
+        Kind::Object => value.to_string().into_bytes(),
     };
     Ok(FillValue::new(bytes))
 }
 
 /// Spells a fill value for Zarr V3 so that it is read back bit by bit.
 pub fn fill_value_to_json(fill_value: &FillValue, data_type: &DataType) -> Value {
-    let bytes = fill_value.bytes();
+    to_json(fill_value.bytes(), data_type)
+}
+
+fn to_json(bytes: &[u8], data_type: &DataType) -> Value {
     match data_type.kind() {
         Kind::Bool => Value::Bool(bytes.iter().any(|byte| *byte != 0)),
-        Kind::Int => (bits(bytes) as i64 >> shift(bytes.len())).into(),
-        Kind::UInt => (bits(bytes) >> shift(bytes.len())).into(),
-        Kind::Float => float_to_json(bytes),
-        Kind::Complex => bytes.chunks(data_type.word()).map(float_to_json).collect(),
+        Kind::Int => signed(bytes, data_type).into(),
+        Kind::UInt => (word(bytes) & mask(data_type)).into(),
+        Kind::Float => float_to_json(bytes, data_type.name()),
+        Kind::Complex => bytes.chunks(data_type.word()).map(|part| float_to_json(part, part_name(data_type))).collect(),
+        Kind::DateTime | Kind::TimeDelta => match signed(bytes, data_type) {
+            i64::MIN => "NaT".into(),
+            number => number.into(),
+        },
+        Kind::FixedText => text(bytes).into(),
+        Kind::FixedBytes => base64::encode(without_padding(bytes)).into(),
+        Kind::Struct => {
+            let field = |field: &crate::data_type::Field| {
+                let element = bytes.get(field.offset..field.offset + field.data_type.size()).unwrap_or_default();
+                (field.name.clone(), to_json(element, &field.data_type))
+            };
+            Value::Object(data_type.fields().iter().map(field).collect())
+        }
         Kind::String => String::from_utf8_lossy(bytes).into(),
-        _ => bytes.iter().copied().collect(),
+        Kind::Bytes | Kind::List => base64::encode(bytes).into(),
+        Kind::Object => serde_json::from_slice(bytes).unwrap_or_default(),
+        Kind::Raw => bytes.iter().copied().collect(),
     }
 }
 
@@ -52,18 +86,20 @@ fn native(number: u64, size: usize) -> Vec<u8> {
     if cfg!(target_endian = "big") { bytes[8 - size..].to_vec() } else { bytes[..size].to_vec() }
 }
 
-/// A number of up to eight native-endian bytes, in the high bits.
-fn bits(bytes: &[u8]) -> u64 {
-    let mut word = [0; 8];
-    for (k, byte) in bytes.iter().take(8).enumerate() {
-        word[if cfg!(target_endian = "big") { k } else { 8 - bytes.len().min(8) + k }] = *byte;
-    }
-    u64::from_ne_bytes(word)
+/// The number of up to eight native-endian bytes.
+fn word(bytes: &[u8]) -> u64 {
+    let push = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
+    if cfg!(target_endian = "big") { bytes.iter().fold(0, push) } else { bytes.iter().rev().fold(0, push) }
 }
 
-/// How far the number that [`bits`] made out of so many bytes is too high.
-fn shift(size: usize) -> usize {
-    64 - 8 * size.clamp(1, 8)
+/// The bits of a number of so many that count.
+fn mask(data_type: &DataType) -> u64 {
+    u64::MAX >> (64 - data_type.bits().clamp(1, 64))
+}
+
+fn signed(bytes: &[u8], data_type: &DataType) -> i64 {
+    let unused = 64 - data_type.bits().clamp(1, 64);
+    (word(bytes) << unused) as i64 >> unused
 }
 
 /// Integers may be written with a fraction of zero, as some writers do, where that leaves no doubt of the value.
@@ -73,29 +109,32 @@ fn integer(value: &Value, data_type: &DataType) -> Result<Vec<u8>> {
     let Value::Number(number) = value else { return Err(mismatch(value, data_type)) };
     let number =
         number.as_i64().map(i128::from).or(number.as_u64().map(i128::from)).or(number.as_f64().and_then(whole));
-    let size = data_type.size();
+    let bits = data_type.bits();
     let range = match data_type.kind() {
-        Kind::Int => -(1i128 << (8 * size - 1))..1 << (8 * size - 1),
-        _ => 0..1 << (8 * size),
+        Kind::UInt => 0..1 << bits,
+        _ => -(1i128 << (bits - 1))..1 << (bits - 1),
     };
     match number {
-        Some(number) if range.contains(&number) => Ok(native(number as u64, size)),
+        Some(number) if range.contains(&number) => Ok(native(number as u64 & mask(data_type), data_type.size())),
         _ => Err(mismatch(value, data_type)),
     }
 }
 
-fn float(value: &Value, size: usize) -> Option<Vec<u8>> {
+fn float(value: &Value, name: &str, size: usize) -> Option<Vec<u8>> {
     let bits = match value {
         Value::Number(number) => {
             let number = number.as_f64()?;
-            let bits = float_bits(number, size)?;
-            // Finite numbers that do not fit are refused rather than made infinite.
-            (float_value(bits, size)?.is_finite()).then_some(bits)?
+            let bits = float_bits(number, name)?;
+            // Finite numbers that do not fit are refused rather than made infinite, or the largest there is.
+            let fits = Format::find(name).is_none_or(|format| format.has_infinity() || number.abs() <= format.max());
+            (fits && float_value(bits, name)?.is_finite()).then_some(bits)?
         }
         Value::String(text) => match &**text {
-            "NaN" => canonical_nan(size)?,
-            "Infinity" => float_bits(f64::INFINITY, size)?,
-            "-Infinity" => float_bits(f64::NEG_INFINITY, size)?,
+            "NaN" => canonical_nan(name)?,
+            "Infinity" | "-Infinity" => {
+                let number = if text.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY };
+                float_bits(number, name).filter(|bits| float_value(*bits, name) == Some(number))?
+            }
             _ => hex(text, size)?,
         },
         _ => return None,
@@ -109,47 +148,48 @@ fn hex(text: &str, size: usize) -> Option<u64> {
     if all_hex { u64::from_str_radix(digits, 16).ok() } else { None }
 }
 
-fn canonical_nan(size: usize) -> Option<u64> {
-    match size {
-        2 => Some(0x7e00),
-        4 => Some(0x7fc0_0000),
-        8 => Some(0x7ff8_0000_0000_0000),
-        _ => None,
+fn canonical_nan(name: &str) -> Option<u64> {
+    match name {
+        "float32" => Some(0x7fc0_0000),
+        "float64" => Some(0x7ff8_0000_0000_0000),
+        _ => Format::find(name)?.nan().map(u64::from),
     }
 }
 
-fn float_bits(number: f64, size: usize) -> Option<u64> {
-    match size {
-        2 => Some(f16::from_f64(number).to_bits().into()),
-        4 => Some((number as f32).to_bits().into()),
-        8 => Some(number.to_bits()),
-        _ => None,
+fn float_bits(number: f64, name: &str) -> Option<u64> {
+    match name {
+        "float32" => Some((number as f32).to_bits().into()),
+        "float64" => Some(number.to_bits()),
+        _ => Format::find(name).map(|format| format.encode(number).into()),
     }
 }
 
-fn float_value(bits: u64, size: usize) -> Option<f64> {
-    match size {
-        2 => Some(f16::from_bits(bits as u16).to_f64()),
-        4 => Some(f32::from_bits(bits as u32).into()),
-        8 => Some(f64::from_bits(bits)),
-        _ => None,
+fn float_value(bits: u64, name: &str) -> Option<f64> {
+    match name {
+        "float32" => Some(f32::from_bits(bits as u32).into()),
+        "float64" => Some(f64::from_bits(bits)),
+        _ => Format::find(name).map(|format| format.decode(bits as u16)),
     }
 }
 
-fn float_to_json(bytes: &[u8]) -> Value {
-    let size = bytes.len();
-    let bits = bits(bytes) >> shift(size);
-    match float_value(bits, size) {
-        _ if canonical_nan(size) == Some(bits) => "NaN".into(),
+fn float_to_json(bytes: &[u8], name: &str) -> Value {
+    let bits = word(bytes);
+    match float_value(bits, name) {
+        _ if canonical_nan(name) == Some(bits) => "NaN".into(),
         Some(f64::INFINITY) => "Infinity".into(),
         Some(f64::NEG_INFINITY) => "-Infinity".into(),
-        Some(number) if number.is_finite() => number.into(),
-        _ => format!("0x{bits:0width$x}", width = 2 * size).into(),
+        Some(number) if number.is_finite() && float_bits(number, name) == Some(bits) => number.into(),
+        _ => format!("0x{bits:0width$x}", width = 2 * bytes.len()).into(),
     }
+}
+
+/// What the two parts of a complex number are.
+fn part_name(data_type: &DataType) -> &'static str {
+    if data_type.word() == 4 { "float32" } else { "float64" }
 }
 
 fn complex(value: &Value, data_type: &DataType) -> Result<Vec<u8>> {
-    let part = |value| float(value, data_type.word());
+    let part = |value| float(value, part_name(data_type), data_type.word());
     let parts = match value.as_array().map(Vec::as_slice) {
         Some([re, im]) => part(re).zip(part(im)),
         _ => None,
@@ -157,20 +197,79 @@ fn complex(value: &Value, data_type: &DataType) -> Result<Vec<u8>> {
     parts.map(|(re, im)| [re, im].concat()).ok_or_else(|| mismatch(value, data_type))
 }
 
-fn raw(value: &Value, data_type: &DataType) -> Result<Vec<u8>> {
-    let bytes = match value {
+/// Bytes in base64, or as a list of integers.
+fn bytes(value: &Value) -> Result<Option<Vec<u8>>> {
+    Ok(match value {
         Value::String(text) => base64::decode(text),
         _ => list(value)?.iter().map(|byte| byte.as_u64().and_then(|byte| u8::try_from(byte).ok())).collect(),
-    };
-    bytes.filter(|bytes| bytes.len() == data_type.size()).ok_or_else(|| mismatch(value, data_type))
+    })
+}
+
+/// Bytes with zeros behind them; `None`: they are too many.
+fn padded(mut bytes: Vec<u8>, data_type: &DataType) -> Option<Vec<u8>> {
+    let fits = bytes.len() <= data_type.size();
+    bytes.resize(data_type.size(), 0);
+    fits.then_some(bytes)
+}
+
+fn without_padding(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)]
+}
+
+fn fixed_text(text: &str, data_type: &DataType) -> Option<Vec<u8>> {
+    padded(text.chars().flat_map(|letter| u32::from(letter).to_ne_bytes()).collect(), data_type)
+}
+
+fn text(bytes: &[u8]) -> String {
+    let letter = |bytes: &[u8; 4]| char::from_u32(u32::from_ne_bytes(*bytes)).unwrap_or(char::REPLACEMENT_CHARACTER);
+    let text: String = bytes.as_chunks().0.iter().map(letter).collect();
+    text.trim_end_matches('\0').to_owned()
+}
+
+/// A struct by its fields, all of which must be there.
+fn structure(fields: &Map<String, Value>, data_type: &DataType, stored: Endian) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; data_type.size()];
+    for field in data_type.fields() {
+        let value = member(fields, &field.name)?;
+        let value = fill_value_stored(value, &field.data_type, stored).place(|| &field.name)?;
+        bytes[field.offset..][..value.bytes().len()].copy_from_slice(value.bytes());
+    }
+    match fields.keys().find(|name| data_type.fields().iter().all(|field| field.name != **name)) {
+        None => Ok(bytes),
+        Some(name) => Err(Error::metadata(format!("{data_type} has no field {name:?}"))),
+    }
+}
+
+/// A struct as base64 of its bytes as they are stored.
+fn stored_struct(value: &Value, data_type: &DataType, stored: Endian) -> Option<Vec<u8>> {
+    let mut bytes = base64::decode(value.as_str()?).filter(|bytes| bytes.len() == data_type.size())?;
+    if stored != Endian::NATIVE {
+        for (offset, word, count) in data_type.words() {
+            bytes[offset..offset + word * count].chunks_mut(word).for_each(<[u8]>::reverse);
+        }
+    }
+    Some(bytes)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
+    /// A data type by its name in Zarr V3, or its code in NumPy.
+    fn named(name: &str) -> DataType {
+        DataType::from_name(name).unwrap_or_else(|_| DataType::from_code(name).unwrap())
+    }
+
+    fn structure() -> DataType {
+        let fields = json!([["x", "uint16"], ["s", {"name": "null_terminated_bytes", "configuration": {"length_bytes": 3}}],
+            ["n", {"name": "struct", "configuration": {"fields": [["f", "float32"]]}}]]);
+        super::super::data_type_from_json(&json!({"name": "struct", "configuration": {"fields": fields}})).unwrap()
+    }
+
     fn read(text: &str, data_type: &str) -> Result<FillValue> {
-        fill_value_from_json(&serde_json::from_str(text).unwrap(), &DataType::from_name(data_type).unwrap())
+        fill_value_from_json(&serde_json::from_str(text).unwrap(), &named(data_type))
     }
 
     #[test]
@@ -197,6 +296,28 @@ mod tests {
             ("[\"Infinity\", \"NaN\"]", "complex64", two(0x7f80_0000, 0x7fc0_0000)),
             ("[1, 255]", "r16", vec![1, 255]),
             ("\"Af8=\"", "r16", vec![1, 255]),
+            ("-8", "int4", vec![8]),
+            ("3", "uint2", vec![3]),
+            ("1.5", "bfloat16", 0x3fc0u16.to_ne_bytes().to_vec()),
+            ("0.1", "bfloat16", 0x3dcdu16.to_ne_bytes().to_vec()),
+            ("\"NaN\"", "bfloat16", 0x7fc0u16.to_ne_bytes().to_vec()),
+            ("\"NaN\"", "float8_e4m3fn", vec![0x7f]),
+            ("\"NaN\"", "float8_e5m2fnuz", vec![0x80]),
+            ("\"-Infinity\"", "float8_e5m2", vec![0xfc]),
+            ("\"0x81\"", "float8_e4m3fn", vec![0x81]),
+            ("-6", "float4_e2m1fn", vec![0xf]),
+            ("0.5", "float8_e8m0fnu", vec![0x7e]),
+            ("\"NaT\"", "M8[ns]", i64::MIN.to_ne_bytes().to_vec()),
+            ("-9223372036854775808", "m8[s]", i64::MIN.to_ne_bytes().to_vec()),
+            ("1234", "M8[10us]", 1234i64.to_ne_bytes().to_vec()),
+            ("\"é\"", "U2", [0xe9u32.to_ne_bytes(), [0; 4]].concat()),
+            ("\"\"", "U1", vec![0; 4]),
+            ("\"YWI=\"", "S3", b"ab\0".to_vec()),
+            ("\"\"", "S3", vec![0; 3]),
+            ("[97]", "S3", b"a\0\0".to_vec()),
+            ("\"n/a\"", "string", b"n/a".to_vec()),
+            ("\"eHk=\"", "variable_length_bytes", b"xy".to_vec()),
+            ("[1, 2, 3]", "variable_length_bytes", vec![1, 2, 3]),
         ] {
             assert_eq!(read(text, data_type).unwrap().bytes(), bytes, "{text} {data_type}");
         }
@@ -236,9 +357,60 @@ mod tests {
             ("\"AA==\"", "r16"),
             ("0", "r8"),
             ("{}", "float64"),
+            ("8", "int4"),
+            ("-9", "int4"),
+            ("4", "uint2"),
+            ("7", "float4_e2m1fn"),
+            ("449", "float8_e4m3fn"),
+            ("1e39", "bfloat16"),
+            ("0.0", "float8_e8m0fnu"),
+            ("\"NaN\"", "float6_e2m3fn"),
+            ("\"Infinity\"", "float8_e4m3fn"),
+            ("\"-Infinity\"", "float8_e8m0fnu"),
+            ("\"0x0081\"", "float8_e4m3fn"),
+            ("\"nat\"", "M8[ns]"),
+            ("\"2020-01-01\"", "M8[D]"),
+            ("0.5", "m8[s]"),
+            ("9223372036854775808", "m8[s]"),
+            ("\"abc\"", "U2"),
+            ("0", "U2"),
+            ("\"YWJj\"", "S2"),
+            ("\"ab\"", "S2"),
+            ("0", "string"),
+            ("\"é\"", "variable_length_bytes"),
+            ("[256]", "variable_length_bytes"),
         ] {
             let error = read(text, data_type).unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::InvalidMetadata, "{text} {data_type}");
+        }
+    }
+
+    fn assert_read_back(bytes: Vec<u8>, data_type: &DataType) {
+        let json = fill_value_to_json(&FillValue::new(bytes.clone()), data_type);
+        assert_eq!(fill_value_from_json(&json, data_type).unwrap().bytes(), bytes, "{json} {data_type}");
+    }
+
+    #[test]
+    fn structs_are_spelled_by_field_or_by_byte() {
+        let data_type = structure();
+        let due = [&258u16.to_ne_bytes()[..], b"ab\0", &1.5f32.to_ne_bytes()].concat();
+        let by_field = json!({"x": 258, "s": "YWI=", "n": {"f": 1.5}});
+        assert_eq!(fill_value_from_json(&by_field, &data_type).unwrap().bytes(), due);
+        assert_eq!(fill_value_to_json(&FillValue::new(due.clone()), &data_type), by_field);
+        let little = base64::encode(b"\x02\x01ab\0\x00\x00\xc0\x3f").into();
+        assert_eq!(fill_value_from_json(&little, &data_type).unwrap().bytes(), due);
+        let big = base64::encode(b"\x01\x02ab\0\x3f\xc0\x00\x00").into();
+        assert_eq!(fill_value_stored(&big, &data_type, Endian::Big).unwrap().bytes(), due);
+        for wrong in [
+            json!({"x": 258, "s": "YWI="}),
+            json!({"x": 258, "s": "YWI=", "n": {"f": 1.5}, "y": 1}),
+            json!({"x": 258, "s": "YWI=", "n": 1.5}),
+            json!({"x": -1, "s": "YWI=", "n": {"f": 1.5}}),
+            json!("AAAA"),
+            json!([258, "YWI=", [1.5]]),
+            json!(0),
+        ] {
+            assert!(fill_value_from_json(&wrong, &data_type).is_err(), "{wrong}");
         }
     }
 
@@ -252,24 +424,37 @@ mod tests {
             0x7ff0_7f80_7c00_0001,
             0x7fa0_0001_7fa0_0001,
         ];
-        for data_type in DataType::all().chain([DataType::from_name("r24").unwrap()]) {
+        let others = ["r24", "M8[ns]", "m8[7D]", "S9", "variable_length_bytes"].map(named);
+        for data_type in DataType::all().chain(others).chain([structure()]) {
             for pattern in patterns {
                 let mut bytes = [pattern.to_ne_bytes(), pattern.rotate_left(16).to_ne_bytes()].concat();
                 bytes.truncate(data_type.size());
-                if data_type.kind() == Kind::Bool {
-                    bytes[0] &= 1;
+                if data_type.bits() < 8 {
+                    bytes[0] &= mask(&data_type) as u8;
                 }
-                let json = fill_value_to_json(&FillValue::new(bytes.clone()), &data_type);
-                assert_eq!(fill_value_from_json(&json, &data_type).unwrap().bytes(), bytes, "{json} {data_type}");
+                assert_read_back(bytes, &data_type);
+            }
+            if data_type.size() == 1 {
+                (0..=mask(&data_type) as u8).for_each(|byte| assert_read_back(vec![byte], &data_type));
             }
         }
-        let spelled = |text, data_type| {
-            fill_value_to_json(&read(text, data_type).unwrap(), &DataType::from_name(data_type).unwrap()).to_string()
-        };
+        for text in ["", "a", "é\u{10ffff}", "\0b"] {
+            assert_read_back(text.as_bytes().to_vec(), &named("string"));
+            assert_read_back(fixed_text(text, &named("U4")).unwrap(), &named("U4"));
+        }
+        for text in ["null", "{\"a\":[1,\"b\"]}"] {
+            assert_read_back(text.as_bytes().to_vec(), &DataType::object());
+        }
+        let spelled =
+            |text, data_type| fill_value_to_json(&read(text, data_type).unwrap(), &named(data_type)).to_string();
         assert_eq!(spelled("0.1", "float32"), "0.10000000149011612");
         assert_eq!(spelled("\"0x7fc00000\"", "float32"), "\"NaN\"");
         assert_eq!(spelled("\"0x7fc00001\"", "float32"), "\"0x7fc00001\"");
         assert_eq!(spelled("-1", "int16"), "-1");
+        assert_eq!(spelled("-1", "int2"), "-1");
+        assert_eq!(spelled("-448", "float8_e4m3fn"), "-448.0");
+        assert_eq!(spelled("-9223372036854775808", "M8[s]"), "\"NaT\"");
+        assert_eq!(spelled("[97, 0]", "S4"), "\"YQ==\"");
         assert_eq!(spelled("[\"Infinity\", -0.0]", "complex128"), "[\"Infinity\",-0.0]");
     }
 }

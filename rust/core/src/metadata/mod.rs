@@ -1,5 +1,7 @@
 //! Metadata of arrays and groups: read from Zarr V3 and V2, and given to the rest in one form.
 
+mod data_type;
+mod dtype;
 mod fill_value;
 mod node;
 mod numcodecs;
@@ -18,6 +20,7 @@ use crate::fill_value::FillValue;
 use crate::subset::{product, tuple};
 
 pub use crate::json::parse as parse_json;
+pub use data_type::{data_type_from_json, data_type_to_json};
 pub use fill_value::{fill_value_from_json, fill_value_to_json};
 pub(crate) use node::Folder;
 pub use node::{Node, NodeKind, metadata_key, node_path, open_array, open_group, open_node, write_node};
@@ -230,7 +233,8 @@ mod tests {
 
     #[test]
     fn a_new_array_of_v2_is_read_back() {
-        for data_type in DataType::all().chain([DataType::from_code("V3").unwrap()]) {
+        let others = ["V3", "S5", "U3", "M8[25us]"].map(|code| DataType::from_code(code).unwrap());
+        for data_type in DataType::all().chain(others) {
             let new = NewArray {
                 shape: vec![4, 6],
                 chunk_shape: vec![2, 3],

@@ -7,7 +7,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::fill_value::{fill_value_from_json, fill_value_to_json};
+use super::dtype::{dtype_from_json, dtype_to_json};
+use super::fill_value::{fill_value_from_json, fill_value_stored, fill_value_to_json};
 use super::node::{Folder, Node, NodeKind};
 use super::numcodecs::numcodec;
 use super::{ArrayMetadata, Attributes, GroupMetadata, NewArray, Order, check_chunk, check_codecs, v3};
@@ -18,7 +19,7 @@ use crate::codec::{self, Codec, Endian, Named};
 use crate::data_type::{DataType, Kind};
 use crate::error::{Error, Place, Result};
 use crate::fill_value::FillValue;
-use crate::json::{check_format, lengths, list, member, object, read, show, string};
+use crate::json::{check_format, lengths, list, member, object, read, show};
 
 const ARRAY: &str = ".zarray";
 const GROUP: &str = ".zgroup";
@@ -32,7 +33,8 @@ pub(super) fn array(document: Value, attributes: Option<Value>) -> Result<ArrayM
     let members = object(&document)?;
     check_format(members, 2)?;
     let shape = read(members, "shape", lengths)?;
-    let (data_type, endian) = read(members, "dtype", dtype)?;
+    let (filters, compressor) = encoders(members)?;
+    let (data_type, endian) = read(members, "dtype", |dtype| dtype_from_json(dtype, filters.iter().chain(compressor)))?;
     let chunk_grid = read(members, "chunks", |chunks| ChunkGrid::regular(&shape, &lengths(chunks)?))?;
     check_chunk(&chunk_grid, &data_type).place(|| "chunks")?;
     let fill_value = read(members, "fill_value", |value| fill_value(value, &data_type))?;
@@ -100,24 +102,6 @@ fn zattrs(attributes: Option<Value>) -> Result<Attributes> {
     }
 }
 
-/// A data type and its byte order; `None`: it has none.
-fn dtype(value: &Value) -> Result<(DataType, Option<Endian>)> {
-    if value.is_array() {
-        return Err(Error::unsupported(format!("structured data type {}; there are only simple ones", show(value))));
-    }
-    let text = string(value)?;
-    let refused = || Error::metadata(format!("{text:?} is not a data type"));
-    let code = text.strip_prefix(['<', '>', '|']).ok_or_else(refused)?;
-    let data_type = DataType::from_code(code)?;
-    let endian = match text.as_bytes()[0] {
-        _ if data_type.word() == 1 => None,
-        b'<' => Some(Endian::Little),
-        b'>' => Some(Endian::Big),
-        _ => return Err(Error::metadata(format!("{text:?} has no byte order"))),
-    };
-    Ok((data_type, endian))
-}
-
 fn order(value: &Value) -> Result<Order> {
     match value.as_str() {
         Some("C") => Ok(Order::C),
@@ -126,16 +110,46 @@ fn order(value: &Value) -> Result<Order> {
     }
 }
 
-/// No fill value is read as zero.
+/// No fill value is read as zero, and where time is counted as no time, as the reference implementation does.
 fn fill_value(value: &Value, data_type: &DataType) -> Result<FillValue> {
-    let is = |number: f64| value.as_f64() == Some(number);
-    match data_type.kind() {
-        _ if value.is_null() => Ok(FillValue::zero(data_type)),
-        Kind::Bool if is(0.0) || is(1.0) => Ok(FillValue::new([u8::from(is(1.0))])),
-        Kind::Complex if value.is_number() => fill_value_from_json(&json!([value, 0.0]), data_type),
-        Kind::Raw if is(0.0) => Ok(FillValue::zero(data_type)),
+    let zero = value.as_f64() == Some(0.0);
+    let kind = data_type.kind();
+    match (kind, value) {
+        (Kind::DateTime | Kind::TimeDelta, Value::Null) => Ok(FillValue::new(i64::MIN.to_ne_bytes())),
+        (_, Value::Null) => Ok(FillValue::zero(data_type)),
+        (Kind::Object, _) => fill_value_from_json(value, data_type),
+        (Kind::Bool, _) if zero || value.as_f64() == Some(1.0) => Ok(FillValue::new([u8::from(!zero)])),
+        (Kind::Complex, Value::Number(_)) => fill_value_from_json(&json!([value, 0.0]), data_type),
+        (Kind::Raw | Kind::FixedBytes | Kind::FixedText | Kind::Struct, Value::Number(_)) if zero => {
+            Ok(FillValue::zero(data_type))
+        }
+        (Kind::String | Kind::Bytes | Kind::List, Value::Number(_)) if zero => Ok(FillValue::zero(data_type)),
+        (Kind::Raw, Value::String(text)) if text.is_empty() => Ok(FillValue::zero(data_type)),
+        // NumPy cuts text to the length that there is.
+        (Kind::FixedText, Value::String(text)) => {
+            let text: String = text.chars().take(data_type.size() / 4).collect();
+            fill_value_from_json(&text.into(), data_type)
+        }
+        // The bytes of a struct are in memory as they are stored.
+        (Kind::Struct, Value::String(_)) => fill_value_stored(value, data_type, Endian::NATIVE),
+        (Kind::Struct, _) => Err(Error::metadata(format!("{} is not base64", show(value)))),
+        (_, Value::String(text)) if data_type.is_extended() => {
+            fill_value_from_json(value, data_type).or_else(|error| {
+                let bytes = base64::decode(text).filter(|bytes| bytes.len() == data_type.size());
+                bytes.map(FillValue::new).ok_or(error)
+            })
+        }
         _ => fill_value_from_json(value, data_type),
     }
+}
+
+/// The filters and the compressor.
+fn encoders(members: &Map<String, Value>) -> Result<(&[Value], Option<&Value>)> {
+    let filters = match member(members, "filters")? {
+        Value::Null => &[][..],
+        filters => list(filters).place(|| "filters")?,
+    };
+    Ok((filters, Some(member(members, "compressor")?).filter(|compressor| !compressor.is_null())))
 }
 
 /// The codecs in the order of encoding: of the order of the axes, filters of elements, `bytes`, filters of bytes, and
@@ -156,11 +170,7 @@ fn codecs(
         let axes: Vec<_> = (0..rank).rev().collect();
         elements.push(Named { name: "transpose".into(), configuration: configuration(json!({"order": axes})) });
     }
-    let filters = match member(members, "filters")? {
-        Value::Null => &[][..],
-        filters => list(filters).place(|| "filters")?,
-    };
-    let compressor = Some(member(members, "compressor")?).filter(|compressor| !compressor.is_null());
+    let (filters, compressor) = encoders(members)?;
     let filters = filters.iter().map(|filter| ("filters", filter));
     let (mut current, mut endian) = (data_type.clone(), endian);
     for (place, value) in filters.chain(compressor.map(|compressor| ("compressor", compressor))) {
@@ -219,12 +229,11 @@ fn bytes_codec(endian: Option<Endian>) -> Named {
 
 /// The `.zarray` of a new array, little-endian.
 pub(super) fn new_array(array: &NewArray, compressor: Option<&Value>, order: Order, separator: char) -> Value {
-    let byte_order = if array.data_type.word() == 1 { '|' } else { '<' };
     json!({
         "zarr_format": 2,
         "shape": array.shape,
         "chunks": array.chunk_shape,
-        "dtype": format!("{byte_order}{}", array.data_type.code()),
+        "dtype": dtype_to_json(&array.data_type),
         "compressor": compressor,
         "fill_value": fill_value_to_v2(&array.fill_value, &array.data_type),
         "order": match order { Order::C => "C", Order::F => "F" },
@@ -240,9 +249,11 @@ fn fill_value_to_v2(fill_value: &FillValue, data_type: &DataType) -> Value {
         other => other,
     };
     match (data_type.kind(), fill_value_to_json(fill_value, data_type)) {
-        (Kind::Raw, _) => base64::encode(fill_value.bytes()).into(),
-        (_, Value::Array(parts)) => parts.into_iter().map(nan).collect(),
-        (_, value) => nan(value),
+        (Kind::Raw | Kind::Struct, _) => base64::encode(fill_value.bytes()).into(),
+        (Kind::DateTime | Kind::TimeDelta, Value::String(_)) => i64::MIN.into(),
+        (Kind::Complex, Value::Array(parts)) => parts.into_iter().map(nan).collect(),
+        (Kind::Float, value) => nan(value),
+        (_, value) => value,
     }
 }
 
@@ -310,6 +321,17 @@ mod tests {
             ("\"-Infinity\"", "f2", 0xfc00u16.to_ne_bytes().to_vec()),
             ("\"AQID\"", "V3", vec![1, 2, 3]),
             ("0", "V3", vec![0; 3]),
+            ("\"\"", "V3", vec![0; 3]),
+            ("null", "M8[s]", i64::MIN.to_ne_bytes().to_vec()),
+            ("0", "M8[s]", vec![0; 8]),
+            ("\"NaT\"", "m8", i64::MIN.to_ne_bytes().to_vec()),
+            ("null", "U2", vec![0; 8]),
+            ("0", "U1", vec![0; 4]),
+            ("\"abc\"", "U1", u32::from('a').to_ne_bytes().to_vec()),
+            ("0", "S2", vec![0; 2]),
+            ("\"YQ==\"", "S2", b"a\0".to_vec()),
+            ("1.0", "bfloat16", 0x3f80u16.to_ne_bytes().to_vec()),
+            ("\"Ag==\"", "float4_e2m1fn", vec![2]),
         ] {
             let data_type = DataType::from_code(code).unwrap();
             let value = serde_json::from_str(text).unwrap();
@@ -321,6 +343,28 @@ mod tests {
             let value = serde_json::from_str(text).unwrap();
             assert!(fill_value(&value, &DataType::from_code(code).unwrap()).is_err(), "{text} {code}");
         }
+        let structure = dtype_from_json(&json!([["a", ">u2"], ["b", "|S1"]]), []).unwrap().0;
+        for (value, bytes) in [(json!(null), [0, 0, 0]), (json!(0), [0, 0, 0]), (json!("AQJh"), [1, 2, b'a'])] {
+            assert_eq!(fill_value(&value, &structure).unwrap().bytes(), bytes);
+        }
+        for wrong in [json!("AQI="), json!([1, 2]), json!({"a": 1, "b": ""})] {
+            assert!(fill_value(&wrong, &structure).is_err());
+        }
+        let [string, bytes] = ["string", "bytes"].map(|name| DataType::from_name(name).unwrap());
+        let list = DataType::list(DataType::from_code("i4").unwrap(), false).unwrap();
+        for (value, data_type, bytes) in [
+            (json!(null), &string, &b""[..]),
+            (json!(0), &string, b""),
+            (json!("n/a"), &string, b"n/a"),
+            (json!(null), &bytes, b""),
+            (json!("eHk="), &bytes, b"xy"),
+            (json!(null), &list, b""),
+            (json!(null), &DataType::object(), b"null"),
+            (json!({"a": 0}), &DataType::object(), b"{\"a\":0}"),
+        ] {
+            assert_eq!(fill_value(&value, data_type).unwrap().bytes(), bytes, "{value} {data_type}");
+        }
+        assert!(fill_value(&json!(5), &string).is_err());
         assert!(!with("fill_value", json!(null)).unwrap().has_fill_value());
     }
 
@@ -366,15 +410,12 @@ mod tests {
     #[test]
     fn what_is_not_there_is_named() {
         for (member, value, name) in [
-            ("dtype", json!("|O"), "\"O\""),
-            ("dtype", json!("<U7"), "\"U7\""),
-            ("dtype", json!("|S7"), "\"S7\""),
-            ("dtype", json!("<M8[ns]"), "\"M8[ns]\""),
+            ("dtype", json!("|O"), "\"|O\""),
             ("dtype", json!("<i3"), "\"i3\""),
             ("dtype", json!("<V99999999999999999999"), "\"V999"),
-            ("dtype", json!([["a", "<i4"]]), "[[\"a\",\"<i4\"]]"),
-            ("compressor", json!({"id": "middle-out"}), "\"middle-out\""),
-            ("filters", json!([{"id": "rot13"}]), "\"rot13\""),
+            ("dtype", json!([["a", "|O"]]), "\"a\""),
+            ("compressor", json!({"id": "middle-out"}), "middle-out"),
+            ("filters", json!([{"id": "rot13"}]), "rot13"),
         ] {
             let error = with(member, value).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");

@@ -4,13 +4,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::fill_value::{fill_value_from_json, fill_value_to_json};
+use super::data_type::{data_type_from_json, refuse_others};
+use super::fill_value::{fill_value_stored, fill_value_to_json};
 use super::node::{Folder, Node, NodeKind};
 use super::{ArrayMetadata, Attributes, GroupMetadata, NewArray, check_chunk, check_codecs};
 use crate::chunk_grid::ChunkGrid;
 use crate::chunk_key::ChunkKeyEncoding;
-use crate::codec::{Named, parse_named, parse_named_list};
-use crate::data_type::DataType;
+use crate::codec::{Endian, Named, parse_named, parse_named_list};
 use crate::error::{Error, Place, Result};
 use crate::json::{check_format, lengths, list, object, read, show, string};
 
@@ -35,11 +35,16 @@ pub(super) fn array(document: Value) -> Result<ArrayMetadata> {
     let members = object(&document)?;
     check_members(members, "array", ARRAY_MEMBERS)?;
     let shape = read(members, "shape", lengths)?;
-    let data_type = read(members, "data_type", data_type)?;
+    let data_type = read(members, "data_type", data_type_from_json)?;
     let chunk_grid = read(members, "chunk_grid", |grid| chunk_grid(grid, &shape))?;
     check_chunk(&chunk_grid, &data_type).place(|| "chunk_grid")?;
     let chunk_key_encoding = read(members, "chunk_key_encoding", chunk_key_encoding)?;
-    let fill_value = read(members, "fill_value", |value| fill_value_from_json(value, &data_type))?;
+    let fill_value = read(members, "fill_value", |value| {
+        let codecs = members.get("codecs").and_then(Value::as_array);
+        let big = |codec: &Value| codec.pointer("/configuration/endian").is_some_and(|endian| endian == "big");
+        let stored = if codecs.is_some_and(|codecs| codecs.iter().any(big)) { Endian::Big } else { Endian::Little };
+        fill_value_stored(value, &data_type, stored)
+    })?;
     if members.contains_key("storage_transformers") {
         read(members, "storage_transformers", no_storage_transformers)?;
     }
@@ -136,29 +141,6 @@ fn attributes(members: &Map<String, Value>) -> Result<Attributes> {
         .get("attributes")
         .map_or_else(|| Ok(Attributes::new()), |value| object(value).cloned())
         .place(|| "attributes")
-}
-
-fn data_type(value: &Value) -> Result<DataType> {
-    let Named { name, configuration } = parse_named(value)?;
-    if name == "raw_bytes" {
-        let bytes = read(&configuration, "length_bytes", |bytes| {
-            let refused = || Error::metadata(format!("{} is not a number of bytes", show(bytes)));
-            bytes.as_u64().and_then(|bytes| bytes.checked_mul(8)).ok_or_else(refused)
-        })?;
-        refuse_others(&configuration, &["length_bytes"])?;
-        return DataType::from_name(&format!("r{bytes}"));
-    }
-    let data_type = DataType::from_name(&name)?;
-    refuse_others(&configuration, &[])?;
-    Ok(data_type)
-}
-
-/// Refuses members of a configuration that nobody reads.
-fn refuse_others(configuration: &Map<String, Value>, known: &[&str]) -> Result<()> {
-    match configuration.keys().find(|name| !known.contains(&name.as_str())) {
-        None => Ok(()),
-        Some(name) => Err(Error::metadata(format!("configuration: unknown member {name:?}"))),
-    }
 }
 
 fn chunk_grid(value: &Value, shape: &[u64]) -> Result<ChunkGrid> {
@@ -381,7 +363,7 @@ mod tests {
         let bytes = json!({"name": "bytes", "configuration": {"endian": "little"}});
         for (member, value, name, there) in [
             ("data_type", json!("float33"), "\"float33\"", "float32"),
-            ("data_type", json!({"name": "struct", "configuration": {"fields": []}}), "\"struct\"", "float32"),
+            ("data_type", json!("optional"), "\"optional\"", "struct"),
             ("chunk_grid", json!({"name": "hexagonal", "configuration": {}}), "\"hexagonal\"", "regular"),
             ("chunk_key_encoding", json!("base64"), "\"base64\"", "default, v2"),
             ("codecs", json!([bytes, {"name": "x.y", "must_understand": false}]), "\"x.y\"", "crc32c"),
