@@ -45,8 +45,8 @@ def data_type(dtype: DTypeLike) -> DataType:
         return "string"
     if found.hasobject or found.subdtype is not None or found.itemsize == 0:
         raise UnsupportedError(
-            f"arrays of {found} cannot be created; there are booleans, numbers, times, structs, raw bytes, text (U) and "
-            'bytes (S) of fixed length, and "string" and "bytes" of variable length'
+            f"arrays of {found} cannot be created; there are booleans, numbers, times, structs, raw bytes, text (U), "
+            'bytes (S) of fixed length, "string" and "bytes" of variable length'
         )
     return found.newbyteorder("=")
 
