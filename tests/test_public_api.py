@@ -14,7 +14,7 @@ import tegula.asdf
 NAMES = """
 Array ArraySubset AsdfFile CacheInfo ChunkCache CodecOptions CorruptDataError Error Explanation FilesystemStore Group
 InvalidMetadataError InvalidSelectionError MemoryStore NotFoundError PartialDecoder StoreError UnsupportedError
-__version__ config create_array create_group open open_array open_asdf open_group
+ZipStore __version__ config create_array create_group open open_array open_asdf open_group
 """
 
 MEMBERS = {

@@ -23,7 +23,7 @@ from tegula.errors import (
 from tegula.explanation import CacheInfo, Explanation
 from tegula.group import Group, create_array, create_group, open, open_array, open_group  # noqa: A004 - as in gzip.open
 from tegula.options import Config
-from tegula.stores import FilesystemStore, MemoryStore
+from tegula.stores import FilesystemStore, MemoryStore, ZipStore
 
 config = Config()
 """The options that arrays take when they are opened; see `Config`."""
@@ -47,6 +47,7 @@ __all__ = [
     "PartialDecoder",
     "StoreError",
     "UnsupportedError",
+    "ZipStore",
     "__version__",
     "config",
     "create_array",

@@ -218,8 +218,8 @@ def open(store: StoreLike, path: str = "/") -> Array | Group:  # noqa: A001 - te
     Parameters
     ----------
     store : str, os.PathLike, mapping or Store
-        A folder, which may also lie within a hierarchy (``data.zarr/group/array``); a mapping of keys to bytes, such as
-        a dict; or a store.
+        A folder or a zip archive, or a path that goes on into it (``data.zarr/group/array``,
+        ``data.zarr.zip/group/array``); a mapping of keys to bytes, such as a dict; or a store.
     path : str
         The path in the store.
 
@@ -234,7 +234,7 @@ def open(store: StoreLike, path: str = "/") -> Array | Group:  # noqa: A001 - te
     """
     if target := _asdf(store):
         return _open_asdf(*target)  # type: ignore[no-any-return]
-    return _open_node(as_store(store), path)
+    return _open_node(*as_store(store, path))
 
 
 def open_array(store: StoreLike, path: str = "/") -> Array:
@@ -245,8 +245,8 @@ def open_array(store: StoreLike, path: str = "/") -> Array:
     Parameters
     ----------
     store : str, os.PathLike, mapping or Store
-        A folder, which may also lie within a hierarchy (``data.zarr/group/array``); a mapping of keys to bytes, such as
-        a dict; or a store.
+        A folder or a zip archive, or a path that goes on into it (``data.zarr/group/array``,
+        ``data.zarr.zip/group/array``); a mapping of keys to bytes, such as a dict; or a store.
     path : str
         The path in the store.
 
@@ -268,7 +268,7 @@ def open_array(store: StoreLike, path: str = "/") -> Array:
     """
     if target := _asdf(store):
         return _open_asdf(*target)  # type: ignore[no-any-return]
-    resolved = as_store(store)
+    resolved, path = as_store(store, path)
     return Array._wrap(_tegula.Array.open(resolved._native, path), resolved)
 
 
@@ -287,7 +287,7 @@ def open_group(store: StoreLike, path: str = "/") -> Group:
     NotFoundError
         If there is no group.
     """
-    resolved = as_store(store)
+    resolved, path = as_store(store, path)
     return Group._wrap(_tegula.Group.open(resolved._native, path), resolved)
 
 
@@ -348,7 +348,7 @@ def create_group(
     StoreError
         If something is there already.
     """
-    resolved = as_store(store)
+    resolved, path = as_store(store, path)
     _check_format(zarr_format)
     _make_room(resolved, path, zarr_format, overwrite=overwrite)
     return Group._wrap(_tegula.Group.create(resolved._native, path, zarr_format, dict(attributes or {})), resolved)
@@ -428,7 +428,7 @@ def create_array(
     >>> array[0, 0], array[99, 99]
     (np.uint16(7), np.uint16(0))
     """
-    resolved = as_store(store)
+    resolved, path = as_store(store, path)
     _check_format(zarr_format)
     element = creation.data_type(dtype)
     lengths = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)

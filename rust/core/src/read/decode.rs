@@ -45,7 +45,10 @@ impl<'a> Reader<'a> {
 
     /// Whether only what is wanted of a leaf is read: where its elements are stored as they are, and no cache wants all.
     pub(super) fn reads_parts(&self, leaf: &Leaf<'a>) -> bool {
-        leaf.chain.raw().is_some() && self.cache_for(leaf).is_none()
+        let at_once = self.source.store.reads_whole() && leaf.inner.is_empty();
+        leaf.chain.raw().is_some()
+            && self.cache_for(leaf).is_none()
+            && !(at_once && leaf.region.is_whole(leaf.chain.shape()))
     }
 
     /// The cache that a leaf is looked for in, and then kept in.
