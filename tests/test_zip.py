@@ -103,6 +103,17 @@ def test_archives_by_any_name(name, tmp_path):
         np.testing.assert_array_equal(tegula.open_array(archive, "in/side")[...], elements)
 
 
+def test_what_is_no_archive(tmp_path):
+    path = tmp_path / "x.zip"
+    for content in (b"", b"PK", b"no zip" * 99):
+        path.write_bytes(content)
+        with pytest.raises(tegula.InvalidMetadataError, match=r"x\.zip: not a zip archive"):
+            tegula.open(path)
+    path.write_bytes(b"PK\x03\x04" + bytes(99))
+    with pytest.raises(tegula.CorruptDataError, match=r"x\.zip: the end of the zip archive is missing"):
+        tegula.open(path / "a")
+
+
 def test_folders_may_be_called_as_archives(tmp_path):
     write_ours(tmp_path / "x.zip", "zstd")
     assert isinstance(tegula.open(tmp_path / "x.zip").store, tegula.FilesystemStore)
@@ -224,9 +235,10 @@ def test_lies_of_the_directory(small, fields, error, message, name):
     assert "x.zip" in str(raised.value)
 
 
-def test_bombs_are_refused_before_they_go_off(tmp_path):
+@pytest.mark.parametrize("shards", [None, (4,)])
+def test_bombs_are_refused_before_they_go_off(tmp_path, shards):
     path = tmp_path / "x.zip"
-    array = tegula.create_array({}, shape=(4,), chunks=(2,), dtype="u1", compressors=None)
+    array = tegula.create_array({}, shape=(4,), chunks=(2,), shards=shards, dtype="u1", compressors=None)
     zeros = zlib.compressobj(9, zlib.DEFLATED, -15)
     bomb = b"".join(zeros.compress(bytes(1 << 20)) for _ in range(1536)) + zeros.flush()
     for metadata, size in ((False, 1536 << 20), (False, 2), (True, 1536 << 20), (True, 99)):
@@ -239,7 +251,7 @@ def test_bombs_are_refused_before_they_go_off(tmp_path):
         data = bytearray(edit(path.read_bytes(), name.encode() + b"PK", method=8, size=size))
         struct.pack_into("<H", data, header + 8, 8)
         path.write_bytes(data)
-        with pytest.raises(tegula.CorruptDataError, match=r"at most|more than"):
+        with pytest.raises(tegula.CorruptDataError, match=r"at most|more than|shorter than"):
             tegula.open_array(path)[...]
 
 

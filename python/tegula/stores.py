@@ -244,7 +244,11 @@ def _archive(path: str) -> tuple[str, str] | None:
     if not os.path.isfile(archive):
         return None
     if not archive.lower().endswith((".zip", ".ozx")):
-        with open(archive, "rb") as file:
-            if file.read(4) not in (b"PK\x03\x04", b"PK\x05\x06"):
-                return None
+        try:
+            with open(archive, "rb") as file:
+                magic = file.read(4)
+        except OSError:
+            return None
+        if magic not in (b"PK\x03\x04", b"PK\x05\x06"):
+            return None
     return archive, inside

@@ -1,5 +1,6 @@
 //! Metadata of arrays and groups: read from Zarr V3 and V2, and given to the rest in one form.
 
+mod consolidated;
 mod fill_value;
 mod node;
 mod numcodecs;
@@ -17,6 +18,7 @@ use crate::fill_value::FillValue;
 use crate::subset::{product, tuple};
 
 pub use crate::json::parse as parse_json;
+pub(crate) use consolidated::Consolidated;
 pub use fill_value::{fill_value_from_json, fill_value_to_json};
 pub(crate) use node::Folder;
 pub use node::{Node, NodeKind, metadata_key, node_path, open_array, open_group, open_node, write_node};
