@@ -1,3 +1,7 @@
+import json
+import pickle
+import warnings
+
 import numpy as np
 import pytest
 
@@ -42,6 +46,9 @@ def test_members(root):
     ]
     assert list(root.arrays()) == ["image"]
     assert list(root.groups()) == ["survey"]
+    assert (root.array_keys(), root.group_keys()) == (["image"], ["survey"])
+    assert [path for path, _ in root.traverse()] == list(root.members(recursive=True))
+    assert [node.path for _, node in root["survey"].traverse()][-1] == "survey/flux"
     assert [type(node) for node in root.values()] == [tegula.Array, tegula.Group]
     assert root["survey"].members(recursive=True)["deep/er/v2"] == "array"
 
@@ -70,7 +77,7 @@ def test_nodes(root):
 
 
 def test_tree(root):
-    assert root.tree().splitlines() == [
+    assert str(root.tree()).splitlines() == [
         "/",
         "├── image (4, 6) float32",
         "└── survey/",
@@ -80,7 +87,16 @@ def test_tree(root):
         "    ├── empty/",
         "    └── flux (3,) int16",
     ]
-    assert root["survey/deep"].tree().splitlines()[0] == "/survey/deep"
+    assert str(root["survey/deep"].tree()).splitlines()[0] == "/survey/deep"
+    assert str(root.tree(level=1)).splitlines() == ["/", "├── image (4, 6) float32", "└── survey/"]
+    assert len(str(root.tree(level=2)).splitlines()) == 6
+    assert repr(root.tree()) == str(root.tree())
+    assert root["survey"]._repr_html_() == (
+        '<div class="tegula-tree"><strong>/survey</strong><ul>'
+        "<li><details open><summary>deep/</summary><ul><li><details open><summary>er/</summary>"
+        "<ul><li>v2 <code>(3,) int16</code></li></ul></details></li></ul></details></li>"
+        "<li>empty/</li><li>flux <code>(3,) int16</code></li></ul></div>"
+    )
     assert "groups      1" in root.info
     assert root.name in repr(root)
 
@@ -88,9 +104,114 @@ def test_tree(root):
 def test_what_cannot_be_opened_is_still_a_member(root, tmp_path):
     (tmp_path / "data.zarr" / "image" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "array"}')
     assert "image" in root
-    assert "image (" in root.tree()
+    assert "image (" in str(root.tree())
+    for opened in (root.arrays, lambda: list(root.traverse())):
+        with pytest.raises(tegula.InvalidMetadataError):
+            opened()
     with pytest.raises(tegula.InvalidMetadataError):
         root["image"]
+
+
+def test_names_do_no_harm():
+    root = tegula.create_group({})
+    root.create_group("<script>alert(1)</script>")
+    root.create_array("a\x1b[31m\nb", shape=(2,), dtype="i1")
+    html = root.tree()._repr_html_()
+    assert "&lt;script&gt;" in html
+    assert "<script" not in html
+    assert str(root.tree()).splitlines() == [
+        "/",
+        "├── <script>alert(1)</",
+        "│   └── script>/",
+        "└── a\\x1b[31m\\nb (2,) int8",
+    ]
+
+
+class Recorded(dict):
+    """A store that notes what is read of it."""
+
+    def __init__(self, objects):
+        super().__init__(objects)
+        self.keys_read = []
+
+    def __getitem__(self, key):
+        self.keys_read.append(key)
+        return super().__getitem__(key)
+
+
+@pytest.fixture(params=[2, 3])
+def consolidated(request, tmp_path):
+    """A group with consolidated metadata, and an array that was made after them."""
+    zarr = pytest.importorskip("zarr")
+    path = str(tmp_path / "data.zarr")
+    root = zarr.create_group(path, zarr_format=request.param, attributes={"a": 1})
+    root.create_array("image", shape=(4, 6), dtype="float32", attributes={"unit": "Jy"})
+    root.create_group("survey", attributes={"b": 2}).create_array("flux", shape=(3,), dtype="int16")
+    root.create_group("survey-old")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of V3: there is no specification
+        zarr.consolidate_metadata(path)
+    root.create_array("late", shape=(2,), dtype="int8")
+    return Recorded(tegula.FilesystemStore(path))
+
+
+def test_consolidated_metadata_are_all_that_is_read(consolidated):
+    root = tegula.open_group(consolidated)
+    assert set(consolidated.keys_read) <= {"zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata"}
+    consolidated.keys_read.clear()
+    assert root.is_consolidated
+    assert root.attrs == {"a": 1}
+    assert root.members(recursive=True) == {
+        "image": "array",
+        "survey": "group",
+        "survey/flux": "array",
+        "survey-old": "group",
+    }
+    assert root["image"].attrs == {"unit": "Jy"}
+    assert root["survey"].attrs == {"b": 2}
+    assert root["survey"].is_consolidated
+    assert list(root["survey"].arrays()) == ["flux"]
+    assert root["survey/flux"].shape == root["survey"]["flux"].shape == (3,)
+    assert [node.path for _, node in root.traverse()] == ["image", "survey", "survey/flux", "survey-old"]
+    assert "flux (3,) int16" in str(root.tree())
+    assert "late" not in root
+    assert len(root) == 3
+    with pytest.raises(tegula.NotFoundError, match="consolidated"):
+        root["late"]
+    assert not consolidated.keys_read
+    root["image"][...]
+    assert all(key.startswith("image/") for key in consolidated.keys_read)
+
+
+def test_consolidated_metadata_can_be_asked_for_or_not(consolidated):
+    for asked in (None, True):
+        assert tegula.open_group(consolidated, use_consolidated=asked).is_consolidated
+    root = tegula.open_group(consolidated, use_consolidated=False)
+    assert not root.is_consolidated
+    assert not root["survey"].is_consolidated
+    assert root["late"].shape == (2,)
+    assert list(root) == ["image", "late", "survey", "survey-old"]
+    assert "late" in pickle.loads(pickle.dumps(root))
+    assert "late" not in pickle.loads(pickle.dumps(tegula.open_group(consolidated)))
+    with pytest.raises(tegula.InvalidMetadataError, match="mapping:/survey has no consolidated metadata"):
+        tegula.open_group(consolidated, "survey", use_consolidated=True)
+    assert not tegula.open_group(consolidated, "survey").is_consolidated
+
+
+def test_what_is_created_is_seen_by_the_group_that_created_it(consolidated):
+    root = tegula.open_group(consolidated)
+    root.create_array("new", shape=(5,), dtype="int8")
+    assert root["new"].shape == (5,)
+    assert "late" in root
+
+
+def test_consolidated_metadata_that_are_wrong_can_be_ignored():
+    group = {"zarr_format": 3, "node_type": "group"}
+    noted = {"kind": "inline", "must_understand": False, "metadata": {"../../etc": group}}
+    store = {"zarr.json": json.dumps({**group, "consolidated_metadata": noted}).encode()}
+    with pytest.raises(tegula.InvalidMetadataError, match=r"zarr\.json: consolidated_metadata: \"\.\./\.\./etc\""):
+        tegula.open_group(store)
+    assert not tegula.open_group(store, use_consolidated=False).keys()
 
 
 def test_groups_of_every_store_and_version(tmp_path):

@@ -14,7 +14,7 @@ import tegula.asdf
 NAMES = """
 Array ArraySubset AsdfFile CacheInfo ChunkCache CodecOptions CorruptDataError Error Explanation FilesystemStore Group
 InvalidMetadataError InvalidSelectionError MemoryStore NotFoundError PartialDecoder StoreError UnsupportedError
-__version__ config create_array create_group open open_array open_asdf open_group
+ZipStore __version__ config create_array create_group open open_array open_asdf open_group
 """
 
 MEMBERS = {
@@ -33,8 +33,8 @@ MEMBERS = {
         to_slices
     """,
     "Group": """
-        arrays attrs create_array create_group get groups info items keys members metadata name path store tree values
-        zarr_format
+        array_keys arrays attrs create_array create_group get group_keys groups info is_consolidated items keys members
+        metadata name path store traverse tree values zarr_format
     """,
     "ChunkCache": "clear counts decoded encoded",
     "CodecOptions": "concurrent_target replace store_empty_chunks validate_checksums",

@@ -24,7 +24,7 @@ from tegula.errors import (
 from tegula.explanation import CacheInfo, Explanation
 from tegula.group import Group, create_array, create_group, open, open_array, open_group  # noqa: A004 - as in gzip.open
 from tegula.options import Config
-from tegula.stores import FilesystemStore, MemoryStore
+from tegula.stores import FilesystemStore, MemoryStore, ZipStore
 from tegula.variable import VariableArray
 
 config = Config()
@@ -50,6 +50,7 @@ __all__ = [
     "StoreError",
     "UnsupportedError",
     "VariableArray",
+    "ZipStore",
     "__version__",
     "config",
     "create_array",

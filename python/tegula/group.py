@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tegula import _tegula, creation
+from tegula._tree import Branch, Tree
 from tegula.array import Array
 from tegula.creation import Codecs
 from tegula.errors import Error, InvalidMetadataError, NotFoundError, StoreError, UnsupportedError
@@ -89,7 +90,21 @@ class Group(Mapping[str, "Array | Group"]):
             raise TypeError(f"the name of an array or group is a str, not {type(name).__name__}")
         if not name.strip("/"):
             raise NotFoundError(f"{name!r} is not the name of an array or group")
-        return _open_node(self._store, self._path(name))
+        return self._node(self._native.member(name))
+
+    def _node(self, native: "_tegula.Array | _tegula.Group") -> "Array | Group":
+        if isinstance(native, _tegula.Array):
+            return Array._wrap(native, self._store)
+        return Group._wrap(native, self._store)
+
+    def _open(self, names: list[str]) -> "Iterator[tuple[str, Array | Group]]":
+        """Open members together; where one cannot be opened, that is raised when its turn comes."""
+        for first in range(0, len(names), _TOGETHER):
+            some = names[first : first + _TOGETHER]
+            for name, found in zip(some, self._native.open_members(some), strict=True):
+                if isinstance(found, BaseException):
+                    raise found
+                yield name, self._node(found)
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):
@@ -119,6 +134,11 @@ class Group(Mapping[str, "Array | Group"]):
     def __hash__(self) -> int:
         return id(self)
 
+    @property
+    def is_consolidated(self) -> bool:
+        """Whether what lies below is known from consolidated metadata, the group's own or those of one above it."""
+        return self._native.is_consolidated
+
     def members(self, *, recursive: bool = False) -> dict[str, Literal["array", "group"]]:
         """Return what lies in the group by name, without opening it.
 
@@ -129,40 +149,67 @@ class Group(Mapping[str, "Array | Group"]):
         """
         return dict(self._native.members(recursive))
 
+    def _keys(self, kind: Literal["array", "group"]) -> list[str]:
+        return [name for name, found in self._native.members(False) if found == kind]
+
+    def array_keys(self) -> list[str]:
+        """Return the names of the arrays of the group."""
+        return self._keys("array")
+
+    def group_keys(self) -> list[str]:
+        """Return the names of the groups of the group."""
+        return self._keys("group")
+
     def arrays(self) -> dict[str, Array]:
         """Open the arrays of the group."""
-        opened = {name: self[name] for name, kind in self.members().items() if kind == "array"}
-        return {name: node for name, node in opened.items() if isinstance(node, Array)}
+        return {name: node for name, node in self._open(self.array_keys()) if isinstance(node, Array)}
 
     def groups(self) -> dict[str, "Group"]:
         """Open the groups of the group."""
-        opened = {name: self[name] for name, kind in self.members().items() if kind == "group"}
-        return {name: node for name, node in opened.items() if isinstance(node, Group)}
+        return {name: node for name, node in self._open(self.group_keys()) if isinstance(node, Group)}
 
-    def tree(self) -> str:
-        """Draw what lies below, with shapes and data types of arrays."""
-        lines = [f"/{self.path}"]
-        members = list(self.members(recursive=True).items())
-        last: list[bool] = []
-        for number, (path, kind) in enumerate(members):
-            depth = path.count("/")
-            parent = path.rpartition("/")[0]
-            rest = (other.rpartition("/")[0] for other, _ in members[number + 1 :])
-            last[depth:] = [parent not in rest]
-            label = path.rpartition("/")[2] + ("/" if kind == "group" else f" {self._summary(path)}")
-            lines.append(
-                "".join("    " if done else "│   " for done in last[:depth])
-                + ("└── " if last[depth] else "├── ")
-                + label
-            )
-        return "\n".join(lines)
+    def traverse(self) -> "Iterator[tuple[str, Array | Group]]":
+        """Open all that lies below, group after group.
 
-    def _summary(self, path: str) -> str:
-        try:
-            node = self[path]
-        except Error as error:
-            return f"({error})"
-        return f"{node.shape} {node.dtype}" if isinstance(node, Array) else ""
+        Yields
+        ------
+        path : str
+            The path from here. Names are sorted, and groups stand before what is in them.
+        node : Array or Group
+            What is there.
+
+        Examples
+        --------
+        >>> root = tegula.create_group({})
+        >>> _ = root.create_array("survey/flux", shape=(4, 6), dtype="float32")
+        >>> [(path, type(node).__name__) for path, node in root.traverse()]
+        [('survey', 'Group'), ('survey/flux', 'Array')]
+        """
+        return self._open(list(self.members(recursive=True)))
+
+    def tree(self, *, level: int | None = None) -> Tree:
+        """Draw what lies below, with shapes and data types of arrays.
+
+        Parameters
+        ----------
+        level : int, optional
+            How many levels to draw; all, if there is none.
+
+        Returns
+        -------
+        Tree
+            `str` and `print` give text. Notebooks show it so that groups fold.
+        """
+        members = self._native.members(level != 1)
+        shown = [(path, kind) for path, kind in members if level is None or path.count("/") < level]
+        opened = iter(self._native.open_members([path for path, kind in shown if kind == "array"]))
+        root = Branch(f"/{self.path}")
+        for path, kind in shown:
+            root.add(path, "" if kind == "group" else _summary(next(opened)), is_group=kind == "group")
+        return Tree(root)
+
+    def _repr_html_(self) -> str:
+        return self.tree()._repr_html_()
 
     @property
     def info(self) -> str:
@@ -176,19 +223,44 @@ class Group(Mapping[str, "Array | Group"]):
         ]
         return "\n".join(f"{label:<12}{text}" for label, text in rows)
 
+    def _forget(self) -> None:
+        if self.is_consolidated:
+            self._native = self._native.without_consolidated()
+
     def create_array(self, name: str, **properties: Any) -> Array:
-        """Create an array in the group; see `tegula.create_array` for its properties."""
+        """Create an array in the group; see `tegula.create_array` for its properties.
+
+        Consolidated metadata do not learn of it: this group no longer uses them then.
+        """
+        self._forget()
         return create_array(self._store, self._path(name), **{"zarr_format": self.zarr_format, **properties})
 
     def create_group(self, name: str, **properties: Any) -> "Group":
-        """Create a group in the group; see `tegula.create_group` for its properties."""
+        """Create a group in the group; see `tegula.create_group` for its properties.
+
+        Consolidated metadata do not learn of it: this group no longer uses them then.
+        """
+        self._forget()
         return create_group(self._store, self._path(name), **{"zarr_format": self.zarr_format, **properties})
 
     def __repr__(self) -> str:
         return f"<tegula.Group {self.name}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open_group, (self._store, self.path)
+        use_consolidated = None if self._native.use_consolidated is not False else False
+        return _reopen, (self._store, self.path, use_consolidated)
+
+
+# So many members are opened at a time.
+_TOGETHER = 4096
+
+
+def _reopen(store: Store, path: str, use_consolidated: bool | None) -> Group:
+    return open_group(store, path, use_consolidated=use_consolidated)
+
+
+def _summary(array: "_tegula.Array | _tegula.Group | BaseException") -> str:
+    return f"{array.shape} {array.dtype}" if isinstance(array, _tegula.Array) else f"({array})"
 
 
 def _open_node(store: Store, path: str) -> Array | Group:
@@ -218,8 +290,8 @@ def open(store: StoreLike, path: str = "/") -> Array | Group:  # noqa: A001 - te
     Parameters
     ----------
     store : str, os.PathLike, mapping or Store
-        A folder, which may also lie within a hierarchy (``data.zarr/group/array``); a mapping of keys to bytes, such as
-        a dict; or a store.
+        A folder or a zip archive, or a path that goes on into it (``data.zarr/group/array``,
+        ``data.zarr.zip/group/array``); a mapping of keys to bytes, such as a dict; or a store.
     path : str
         The path in the store.
 
@@ -234,7 +306,7 @@ def open(store: StoreLike, path: str = "/") -> Array | Group:  # noqa: A001 - te
     """
     if target := _asdf(store):
         return _open_asdf(*target)  # type: ignore[no-any-return]
-    return _open_node(as_store(store), path)
+    return _open_node(*as_store(store, path))
 
 
 def open_array(store: StoreLike, path: str = "/") -> Array:
@@ -245,8 +317,8 @@ def open_array(store: StoreLike, path: str = "/") -> Array:
     Parameters
     ----------
     store : str, os.PathLike, mapping or Store
-        A folder, which may also lie within a hierarchy (``data.zarr/group/array``); a mapping of keys to bytes, such as
-        a dict; or a store.
+        A folder or a zip archive, or a path that goes on into it (``data.zarr/group/array``,
+        ``data.zarr.zip/group/array``); a mapping of keys to bytes, such as a dict; or a store.
     path : str
         The path in the store.
 
@@ -268,12 +340,15 @@ def open_array(store: StoreLike, path: str = "/") -> Array:
     """
     if target := _asdf(store):
         return _open_asdf(*target)  # type: ignore[no-any-return]
-    resolved = as_store(store)
+    resolved, path = as_store(store, path)
     return Array._wrap(_tegula.Array.open(resolved._native, path), resolved)
 
 
-def open_group(store: StoreLike, path: str = "/") -> Group:
+def open_group(store: StoreLike, path: str = "/", *, use_consolidated: bool | None = None) -> Group:
     """Open the group at a path of a store, of Zarr V3 or V2.
+
+    Consolidated metadata are what a writer noted in a group of the metadata of all that lies below it: where they are
+    used, arrays and groups are found and opened without another read, and what was written since is not seen.
 
     Parameters
     ----------
@@ -281,14 +356,18 @@ def open_group(store: StoreLike, path: str = "/") -> Group:
         As for `tegula.open_array`.
     path : str
         The path in the store.
+    use_consolidated : bool, optional
+        Whether to use consolidated metadata. None: where there are such; True: a group without is an error.
 
     Raises
     ------
     NotFoundError
         If there is no group.
+    InvalidMetadataError
+        If its metadata are wrong, or there are no consolidated ones where they are asked for.
     """
-    resolved = as_store(store)
-    return Group._wrap(_tegula.Group.open(resolved._native, path), resolved)
+    resolved, path = as_store(store, path)
+    return Group._wrap(_tegula.Group.open(resolved._native, path, use_consolidated), resolved)
 
 
 def _check_format(zarr_format: int) -> None:
@@ -348,7 +427,7 @@ def create_group(
     StoreError
         If something is there already.
     """
-    resolved = as_store(store)
+    resolved, path = as_store(store, path)
     _check_format(zarr_format)
     _make_room(resolved, path, zarr_format, overwrite=overwrite)
     return Group._wrap(_tegula.Group.create(resolved._native, path, zarr_format, dict(attributes or {})), resolved)
@@ -430,7 +509,7 @@ def create_array(
     >>> array[0, 0], array[99, 99]
     (np.uint16(7), np.uint16(0))
     """
-    resolved = as_store(store)
+    resolved, path = as_store(store, path)
     _check_format(zarr_format)
     element = creation.data_type(dtype)
     lengths = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)

@@ -7,14 +7,14 @@ from typing import Any, TypeAlias
 from tegula import _tegula
 from tegula.errors import NotFoundError, UnsupportedError
 
-__all__ = ["FilesystemStore", "MappingStore", "MemoryStore", "Store", "StoreLike"]
+__all__ = ["FilesystemStore", "MappingStore", "MemoryStore", "Store", "StoreLike", "ZipStore"]
 
 
 class Store(MutableMapping[str, bytes]):
     """Objects under keys, as a mapping of strings to bytes.
 
-    This is what `MemoryStore`, `FilesystemStore` and `MappingStore` have in common. A key is a path of names joined by
-    ``/``.
+    This is what `MemoryStore`, `FilesystemStore`, `ZipStore` and `MappingStore` have in common. A key is a path of
+    names joined by ``/``.
     """
 
     __slots__ = ("_native",)
@@ -125,6 +125,57 @@ class FilesystemStore(Store):
         return FilesystemStore, (os.path.abspath(self._path),)
 
 
+class ZipStore(Store):
+    """The entries of a zip archive, to be read.
+
+    Entries that are stored as they are, as zarr-python stores them, are read in part where a part is wanted; others
+    (deflate, bzip2, zstd) are decompressed whole. Of entries with one name the last counts. An archive that is replaced
+    is read anew.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The archive.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such file.
+    InvalidMetadataError
+        If it is not a zip archive.
+    CorruptDataError
+        If it is damaged.
+    """
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = os.fspath(path)
+        self._native = _tegula.Store.zip(self._path)
+
+    @property
+    def path(self) -> str:
+        """The archive, as it was given."""
+        return self._path
+
+    def __fspath__(self) -> str:
+        return self._path
+
+    def __repr__(self) -> str:
+        return f"tegula.ZipStore({self._path!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ZipStore):
+            return NotImplemented
+        return os.path.abspath(self._path) == os.path.abspath(other._path)
+
+    def __hash__(self) -> int:
+        return hash(os.path.abspath(self._path))
+
+    def __reduce__(self) -> tuple[type["ZipStore"], tuple[str]]:
+        return ZipStore, (os.path.abspath(self._path),)
+
+
 class MappingStore(Store):
     """A mapping of keys to bytes, such as a dict, as a store.
 
@@ -162,20 +213,42 @@ class MappingStore(Store):
 
 
 StoreLike: TypeAlias = Store | str | os.PathLike[str] | Mapping[str, Any]
-"""A store, the path of a folder, or a mapping of keys to bytes."""
+"""A store, the path of a folder or a zip archive, or a mapping of keys to bytes."""
 
 
-def as_store(store: StoreLike) -> Store:
-    """Make a store of what users give for one."""
+def as_store(store: StoreLike, path: str = "") -> tuple[Store, str]:
+    """Make a store, and a path in it, of what users give for them."""
     if isinstance(store, Store):
-        return store
+        return store, path
     if isinstance(store, (str, os.PathLike)):
-        path = os.fspath(store)
-        if "://" in path:
-            raise UnsupportedError(f"{path}: URLs are still to come; there are folders, mappings and MemoryStore")
-        if path.endswith(".zip") and os.path.isfile(path):
-            raise UnsupportedError(f"{path}: zip files are still to come; there are folders, mappings and MemoryStore")
-        return FilesystemStore(path)
+        folder = os.fspath(store)
+        if "://" in folder:
+            raise UnsupportedError(
+                f"{folder}: URLs are still to come; there are folders, zip archives, mappings and MemoryStore"
+            )
+        if found := _archive(folder):
+            archive, inside = found
+            return ZipStore(archive), f"{inside}/{path.lstrip('/')}"
+        return FilesystemStore(folder), path
     if isinstance(store, Mapping):
-        return MappingStore(store)
+        return MappingStore(store), path
     raise TypeError(f"a store is a path, a mapping or a tegula store, not {type(store).__name__}")
+
+
+def _archive(path: str) -> tuple[str, str] | None:
+    """Split a path that leads to a zip archive, or on into one; None if it does not."""
+    archive, inside = path, ""
+    while archive and not os.path.exists(archive):
+        archive, _, name = archive.rpartition("/")
+        inside = f"{name}/{inside}" if inside else name
+    if not os.path.isfile(archive):
+        return None
+    if not archive.lower().endswith((".zip", ".ozx")):
+        try:
+            with open(archive, "rb") as file:
+                magic = file.read(4)
+        except OSError:
+            return None
+        if magic not in (b"PK\x03\x04", b"PK\x05\x06"):
+            return None
+    return archive, inside

@@ -72,7 +72,7 @@ pub use chunk_key::ChunkKeyEncoding;
 pub use data_type::{DataType, Field, Kind};
 pub use error::{Error, ErrorKind, Result};
 pub use fill_value::FillValue;
-pub use group::Group;
+pub use group::{Group, Member, UseConsolidated, open};
 pub use options::{CodecOptions, global_options, set_global_options};
 pub use read::Explanation;
 pub use runtime::{Pending, set_threads, spawn, threads};

@@ -2,10 +2,12 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use tegula::metadata::{GroupMetadata, Node, NodeKind};
+use tegula::metadata::{GroupMetadata, NodeKind};
+use tegula::{Member, UseConsolidated};
 
 use crate::array::Array;
 use crate::call::{attached, detached};
+use crate::errors::OrRaise;
 use crate::json::{object_from_python, object_to_python, to_python};
 use crate::store::Store;
 
@@ -16,9 +18,14 @@ pub(crate) struct Group(tegula::Group);
 #[pymethods]
 impl Group {
     #[staticmethod]
-    fn open(py: Python<'_>, store: &Bound<'_, Store>, path: &str) -> PyResult<Self> {
+    fn open(py: Python<'_>, store: &Bound<'_, Store>, path: &str, use_consolidated: Option<bool>) -> PyResult<Self> {
         let store = store.get().0.clone();
-        detached(py, || tegula::Group::open(store, path)).map(Self)
+        let use_consolidated = match use_consolidated {
+            None => UseConsolidated::IfThere,
+            Some(true) => UseConsolidated::Always,
+            Some(false) => UseConsolidated::Never,
+        };
+        detached(py, || tegula::Group::open_with(store, path, use_consolidated)).map(Self)
     }
 
     #[staticmethod]
@@ -43,7 +50,7 @@ impl Group {
 
     #[getter]
     fn name(&self) -> String {
-        self.0.store().display(self.0.path())
+        self.0.name()
     }
 
     #[getter]
@@ -64,6 +71,39 @@ impl Group {
         let kind = |kind| if kind == NodeKind::Array { "array" } else { "group" };
         Ok(members.into_iter().map(|(path, node)| (path, kind(node))).collect())
     }
+
+    /// Whether what lies below is known from consolidated metadata.
+    #[getter]
+    fn is_consolidated(&self) -> bool {
+        self.0.is_consolidated()
+    }
+
+    #[getter]
+    fn use_consolidated(&self) -> Option<bool> {
+        match self.0.use_consolidated() {
+            UseConsolidated::IfThere => None,
+            UseConsolidated::Always => Some(true),
+            UseConsolidated::Never => Some(false),
+        }
+    }
+
+    fn without_consolidated(&self) -> Self {
+        Self(self.0.without_consolidated())
+    }
+
+    fn member<'py>(&self, py: Python<'py>, path: &str) -> PyResult<Bound<'py, PyAny>> {
+        member_to_python(py, detached(py, || self.0.member(path))?)
+    }
+
+    /// Opens many members, or finds the exceptions that say why one cannot be opened.
+    fn open_members<'py>(&self, py: Python<'py>, paths: Vec<String>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let members = detached(py, || Ok(self.0.open_members(&paths)))?;
+        let convert = |member: tegula::Result<Member>| match member.or_raise(py) {
+            Ok(member) => member_to_python(py, member),
+            Err(error) => Ok(error.into_value(py).into_bound(py).into_any()),
+        };
+        members.into_iter().map(convert).collect()
+    }
 }
 
 /// The path of a node as keys begin with it.
@@ -77,14 +117,12 @@ pub(crate) fn node_path(py: Python<'_>, path: &str) -> PyResult<String> {
 #[pyfunction]
 pub(crate) fn open_node<'py>(py: Python<'py>, store: &Bound<'py, Store>, path: &str) -> PyResult<Bound<'py, PyAny>> {
     let store = store.get().0.clone();
-    match detached(py, || tegula::metadata::open_node(&*store, path))? {
-        Node::Array(metadata) => {
-            let array = detached(py, || tegula::Array::new_with_metadata(store, path, *metadata))?;
-            Ok(Bound::new(py, Array::new(py, array)?)?.into_any())
-        }
-        Node::Group(metadata) => {
-            let group = detached(py, || tegula::Group::new_with_metadata(store, path, *metadata))?;
-            Ok(Bound::new(py, Group(group))?.into_any())
-        }
-    }
+    member_to_python(py, detached(py, || tegula::open(store, path))?)
+}
+
+fn member_to_python(py: Python<'_>, member: Member) -> PyResult<Bound<'_, PyAny>> {
+    Ok(match member {
+        Member::Array(array) => Bound::new(py, Array::new(py, array)?)?.into_any(),
+        Member::Group(group) => Bound::new(py, Group(group))?.into_any(),
+    })
 }

@@ -8,7 +8,7 @@ use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyMapping};
-use tegula::store::{ByteRange, FilesystemStore, Listing, MemoryStore, Object, Stat};
+use tegula::store::{ByteRange, FilesystemStore, Listing, MemoryStore, Object, Stat, ZipStore};
 use tegula::{Error, Result};
 
 use crate::call::{attached, detached};
@@ -30,6 +30,11 @@ impl Store {
     #[staticmethod]
     fn filesystem(root: PathBuf) -> Self {
         Self(Arc::new(FilesystemStore::new(root)))
+    }
+
+    #[staticmethod]
+    fn zip(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        detached(py, || Ok(Self(Arc::new(ZipStore::open(path)?))))
     }
 
     #[staticmethod]

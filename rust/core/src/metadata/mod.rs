@@ -1,5 +1,6 @@
 //! Metadata of arrays and groups: read from Zarr V3 and V2, and given to the rest in one form.
 
+mod consolidated;
 mod data_type;
 mod dtype;
 mod fill_value;
@@ -20,6 +21,7 @@ use crate::fill_value::FillValue;
 use crate::subset::{product, tuple};
 
 pub use crate::json::parse as parse_json;
+pub(crate) use consolidated::Consolidated;
 pub use data_type::{data_type_from_json, data_type_to_json};
 pub use fill_value::{fill_value_from_json, fill_value_to_json};
 pub(crate) use node::Folder;

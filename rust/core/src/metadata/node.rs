@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::consolidated::Consolidated;
 use super::{ArrayMetadata, GroupMetadata, v2, v3};
 use crate::error::{Error, Place, Result};
 use crate::json;
@@ -118,13 +119,11 @@ impl Folder<'_> {
         }
     }
 
-    /// What a writer noted here of all that lies below.
-    pub(crate) fn consolidated(&self) -> Result<Option<Vec<(String, NodeKind)>>> {
-        let noted = match v3::consolidated(self)? {
-            None => v2::consolidated(self)?,
-            noted => noted,
-        };
-        // Such a path may have been written to lead out of the store.
-        Ok(noted.map(|nodes| nodes.into_iter().filter(|(path, _)| check_key(path).is_ok()).collect()))
+    /// What the group here holds of the metadata of all that lies below.
+    pub(crate) fn consolidated(&self, group: &GroupMetadata) -> Result<Option<Consolidated>> {
+        match group.zarr_format {
+            3 => v3::consolidated(&group.document).place(|| self.display(v3::FILE)),
+            _ => v2::consolidated(self),
+        }
     }
 }

@@ -7,6 +7,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::consolidated::{Consolidated, Noted};
 use super::dtype::{dtype_from_json, dtype_to_json};
 use super::fill_value::{fill_value_from_json, fill_value_stored, fill_value_to_json};
 use super::node::{Folder, Node, NodeKind};
@@ -83,15 +84,32 @@ pub(super) fn kind(folder: &Folder) -> Result<Option<NodeKind>> {
 }
 
 /// Reads what was noted in a folder of the metadata of all that lies below.
-pub(super) fn consolidated(folder: &Folder) -> Result<Option<Vec<(String, NodeKind)>>> {
-    let Some(document) = folder.file(CONSOLIDATED)? else { return Ok(None) };
-    let files = document.get("metadata").and_then(Value::as_object);
-    let node = |key: &String| match key.rsplit_once('/')? {
-        (path, ARRAY) => Some((path.to_owned(), NodeKind::Array)),
-        (path, GROUP) => Some((path.to_owned(), NodeKind::Group)),
-        _ => None,
+pub(super) fn consolidated(folder: &Folder) -> Result<Option<Consolidated>> {
+    let Some(mut document) = folder.file(CONSOLIDATED)? else { return Ok(None) };
+    let mut read_nodes = || {
+        if let Some(format) = document.get("zarr_consolidated_format").filter(|format| format.as_u64() != Some(1)) {
+            return Err(Error::unsupported(format!("zarr_consolidated_format {}; there is 1", show(format))));
+        }
+        let files = match document.get_mut("metadata").map(Value::take) {
+            Some(Value::Object(files)) => files,
+            other => object(&other.unwrap_or_default()).place(|| "metadata").cloned()?,
+        };
+        let mut nodes = Vec::new();
+        for (key, document) in &files {
+            // The folder's own files are beside this one; as for others, an array comes before a group.
+            let Some((path, name)) = key.rsplit_once('/') else { continue };
+            let kind = match name {
+                ARRAY => NodeKind::Array,
+                GROUP if !files.contains_key(&format!("{path}/{ARRAY}")) => NodeKind::Group,
+                _ => continue,
+            };
+            object(document).and_then(|document| check_format(document, 2)).place(|| format!("{key:?}"))?;
+            let attributes = files.get(&format!("{path}/{ATTRIBUTES}")).cloned();
+            nodes.push((path.to_owned(), Noted::V2(kind, document.clone(), attributes)));
+        }
+        Consolidated::new(nodes).map(Some)
     };
-    Ok(files.map(|files| files.keys().filter_map(node).collect()))
+    read_nodes().place(|| folder.display(CONSOLIDATED))
 }
 
 fn zattrs(attributes: Option<Value>) -> Result<Attributes> {

@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::consolidated::{Consolidated, Noted};
 use super::data_type::{data_type_from_json, refuse_others};
 use super::fill_value::{fill_value_stored, fill_value_to_json};
 use super::node::{Folder, Node, NodeKind};
@@ -78,7 +79,7 @@ pub(super) fn group(document: Value) -> Result<GroupMetadata> {
     Ok(GroupMetadata { zarr_format: 3, attributes: attributes(members)?, document })
 }
 
-const FILE: &str = "zarr.json";
+pub(super) const FILE: &str = "zarr.json";
 
 /// Reads the node of a folder.
 pub(super) fn node(folder: &Folder) -> Result<Option<Node>> {
@@ -97,17 +98,27 @@ pub(super) fn kind(folder: &Folder) -> Result<Option<NodeKind>> {
     node_type(&document).map(Some).place(|| folder.display(FILE))
 }
 
-/// Reads what a group of a folder holds of the metadata of all that lies below.
-pub(super) fn consolidated(folder: &Folder) -> Result<Option<Vec<(String, NodeKind)>>> {
-    let Some(document) = folder.file(FILE)? else { return Ok(None) };
-    let nodes = match document.get("consolidated_metadata") {
-        Some(consolidated) if consolidated.get("kind").is_some_and(|kind| kind == "inline") => {
-            consolidated.get("metadata").and_then(Value::as_object)
-        }
-        _ => None,
+/// Reads what a group's document holds of the metadata of all that lies below.
+pub(super) fn consolidated(document: &Value) -> Result<Option<Consolidated>> {
+    let consolidated = match document.get("consolidated_metadata") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(consolidated) => object(consolidated).place(|| "consolidated_metadata")?,
     };
-    let node = |(path, document): (&String, &Value)| Some((path.clone(), node_type(document).ok()?));
-    Ok(nodes.map(|nodes| nodes.iter().filter_map(node).collect()))
+    let read_nodes = || {
+        let kind = read(consolidated, "kind", string)?;
+        if kind != "inline" {
+            return match consolidated.get("must_understand") {
+                Some(Value::Bool(false)) => Ok(None),
+                _ => Err(Error::unsupported(format!("unknown kind {kind:?}; there is inline"))),
+            };
+        }
+        let nodes = read(consolidated, "metadata", object)?.iter().map(|(path, document)| {
+            let kind = node_type(document).place(|| format!("{path:?}"))?;
+            Ok((path.clone(), Noted::V3(kind, document.clone())))
+        });
+        Consolidated::new(nodes.collect::<Result<_>>()?).map(Some)
+    };
+    read_nodes().place(|| "consolidated_metadata")
 }
 
 fn node_type(document: &Value) -> Result<NodeKind> {

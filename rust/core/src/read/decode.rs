@@ -65,7 +65,10 @@ impl<'a> Reader<'a> {
 
     /// Whether only what is wanted of a leaf is read: where its elements can be read alone, and no cache wants all.
     pub(super) fn reads_parts(&self, leaf: &Leaf<'a>) -> bool {
-        leaf.chain.in_parts() && self.cache_for(leaf).is_none()
+        let at_once = self.source.store.reads_whole() && leaf.inner.is_empty();
+        leaf.chain.in_parts()
+            && self.cache_for(leaf).is_none()
+            && !(at_once && leaf.region.is_whole(leaf.chain.shape()))
     }
 
     /// The cache that a leaf is looked for in, and then kept in.

@@ -124,11 +124,12 @@ impl<'a> Reader<'a> {
             Some(_) => BATCH,
             None => BATCH * 16,
         };
+        let cuts = !matches!(self.cache, Caching::Own(_)) && !self.source.store.reads_whole();
         let mut batch = Vec::new();
         for (chunk, part) in split.by_ref().take(size) {
             let bytes = part.elements().saturating_mul(self.source.chain.data_type().size() as u64);
             match self.source.chain_of(&chunk).ok().and_then(Chain::raw) {
-                Some(elements) if bytes >= 2 * PART && !matches!(self.cache, Caching::Own(_)) => {
+                Some(elements) if bytes >= 2 * PART && cuts => {
                     // Along the axis that runs slowest in the file.
                     let axis = (0..part.runs.len())
                         .filter(|axis| part.runs[*axis].length > 1)

@@ -144,6 +144,10 @@ impl<'a> Reader<'a> {
         }
         let Terminal::Shard(shard) = chain.terminal() else { return Ok(()) };
         let stored = if chain.open_shard().is_some() { stored } else { self.decoded_shard(&stored, chain)? };
+        // Such a store may hold all of the shard in memory, which must then be no more than can belong.
+        if self.source.store.reads_whole() && stored.length > chain.stored_size().bound() {
+            return Err(too_long(stored.length, chain.stored_size().bound()));
+        }
         let index = self.index(&stored, shard, counts).place(|| "shard index")?;
         for (inner, part) in region.permuted(chain.order()).split(&shard.grid) {
             let entry = index.get(&inner, &shard.grid);
@@ -259,7 +263,7 @@ impl Stored {
     /// Reads the part, of at most `limit` bytes.
     pub(super) fn read(&self, limit: u64) -> Result<Buffer> {
         if self.length > limit {
-            return Err(Error::corrupt(format!("{} bytes are stored where at most {limit} can belong", self.length)));
+            return Err(too_long(self.length, limit));
         }
         let mut buffer = Buffer::new(to_usize(self.length)?)?;
         self.read_at(self.offset, &mut buffer)?;
@@ -272,6 +276,10 @@ impl Stored {
             None => Err(Error::store("the object was erased while it was read")),
         }
     }
+}
+
+fn too_long(length: u64, limit: u64) -> Error {
+    Error::corrupt(format!("{length} bytes are stored where at most {limit} can belong"))
 }
 
 /// Objects that several chunks lie in, opened once a call.

@@ -7,11 +7,13 @@
 mod filesystem;
 mod memory;
 mod reference;
+mod zip;
 
 pub use filesystem::FilesystemStore;
 pub(crate) use filesystem::replace_file;
 pub use memory::MemoryStore;
 pub use reference::{Reference, ReferenceStore};
+pub use zip::ZipStore;
 
 use std::fmt;
 use std::sync::Arc;
@@ -117,6 +119,12 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// What lies directly under a prefix (`""`: the root; no closing `/`).
     fn list_dir(&self, _prefix: &str) -> Result<Listing> {
         Err(Error::unsupported(format!("{self:?} cannot be listed")))
+    }
+
+    /// Whether an object all of which is wanted is better read at once: its checksum is checked then, or it is
+    /// decompressed for every part.
+    fn reads_whole(&self) -> bool {
+        false
     }
 
     /// Two ranges of one object with a gap of at most so many bytes are better read as one.

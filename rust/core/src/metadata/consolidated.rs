@@ -1,0 +1,109 @@
+//! Consolidated metadata: what a group holds of the metadata of all that lies below it.
+//!
+//! Zarr V3 writes them into the group's `zarr.json`, by path from there:
+//!
+//! ```json
+//! {"consolidated_metadata": {"kind": "inline", "must_understand": false, "metadata": {"a": {}, "a/b": {}}}}
+//! ```
+//!
+//! Zarr V2 has a file `.zmetadata` beside the group's `.zgroup`, by key:
+//!
+//! ```json
+//! {"zarr_consolidated_format": 1, "metadata": {"a/.zgroup": {}, "a/b/.zarray": {}, "a/b/.zattrs": {}}}
+//! ```
+//!
+//! Specification: <https://github.com/zarr-developers/zarr-specs/pull/309>,
+//! <https://zarr.readthedocs.io/en/stable/user-guide/consolidated_metadata/>
+
+use std::cmp::Ordering;
+
+use serde_json::Value;
+
+use super::{ArrayMetadata, GroupMetadata, Node, NodeKind};
+use crate::error::{Error, Place, Result};
+use crate::store::check_key;
+
+/// The metadata of all that lies below a group.
+#[derive(Clone, Debug)]
+pub(crate) struct Consolidated {
+    /// Sorted by path: each group stands before what is in it.
+    nodes: Vec<(String, Noted)>,
+}
+
+/// The metadata of a node as they were noted.
+#[derive(Clone, Debug)]
+pub(super) enum Noted {
+    /// A `zarr.json`.
+    V3(NodeKind, Value),
+    /// A `.zarray` or `.zgroup`, and a `.zattrs`.
+    V2(NodeKind, Value, Option<Value>),
+}
+
+impl Noted {
+    fn kind(&self) -> NodeKind {
+        match self {
+            Self::V3(kind, _) | Self::V2(kind, ..) => *kind,
+        }
+    }
+
+    fn node(&self) -> Result<Node> {
+        let node = self.clone();
+        Ok(match node {
+            Self::V3(NodeKind::Array, document) => Node::Array(ArrayMetadata::from_v3(document)?.into()),
+            Self::V3(NodeKind::Group, document) => Node::Group(GroupMetadata::from_v3(document)?.into()),
+            Self::V2(NodeKind::Array, zarray, zattrs) => Node::Array(ArrayMetadata::from_v2(zarray, zattrs)?.into()),
+            Self::V2(NodeKind::Group, zgroup, zattrs) => Node::Group(GroupMetadata::from_v2(zgroup, zattrs)?.into()),
+        })
+    }
+}
+
+/// The order in which each group stands before what is in it.
+fn order(one: &str, other: &str) -> Ordering {
+    one.split('/').cmp(other.split('/'))
+}
+
+/// What a path is from a group on; `None`: it does not lie in the group.
+fn below<'a>(path: &'a str, group: &str) -> Option<&'a str> {
+    if group.is_empty() { Some(path) } else { path.strip_prefix(group)?.strip_prefix('/') }
+}
+
+impl Consolidated {
+    /// Checks that nodes lie in the group, and in no array.
+    pub(super) fn new(mut nodes: Vec<(String, Noted)>) -> Result<Self> {
+        // Such a path may have been written to lead out of the store.
+        if let Some((path, _)) = nodes.iter().find(|(path, _)| check_key(path).is_err()) {
+            return Err(Error::metadata(format!("{path:?} is not the path of an array or group")));
+        }
+        nodes.sort_by(|(one, _), (other, _)| order(one, other));
+        let mut array: Option<&str> = None;
+        for (path, noted) in &nodes {
+            if let Some(array) = array
+                && below(path, array).is_some()
+            {
+                return Err(Error::metadata(format!("{path:?} lies in {array:?}, which is an array")));
+            }
+            if noted.kind() == NodeKind::Array {
+                array = Some(path);
+            }
+        }
+        Ok(Self { nodes })
+    }
+
+    /// The metadata at a path; `None`: there is nothing.
+    pub(crate) fn node(&self, path: &str) -> Option<Result<Node>> {
+        let found = self.nodes.binary_search_by(|(other, _)| order(other, path)).ok()?;
+        Some(self.nodes[found].1.node().place(|| format!("consolidated metadata of {path:?}")))
+    }
+
+    /// What lies in a group, by path from there, and how to get at its metadata.
+    pub(crate) fn members(&self, group: &str, recursive: bool) -> Vec<(String, NodeKind)> {
+        let first = self.nodes.partition_point(|(path, _)| order(path, group).is_lt());
+        self.nodes[first..]
+            .iter()
+            .filter(|(path, _)| path != group)
+            .map_while(|(path, noted)| Some((below(path, group)?, noted.kind())))
+            .filter(|(path, _)| recursive || !path.contains('/'))
+            .map(|(path, kind)| (path.to_owned(), kind))
+            .collect()
+    }
+}

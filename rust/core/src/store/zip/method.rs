@@ -1,0 +1,86 @@
+//! How the bytes of an entry are compressed.
+
+use std::cell::RefCell;
+use std::io::Read;
+
+use bzip2::bufread::MultiBzDecoder;
+use libdeflater::{Crc, DecompressionError, Decompressor};
+
+use crate::error::{Error, Result};
+
+pub(super) const STORED: u16 = 0;
+const DEFLATE: u16 = 8;
+const BZIP2: u16 = 12;
+const ZSTD: u16 = 93;
+
+/// What others' methods are called.
+const OTHERS: &[(u16, &str)] = &[
+    (1, "shrink"),
+    (2, "reduce"),
+    (3, "reduce"),
+    (4, "reduce"),
+    (5, "reduce"),
+    (6, "implode"),
+    (9, "deflate64"),
+    (14, "lzma"),
+    (20, "zstd, by its old number"),
+    (95, "xz"),
+    (98, "PPMd"),
+    (99, "AES encryption"),
+];
+
+thread_local! {
+    static INFLATE: RefCell<Decompressor> = RefCell::new(Decompressor::new());
+}
+
+pub(super) fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
+/// Checks that a method is known, and that so many bytes can come of so few: nothing is allocated for them otherwise.
+pub(super) fn check(method: u16, compressed: u64, size: u64) -> Result<()> {
+    // What the densest stream of each makes of a byte, and of the start of it.
+    let most = match method {
+        STORED => 1,
+        DEFLATE => 1032,
+        BZIP2 | ZSTD => 1 << 20,
+        _ => {
+            let name = OTHERS.iter().find(|(number, _)| *number == method).map_or("unknown", |(_, name)| name);
+            return Err(Error::unsupported(format!(
+                "compression method {method} ({name}) of a zip entry; there are stored, deflate, bzip2 and zstd"
+            )));
+        }
+    };
+    if (method == STORED && compressed != size) || size > compressed.saturating_mul(most) {
+        return Err(Error::corrupt(format!("a zip entry of {compressed} bytes cannot hold {size}")));
+    }
+    Ok(())
+}
+
+/// Decompresses an entry into all of `into`.
+pub(super) fn decompress(method: u16, compressed: &[u8], into: &mut [u8]) -> Result<()> {
+    let due = into.len();
+    let size = match method {
+        DEFLATE => INFLATE.with_borrow_mut(|inflate| match inflate.deflate_decompress(compressed, into) {
+            Ok(size) => Ok(size),
+            Err(DecompressionError::BadData) => Err(Error::corrupt("deflate: damaged or cut off")),
+            Err(DecompressionError::InsufficientSpace) => {
+                Err(Error::corrupt(format!("deflate: decodes to more than {due} bytes")))
+            }
+        })?,
+        BZIP2 => {
+            let mut decoder = MultiBzDecoder::new(compressed);
+            let mut read = || {
+                decoder.read_exact(into)?;
+                decoder.read(&mut [0])
+            };
+            due + read().map_err(|error| Error::corrupt(format!("bzip2: {error}")))?
+        }
+        ZSTD => zstd_safe::decompress(into, compressed)
+            .map_err(|code| Error::corrupt(format!("zstd: {}", zstd_safe::get_error_name(code))))?,
+        _ => return Err(Error::unsupported(format!("compression method {method}"))),
+    };
+    if size == due { Ok(()) } else { Err(Error::corrupt(format!("a zip entry decodes to {size} bytes, not {due}"))) }
+}

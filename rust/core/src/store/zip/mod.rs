@@ -1,0 +1,264 @@
+//! A zip archive, which is an object of another store, as a store that is read.
+//!
+//! Specification: <https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT>
+//!
+//! The directory at its end is read when the archive is opened, and again when the archive has changed. Of entries that
+//! are stored as they are, a read takes just the bytes that are wanted; others are decompressed whole, into no more
+//! than the size that the directory says. The checksum of an entry is checked when all of it is read.
+//!
+//! Entries whose names are not keys (folders, absolute names, `..`) are passed over. No bytes are part of two entries.
+
+mod directory;
+mod method;
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+use std::sync::{Arc, OnceLock, RwLock};
+
+use self::directory::{Directory, Entry, LOCAL_SIZE};
+use super::{ByteRange, FilesystemStore, Listing, Object, Stat, Store, reserve, resolve};
+use crate::error::{Error, Place, Result};
+
+/// The entries of a zip archive. It is not written.
+pub struct ZipStore {
+    target: Arc<dyn Store>,
+    key: String,
+    name: String,
+    identity: u64,
+    archive: RwLock<Arc<Archive>>,
+}
+
+/// An archive as it was when its directory was read.
+struct Archive {
+    directory: Directory,
+    stat: Stat,
+}
+
+impl ZipStore {
+    /// The archive in a file.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let name = path.display().to_string();
+        let file = path.file_name().and_then(|file| file.to_str());
+        let file = file.ok_or_else(|| Error::unsupported("no name of a file in UTF-8").at(&name))?;
+        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut hasher = DefaultHasher::new();
+        // Two handles on one archive share what is cached of it.
+        (fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), "zip").hash(&mut hasher);
+        Self::with_name(Arc::new(FilesystemStore::new(folder)), file, name, hasher.finish() | 1 << 63)
+    }
+
+    /// The archive that is an object of another store.
+    pub fn new(store: Arc<dyn Store>, key: &str) -> Result<Self> {
+        let mut hasher = DefaultHasher::new();
+        (store.identity(), key, "zip").hash(&mut hasher);
+        let name = store.display(key);
+        Self::with_name(store, key, name, hasher.finish() | 1 << 63)
+    }
+
+    fn with_name(target: Arc<dyn Store>, key: &str, name: String, identity: u64) -> Result<Self> {
+        let (_, archive) = read_archive(&*target, key).place(|| &name)?;
+        Ok(Self { target, key: key.to_owned(), name, identity, archive: RwLock::new(Arc::new(archive)) })
+    }
+
+    /// The archive as it is now. Locks are tried only: whoever holds one may be gone with a fork.
+    fn current(&self) -> Result<(Box<dyn Object>, Arc<Archive>)> {
+        let object = self.target.open(&self.key)?;
+        let stat = object.stat()?;
+        if let Ok(archive) = self.archive.try_read()
+            && archive.stat.settled
+            && stat == Some(archive.stat)
+        {
+            return Ok((object, archive.clone()));
+        }
+        let (object, archive) = read_archive(&*self.target, &self.key).place(|| &self.name)?;
+        let archive = Arc::new(archive);
+        if let Ok(mut slot) = self.archive.try_write() {
+            *slot = archive.clone();
+        }
+        Ok((object, archive))
+    }
+}
+
+fn read_archive(store: &dyn Store, key: &str) -> Result<(Box<dyn Object>, Archive)> {
+    let object = store.open(key)?;
+    let stat = object.stat()?.ok_or_else(|| Error::not_found("no such file"))?;
+    let directory = Directory::read(&*object, stat.size)?;
+    Ok((object, Archive { directory, stat }))
+}
+
+impl std::fmt::Debug for ZipStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// An entry of an archive.
+struct EntryObject {
+    archive: Box<dyn Object>,
+    directory: Arc<Archive>,
+    entry: Entry,
+    /// All of it, once it was decompressed for the sake of a part.
+    whole: OnceLock<Result<Vec<u8>>>,
+}
+
+impl EntryObject {
+    fn stat(&self) -> Stat {
+        let Stat { size, version, settled } = self.directory.stat;
+        let mut hasher = DefaultHasher::new();
+        (size, version).hash(&mut hasher);
+        Stat { size: self.entry.size, version: hasher.finish(), settled }
+    }
+
+    fn read_archive(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        match self.archive.read_at(offset, into)? {
+            Some(_) => Ok(()),
+            None => Err(Error::store("the archive was removed while it was read")),
+        }
+    }
+
+    /// The entry's name as it is stored, if there are as many bytes as the directory says, and they can be decompressed.
+    ///
+    /// Nothing is allocated for an entry before it was checked.
+    fn check(&self) -> Result<&[u8]> {
+        let Entry { method, compressed, size, .. } = self.entry;
+        if self.entry.is_unreadable() {
+            return Err(Error::unsupported("the zip entry is encrypted"));
+        }
+        method::check(method, compressed, size)?;
+        let name = self.directory.directory.stored_name(&self.entry);
+        self.fits((LOCAL_SIZE + name.len() as u64).saturating_add(compressed))?;
+        Ok(name)
+    }
+
+    /// Checks that so many bytes from the header on are the entry's.
+    fn fits(&self, length: u64) -> Result<()> {
+        let Entry { header, end, .. } = self.entry;
+        match header.checked_add(length) {
+            Some(byte) if byte <= end => Ok(()),
+            _ => Err(Error::corrupt(format!("the zip entry at byte {header} reaches into what follows it"))),
+        }
+    }
+
+    /// Where the entry's bytes begin.
+    fn start(&self) -> Result<u64> {
+        let (name, Entry { compressed, header, .. }) = (self.check()?, self.entry);
+        let mut local = vec![0; LOCAL_SIZE as usize + name.len()];
+        self.read_archive(header, &mut local)?;
+        let (length, extra) = self.entry.check_local(&local)?;
+        if length != name.len() || &local[LOCAL_SIZE as usize..] != name {
+            return Err(Error::corrupt(format!("another zip entry begins at byte {header}")));
+        }
+        let before = LOCAL_SIZE + (length + extra) as u64;
+        self.fits(before.saturating_add(compressed))?;
+        Ok(header + before)
+    }
+
+    /// Reads all of it.
+    fn read_whole(&self, into: &mut [u8]) -> Result<()> {
+        let (start, Entry { method, compressed, crc, .. }) = (self.start()?, self.entry);
+        if method == method::STORED {
+            self.read_archive(start, into)?;
+        } else {
+            let mut bytes = Vec::new();
+            reserve(&mut bytes, compressed as usize)?;
+            bytes.resize(compressed as usize, 0);
+            self.read_archive(start, &mut bytes)?;
+            method::decompress(method, &bytes, into)?;
+        }
+        match method::crc32(into) {
+            found if found == crc => Ok(()),
+            found => Err(Error::corrupt(format!("the CRC-32 of the zip entry is {found:08x} instead of {crc:08x}"))),
+        }
+    }
+
+    fn whole(&self) -> Result<&[u8]> {
+        let whole = self.whole.get_or_init(|| {
+            let mut bytes = Vec::new();
+            self.check()?;
+            reserve(&mut bytes, resolve(ByteRange::All, self.entry.size, u64::MAX)?.1)?;
+            bytes.resize(self.entry.size as usize, 0);
+            self.read_whole(&mut bytes).map(|()| bytes)
+        });
+        whole.as_deref().map_err(Error::clone)
+    }
+}
+
+impl Object for EntryObject {
+    fn read(&self, range: ByteRange, limit: u64, into: &mut Vec<u8>) -> Result<Option<Stat>> {
+        let (offset, length) = resolve(range, self.entry.size, limit)?;
+        self.check()?;
+        reserve(into, length)?;
+        let start = into.len();
+        into.resize(start + length, 0);
+        self.read_at(offset, &mut into[start..])
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<Option<Stat>> {
+        let range = ByteRange::Range { offset, length: into.len() as u64 };
+        let (first, length) = resolve(range, self.entry.size, u64::MAX)?;
+        if length as u64 == self.entry.size && self.whole.get().is_none() {
+            self.read_whole(into)?;
+        } else if self.entry.method == method::STORED {
+            self.read_archive(self.start()? + first, into)?;
+        } else {
+            into.copy_from_slice(&self.whole()?[first as usize..][..length]);
+        }
+        Ok(Some(self.stat()))
+    }
+
+    fn stat(&self) -> Result<Option<Stat>> {
+        Ok(Some(self.stat()))
+    }
+}
+
+/// An entry that is not there.
+struct Missing;
+
+impl Object for Missing {
+    fn read(&self, _: ByteRange, _: u64, _: &mut Vec<u8>) -> Result<Option<Stat>> {
+        Ok(None)
+    }
+
+    fn read_at(&self, _: u64, _: &mut [u8]) -> Result<Option<Stat>> {
+        Ok(None)
+    }
+
+    fn stat(&self) -> Result<Option<Stat>> {
+        Ok(None)
+    }
+}
+
+impl Store for ZipStore {
+    fn open(&self, key: &str) -> Result<Box<dyn Object>> {
+        let (archive, directory) = self.current()?;
+        Ok(match directory.directory.find(key)? {
+            Some(entry) => Box::new(EntryObject { archive, directory, entry, whole: OnceLock::new() }),
+            None => Box::new(Missing),
+        })
+    }
+
+    fn list_dir(&self, prefix: &str) -> Result<Listing> {
+        Ok(self.current()?.1.directory.list(prefix))
+    }
+
+    fn reads_whole(&self) -> bool {
+        true
+    }
+
+    fn merge_gap(&self) -> u64 {
+        self.target.merge_gap()
+    }
+
+    fn display(&self, key: &str) -> String {
+        if key.is_empty() { self.name.clone() } else { format!("{}/{key}", self.name) }
+    }
+
+    fn identity(&self) -> u64 {
+        self.identity
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,275 @@
+"""Zip archives, as zipfile and zarr-python write them, and as nobody should."""
+
+import pickle
+import struct
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+from conftest import write_ours
+from test_fork import in_child
+
+import tegula
+
+METHODS = {"stored": zipfile.ZIP_STORED, "deflated": zipfile.ZIP_DEFLATED, "bzip2": zipfile.ZIP_BZIP2}
+
+
+def pack(folder, archive, method=zipfile.ZIP_STORED, prefix=""):
+    """Write the files below a folder to an archive."""
+    with zipfile.ZipFile(archive, "w", method) as file:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                file.write(path, prefix + str(path.relative_to(folder)))
+    return archive
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_layout_is_read(sample, method, tmp_path):
+    array = tegula.open_array(pack(sample.path, tmp_path / "x.zip", METHODS[method]))
+    np.testing.assert_array_equal(array[...], sample.elements)
+    np.testing.assert_array_equal(array[...], sample.elements)
+    if sample.elements.ndim == 2:
+        np.testing.assert_array_equal(array[3:12:2, 8:1:-3], sample.elements[3:12:2, 8:1:-3])
+        np.testing.assert_array_equal(array.with_cache("1 MB")[5:, 7], sample.elements[5:, 7])
+    assert isinstance(array.store, tegula.ZipStore)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("method", METHODS)
+def test_zip_stores_of_zarr_python(zarr_format, method, tmp_path):
+    zarr = pytest.importorskip("zarr")
+    path = tmp_path / "x.zarr.zip"
+    elements = np.arange(600, dtype="<i4").reshape(20, 30)
+    with zarr.storage.ZipStore(path, mode="w", compression=METHODS[method]) as store:
+        root = zarr.create_group(store, zarr_format=zarr_format, attributes={"a": 1})
+        array = root.create_group("deep").create_array("er", shape=(20, 30), chunks=(7, 9), dtype="<i4")
+        array[...] = elements
+        array.attrs["unit"] = "Jy"  # the metadata a second time
+    group = tegula.open_group(path)
+    assert group.attrs == {"a": 1}
+    assert group.members(recursive=True) == {"deep": "group", "deep/er": "array"}
+    for found in (
+        group["deep/er"],
+        tegula.open(path, "/deep/er"),
+        tegula.open_array(f"{path}/deep", "er"),
+        tegula.open_array(f"{path}/deep/er/"),
+        tegula.open_array(tegula.ZipStore(path), "deep/er"),
+    ):
+        np.testing.assert_array_equal(found[...], elements)
+        assert found.attrs == {"unit": "Jy"}
+        assert found.name == f"{path}/deep/er"
+
+
+def test_the_store(tmp_path, monkeypatch):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a/b", b"text")
+        file.mkdir("a/c")
+        file.writestr("../out", b"")
+    store = tegula.ZipStore(path)
+    assert dict(store) == {"a/b": b"text"}
+    assert "a" not in store
+    assert repr(store) == f"tegula.ZipStore({str(path)!r})"
+    assert store.path == str(path)
+    with pytest.raises(tegula.NotFoundError, match=f"{path}/a/c"):
+        store["a/c"]
+    for change in (lambda: store.__setitem__("a/b", b""), lambda: store.__delitem__("a/b")):
+        with pytest.raises(tegula.UnsupportedError, match="read-only"):
+            change()
+    with pytest.raises(tegula.UnsupportedError, match="read-only"):
+        tegula.create_array(path, "new", shape=(2,), dtype="int8")
+    monkeypatch.chdir(tmp_path)
+    again = pickle.loads(pickle.dumps(tegula.ZipStore("x.zip")))
+    assert again == store != tegula.FilesystemStore(path)
+    assert len({again, store}) == 1
+    monkeypatch.chdir("/")
+    assert again["a/b"] == b"text"
+    in_child(lambda: store["a/b"])
+
+
+@pytest.mark.parametrize("name", ["x.zip", "x.ozx", "X.ZIP", "anything"])
+def test_archives_by_any_name(name, tmp_path):
+    elements = write_ours(tmp_path / "a", "zstd")
+    archive = pack(tmp_path / "a", tmp_path / name, prefix="in/side/")
+    np.testing.assert_array_equal(tegula.open_array(archive / "in" / "side")[...], elements)
+    with pytest.raises(tegula.NotFoundError):
+        tegula.open(archive / "in" / "other")
+    with pytest.raises(tegula.NotFoundError):
+        tegula.open(archive / ".." / "a")
+    archive.write_bytes(b"#! a program\n" + archive.read_bytes())
+    if name != "anything":
+        np.testing.assert_array_equal(tegula.open_array(archive, "in/side")[...], elements)
+
+
+def test_what_is_no_archive(tmp_path):
+    path = tmp_path / "x.zip"
+    for content in (b"", b"PK", b"no zip" * 99):
+        path.write_bytes(content)
+        with pytest.raises(tegula.InvalidMetadataError, match=r"x\.zip: not a zip archive"):
+            tegula.open(path)
+    path.write_bytes(b"PK\x03\x04" + bytes(99))
+    with pytest.raises(tegula.CorruptDataError, match=r"x\.zip: the end of the zip archive is missing"):
+        tegula.open(path / "a")
+
+
+def test_folders_may_be_called_as_archives(tmp_path):
+    write_ours(tmp_path / "x.zip", "zstd")
+    assert isinstance(tegula.open(tmp_path / "x.zip").store, tegula.FilesystemStore)
+    with pytest.raises(tegula.NotFoundError):
+        tegula.open(tmp_path / "none.zip")
+    with pytest.raises(tegula.NotFoundError):
+        tegula.ZipStore(tmp_path / "none.zip")
+
+
+def test_a_replaced_archive_is_read_anew(tmp_path):
+    write_ours(tmp_path / "a", "sharded zstd")
+    array = tegula.open_array(pack(tmp_path / "a", tmp_path / "x.zip"))
+    before = array[...]
+    other = tegula.open_array(tmp_path / "a")
+    other[:10] = 77
+    pack(tmp_path / "a", tmp_path / "x.zip", zipfile.ZIP_DEFLATED)
+    assert (array[:10] == 77).all()
+    np.testing.assert_array_equal(array[10:], before[10:])
+    (tmp_path / "x.zip").unlink()
+    with pytest.raises(tegula.Error, match=r"x\.zip"):
+        array[...]
+
+
+def test_a_part_of_a_stored_chunk_is_read_alone(tmp_path):
+    array = tegula.create_array(tmp_path / "a", shape=(2048, 1024), chunks=(2048, 1024), dtype="f4", compressors=None)
+    array[...] = elements = np.random.default_rng(0).random((2048, 1024), "f4")
+    path = pack(tmp_path / "a", tmp_path / "x.zip")
+    array = tegula.open_array(path)
+    np.testing.assert_array_equal(array[1000], elements[1000])
+    assert array.explain(1000).bytes_read == 4096
+    bad = bytearray(path.read_bytes())
+    bad[bad.index(elements[1500].tobytes())] ^= 1
+    path.write_bytes(bad)
+    np.testing.assert_array_equal(array[1000], elements[1000])
+    with pytest.raises(tegula.CorruptDataError, match=r"chunk \(0, 0\) of .*CRC-32"):
+        array[...]
+
+
+def test_many_entries(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as file:
+        for number in range(70_000):  # more than fit without zip64
+            file.writestr(f"{number % 3}/c/{number}", b"")
+    store = tegula.ZipStore(tmp_path / "x.zip")
+    assert len(store) == 70_000
+    assert store["0/c/69999"] == b""
+    assert "0/c/70002" not in store
+
+
+@pytest.fixture
+def small(tmp_path):
+    """An archive of a small array, and its bytes."""
+    array = tegula.create_array(tmp_path / "a", shape=(4,), chunks=(2,), dtype="u1", compressors=None, zarr_format=2)
+    array[...] = [1, 2, 3, 4]
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.write(tmp_path / "a" / ".zarray", ".zarray", zipfile.ZIP_DEFLATED)
+        file.write(tmp_path / "a" / "0", "0", zipfile.ZIP_STORED)
+        file.write(tmp_path / "a" / "1", "1", zipfile.ZIP_DEFLATED)
+    return path, path.read_bytes()
+
+
+def test_cut_archives_are_errors(small):
+    path, whole = small
+    assert tegula.open_array(path)[...].tolist() == [1, 2, 3, 4]
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises((tegula.CorruptDataError, tegula.InvalidMetadataError), match=r"x\.zip"):
+            tegula.open_array(path)
+
+
+def test_a_flipped_bit_is_an_error_or_does_not_matter(small):
+    path, whole = small
+    for at in range(len(whole)):
+        for bit in (0, 3, 7):
+            damaged = bytearray(whole)
+            damaged[at] ^= 1 << bit
+            path.write_bytes(damaged)
+            try:
+                found = tegula.open_array(path)[...].tolist()
+            except tegula.Error:
+                continue
+            # The name of a chunk in the directory was hit, or the offset that makes another name of all.
+            assert all(value in (0, right) for value, right in zip(found, [1, 2, 3, 4], strict=True))
+
+
+def edit(whole, name, **fields):
+    """Change fields of an entry, in the directory alone."""
+    offsets = {"flags": (8, "H"), "method": (10, "H"), "crc": (16, "I"), "compressed": (20, "I"), "size": (24, "I")}
+    offsets["header"] = (42, "I")
+    bad = bytearray(whole)
+    start = whole.rindex(b"PK\x01\x02", 0, whole.rindex(name))
+    for field, value in fields.items():
+        at, code = offsets[field]
+        struct.pack_into("<" + code, bad, start + at, value)
+    return bytes(bad)
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "message"),
+    [
+        ({"flags": 1}, tegula.UnsupportedError, "encrypted"),
+        ({"method": 99}, tegula.UnsupportedError, "AES"),
+        ({"method": 14}, tegula.UnsupportedError, "lzma"),
+        ({"crc": 5}, tegula.CorruptDataError, "CRC-32"),
+        ({"size": 2**32 - 2}, tegula.CorruptDataError, "at most"),
+        ({"size": 2**32 - 2, "compressed": 2**32 - 2}, tegula.CorruptDataError, "at most"),
+        ({"compressed": 2000}, tegula.CorruptDataError, "follows|holds?"),
+        ({"header": 0}, tegula.CorruptDataError, "another zip entry|follows"),
+        ({"header": 2**32 - 2}, tegula.CorruptDataError, "lies behind"),
+        ({"header": 3}, tegula.CorruptDataError, "no entry begins|follows"),
+    ],
+)
+@pytest.mark.parametrize("name", [b"0PK", b"1PK"])
+def test_lies_of_the_directory(small, fields, error, message, name):
+    path, whole = small
+    path.write_bytes(edit(whole, name, **fields))
+    with pytest.raises(error, match=message) as raised:
+        tegula.open_array(path)[...]
+    assert "x.zip" in str(raised.value)
+
+
+@pytest.mark.parametrize("shards", [None, (4,)])
+def test_bombs_are_refused_before_they_go_off(tmp_path, shards):
+    path = tmp_path / "x.zip"
+    array = tegula.create_array({}, shape=(4,), chunks=(2,), shards=shards, dtype="u1", compressors=None)
+    zeros = zlib.compressobj(9, zlib.DEFLATED, -15)
+    piece = zeros.compress(bytes(1 << 20)) + zeros.flush(zlib.Z_FULL_FLUSH)
+    bomb = piece * 1536 + zeros.flush()
+    for metadata, size in ((False, 1536 << 20), (False, 2), (True, 1536 << 20), (True, 99)):
+        with zipfile.ZipFile(path, "w") as file:
+            if not metadata:
+                file.writestr("zarr.json", array.store["zarr.json"])
+            name = "zarr.json" if metadata else "c/0"
+            file.writestr(name, bomb)
+            header = file.getinfo(name).header_offset
+        data = bytearray(edit(path.read_bytes(), name.encode() + b"PK", method=8, size=size))
+        struct.pack_into("<H", data, header + 8, 8)
+        path.write_bytes(data)
+        with pytest.raises(tegula.CorruptDataError, match=r"at most|more than|shorter than"):
+            tegula.open_array(path)[...]
+
+
+def test_entries_that_share_bytes_are_refused(tmp_path):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("outer", b"")
+        file.writestr("inner", b"text")
+    whole = path.read_bytes()
+    inner = whole.index(b"PK\x03\x04", 4)
+    # The outer entry quotes the header of the inner one, as stored bytes.
+    length = whole.index(b"PK\x01\x02") - 35
+    data = edit(whole, b"outerPK", method=0, size=length, compressed=length, crc=zlib.crc32(whole[35:][:length]))
+    data = data[:8] + b"\0\0" + data[10:]
+    path.write_bytes(data)
+    assert inner < 35 + length
+    store = tegula.ZipStore(path)
+    assert store["inner"] == b"text"
+    with pytest.raises(tegula.CorruptDataError, match="follows"):
+        store["outer"]
