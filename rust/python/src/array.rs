@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use tegula::codec::Named;
 use tegula::metadata::{ArrayMetadata, NewArray, Order};
-use tegula::{AxisSelection, ChunkKeyEncoding, DataType, Dims, FillValue, OutputBuffer, Selection};
+use tegula::{AxisSelection, ChunkGrid, ChunkKeyEncoding, DataType, Dims, FillValue, OutputBuffer, Selection};
 
 use crate::buffer::{Origin, Target};
 use crate::cache::ChunkCache;
@@ -131,8 +131,7 @@ impl Array {
         zarr_format: u8,
     ) -> PyResult<Self> {
         let new = NewArray {
-            shape: indices(shape)?.to_vec(),
-            chunk_shape: indices(chunk_shape)?.to_vec(),
+            chunk_grid: ChunkGrid::regular(&indices(shape)?, &indices(chunk_shape)?).or_raise(py)?,
             data_type: DataType::from_code(data_type).or_raise(py)?,
             fill_value: FillValue::new(fill_value),
             attributes: object_from_python(attributes)?,
