@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 
+use crate::error::{Error, Result};
+
 /// How the indices of a chunk become its key, below the array's path.
 ///
 /// Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/chunk-key-encodings/index.html>
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChunkKeyEncoding {
     /// `c/1/2`
     Default {
@@ -17,13 +19,20 @@ pub enum ChunkKeyEncoding {
         /// `/` or `.`
         separator: char,
     },
+    /// `c/1/2.tif`
+    DefaultSuffix {
+        /// `/` or `.`
+        separator: char,
+        /// What stands behind the indices; see [`check_suffix`].
+        suffix: String,
+    },
 }
 
 impl ChunkKeyEncoding {
     /// Writes the key of a chunk behind what is in `key`.
-    pub fn write(self, chunk: &[u64], key: &mut String) {
+    pub fn write(&self, chunk: &[u64], key: &mut String) {
         let (mut first, separator) = match self {
-            Self::Default { separator } => {
+            Self::Default { separator } | Self::DefaultSuffix { separator, .. } => {
                 key.push('c');
                 (false, separator)
             }
@@ -31,12 +40,51 @@ impl ChunkKeyEncoding {
         };
         for index in chunk {
             if !std::mem::take(&mut first) {
-                key.push(separator);
+                key.push(*separator);
             }
             let _ = write!(key, "{index}");
         }
-        if chunk.is_empty() && matches!(self, Self::V2 { .. }) {
-            key.push('0');
+        match self {
+            Self::V2 { .. } if chunk.is_empty() => key.push('0'),
+            Self::DefaultSuffix { suffix, .. } => key.push_str(suffix),
+            _ => {}
         }
+    }
+}
+
+/// Checks that a suffix of keys leads nowhere else: it has no separators of paths, and is not long.
+pub(crate) fn check_suffix(suffix: &str) -> Result<()> {
+    const LONGEST: usize = 100;
+    let plain = |letter: char| !letter.is_control() && !matches!(letter, '/' | '\\');
+    if suffix.len() <= LONGEST && suffix.chars().all(plain) {
+        Ok(())
+    } else {
+        Err(Error::metadata(format!("{suffix:?} cannot stand at the end of a key")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_written() {
+        let suffixed = |separator| ChunkKeyEncoding::DefaultSuffix { separator, suffix: ".tif".into() };
+        for (encoding, two, none) in [
+            (ChunkKeyEncoding::Default { separator: '/' }, "c/1/20", "c"),
+            (ChunkKeyEncoding::Default { separator: '.' }, "c.1.20", "c"),
+            (ChunkKeyEncoding::V2 { separator: '/' }, "1/20", "0"),
+            (ChunkKeyEncoding::V2 { separator: '.' }, "1.20", "0"),
+            (suffixed('/'), "c/1/20.tif", "c.tif"),
+            (suffixed('.'), "c.1.20.tif", "c.tif"),
+        ] {
+            for (chunk, key) in [(&[1, 20][..], two), (&[], none)] {
+                let mut found = "a/".to_owned();
+                encoding.write(chunk, &mut found);
+                assert_eq!(found, format!("a/{key}"));
+            }
+        }
+        assert!(["", ".tif", "-ü"].iter().all(|suffix| check_suffix(suffix).is_ok()));
+        assert!(["/..", "\\x", "\0", &"x".repeat(101)].iter().all(|suffix| check_suffix(suffix).is_err()));
     }
 }

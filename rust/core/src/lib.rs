@@ -4,13 +4,12 @@
 //! use std::sync::Arc;
 //! use tegula::metadata::{ArrayMetadata, NewArray};
 //! use tegula::store::MemoryStore;
-//! use tegula::{Array, ArraySubset, ChunkKeyEncoding, DataType, FillValue};
+//! use tegula::{Array, ArraySubset, ChunkGrid, ChunkKeyEncoding, DataType, FillValue};
 //!
 //! # fn main() -> tegula::Result<()> {
 //! let float32 = DataType::from_name("float32")?;
 //! let new = NewArray {
-//!     shape: vec![6, 8],
-//!     chunk_shape: vec![4, 4],
+//!     chunk_grid: ChunkGrid::regular(&[6, 8], &[4, 4])?,
 //!     fill_value: FillValue::zero(&float32),
 //!     data_type: float32,
 //!     attributes: Default::default(),

@@ -5,14 +5,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use tegula::codec::Named;
 use tegula::metadata::{ArrayMetadata, NewArray, Order};
-use tegula::{AxisSelection, ChunkKeyEncoding, Dims, FillValue, OutputBuffer, Selection};
+use tegula::{AxisSelection, ChunkGrid, ChunkKeyEncoding, Dims, FillValue, OutputBuffer, Selection};
 
 use crate::buffer::{Elements, Origin, Target};
 use crate::cache::ChunkCache;
 use crate::call::{attached, detached, perform};
 use crate::decoder::PartialDecoder;
 use crate::dtype::{from_numpy, to_numpy};
-use crate::errors::exception;
+use crate::errors::{OrRaise, exception};
 use crate::extract::{indices, region};
 use crate::json::{from_python, object_from_python, object_to_python, to_python};
 use crate::options::CodecOptions;
@@ -136,8 +136,7 @@ impl Array {
         zarr_format: u8,
     ) -> PyResult<Self> {
         let new = NewArray {
-            shape: indices(shape)?.to_vec(),
-            chunk_shape: indices(chunk_shape)?.to_vec(),
+            chunk_grid: ChunkGrid::regular(&indices(shape)?, &indices(chunk_shape)?).or_raise(py)?,
             data_type: from_numpy(data_type)?,
             fill_value: FillValue::new(fill_value),
             attributes: object_from_python(attributes)?,

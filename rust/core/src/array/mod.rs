@@ -77,7 +77,7 @@ impl Array {
         let source = Source {
             store,
             prefix: if path.is_empty() { String::new() } else { format!("{path}/") },
-            chunk_key_encoding: metadata.chunk_key_encoding,
+            chunk_key_encoding: metadata.chunk_key_encoding.clone(),
             grid: metadata.chunk_grid.clone(),
             chain,
             chains: Chains::new(&metadata.chunk_grid, &metadata.codecs)?,

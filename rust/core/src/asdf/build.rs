@@ -14,6 +14,7 @@ use super::open::AsdfFile;
 use super::reference::{Class, NDARRAY_TAG, ZARR_TAG, ZARR_V3_TAG};
 use super::yaml::{Document, NodeId};
 use crate::array::{Array, ArrayBytes};
+use crate::chunk_grid::ChunkGrid;
 use crate::chunk_key::ChunkKeyEncoding;
 use crate::codec::Named;
 use crate::error::{Error, Place, Result};
@@ -192,8 +193,7 @@ fn as_v2(array: &Array) -> Result<Array> {
     let chunk_shape = array.inner_chunk_shape().or_else(|| array.chunk_grid().regular_shape());
     let chunk_shape = chunk_shape.ok_or_else(|| Error::unsupported("the chunks have no common shape"))?;
     let new = NewArray {
-        shape: array.shape().to_vec(),
-        chunk_shape: chunk_shape.to_vec(),
+        chunk_grid: ChunkGrid::regular(array.shape(), &chunk_shape)?,
         data_type: array.data_type().clone(),
         fill_value: array.fill_value().clone(),
         attributes: metadata.attributes.clone(),
@@ -248,8 +248,7 @@ mod tests {
 
     fn array(codecs: &Value, attributes: Attributes) -> Array {
         let new = NewArray {
-            shape: vec![5, 6],
-            chunk_shape: vec![4, 4],
+            chunk_grid: ChunkGrid::regular(&[5, 6], &[4, 4]).unwrap(),
             data_type: DataType::from_name("int16").unwrap(),
             fill_value: FillValue::new(7i16.to_ne_bytes()),
             attributes,

@@ -116,6 +116,7 @@ impl ChunkGrid {
             let mut lengths = lengths;
             lengths.sort_unstable();
             lengths.dedup();
+            lengths.shrink_to_fit();
             Ok(Cut::Irregular(Arc::new(Irregular { ends, lengths })))
         };
         let axes = lengths.into_iter().enumerate().map(cut).collect::<Result<Vec<_>>>()?;
@@ -151,6 +152,31 @@ impl ChunkGrid {
     pub fn chunk_lengths(&self, axis: usize) -> impl Iterator<Item = u64> + '_ {
         let count = self.axes.get(axis).map_or(0, |cut| cut.count(self.array_shape[axis]));
         (0..count).map_while(move |chunk| self.axes[axis].extent(chunk).map(|(_, length)| length))
+    }
+
+    /// The lengths along each axis as [`rectilinear`](Self::rectilinear) takes them.
+    pub(crate) fn edges(&self) -> Vec<Result<Vec<u64>, u64>> {
+        let edges = |cut: &Cut| match cut {
+            Cut::Regular(length) => Err(*length),
+            Cut::Irregular(cut) => {
+                let starts = std::iter::once(&0).chain(&cut.ends);
+                Ok(cut.ends.iter().zip(starts).map(|(end, start)| end - start).collect())
+            }
+        };
+        self.axes.iter().map(edges).collect()
+    }
+
+    /// The grid of an array of another shape: chunks stay as they are, and what reaches past those that are listed is one
+    /// more.
+    pub(crate) fn resized(&self, array_shape: &[u64]) -> Result<Self> {
+        let mut edges = self.edges();
+        for ((edges, cut), length) in edges.iter_mut().zip(&self.axes).zip(array_shape) {
+            if let (Ok(edges), Cut::Irregular(cut)) = (edges, cut) {
+                let end = cut.ends.last().copied().unwrap_or(0);
+                edges.extend(length.checked_sub(end).filter(|missing| *missing > 0));
+            }
+        }
+        Self::rectilinear(array_shape, edges)
     }
 
     /// The shape of the first chunk.

@@ -42,6 +42,18 @@ fn code(data_type: &DataType, endian: Endian) -> String {
     format!("{order}{}", data_type.code())
 }
 
+/// The filter that encodes objects of a type; `None`: they are no objects.
+pub(super) fn object_filter(data_type: &DataType) -> Option<Value> {
+    let item = |item: &Field| code(&item.data_type, field_endian(item.swapped));
+    match data_type.kind() {
+        Kind::String => Some(json!({"id": "vlen-utf8"})),
+        Kind::Bytes => Some(json!({"id": "vlen-bytes"})),
+        Kind::List => Some(json!({"id": "vlen-array", "dtype": data_type.item().map(item)})),
+        Kind::Object => Some(json!({"id": "json2"})),
+        _ => None,
+    }
+}
+
 /// The fields as NumPy lists them, with fields of no name for the gaps.
 fn fields_to_json(data_type: &DataType) -> Vec<Value> {
     let mut fields: Vec<_> = data_type.fields().iter().collect();
@@ -256,7 +268,11 @@ mod tests {
             (json!([{"id": "json2", "encoding": "utf-8"}]), "object"),
             (json!([{"id": "msgpack2"}]), "object"),
         ] {
-            assert_eq!(read(filters).unwrap().0.to_string(), name);
+            let data_type = read(filters).unwrap().0;
+            assert_eq!(data_type.to_string(), name);
+            let filter = object_filter(&data_type).unwrap();
+            assert_eq!(read(json!([filter])).unwrap().0, data_type);
+            assert_eq!(dtype_to_json(&data_type), "|O");
         }
         for (filters, why) in [
             (json!([]), "no filter says"),

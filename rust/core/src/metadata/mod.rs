@@ -1,5 +1,6 @@
 //! Metadata of arrays and groups: read from Zarr V3 and V2, and given to the rest in one form.
 
+mod chunking;
 mod consolidated;
 mod data_type;
 mod dtype;
@@ -15,7 +16,7 @@ use crate::chunk_grid::ChunkGrid;
 use crate::chunk_key::ChunkKeyEncoding;
 use crate::codec::Named;
 use crate::codec::chain::Chain;
-use crate::data_type::DataType;
+use crate::data_type::{DataType, Kind};
 use crate::error::{Error, Result};
 use crate::fill_value::FillValue;
 use crate::subset::{product, tuple};
@@ -67,10 +68,8 @@ pub struct GroupMetadata {
 /// What a new array is to be, in the terms that both versions of Zarr share.
 #[derive(Clone, Debug)]
 pub struct NewArray {
-    /// The shape of the array.
-    pub shape: Vec<u64>,
-    /// The shape of its chunks.
-    pub chunk_shape: Vec<u64>,
+    /// The array's shape and how it is cut into chunks.
+    pub chunk_grid: ChunkGrid,
     /// The type of the elements.
     pub data_type: DataType,
     /// The value of elements that are not stored.
@@ -108,24 +107,34 @@ impl ArrayMetadata {
         dimension_names: Option<&[Option<String>]>,
     ) -> Result<Self> {
         check_fill_value(array)?;
-        v3::array(v3::new_array(array, chunk_key_encoding, codecs, dimension_names))
+        let made = v3::array(v3::new_array(array, &chunk_key_encoding, codecs, dimension_names)?)?;
+        check_spelled(array, &made)?;
+        Ok(made)
     }
 
-    /// The metadata of a new array of Zarr V2, with a compressor as numcodecs configures it.
+    /// The metadata of a new array of Zarr V2, with a compressor as numcodecs configures it. Elements of variable length get
+    /// the filter that encodes them.
     pub fn new_v2(array: &NewArray, compressor: Option<&Value>, order: Order, separator: char) -> Result<Self> {
         check_fill_value(array)?;
-        let zarray = v2::new_array(array, compressor, order, separator);
-        v2::array(zarray, Some(Value::Object(array.attributes.clone())))
+        let zarray = v2::new_array(array, compressor, order, separator)?;
+        let made = v2::array(zarray, Some(Value::Object(array.attributes.clone())))?;
+        // V2 has no spelling for the payload of a NaN.
+        if !matches!(array.data_type.kind(), Kind::Float | Kind::Complex) {
+            check_spelled(array, &made)?;
+        }
+        Ok(made)
     }
 
-    /// The same array with another shape of the same rank.
+    /// The same array with another shape of the same rank. Where the lengths of chunks are listed, and do not reach as far,
+    /// there is one more chunk.
     pub fn with_shape(&self, shape: &[u64]) -> Result<Self> {
+        if self.zarr_format == 3 {
+            let array = Self::from_v3(v3::with_shape(self, shape)?)?;
+            return Ok(Self { attributes: self.attributes.clone(), ..array });
+        }
         let mut document = self.document.clone();
         document["shape"] = json!(shape);
-        match self.zarr_format {
-            3 => Self::from_v3(document).map(|array| Self { attributes: self.attributes.clone(), ..array }),
-            _ => Self::from_v2(document, Some(Value::Object(self.attributes.clone()))),
-        }
+        Self::from_v2(document, Some(Value::Object(self.attributes.clone())))
     }
 
     /// Whether the metadata name a fill value; where Zarr V2 does not, zero stands in for it.
@@ -195,6 +204,33 @@ fn check_fill_value(array: &NewArray) -> Result<()> {
     }
 }
 
+/// Checks that a fill value could be spelled, such as text that is none in Unicode cannot.
+fn check_spelled(array: &NewArray, made: &ArrayMetadata) -> Result<()> {
+    // Of numbers of less than a byte only some bits count.
+    if made.fill_value == array.fill_value || array.data_type.bits() < 8 {
+        return Ok(());
+    }
+    let data_type = &array.data_type;
+    Err(Error::metadata(format!("the fill value is none of {data_type}, or cannot be written down")).at("fill_value"))
+}
+
+/// The codec that turns elements of a type into bytes where nothing else is wanted: `bytes`, little-endian, and for
+/// elements of variable length the one for these.
+pub fn default_serializer(data_type: &DataType) -> Named {
+    let mut configuration = Attributes::new();
+    let name = match data_type.kind() {
+        Kind::String => "vlen-utf8",
+        Kind::Bytes => "vlen-bytes",
+        _ => {
+            if !data_type.words().is_empty() {
+                configuration.insert("endian".into(), "little".into());
+            }
+            "bytes"
+        }
+    };
+    Named { name: name.into(), configuration }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,8 +238,7 @@ mod tests {
     #[test]
     fn a_new_array_of_v3_is_read_back() {
         let new = NewArray {
-            shape: vec![4, 6],
-            chunk_shape: vec![2, 3],
+            chunk_grid: ChunkGrid::regular(&[4, 6], &[2, 3]).unwrap(),
             data_type: DataType::from_name("float32").unwrap(),
             fill_value: FillValue::new(0x7fc0_0001u32.to_ne_bytes()),
             attributes: [("a".to_owned(), json!(1))].into_iter().collect(),
@@ -213,7 +248,7 @@ mod tests {
                 .unwrap();
         let names = Some(vec![Some("y".to_owned()), None]);
         let encoding = ChunkKeyEncoding::Default { separator: '/' };
-        let array = ArrayMetadata::new_v3(&new, encoding, &codecs, names.as_deref()).unwrap();
+        let array = ArrayMetadata::new_v3(&new, encoding.clone(), &codecs, names.as_deref()).unwrap();
         assert_eq!(array.fill_value, new.fill_value);
         assert_eq!(array.dimension_names, names);
         let expected = concat!(
@@ -238,8 +273,7 @@ mod tests {
         let others = ["V3", "S5", "U3", "M8[25us]"].map(|code| DataType::from_code(code).unwrap());
         for data_type in DataType::all().chain(others) {
             let new = NewArray {
-                shape: vec![4, 6],
-                chunk_shape: vec![2, 3],
+                chunk_grid: ChunkGrid::regular(&[4, 6], &[2, 3]).unwrap(),
                 fill_value: FillValue::new(
                     [1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0][..data_type.size()].to_vec(),
                 ),
@@ -252,8 +286,7 @@ mod tests {
             assert_eq!((array.data_type, array.fill_value), (data_type, new.fill_value));
         }
         let new = NewArray {
-            shape: vec![],
-            chunk_shape: vec![],
+            chunk_grid: ChunkGrid::regular(&[], &[]).unwrap(),
             data_type: DataType::from_name("float64").unwrap(),
             fill_value: FillValue::new(0x7ff8_0000_0000_0001u64.to_ne_bytes()),
             attributes: [("a".to_owned(), json!(1))].into_iter().collect(),
@@ -266,5 +299,70 @@ mod tests {
         );
         assert_eq!(array.document.to_string(), expected);
         assert_eq!(array.files().iter().map(|file| file.0).collect::<Vec<_>>(), [".zattrs", ".zarray"]);
+    }
+    fn new(data_type: &DataType, fill_value: &[u8]) -> NewArray {
+        NewArray {
+            chunk_grid: ChunkGrid::regular(&[4, 6], &[2, 3]).unwrap(),
+            data_type: data_type.clone(),
+            fill_value: FillValue::new(fill_value),
+            attributes: Attributes::new(),
+        }
+    }
+
+    #[test]
+    fn every_data_type_has_a_new_array() {
+        let fields =
+            json!({"fields": [["a", "int16"], ["b", {"name": "struct", "configuration": {"fields": [["c", "r8"]]}}]]});
+        let structure = data_type_from_json(&json!({"name": "struct", "configuration": fields})).unwrap();
+        let codes = ["V3", "S5", "U3", "M8[25us]", "m8"].map(|code| DataType::from_code(code).unwrap());
+        let names = ["string", "bytes"].map(|name| DataType::from_name(name).unwrap());
+        for data_type in DataType::all().chain(codes).chain(names).chain([structure]) {
+            let zero = FillValue::zero(&data_type);
+            // There is no zero among powers of two; its byte is another number.
+            let array = new(&data_type, zero.bytes());
+            let encoding = ChunkKeyEncoding::V2 { separator: '.' };
+            let v3 = ArrayMetadata::new_v3(&array, encoding, &[default_serializer(&data_type)], None).unwrap();
+            let v2 = ArrayMetadata::new_v2(&array, None, Order::C, '.').unwrap();
+            for made in [v3, v2] {
+                assert_eq!(made.data_type.size(), data_type.size());
+                assert_eq!((&made.fill_value, made.chunk_grid), (&zero, array.chunk_grid.clone()), "{data_type}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_no_form_is_refused() {
+        let encoding = || ChunkKeyEncoding::V2 { separator: '.' };
+        let create = |array: &NewArray, codec: Named| ArrayMetadata::new_v3(array, encoding(), &[codec], None);
+        let bytes = Named { name: "bytes".into(), configuration: Attributes::new() };
+        let string = DataType::from_name("string").unwrap();
+        assert!(create(&new(&string, b"n/a"), default_serializer(&string)).is_ok());
+        assert!(create(&new(&string, b"\xff"), default_serializer(&string)).is_err());
+        assert!(ArrayMetadata::new_v2(&new(&string, b"\xff"), None, Order::C, '.').is_err());
+        assert!(create(&new(&string, b"n/a"), bytes.clone()).is_err());
+        let text = DataType::from_code("U1").unwrap();
+        let no_letter = 0x0011_0000u32.to_ne_bytes();
+        assert!(create(&new(&text, &no_letter), default_serializer(&text)).is_err());
+        assert!(create(&new(&text, &[0; 4]), bytes).is_err());
+        let object = DataType::object();
+        assert!(create(&new(&object, b"null"), default_serializer(&object)).is_err());
+    }
+
+    #[test]
+    fn chunks_of_any_lengths_are_written_and_grow() {
+        let int8 = DataType::from_name("int8").unwrap();
+        let grid = ChunkGrid::rectilinear(&[7, 9], vec![Ok(vec![2, 2, 3]), Err(5)]).unwrap();
+        let array = NewArray { chunk_grid: grid.clone(), ..new(&int8, &[0]) };
+        let encoding = ChunkKeyEncoding::Default { separator: '/' };
+        let codecs = [default_serializer(&int8)];
+        let made = ArrayMetadata::new_v3(&array, encoding, &codecs, None).unwrap();
+        assert_eq!(made.chunk_grid, grid);
+        let shapes = |array: &ArrayMetadata| array.document["chunk_grid"]["configuration"]["chunk_shapes"].to_string();
+        assert_eq!(shapes(&made), "[[[2,2],3],5]");
+        assert_eq!(shapes(&made.with_shape(&[3, 3]).unwrap()), "[[[2,2],3],5]");
+        let grown = made.with_shape(&[11, 30]).unwrap();
+        assert_eq!((shapes(&grown), &grown.chunk_grid.shape()[..]), ("[[[2,2],3,4],5]".into(), &[4, 6][..]));
+        assert!(made.with_shape(&[3]).is_err());
+        assert!(ArrayMetadata::new_v2(&array, None, Order::C, '.').is_err());
     }
 }

@@ -7,12 +7,13 @@
 
 use serde_json::{Map, Value, json};
 
+use super::chunking::separator as separator_from_json;
 use super::consolidated::{Consolidated, Noted};
-use super::dtype::{dtype_from_json, dtype_to_json};
+use super::dtype::{dtype_from_json, dtype_to_json, object_filter};
 use super::fill_value::{fill_value_from_json, fill_value_stored, fill_value_to_json};
 use super::node::{Folder, Node, NodeKind};
 use super::numcodecs::numcodec;
-use super::{ArrayMetadata, Attributes, GroupMetadata, NewArray, Order, check_chunk, check_codecs, v3};
+use super::{ArrayMetadata, Attributes, GroupMetadata, NewArray, Order, check_chunk, check_codecs};
 use crate::base64;
 use crate::chunk_grid::ChunkGrid;
 use crate::chunk_key::ChunkKeyEncoding;
@@ -42,7 +43,7 @@ pub(super) fn array(document: Value, attributes: Option<Value>) -> Result<ArrayM
     let order = read(members, "order", order)?;
     let separator = match members.get("dimension_separator") {
         None => '.',
-        Some(separator) => v3::separator(separator).place(|| "dimension_separator")?,
+        Some(separator) => separator_from_json(separator).place(|| "dimension_separator")?,
     };
     let codecs = codecs(members, &data_type, endian, order, &chunk_grid, &fill_value)?;
     Ok(ArrayMetadata {
@@ -246,18 +247,20 @@ fn bytes_codec(endian: Option<Endian>) -> Named {
 }
 
 /// The `.zarray` of a new array, little-endian.
-pub(super) fn new_array(array: &NewArray, compressor: Option<&Value>, order: Order, separator: char) -> Value {
-    json!({
+pub(super) fn new_array(array: &NewArray, compressor: Option<&Value>, order: Order, separator: char) -> Result<Value> {
+    let chunks = array.chunk_grid.regular_shape();
+    let chunks = chunks.ok_or_else(|| Error::unsupported("chunks of several shapes in Zarr V2; Zarr V3 has them"))?;
+    Ok(json!({
         "zarr_format": 2,
-        "shape": array.shape,
-        "chunks": array.chunk_shape,
+        "shape": array.chunk_grid.array_shape(),
+        "chunks": &chunks[..],
         "dtype": dtype_to_json(&array.data_type),
         "compressor": compressor,
         "fill_value": fill_value_to_v2(&array.fill_value, &array.data_type),
         "order": match order { Order::C => "C", Order::F => "F" },
-        "filters": null,
+        "filters": object_filter(&array.data_type).map(|filter| [filter]),
         "dimension_separator": separator,
-    })
+    }))
 }
 
 /// V2 has no spelling for the payload of a NaN.

@@ -4,14 +4,16 @@
 
 use serde_json::{Map, Value, json};
 
+use super::chunking::{
+    chunk_grid_from_json, chunk_grid_to_json, chunk_key_encoding_from_json, chunk_key_encoding_to_json,
+};
 use super::consolidated::{Consolidated, Noted};
-use super::data_type::{data_type_from_json, refuse_others};
+use super::data_type::{data_type_from_json, data_type_to_json};
 use super::fill_value::{fill_value_stored, fill_value_to_json};
 use super::node::{Folder, Node, NodeKind};
 use super::{ArrayMetadata, Attributes, GroupMetadata, NewArray, check_chunk, check_codecs};
-use crate::chunk_grid::ChunkGrid;
 use crate::chunk_key::ChunkKeyEncoding;
-use crate::codec::{Endian, Named, parse_named, parse_named_list};
+use crate::codec::{Endian, Named, parse_named_list};
 use crate::error::{Error, Place, Result};
 use crate::json::{check_format, lengths, list, object, read, show, string};
 
@@ -37,9 +39,9 @@ pub(super) fn array(document: Value) -> Result<ArrayMetadata> {
     check_members(members, "array", ARRAY_MEMBERS)?;
     let shape = read(members, "shape", lengths)?;
     let data_type = read(members, "data_type", data_type_from_json)?;
-    let chunk_grid = read(members, "chunk_grid", |grid| chunk_grid(grid, &shape))?;
+    let chunk_grid = read(members, "chunk_grid", |grid| chunk_grid_from_json(grid, &shape))?;
     check_chunk(&chunk_grid, &data_type).place(|| "chunk_grid")?;
-    let chunk_key_encoding = read(members, "chunk_key_encoding", chunk_key_encoding)?;
+    let chunk_key_encoding = read(members, "chunk_key_encoding", chunk_key_encoding_from_json)?;
     let fill_value = read(members, "fill_value", |value| {
         let codecs = members.get("codecs").and_then(Value::as_array);
         let big = |codec: &Value| codec.pointer("/configuration/endian").is_some_and(|endian| endian == "big");
@@ -137,7 +139,6 @@ fn check_members(members: &Map<String, Value>, kind: &str, known: &[&str]) -> Re
         Some(found) if found == kind => Ok(()),
         _ => Err(Error::metadata(format!("{} is not {kind:?}", show(node_type)))),
     })?;
-    let ignorable = |value: &Value| value.get("must_understand") == Some(&Value::Bool(false));
     match members.iter().find(|(name, value)| !known.contains(&name.as_str()) && !ignorable(value)) {
         None => Ok(()),
         Some((name, _)) => Err(Error::metadata(format!(
@@ -154,47 +155,20 @@ fn attributes(members: &Map<String, Value>) -> Result<Attributes> {
         .place(|| "attributes")
 }
 
-fn chunk_grid(value: &Value, shape: &[u64]) -> Result<ChunkGrid> {
-    let Named { name, configuration } = parse_named(value)?;
-    match &*name {
-        "regular" => {
-            let chunk_shape = read(&configuration, "chunk_shape", lengths)?;
-            refuse_others(&configuration, &["chunk_shape"])?;
-            ChunkGrid::regular(shape, &chunk_shape)
-        }
-        _ => Err(Error::unsupported(format!("unknown chunk grid {name:?}; there is regular"))),
-    }
-}
-
-fn chunk_key_encoding(value: &Value) -> Result<ChunkKeyEncoding> {
-    let Named { name, configuration } = parse_named(value)?;
-    let separator = |default| match configuration.get("separator") {
-        None => Ok(default),
-        Some(value) => separator(value).place(|| "separator"),
-    };
-    let encoding = match &*name {
-        "default" => ChunkKeyEncoding::Default { separator: separator('/')? },
-        "v2" => ChunkKeyEncoding::V2 { separator: separator('.')? },
-        _ => return Err(Error::unsupported(format!("unknown chunk key encoding {name:?}; there are default, v2"))),
-    };
-    refuse_others(&configuration, &["separator"])?;
-    Ok(encoding)
-}
-
-/// Reads what stands between the indices of a chunk in its key.
-pub(super) fn separator(value: &Value) -> Result<char> {
-    match value.as_str() {
-        Some("/") => Ok('/'),
-        Some(".") => Ok('.'),
-        _ => Err(Error::metadata(format!("{} is neither \"/\" nor \".\"", show(value)))),
-    }
-}
-
+/// There are none, so that those which say that they may be ignored are, and others refused.
 fn no_storage_transformers(value: &Value) -> Result<()> {
-    match &*parse_named_list(value)? {
-        [] => Ok(()),
-        [first, ..] => Err(Error::unsupported(format!("unknown storage transformer {:?}; there are none", first.name))),
+    let named = parse_named_list(value)?;
+    match list(value)?.iter().zip(&named).find(|(value, _)| !ignorable(value)) {
+        None => Ok(()),
+        Some((_, Named { name, .. })) => {
+            Err(Error::unsupported(format!("unknown storage transformer {name:?}; there are none")))
+        }
     }
+}
+
+/// Whether a writer said that an extension may be ignored by who does not know it.
+fn ignorable(value: &Value) -> bool {
+    value.get("must_understand") == Some(&Value::Bool(false))
 }
 
 fn dimension_names(value: &Value, rank: usize) -> Result<Vec<Option<String>>> {
@@ -213,14 +187,10 @@ fn dimension_names(value: &Value, rank: usize) -> Result<Vec<Option<String>>> {
 /// The `zarr.json` of a new array.
 pub(super) fn new_array(
     array: &NewArray,
-    chunk_key_encoding: ChunkKeyEncoding,
+    chunk_key_encoding: &ChunkKeyEncoding,
     codecs: &[Named],
     dimension_names: Option<&[Option<String>]>,
-) -> Value {
-    let (name, separator) = match chunk_key_encoding {
-        ChunkKeyEncoding::Default { separator } => ("default", separator),
-        ChunkKeyEncoding::V2 { separator } => ("v2", separator),
-    };
+) -> Result<Value> {
     let codec = |codec: &Named| {
         if codec.configuration.is_empty() {
             json!({"name": codec.name})
@@ -231,10 +201,10 @@ pub(super) fn new_array(
     let mut document = json!({
         "zarr_format": 3,
         "node_type": "array",
-        "shape": array.shape,
-        "data_type": array.data_type.name(),
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": array.chunk_shape}},
-        "chunk_key_encoding": {"name": name, "configuration": {"separator": separator}},
+        "shape": array.chunk_grid.array_shape(),
+        "data_type": data_type_to_json(&array.data_type)?,
+        "chunk_grid": chunk_grid_to_json(&array.chunk_grid),
+        "chunk_key_encoding": chunk_key_encoding_to_json(chunk_key_encoding),
         "fill_value": fill_value_to_json(&array.fill_value, &array.data_type),
         "codecs": codecs.iter().map(codec).collect::<Vec<_>>(),
         "attributes": array.attributes,
@@ -242,7 +212,17 @@ pub(super) fn new_array(
     if let Some(names) = dimension_names {
         document["dimension_names"] = json!(names);
     }
-    document
+    Ok(document)
+}
+
+/// The `zarr.json` of an array with another shape of the same rank.
+pub(super) fn with_shape(array: &ArrayMetadata, shape: &[u64]) -> Result<Value> {
+    let mut document = array.document.clone();
+    document["shape"] = json!(shape);
+    if shape.len() == array.chunk_grid.dimensionality() && array.chunk_grid.regular_shape().is_none() {
+        document["chunk_grid"] = chunk_grid_to_json(&array.chunk_grid.resized(shape)?);
+    }
+    Ok(document)
 }
 
 /// The files of an array or a group.
@@ -261,6 +241,7 @@ pub(super) fn new_group(attributes: &Attributes) -> Value {
 mod tests {
     use super::*;
     use crate::ErrorKind;
+    use crate::chunk_grid::ChunkGrid;
 
     fn document() -> Value {
         json!({
@@ -302,6 +283,11 @@ mod tests {
             ("chunk_key_encoding", json!({"name": "v2", "configuration": {"separator": "/"}, "must_understand": true})),
             ("codecs", json!([{"name": "bytes", "configuration": {"endian": "big"}}])),
             ("storage_transformers", json!([])),
+            ("storage_transformers", json!([{"name": "teleport", "must_understand": false}])),
+            (
+                "chunk_grid",
+                json!({"name": "rectilinear", "configuration": {"kind": "inline", "chunk_shapes": [[1, 3], 6]}}),
+            ),
             ("dimension_names", json!(["y", null])),
             ("dimension_names", json!(null)),
             ("attributes", json!({"a": [1, null]})),
