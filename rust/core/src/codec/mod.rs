@@ -14,23 +14,33 @@ mod blosc;
 mod blosc_snappy;
 mod bytes;
 mod bz2;
+mod categorize;
 pub mod chain;
 mod checksum;
 mod conditional;
 mod crc32c;
 mod deflate;
 mod extension;
+mod json2;
+mod json_text;
 mod links;
 mod lz4;
 mod lzma;
 mod lzma_filter;
+mod msgpack2;
 mod named;
+mod numbers;
+mod objects;
 pub(crate) mod packed;
+mod pcodec;
+mod pickle;
 mod reshape;
 mod sharding;
 mod shuffle;
 mod transpose;
 mod vlen;
+mod zfp;
+mod zfp_promotion;
 mod zstd;
 
 use std::borrow::Cow;
@@ -207,6 +217,39 @@ pub(crate) const TABLE: &[Row] = &[
     Row { name: "reshape", aliases: &[], create: reshape::create, example: r#"{"shape": [[0, 1], 1]}"# },
     Row { name: "vlen-utf8", aliases: &["numcodecs.vlen-utf8"], create: vlen::create_utf8, example: "{}" },
     Row { name: "vlen-bytes", aliases: &["numcodecs.vlen-bytes"], create: vlen::create_bytes, example: "{}" },
+    Row {
+        name: "vlen-array",
+        aliases: &["numcodecs.vlen-array"],
+        create: vlen::create_array,
+        example: r#"{"dtype": "<i2"}"#,
+    },
+    Row {
+        name: "categorize",
+        aliases: &["numcodecs.categorize"],
+        create: categorize::create,
+        example: r#"{"labels": ["a", "long", "é"], "dtype": "|O", "astype": "<u2"}"#,
+    },
+    Row { name: "json2", aliases: &["numcodecs.json2"], create: json2::create, example: "{}" },
+    Row { name: "msgpack2", aliases: &["numcodecs.msgpack2"], create: msgpack2::create, example: "{}" },
+    Row { name: "pickle", aliases: &["numcodecs.pickle"], create: pickle::create, example: "{}" },
+    Row {
+        name: "pcodec",
+        aliases: &["numcodecs.pcodec", "https://codec.zarrs.dev/array_to_bytes/pcodec"],
+        create: pcodec::create,
+        example: r#"{"level": 4}"#,
+    },
+    Row {
+        name: "zfp",
+        aliases: &["zarrs.zfp", "https://codec.zarrs.dev/array_to_bytes/zfp"],
+        create: zfp::create_zfp,
+        example: r#"{"mode": "reversible"}"#,
+    },
+    Row {
+        name: "zfpy",
+        aliases: &["numcodecs.zfpy", "https://codec.zarrs.dev/array_to_bytes/zfpy"],
+        create: zfp::create_zfpy,
+        example: r#"{"mode": 4}"#,
+    },
     Row { name: "sharding_indexed", aliases: &[], create: sharding::create, example: sharding::EXAMPLE },
     Row { name: "blosc", aliases: &["numcodecs.blosc"], create: blosc::create, example: blosc::EXAMPLE },
     Row {

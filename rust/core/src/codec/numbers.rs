@@ -1,0 +1,34 @@
+//! Bytes of elements as numbers of Rust, for codecs of other crates, which take slices of these.
+
+use std::borrow::Cow;
+
+use bytemuck::Pod;
+
+use crate::error::{Error, Result};
+
+/// The numbers that elements are; a copy, if they lie where such numbers cannot.
+pub(super) fn numbers<T: Pod>(elements: &[u8]) -> Cow<'_, [T]> {
+    match bytemuck::try_cast_slice(elements) {
+        Ok(numbers) => Cow::Borrowed(numbers),
+        Err(_) => Cow::Owned(bytemuck::pod_collect_to_vec(elements)),
+    }
+}
+
+/// So many zeros.
+pub(super) fn zeros<T: Pod>(count: usize) -> Result<Vec<T>> {
+    let mut zeros = Vec::new();
+    zeros.try_reserve_exact(count).map_err(|_| Error::store(format!("no memory for {count} numbers")))?;
+    zeros.resize(count, T::zeroed());
+    Ok(zeros)
+}
+
+/// Lets `fill` fill elements that are numbers.
+pub(super) fn fill_numbers<T: Pod>(elements: &mut [u8], fill: impl FnOnce(&mut [T]) -> Result<()>) -> Result<()> {
+    if let Ok(numbers) = bytemuck::try_cast_slice_mut(elements) {
+        return fill(numbers);
+    }
+    let mut numbers = zeros::<T>(elements.len() / size_of::<T>())?;
+    fill(&mut numbers)?;
+    elements.copy_from_slice(bytemuck::cast_slice(&numbers));
+    Ok(())
+}
