@@ -17,7 +17,7 @@
 //! let codecs = serde_json::json!([{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]);
 //! let codecs = tegula::codec::parse_named_list(&codecs)?;
 //! let key_encoding = ChunkKeyEncoding::Default { separator: '/' };
-//! let metadata = ArrayMetadata::new_v3(&new, key_encoding, &codecs, None)?;
+//! let metadata = ArrayMetadata::new_v3(&new, &key_encoding, &codecs, None)?;
 //! let array = Array::create(Arc::new(MemoryStore::new()), "temperature", metadata)?;
 //!
 //! let elements: Vec<f32> = (0..48).map(|i| i as f32).collect();

@@ -133,9 +133,8 @@ impl Format {
         let code = match self.specials {
             _ if !too_large => code as u16,
             Specials::Ieee => self.infinity(),
-            Specials::Nan | Specials::Powers => self.all(),
+            Specials::Nan | Specials::Powers | Specials::None => self.all(),
             Specials::NegativeZero => return self.sign(),
-            Specials::None => self.all(),
         };
         match self.specials {
             Specials::Powers => code,
@@ -216,10 +215,11 @@ mod tests {
         let mut state = 12345u64;
         (0..4096).map(move |k| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let mantissa = (state >> 40) as u32 & if k % 3 == 0 { 0x7c_0000 } else { 0x7f_ffff };
+            let kept = if k % 3 == 0 { 0x7c_0000 } else { 0x7f_ffff };
+            let mantissa = (state >> 40) as u32 & kept;
             let any = (state >> 32) as u32 & 0xff;
             let exponent = if k % 4 == 0 { any.min(254) } else { 107 + any % 40 };
-            f32::from_bits((state >> 63) as u32 * 0x8000_0000 | exponent << 23 | mantissa)
+            f32::from_bits(((state >> 63) as u32) << 31 | exponent << 23 | mantissa)
         })
     }
 

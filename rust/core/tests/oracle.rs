@@ -84,6 +84,7 @@ fn metadata(shape: &[u64], chunks: &[u64], data_type: &DataType, codecs: &Value)
     let fill = match data_type.name() {
         "bool" => json!(true),
         "complex64" | "complex128" => json!([1.5, "NaN"]),
+        _ if data_type.bits() < 8 => json!(1),
         _ => json!(7),
     };
     json!({"zarr_format": 3, "node_type": "array", "shape": shape, "data_type": data_type.name(), "fill_value": fill,

@@ -151,7 +151,7 @@ impl Array {
             };
             let codecs: Vec<_> = codecs.iter().map(named).collect::<PyResult<_>>()?;
             let encoding = ChunkKeyEncoding::Default { separator: '/' };
-            attached(py, || ArrayMetadata::new_v3(&new, encoding, &codecs, dimension_names.as_deref()))?
+            attached(py, || ArrayMetadata::new_v3(&new, &encoding, &codecs, dimension_names.as_deref()))?
         } else {
             let compressor = codecs.iter().next().map(|codec| from_python(&codec)).transpose()?;
             attached(py, || ArrayMetadata::new_v2(&new, compressor.as_ref(), Order::C, '.'))?

@@ -255,7 +255,7 @@ mod tests {
         };
         let codecs = crate::codec::parse_named_list(codecs).unwrap();
         let encoding = ChunkKeyEncoding::Default { separator: '/' };
-        let metadata = ArrayMetadata::new_v3(&new, encoding, &codecs, None).unwrap();
+        let metadata = ArrayMetadata::new_v3(&new, &encoding, &codecs, None).unwrap();
         let array = Array::create(Arc::new(MemoryStore::new()), "", metadata).unwrap();
         let part = ArraySubset::new_with_ranges(&[0..4, 0..6]);
         array.store_array_subset(&part, &(0..24i16).collect::<Vec<_>>()).unwrap();

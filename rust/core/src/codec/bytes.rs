@@ -9,7 +9,7 @@
 use serde::Deserialize;
 
 use super::{Codec, Configuration, configure};
-use crate::data_type::DataType;
+use crate::data_type::{DataType, Kind};
 use crate::error::{Error, Result};
 
 /// The order of the bytes of a word.
@@ -37,6 +37,8 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
     match configure::<BytesConfiguration>(configuration)?.endian {
         Some(endian) => Ok(Codec::Bytes(endian)),
         None if data_type.word() == 1 => Ok(Codec::Bytes(Endian::NATIVE)),
+        // Some writers took text for bytes without an order.
+        None if data_type.kind() == Kind::FixedText => Ok(Codec::Bytes(Endian::Little)),
         None => Err(Error::metadata(format!("elements of {data_type} need an \"endian\""))),
     }
 }

@@ -62,13 +62,11 @@ fn edges(value: &Value, left: &mut u64) -> Result<Result<Vec<u64>, u64>> {
 }
 
 pub(super) fn chunk_grid_to_json(grid: &ChunkGrid) -> Value {
-    match grid.regular_shape() {
-        Some(shape) => json!({"name": "regular", "configuration": {"chunk_shape": &shape[..]}}),
-        None => {
-            let axes: Vec<Value> = grid.edges().into_iter().map(runs).collect();
-            json!({"name": "rectilinear", "configuration": {"kind": "inline", "chunk_shapes": axes}})
-        }
+    if let Some(shape) = grid.regular_shape() {
+        return json!({"name": "regular", "configuration": {"chunk_shape": &shape[..]}});
     }
+    let axes: Vec<Value> = grid.edges().into_iter().map(runs).collect();
+    json!({"name": "rectilinear", "configuration": {"kind": "inline", "chunk_shapes": axes}})
 }
 
 fn runs(edges: Result<Vec<u64>, u64>) -> Value {

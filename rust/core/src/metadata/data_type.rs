@@ -72,12 +72,10 @@ fn length(value: &Value) -> Result<usize> {
 
 /// A field: `{"name": ..., "data_type": ...}`, or as older writers have it `[name, data_type]`.
 fn field(value: &Value, depth: usize) -> Result<(String, DataType)> {
-    let (name, data_type) = match value {
-        Value::Array(pair) => match &pair[..] {
-            [name, data_type] => (name, data_type),
-            _ => return Err(Error::metadata(format!("{} is not a field", show(value)))),
-        },
-        _ => {
+    let (name, data_type) = match value.as_array().map(Vec::as_slice) {
+        Some([name, data_type]) => (name, data_type),
+        Some(_) => return Err(Error::metadata(format!("{} is not a field", show(value)))),
+        None => {
             let field = object(value)?;
             refuse_others(field, &["name", "data_type"])?;
             (member(field, "name")?, member(field, "data_type")?)
@@ -261,7 +259,7 @@ mod tests {
             let error = parse(&text).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{text}: {error}");
         }
-        let deep = (0..DEEPEST + 1)
+        let deep = (0..=DEEPEST)
             .fold(json!("int8"), |inner, _| json!({"name": "struct", "configuration": {"fields": [["a", inner]]}}));
         assert!(data_type_from_json(&deep).unwrap_err().message().contains("deep"));
         assert!(data_type_from_json(&deep["configuration"]["fields"][0][1]).is_ok());

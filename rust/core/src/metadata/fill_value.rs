@@ -385,8 +385,8 @@ mod tests {
         }
     }
 
-    fn assert_read_back(bytes: Vec<u8>, data_type: &DataType) {
-        let json = fill_value_to_json(&FillValue::new(bytes.clone()), data_type);
+    fn assert_read_back(bytes: &[u8], data_type: &DataType) {
+        let json = fill_value_to_json(&FillValue::new(bytes), data_type);
         assert_eq!(fill_value_from_json(&json, data_type).unwrap().bytes(), bytes, "{json} {data_type}");
     }
 
@@ -432,18 +432,18 @@ mod tests {
                 if data_type.bits() < 8 {
                     bytes[0] &= mask(&data_type) as u8;
                 }
-                assert_read_back(bytes, &data_type);
+                assert_read_back(&bytes, &data_type);
             }
             if data_type.size() == 1 {
-                (0..=mask(&data_type) as u8).for_each(|byte| assert_read_back(vec![byte], &data_type));
+                (0..=mask(&data_type) as u8).for_each(|byte| assert_read_back(&[byte], &data_type));
             }
         }
         for text in ["", "a", "é\u{10ffff}", "\0b"] {
-            assert_read_back(text.as_bytes().to_vec(), &named("string"));
-            assert_read_back(fixed_text(text, &named("U4")).unwrap(), &named("U4"));
+            assert_read_back(text.as_bytes(), &named("string"));
+            assert_read_back(&fixed_text(text, &named("U4")).unwrap(), &named("U4"));
         }
         for text in ["null", "{\"a\":[1,\"b\"]}"] {
-            assert_read_back(text.as_bytes().to_vec(), &DataType::object());
+            assert_read_back(text.as_bytes(), &DataType::object());
         }
         let spelled =
             |text, data_type| fill_value_to_json(&read(text, data_type).unwrap(), &named(data_type)).to_string();

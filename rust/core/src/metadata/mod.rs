@@ -102,12 +102,12 @@ impl ArrayMetadata {
     /// The metadata of a new array of Zarr V3.
     pub fn new_v3(
         array: &NewArray,
-        chunk_key_encoding: ChunkKeyEncoding,
+        chunk_key_encoding: &ChunkKeyEncoding,
         codecs: &[Named],
         dimension_names: Option<&[Option<String>]>,
     ) -> Result<Self> {
         check_fill_value(array)?;
-        let made = v3::array(v3::new_array(array, &chunk_key_encoding, codecs, dimension_names)?)?;
+        let made = v3::array(v3::new_array(array, chunk_key_encoding, codecs, dimension_names)?)?;
         check_spelled(array, &made)?;
         Ok(made)
     }
@@ -248,7 +248,7 @@ mod tests {
                 .unwrap();
         let names = Some(vec![Some("y".to_owned()), None]);
         let encoding = ChunkKeyEncoding::Default { separator: '/' };
-        let array = ArrayMetadata::new_v3(&new, encoding.clone(), &codecs, names.as_deref()).unwrap();
+        let array = ArrayMetadata::new_v3(&new, &encoding, &codecs, names.as_deref()).unwrap();
         assert_eq!(array.fill_value, new.fill_value);
         assert_eq!(array.dimension_names, names);
         let expected = concat!(
@@ -265,7 +265,7 @@ mod tests {
         let [(name, Some(text))] = &array.files()[..] else { panic!("one file") };
         assert_eq!((*name, text.parse::<Value>().unwrap()), ("zarr.json", array.document));
         let short = NewArray { fill_value: FillValue::new([0]), ..new };
-        assert!(ArrayMetadata::new_v3(&short, encoding, &codecs, None).is_err());
+        assert!(ArrayMetadata::new_v3(&short, &encoding, &codecs, None).is_err());
     }
 
     #[test]
@@ -321,7 +321,7 @@ mod tests {
             // There is no zero among powers of two; its byte is another number.
             let array = new(&data_type, zero.bytes());
             let encoding = ChunkKeyEncoding::V2 { separator: '.' };
-            let v3 = ArrayMetadata::new_v3(&array, encoding, &[default_serializer(&data_type)], None).unwrap();
+            let v3 = ArrayMetadata::new_v3(&array, &encoding, &[default_serializer(&data_type)], None).unwrap();
             let v2 = ArrayMetadata::new_v2(&array, None, Order::C, '.').unwrap();
             for made in [v3, v2] {
                 assert_eq!(made.data_type.size(), data_type.size());
@@ -333,7 +333,7 @@ mod tests {
     #[test]
     fn what_has_no_form_is_refused() {
         let encoding = || ChunkKeyEncoding::V2 { separator: '.' };
-        let create = |array: &NewArray, codec: Named| ArrayMetadata::new_v3(array, encoding(), &[codec], None);
+        let create = |array: &NewArray, codec: Named| ArrayMetadata::new_v3(array, &encoding(), &[codec], None);
         let bytes = Named { name: "bytes".into(), configuration: Attributes::new() };
         let string = DataType::from_name("string").unwrap();
         assert!(create(&new(&string, b"n/a"), default_serializer(&string)).is_ok());
@@ -343,7 +343,7 @@ mod tests {
         let text = DataType::from_code("U1").unwrap();
         let no_letter = 0x0011_0000u32.to_ne_bytes();
         assert!(create(&new(&text, &no_letter), default_serializer(&text)).is_err());
-        assert!(create(&new(&text, &[0; 4]), bytes).is_err());
+        assert!(create(&new(&DataType::from_code("M8[s]").unwrap(), &[0; 8]), bytes).is_err());
         let object = DataType::object();
         assert!(create(&new(&object, b"null"), default_serializer(&object)).is_err());
     }
@@ -355,7 +355,7 @@ mod tests {
         let array = NewArray { chunk_grid: grid.clone(), ..new(&int8, &[0]) };
         let encoding = ChunkKeyEncoding::Default { separator: '/' };
         let codecs = [default_serializer(&int8)];
-        let made = ArrayMetadata::new_v3(&array, encoding, &codecs, None).unwrap();
+        let made = ArrayMetadata::new_v3(&array, &encoding, &codecs, None).unwrap();
         assert_eq!(made.chunk_grid, grid);
         let shapes = |array: &ArrayMetadata| array.document["chunk_grid"]["configuration"]["chunk_shapes"].to_string();
         assert_eq!(shapes(&made), "[[[2,2],3],5]");
@@ -363,6 +363,11 @@ mod tests {
         let grown = made.with_shape(&[11, 30]).unwrap();
         assert_eq!((shapes(&grown), &grown.chunk_grid.shape()[..]), ("[[[2,2],3,4],5]".into(), &[4, 6][..]));
         assert!(made.with_shape(&[3]).is_err());
+        // Chunks of one length may be listed too, and are no more than are listed.
+        let mut document = made.document.clone();
+        document["chunk_grid"]["configuration"]["chunk_shapes"] = json!([[[4, 2]], 5]);
+        let listed = ArrayMetadata::from_v3(document).unwrap();
+        assert_eq!(shapes(&listed.with_shape(&[20, 9]).unwrap()), "[[[4,2],12],5]");
         assert!(ArrayMetadata::new_v2(&array, None, Order::C, '.').is_err());
     }
 }

@@ -219,7 +219,7 @@ pub(super) fn new_array(
 pub(super) fn with_shape(array: &ArrayMetadata, shape: &[u64]) -> Result<Value> {
     let mut document = array.document.clone();
     document["shape"] = json!(shape);
-    if shape.len() == array.chunk_grid.dimensionality() && array.chunk_grid.regular_shape().is_none() {
+    if document["chunk_grid"]["name"] == "rectilinear" {
         document["chunk_grid"] = chunk_grid_to_json(&array.chunk_grid.resized(shape)?);
     }
     Ok(document)
