@@ -63,8 +63,7 @@ def content(random: np.random.Generator, shape, dtype: np.dtype) -> np.ndarray:
             elements[name] = content(random, (*shape, *field.shape), field.base)
         return elements
     raw = random.integers(0, 256, count * dtype.itemsize, dtype=np.uint8)
-    if dtype.kind in "fcV" or dtype.name not in ("void",):
-        raw[random.random(raw.size) < 0.5] = 0
+    raw[random.random(raw.size) < 0.5] = 0
     return raw.view(dtype).reshape(shape) if count else np.empty(shape, dtype)
 
 
@@ -109,13 +108,13 @@ def selections(draw, shape):
 def check(draw, path, shape, expected) -> None:
     """Whole, and some parts of it: what the writer holds."""
     array = tegula.open_array(path)
-    same(np.asarray(array[...]), expected)
+    same(np.asarray(array[...], array.dtype), expected)
     for _ in range(2):
         key = draw(selections(shape))
-        same(np.asarray(array[key]), expected[key])
+        same(np.asarray(array[key], array.dtype), np.asarray(expected[key], expected.dtype))
     stored = tegula.open_array(path)
     whole = stored.retrieve_array_subset(stored.subset_all())
-    same(np.asarray(whole), expected)
+    same(whole, expected)
 
 
 @st.composite
@@ -213,7 +212,7 @@ def fill(draw, random, array) -> None:
     dtype = np.dtype(array.dtype)
     key = tuple(slice(draw(st.integers(1, length))) if draw(st.booleans()) else slice(None) for length in array.shape)
     shape = tuple(len(range(*part.indices(length))) for part, length in zip(key, array.shape, strict=True))
-    array[key if key else ...] = content(random, shape, dtype)
+    array[key or ...] = content(random, shape, dtype)
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +228,8 @@ def folder(tmp_path_factory):
 def test_what_zarr_writes(folder, data, write, seed):
     path = folder / str(next(NUMBER))
     array = write(data.draw, np.random.default_rng(seed), path)
-    check(data.draw, path, array.shape, np.asarray(array[...]))
+    # Of an array without axes it gives a scalar that has forgotten its type.
+    check(data.draw, path, array.shape, np.asarray(array[...], array.dtype))
 
 
 ZARRS = """
@@ -239,12 +239,14 @@ for line in sys.stdin:
     wanted = json.loads(line)
     path, data, codecs = wanted.pop("path"), np.load(wanted.pop("data")), wanted.pop("codecs")
     made = {
-        "zstd": zarr.codecs.ZstdCodec(level=1), "gzip": zarr.codecs.GzipCodec(level=1), "crc32c": zarr.codecs.Crc32cCodec(),
+        "zstd": zarr.codecs.ZstdCodec(level=1), "gzip": zarr.codecs.GzipCodec(level=1),
+        "crc32c": zarr.codecs.Crc32cCodec(),
         "blosc": zarr.codecs.BloscCodec(cname="lz4", shuffle="bitshuffle"),
     }
     order = wanted.pop("order")
     filters = [zarr.codecs.TransposeCodec(order=order)] if order else ()
-    array = zarr.create_array(path, dtype=data.dtype, compressors=[made[name] for name in codecs], filters=filters, **wanted)
+    codecs = [made[name] for name in codecs]
+    array = zarr.create_array(path, dtype=data.dtype, compressors=codecs, filters=filters, **wanted)
     array[...] = data
     np.save(path + ".npy", array[...])
     print("done", flush=True)
@@ -254,10 +256,9 @@ for line in sys.stdin:
 @pytest.fixture(scope="module")
 def zarrs_writer():
     """zarrs takes the place of zarr-python's codecs for good: it has a process of its own."""
-    process = subprocess.Popen([sys.executable, "-c", ZARRS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    yield process
-    process.stdin.close()
-    process.wait(60)
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", ZARRS], stdin=pipe, stdout=pipe, text=True) as process:
+        yield process
 
 
 @given(data=st.data(), seed=st.integers(0, 1 << 32))
@@ -337,7 +338,7 @@ def test_what_tensorstore_writes(folder, data, seed, driver):
             "shape": shape,
             "dtype": code,
             "chunks": chunks,
-            "order": draw(st.sampled_from("CF")),
+            "order": draw(st.sampled_from("CF")) if len(shape) > 1 else "C",
             "fill_value": None,
         }
         metadata["compressor"] = draw(st.sampled_from(compressors))

@@ -7,6 +7,7 @@ zarr-python, and the registry of numcodecs.
 
 import importlib.metadata
 import importlib.util
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -129,24 +130,35 @@ def find(name: str, configuration: Mapping[str, Any], dtype: np.dtype[Any], of_b
         return _Bytes(found(**configuration))
     for entry in importlib.metadata.entry_points(group="tegula.codecs", name=name):
         return _Bytes(entry.load()(**configuration))
+    # What is given bytes need not be asked what it takes.
+    brought = [("numcodecs", _of_numcodecs), ("zarr", _of_zarr)]
     asked = []
-    if importlib.util.find_spec("zarr"):
-        from tegula import _zarr
-
-        if codec := _zarr.find(name, configuration, dtype):
-            return codec
-        asked.append("zarr")
-    if importlib.util.find_spec("numcodecs"):
-        import numcodecs  # type: ignore[import-untyped]
-        from numcodecs.errors import UnknownCodecError  # type: ignore[import-untyped]
-
-        try:
-            numcodec = numcodecs.get_codec({"id": name.removeprefix("numcodecs."), **configuration})
-        except UnknownCodecError:
-            asked.append("numcodecs")
-        else:
-            return _Bytes(numcodec) if of_bytes else _Elements(numcodec, dtype)
+    for package, ask in brought if of_bytes and name.startswith("numcodecs.") else reversed(brought):
+        if importlib.util.find_spec(package):
+            if codec := ask(name, configuration, dtype, of_bytes):
+                return codec
+            asked.append(package)
     raise UnsupportedError(_missing(name, asked))
+
+
+def _of_zarr(name: str, configuration: Mapping[str, Any], dtype: np.dtype[Any], of_bytes: bool) -> Any:
+    from tegula import _zarr
+
+    del of_bytes
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it is in no specification
+        return _zarr.find(name, configuration, dtype)
+
+
+def _of_numcodecs(name: str, configuration: Mapping[str, Any], dtype: np.dtype[Any], of_bytes: bool) -> Any:
+    import numcodecs  # type: ignore[import-untyped]
+    from numcodecs.errors import UnknownCodecError  # type: ignore[import-untyped]
+
+    try:
+        codec = numcodecs.get_codec({"id": name.removeprefix("numcodecs."), **configuration})
+    except UnknownCodecError:
+        return None
+    return _Bytes(codec) if of_bytes else _Elements(codec, dtype)
 
 
 def _missing(name: str, asked: list[str]) -> str:
