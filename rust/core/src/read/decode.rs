@@ -175,7 +175,7 @@ impl<'a> Reader<'a> {
         if let Some((packed, codec)) = leaf.chain.packed().and_then(|packed| Some((packed, packed.variable()?))) {
             let heaps = output.heaps()?;
             let slots = packed.slots(codec, decoded, |own| heaps.add(own.unwrap_or_else(|| decoded.to_vec())))?;
-            return output.place(region.origin, &axes, &slots, from, elements.item);
+            return output.place(region.origin, &axes, bytemuck::cast_slice(&slots), from, elements.item);
         }
         output.place(region.origin, &axes, decoded, from, elements.item)
     }
