@@ -1,5 +1,6 @@
 """Elements of variable length as they lie in memory, without a Python object for each."""
 
+import base64
 from typing import Any
 
 import numpy as np
@@ -80,3 +81,19 @@ class VariableArray:
         # What is asked for is a wish: https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html
         del requested_schema
         return _tegula.arrow_schema(self.is_text), _tegula.arrow_array(self.offsets, self.bytes)
+
+
+def from_binary(members: dict[str, Any]) -> Any:
+    """Return the bytes that an object of one member spells."""
+    if len(members) == 1 and isinstance(text := members.get("$binary"), str):
+        return base64.b64decode(text)
+    return members
+
+
+def to_binary(value: Any) -> Any:
+    """Spell bytes for JSON, and what NumPy has as Python's own."""
+    if isinstance(value, (bytes, bytearray)):
+        return {"$binary": base64.b64encode(value).decode()}
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"JSON has no {type(value).__name__}")

@@ -3,11 +3,14 @@
 
 use std::sync::Mutex;
 
+use bytemuck::{Pod, Zeroable};
+
 use crate::error::{Error, Result};
 
 /// Where the bytes of an element of variable length are. In a buffer it takes [`Slot::SIZE`] bytes, and all of them
 /// zero are the first heap's first none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
 pub struct Slot {
     /// The heap.
     pub heap: u32,

@@ -3,7 +3,7 @@
 use numpy::{IntoPyArray, PyArray1, PyArrayDescr, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyList, PyString, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple};
 use tegula::{DataType, Heaps, InputBuffer, Kind, Slot, Variable};
 
 use crate::dtype::to_numpy;
@@ -70,7 +70,12 @@ fn objects(py: Python<'_>, data_type: &DataType, elements: &Variable<'_>) -> PyR
                 all.push_str(text(element)?);
             }
             all.push(']');
-            let found = py.import("json")?.call_method1("loads", (all,));
+            // Bytes, which MessagePack has and JSON has not, are spelled as an object of one member.
+            let hook = PyDict::new(py);
+            if all.contains("$binary") {
+                hook.set_item("object_hook", py.import("tegula.variable")?.getattr("from_binary")?)?;
+            }
+            let found = py.import("json")?.call_method("loads", (all,), Some(&hook));
             let found = found.map_err(|error| exception(py, "CorruptDataError", &format!("no JSON: {error}")))?;
             Ok(found.cast::<PyList>()?.iter().map(Bound::unbind).collect())
         }
@@ -144,7 +149,9 @@ impl Given {
                 }
             }
             Kind::Object => {
-                let text = py.import("json")?.call_method1("dumps", (element,))?;
+                let hook = PyDict::new(py);
+                hook.set_item("default", py.import("tegula.variable")?.getattr("to_binary")?)?;
+                let text = py.import("json")?.call_method("dumps", (element,), Some(&hook))?;
                 self.add(py, text.cast::<PyString>()?.to_str()?.as_bytes())
             }
             _ => {

@@ -329,4 +329,6 @@ fn configure<T: DeserializeOwned>(configuration: &Configuration) -> Result<T> {
 }
 
 #[cfg(test)]
+mod serializer_tests;
+#[cfg(test)]
 mod tests;

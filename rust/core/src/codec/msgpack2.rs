@@ -1,4 +1,4 @@
-//! `msgpack2`: a chunk as a document of MessagePack, of its elements, their type and their shape.
+//! `msgpack2`: a chunk as a document of `MessagePack`, of its elements, their type and their shape.
 //!
 //! Specification: <https://numcodecs.readthedocs.io/en/stable/other/msgpacks.html>, and
 //! <https://github.com/msgpack/msgpack/blob/master/spec.md> of the bytes.
@@ -251,7 +251,7 @@ impl Format for Msgpack2 {
         write_length(outer as usize + 2, [0x90, 15, 0xdc], encoded)?;
         let periods: Vec<u64> = (1..shape.len()).map(|axis| product(&shape[axis..]).unwrap_or(u64::MAX)).collect();
         for (k, element) in elements.iter().enumerate() {
-            for (period, length) in periods.iter().zip(&shape[1..]) {
+            for (period, length) in periods.iter().zip(shape.iter().skip(1)) {
                 if (k as u64).is_multiple_of(*period) {
                     write_length(*length as usize, [0x90, 15, 0xdc], encoded)?;
                 }
@@ -260,7 +260,9 @@ impl Format for Msgpack2 {
         }
         self.write_text(code.as_bytes(), encoded)?;
         write_length(shape.len(), [0x90, 15, 0xdc], encoded)?;
-        shape.iter().for_each(|length| write_int((*length).into(), encoded));
+        for length in shape {
+            write_int((*length).into(), encoded);
+        }
         Ok(())
     }
 }
@@ -280,13 +282,13 @@ fn write_length(length: usize, [short, largest, long]: [u8; 3], encoded: &mut Ve
 fn write_int(number: i128, encoded: &mut Vec<u8>) {
     match number {
         -32..0x80 => encoded.push(number as u8),
-        -0x80..0 => encoded.extend_from_slice(&[0xd0, number as u8]),
-        0..0x100 => encoded.extend_from_slice(&[0xcc, number as u8]),
-        -0x8000..0 => encoded.extend_from_slice(&[&[0xd1], &(number as i16).to_be_bytes()[..]].concat()),
-        0..0x1_0000 => encoded.extend_from_slice(&[&[0xcd], &(number as u16).to_be_bytes()[..]].concat()),
-        -0x8000_0000..0 => encoded.extend_from_slice(&[&[0xd2], &(number as i32).to_be_bytes()[..]].concat()),
-        0..0x1_0000_0000 => encoded.extend_from_slice(&[&[0xce], &(number as u32).to_be_bytes()[..]].concat()),
-        ..0 => encoded.extend_from_slice(&[&[0xd3], &(number as i64).to_be_bytes()[..]].concat()),
+        -0x80..-32 => encoded.extend_from_slice(&[0xd0, number as u8]),
+        0x80..0x100 => encoded.extend_from_slice(&[0xcc, number as u8]),
+        -0x8000..-0x80 => encoded.extend_from_slice(&[&[0xd1], &(number as i16).to_be_bytes()[..]].concat()),
+        0x100..0x1_0000 => encoded.extend_from_slice(&[&[0xcd], &(number as u16).to_be_bytes()[..]].concat()),
+        -0x8000_0000..-0x8000 => encoded.extend_from_slice(&[&[0xd2], &(number as i32).to_be_bytes()[..]].concat()),
+        0x1_0000..0x1_0000_0000 => encoded.extend_from_slice(&[&[0xce], &(number as u32).to_be_bytes()[..]].concat()),
+        ..-0x8000_0000 => encoded.extend_from_slice(&[&[0xd3], &(number as i64).to_be_bytes()[..]].concat()),
         _ => encoded.extend_from_slice(&[&[0xcf], &(number as u64).to_be_bytes()[..]].concat()),
     }
 }

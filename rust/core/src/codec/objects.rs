@@ -148,7 +148,7 @@ fn read(text: &[u8], kind: Kind, into: &mut [u8]) -> Result<Option<()>> {
 }
 
 fn put<const N: usize>(into: &mut [u8], bytes: [u8; N]) -> Option<()> {
-    *into.as_mut_array()? = bytes;
+    *into.first_chunk_mut()? = bytes;
     Some(())
 }
 

@@ -181,32 +181,40 @@ impl Packed {
         }
     }
 
-    /// The slots of a chunk of elements of variable length in heap number `heap`, as they lie in a buffer, and the heap
-    /// if it is not `bytes` itself.
+    /// The slots of a chunk of elements of variable length in heap number `heap`, and the heap if it is not `bytes`
+    /// itself.
     pub(crate) fn slots(
         &self,
         codec: &dyn VariableToBytes,
         bytes: &[u8],
         heap: impl FnOnce(Option<Vec<u8>>) -> Result<u32>,
-    ) -> Result<Buffer> {
-        let (slots, own) = codec.decode(bytes, &self.shape)?;
+    ) -> Result<Vec<Slot>> {
+        let (mut slots, own) = codec.decode(bytes, &self.shape)?;
         if slots.len() as u64 != self.count {
             return Err(Error::corrupt(format!("{} elements instead of {}", slots.len(), self.count)));
         }
-        let all = own.as_deref().unwrap_or(bytes);
-        // Text that is ASCII as a whole need not be looked at piece by piece.
-        if self.kind == Kind::String && !all.is_ascii() {
-            let wrong = |slot: &Slot| slot.of(all).is_none_or(|text| std::str::from_utf8(text).is_err());
-            if let Some(k) = slots.iter().position(wrong) {
-                return Err(Error::corrupt(format!("element {k} is no text in UTF-8")));
-            }
+        if self.kind == Kind::String {
+            check_text(&slots, own.as_deref().unwrap_or(bytes))?;
         }
         let number = heap(own)?;
-        let mut buffer = Buffer::new(slots.len() * Slot::SIZE)?;
-        for (slot, into) in slots.into_iter().zip(buffer.as_chunks_mut::<{ Slot::SIZE }>().0) {
-            *into = Slot { heap: number, ..slot }.to_bytes();
+        for slot in &mut slots {
+            slot.heap = number;
         }
-        Ok(buffer)
+        Ok(slots)
+    }
+}
+
+/// Checks that elements are text in UTF-8.
+fn check_text(slots: &[Slot], heap: &[u8]) -> Result<()> {
+    let first = slots.first().map_or(0, |slot| slot.offset as usize);
+    // What is ASCII as a whole, with the lengths between the elements, need not be looked at piece by piece.
+    if heap.get(first..).is_some_and(<[u8]>::is_ascii) {
+        return Ok(());
+    }
+    let wrong = |slot: &Slot| slot.of(heap).is_none_or(|text| std::str::from_utf8(text).is_err());
+    match slots.iter().position(wrong) {
+        Some(k) => Err(Error::corrupt(format!("element {k} is no text in UTF-8"))),
+        None => Ok(()),
     }
 }
 

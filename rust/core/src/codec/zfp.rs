@@ -174,6 +174,9 @@ impl Zfp {
             let (Some(metadata), Some(stored)) = (header.metadata, header.config) else {
                 return Err(corrupt("no header"));
             };
+            if header.bits_read.div_ceil(8) > encoded.len() {
+                return Err(corrupt("the header is cut off"));
+            }
             // A filter before this codec may have made one row of the chunk.
             let row = [numbers.len(), 0, 0, 0];
             if metadata.scalar_type != T::SCALAR_TYPE || (metadata.dims != dims && metadata.dims != row) {

@@ -202,7 +202,7 @@ fn place_decoded(leaf: &Leaf<'_>, decoded: &[u8], output: &Output<'_>) -> Result
     if let Some((packed, codec)) = leaf.chain.packed().and_then(|packed| Some((packed, packed.variable()?))) {
         let heaps = output.heaps()?;
         let slots = packed.slots(codec, decoded, |own| heaps.add(own.unwrap_or_else(|| decoded.to_vec())))?;
-        return output.place(region.origin, &axes, &slots, from, elements.item);
+        return output.place(region.origin, &axes, bytemuck::cast_slice(&slots), from, elements.item);
     }
     output.place(region.origin, &axes, decoded, from, elements.item)
 }
