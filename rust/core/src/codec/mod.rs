@@ -9,18 +9,25 @@
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/codecs/index.html>
 
 mod append;
+mod astype;
 mod base64;
+mod bitround;
 mod blosc;
 mod blosc_snappy;
 mod bytes;
 mod bz2;
+mod cast_value;
 mod categorize;
 pub mod chain;
 mod checksum;
 mod conditional;
+mod convert;
 mod crc32c;
 mod deflate;
+mod delta;
 mod extension;
+mod fixedscaleoffset;
+mod float;
 mod json2;
 mod json_text;
 mod links;
@@ -29,12 +36,16 @@ mod lzma;
 mod lzma_filter;
 mod msgpack2;
 mod named;
+mod number;
 mod numbers;
 mod objects;
+mod packbits;
 pub(crate) mod packed;
 mod pcodec;
 mod pickle;
+mod quantize;
 mod reshape;
+mod scale_offset;
 mod sharding;
 mod shuffle;
 mod transpose;
@@ -215,6 +226,20 @@ pub(crate) const TABLE: &[Row] = &[
     Row { name: "transpose", aliases: &[], create: transpose::create, example: r#"{"order": [1, 0]}"# },
     Row { name: "bytes", aliases: &["endian"], create: bytes::create, example: r#"{"endian": "big"}"# },
     Row { name: "reshape", aliases: &[], create: reshape::create, example: r#"{"shape": [[0, 1], 1]}"# },
+    Row { name: "scale_offset", aliases: &[], create: scale_offset::create, example: r#"{"offset": 2, "scale": 4}"# },
+    Row { name: "cast_value", aliases: &[], create: cast_value::create, example: r#"{"data_type": "float32"}"# },
+    Row { name: "bitround", aliases: &["numcodecs.bitround"], create: bitround::create, example: r#"{"keepbits": 5}"# },
+    Row { name: "numcodecs.delta", aliases: &[], create: delta::create, example: "{}" },
+    Row {
+        name: "numcodecs.fixedscaleoffset",
+        aliases: &[],
+        create: fixedscaleoffset::create,
+        example: r#"{"offset": 2, "scale": 4}"#,
+    },
+    Row { name: "numcodecs.quantize", aliases: &[], create: quantize::create, example: r#"{"digits": 1}"# },
+    Row { name: "numcodecs.astype", aliases: &[], create: astype::create, example: r#"{"encode_dtype": "<f4"}"# },
+    Row { name: "packbits", aliases: &[], create: packbits::create, example: r#"{"padding_encoding": "last_byte"}"# },
+    Row { name: "numcodecs.packbits", aliases: &[], create: packbits::create_numcodecs, example: "{}" },
     Row { name: "vlen-utf8", aliases: &["numcodecs.vlen-utf8"], create: vlen::create_utf8, example: "{}" },
     Row { name: "vlen-bytes", aliases: &["numcodecs.vlen-bytes"], create: vlen::create_bytes, example: "{}" },
     Row {
@@ -328,6 +353,12 @@ fn configure<T: DeserializeOwned>(configuration: &Configuration) -> Result<T> {
     T::deserialize(serde_json::Value::Object(configuration.clone())).map_err(|error| Error::metadata(error.to_string()))
 }
 
+#[cfg(test)]
+mod cast_value_tests;
+#[cfg(test)]
+mod filter_tests;
+#[cfg(test)]
+mod peer_tests;
 #[cfg(test)]
 mod serializer_tests;
 #[cfg(test)]

@@ -185,11 +185,13 @@ fn codecs(
     let mut serializer = None;
     let mut bytes = Vec::new();
     let rank = grid.dimensionality();
-    if order == Order::F && rank > 1 {
+    let (filters, compressor) = encoders(members)?;
+    // These two note the shape of the elements, whose order is that of the array whatever `order` says.
+    let first = filters.first().and_then(|filter| filter.get("id")?.as_str());
+    if order == Order::F && rank > 1 && !matches!(first, Some("json2" | "msgpack2")) {
         let axes: Vec<_> = (0..rank).rev().collect();
         elements.push(Named { name: "transpose".into(), configuration: configuration(json!({"order": axes})) });
     }
-    let (filters, compressor) = encoders(members)?;
     let filters = filters.iter().map(|filter| ("filters", filter));
     let (mut current, mut endian) = (data_type.clone(), endian);
     for (place, value) in filters.chain(compressor.map(|compressor| ("compressor", compressor))) {
