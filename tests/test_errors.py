@@ -1,5 +1,7 @@
 import inspect
 import pickle
+import subprocess
+import sys
 import traceback
 
 import numpy as np
@@ -94,9 +96,30 @@ def test_wrong_metadata(tmp_path):
 def test_unknown_codecs_name_what_there_is(tmp_path):
     write_ours(tmp_path, "zstd")
     file = tmp_path / "zarr.json"
-    file.write_text(file.read_text().replace('"zstd"', '"zfp"'))
-    with pytest.raises(tegula.UnsupportedError, match=r'unknown codec "zfp"; there are .*zstd'):
+    file.write_text(file.read_text().replace('"zstd"', '"imagecodecs_jpegxl"'))
+    known = r'zarr.json: codecs: codec imagecodecs_jpegxl: unknown codec "imagecodecs_jpegxl"; there are .*zstd'
+    with pytest.raises(tegula.UnsupportedError, match=f"{known}.*pip install imagecodecs$"):
         tegula.open_array(tmp_path)
+    file.write_text(file.read_text().replace('"imagecodecs_jpegxl"', '"nobody.knows"'))
+    with pytest.raises(tegula.UnsupportedError, match=r'"nobody.knows"; there are .*zstd'):
+        tegula.open_array(tmp_path)
+
+
+def test_types_that_a_package_brings_say_which(tmp_path):
+    tegula.create_array(tmp_path, shape=(4,), dtype="bfloat16")
+    code = f"""
+import sys
+sys.modules["ml_dtypes"] = None  # as if it were not installed
+import tegula
+try:
+    tegula.open_array({str(tmp_path)!r})
+except tegula.UnsupportedError as error:
+    assert "pip install ml_dtypes" in str(error), error
+    assert {str(tmp_path)!r} in str(error), error
+else:
+    raise AssertionError
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,9 @@ __all__ = [
     "PartialDecoder",
     "Store",
     "__version__",
+    "arrow_array",
+    "arrow_schema",
+    "codec_names",
     "error_kinds",
     "global_options",
     "node_path",
@@ -174,6 +177,7 @@ class Group:
     def member(self, path: str) -> Array | Group: ...
     def open_members(self, paths: Sequence[str]) -> list[Array | Group | BaseException]: ...
 
+def codec_names() -> list[str]: ...
 def arrow_schema(text: bool) -> Any: ...
 def arrow_array(offsets: NDArray[np.int64], bytes: NDArray[np.uint8]) -> Any: ...
 

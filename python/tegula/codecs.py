@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tegula import _tegula
 from tegula.errors import UnsupportedError
 
 __all__ = ["Codec", "register_codec"]
@@ -164,9 +165,8 @@ def _of_numcodecs(name: str, configuration: Mapping[str, Any], dtype: np.dtype[A
 def _missing(name: str, asked: list[str]) -> str:
     bare = name.removeprefix("numcodecs.")
     packages = [package for part, package in INSTALL.items() if bare.startswith(part)]
-    if not packages:
-        packages = [package for package in ("numcodecs", "zarr") if package not in asked]
-    there = f"neither tegula nor the installed {' and '.join(asked)} have it" if asked else "tegula does not have it"
-    if not packages:
-        return f"unknown codec {name!r}: {there}, and which package does is not known"
-    return f"unknown codec {name!r}: {there}; what may help is: pip install {' '.join(packages)}"
+    packages = packages or [package for package in ("numcodecs", "zarr") if package not in asked]
+    there = f'unknown codec "{name}"; there are {", ".join(_tegula.codec_names())}'
+    if asked:
+        there += f"; the installed {' and '.join(asked)} do not have it"
+    return f"{there}; what may help is: pip install {' '.join(packages)}" if packages else there

@@ -66,7 +66,7 @@ def fill_bytes(fill_value: Any, dtype: DataType) -> bytes:
         if not isinstance(fill_value, due):
             raise InvalidMetadataError(f"a fill value of {dtype} is {due.__name__}, not {type(fill_value).__name__}")
         return fill_value.encode() if isinstance(fill_value, str) else bytes(fill_value)
-    if fill_value is None or (zero and dtype.kind in "VSU"):
+    if fill_value is None or (zero and dtype.kind in "VSUmM"):
         return bytes(dtype.itemsize)
     value = np.asarray(fill_value, dtype)
     if value.ndim != 0:
@@ -191,7 +191,8 @@ def serializer(dtype: DataType) -> dict[str, Any]:
     """Return the codec that turns elements into bytes."""
     if isinstance(dtype, str):
         return {"name": "vlen-utf8" if dtype == "string" else "vlen-bytes", "configuration": {}}
-    plain = dtype.itemsize == 1 or (dtype.kind in "VS" and dtype.names is None)
+    # What ml_dtypes adds is of kind V too, but not of this type.
+    plain = dtype.itemsize == 1 or dtype.kind == "S" or (dtype.type is np.void and dtype.names is None)
     return {"name": "bytes", "configuration": {} if plain else {"endian": "little"}}
 
 

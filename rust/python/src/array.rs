@@ -12,7 +12,7 @@ use crate::cache::ChunkCache;
 use crate::call::{attached, detached, perform};
 use crate::decoder::PartialDecoder;
 use crate::dtype::{from_numpy, to_numpy};
-use crate::errors::{OrRaise, exception};
+use crate::errors::{At, OrRaise, exception};
 use crate::extract::{indices, region};
 use crate::json::{from_python, object_from_python, object_to_python, to_python};
 use crate::options::CodecOptions;
@@ -29,10 +29,7 @@ pub(crate) struct Array {
 
 impl Array {
     pub(crate) fn new(py: Python<'_>, array: tegula::Array) -> PyResult<Self> {
-        let dtype = to_numpy(py, array.data_type()).map_err(|error| {
-            // The kind is that of the error of the data type.
-            error.add_note(py, array.name()).map_or_else(|other| other, |()| error)
-        })?;
+        let dtype = to_numpy(py, array.data_type()).map_err(|error| error.at(py, array.name()))?;
         Self::with_dtype(array, dtype)
     }
 

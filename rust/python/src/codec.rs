@@ -126,3 +126,9 @@ pub(crate) fn register() {
         found.unwrap_or(Ok(None))
     }));
 }
+
+/// The names of the codecs that need no Python.
+#[pyfunction]
+pub(crate) fn codec_names() -> Vec<&'static str> {
+    tegula::codec::names()
+}

@@ -29,6 +29,18 @@ impl<T> OrRaise<T> for tegula::Result<T> {
     }
 }
 
+/// Puts a place before the message of an exception.
+pub(crate) trait At {
+    fn at(self, py: Python<'_>, place: &str) -> PyErr;
+}
+
+impl At for PyErr {
+    fn at(self, py: Python<'_>, place: &str) -> PyErr {
+        let message = format!("{place}: {}", self.value(py));
+        PyErr::from_type(self.get_type(py), (message,))
+    }
+}
+
 /// The exception for an error.
 pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
     exception(py, &class_name(error.kind()), error.message())

@@ -41,6 +41,8 @@ mod _tegula {
     #[pymodule_export]
     use crate::cache::ChunkCache;
     #[pymodule_export]
+    use crate::codec::codec_names;
+    #[pymodule_export]
     use crate::decoder::PartialDecoder;
     #[pymodule_export]
     use crate::errors::error_kinds;

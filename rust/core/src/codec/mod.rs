@@ -344,8 +344,12 @@ pub(crate) fn create_for(named: &Named, data_type: &DataType, of_bytes: bool) ->
     if let Some(codec) = extension::create(&named, data_type, of_bytes).place(place)? {
         return Ok(codec);
     }
-    let names: Vec<_> = TABLE.iter().map(|row| row.name).collect();
-    Err(Error::unsupported(format!("unknown codec {:?}; there are {}", named.name, names.join(", "))))
+    Err(Error::unsupported(format!("unknown codec {:?}; there are {}", named.name, names().join(", "))))
+}
+
+/// The names of all codecs, registered ones not counted.
+pub fn names() -> Vec<&'static str> {
+    TABLE.iter().map(|row| row.name).collect()
 }
 
 /// Reads a configuration into a typed one, which refuses members that it does not know.
