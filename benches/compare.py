@@ -120,6 +120,37 @@ def peers() -> dict[str, Callable[[Path], Any]]:
     return found
 
 
+def strings(folder: Path) -> dict[str, Path]:
+    """Writes a million strings of 1 to 30 letters with zarr-python, once."""
+    import zarr
+    from zarr import codecs
+
+    found = {"strings, plain": folder / "strings", "strings, zstd": folder / "strings_zstd"}
+    for path, compressors in zip(found.values(), (None, codecs.ZstdCodec(level=1)), strict=True):
+        if not path.exists():
+            random = np.random.default_rng(3)
+            words = [
+                f"{number:x}" + "word" * (number % 7) for number in random.integers(1, 1 << 24, 1_000_000).tolist()
+            ]
+            array = zarr.create_array(path, shape=(1_000_000,), chunks=(50_000,), dtype=str, compressors=compressors)
+            array[...] = np.array(words, np.dtypes.StringDType())
+    return found
+
+
+def row(array: str, read: str, calls: dict[str, Callable[[], Any] | None], rounds: int) -> None:
+    """Times the same read by each library in turn, and prints the ratios."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            if call is not None:
+                call()
+            times[name].append(time.perf_counter() - start)
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    ratios = [f"{medians[name] / medians['tegula']:.2f}" if call else "cannot" for name, call in calls.items()]
+    print(f"| {array} | {read} | {medians['tegula'] * 1e3:.2f} | {' | '.join(ratios[1:])} |", flush=True)
+
+
 def run(folder: Path, rounds: int, only: str) -> None:
     """Times all reads of all arrays."""
     libraries = peers()
@@ -132,21 +163,23 @@ def run(folder: Path, rounds: int, only: str) -> None:
             if only not in f"{array} {read}":
                 continue
             expected = [handles["zarr-python"](selection) for selection in selections]
+            calls: dict[str, Callable[[], Any] | None] = {}
             for name, handle in handles.items():
                 for selection, value in zip(selections, expected, strict=True):
                     if not np.array_equal(handle(selection), value):
                         message = f"{name} reads {array} {selection} wrong"
                         raise SystemExit(message)
-            times: dict[str, list[float]] = {name: [] for name in libraries}
-            for _ in range(rounds):
-                for name, handle in handles.items():
-                    start = time.perf_counter()
-                    for selection in selections:
-                        handle(selection)
-                    times[name].append(time.perf_counter() - start)
-            medians = {name: statistics.median(values) for name, values in times.items()}
-            ratios = " | ".join(f"{medians[name] / medians['tegula']:.2f}" for name in others)
-            print(f"| {array} | {read} | {medians['tegula'] * 1e3:.2f} | {ratios} |", flush=True)
+                calls[name] = lambda handle=handle: [handle(selection) for selection in selections]  # noqa: B023 - called before the next round
+            row(array, read, calls, rounds)
+    for array, path in strings(folder).items():
+        # tensorstore has no strings.
+        handles = {name: opened(path) for name, opened in libraries.items() if name != "tensorstore"}
+        calls = {name: (lambda handle=handle: handle((slice(0, 1_000_000),))) for name, handle in handles.items()}
+        calls |= {name: None for name in others if name not in calls}
+        parts = {**calls, "tegula": tegula.open_array(path).retrieve_variable}
+        for read, called in {"whole": calls, "whole, as bytes and offsets": parts}.items():
+            if only in f"{array} {read}":
+                row(array, read, called, rounds)
 
 
 def main() -> None:

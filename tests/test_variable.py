@@ -3,7 +3,7 @@
 import pickle
 
 import numpy as np
-import pyarrow
+import pyarrow as pa
 import pytest
 import zarr
 
@@ -109,15 +109,15 @@ def test_parts_are_arrow(tmp_path):
     assert [parts[k] for k in range(-10, 10)] == 2 * list(WORDS[1:3].ravel())
     assert parts.bytes.tobytes() == "".join(WORDS[1:3].ravel()).encode()
     assert (np.diff(parts.offsets) == [len(word.encode()) for word in WORDS[1:3].ravel()]).all()
-    found = pyarrow.array(parts)
-    assert found.type == pyarrow.large_string()
+    found = pa.array(parts)
+    assert found.type == pa.large_string()
     assert found.to_pylist() == list(WORDS[1:3].ravel())
     # Neither side copies: the buffers are the same memory.
     assert found.buffers()[2].address == parts.bytes.ctypes.data
     del parts
     found.validate(full=True)
     raw = tegula.create_array({}, shape=(2,), dtype="bytes", fill_value=b"\xff").retrieve_variable()
-    assert pyarrow.array(raw).to_pylist() == [b"\xff", b"\xff"]
+    assert pa.array(raw).to_pylist() == [b"\xff", b"\xff"]
     with pytest.raises(tegula.InvalidSelectionError, match="variable length"):
         tegula.create_array({}, shape=(2,), dtype="int8").retrieve_variable()
     with pytest.raises(IndexError):
