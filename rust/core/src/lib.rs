@@ -76,5 +76,5 @@ pub use options::{CodecOptions, global_options, set_global_options};
 pub use read::Explanation;
 pub use runtime::{Pending, set_threads, spawn, threads};
 pub use selection::{AxisSelection, Selection, size_in_memory};
-pub use slot::{Heaps, Slot, Variable};
+pub use slot::{Heaps, Put, Sink, Slot, Variable};
 pub use subset::{ArraySubset, Dims, Indices};

@@ -1,5 +1,6 @@
 //! Elements of variable length in a buffer of elements of fixed size: a [`Slot`] for each, which says in which heap its
-//! bytes are, and [`Heaps`], which keep those bytes while and after the buffer is filled.
+//! bytes are, and [`Heaps`], which keep those bytes while and after the buffer is filled; or a [`Sink`], which makes of each
+//! element at once what lies in the buffer.
 
 use std::sync::Mutex;
 
@@ -76,6 +77,23 @@ impl Heaps {
     pub fn into_inner(self) -> Vec<Vec<u8>> {
         self.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+/// Makes elements of variable length what lies in a buffer of other elements than slots, of [`Slot::SIZE`] bytes each.
+pub trait Sink: Sync {
+    /// Begins with the elements of a chunk: returns what is called for each of them, with the byte of the buffer where it
+    /// belongs, on one thread at a time.
+    fn lock(&self) -> Put<'_>;
+}
+
+/// Writes an element to a byte of a buffer; see [`Sink::lock`].
+pub type Put<'a> = Box<dyn FnMut(usize, &[u8]) -> Result<()> + 'a>;
+
+/// What becomes of elements of variable length.
+#[derive(Clone, Copy)]
+pub(crate) enum Keeping<'a> {
+    Heaps(&'a Heaps),
+    Sink(&'a dyn Sink),
 }
 
 /// Elements of variable length: slots, and the heaps that they tell of.

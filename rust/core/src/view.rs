@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use smallvec::SmallVec;
 
 use crate::error::{Error, Result};
-use crate::slot::Heaps;
+use crate::slot::Keeping;
 use crate::subset::Dims;
 
 /// One axis of a copy. Strides are in bytes.
@@ -26,7 +26,7 @@ pub(crate) struct Output<'a> {
     start: *mut u8,
     length: usize,
     /// Where elements of variable length keep their bytes.
-    heaps: Option<&'a Heaps>,
+    keeping: Option<Keeping<'a>>,
     _buffer: PhantomData<&'a mut [u8]>,
 }
 
@@ -42,7 +42,7 @@ impl<'a> Output<'a> {
     /// What is placed and filled through it from different threads at once must not overlap, and nothing placed may
     /// come out of the buffer itself.
     pub(crate) unsafe fn share(buffer: &'a mut [u8]) -> Self {
-        Self { start: buffer.as_mut_ptr(), length: buffer.len(), heaps: None, _buffer: PhantomData }
+        Self { start: buffer.as_mut_ptr(), length: buffer.len(), keeping: None, _buffer: PhantomData }
     }
 
     /// From a pointer, for buffers that others own.
@@ -50,17 +50,44 @@ impl<'a> Output<'a> {
     /// # Safety
     /// As for [`share`](Self::share); besides, `length` bytes from `start` on must be writable as long as `'a` lasts.
     pub(crate) unsafe fn from_raw(start: *mut u8, length: usize) -> Self {
-        Self { start, length, heaps: None, _buffer: PhantomData }
+        Self { start, length, keeping: None, _buffer: PhantomData }
     }
 
-    /// The same buffer, for elements of variable length, whose bytes go to the heaps.
-    pub(crate) fn with_heaps(self, heaps: Option<&'a Heaps>) -> Self {
-        Self { heaps, ..self }
+    /// The same buffer, for elements of variable length.
+    pub(crate) fn keeping(self, keeping: Option<Keeping<'a>>) -> Self {
+        Self { keeping, ..self }
     }
 
-    /// Where the bytes of elements of variable length go.
-    pub(crate) fn heaps(&self) -> Result<&'a Heaps> {
-        self.heaps.ok_or_else(|| Error::selection("elements of variable length cannot be read into plain memory"))
+    /// What becomes of elements of variable length.
+    pub(crate) fn kept(&self) -> Result<Keeping<'a>> {
+        self.keeping.ok_or_else(|| Error::selection("elements of variable length cannot be read into plain memory"))
+    }
+
+    /// Calls `visit` for each element of the axes with its offset in a source of `length` bytes and in the buffer; both are
+    /// checked.
+    pub(crate) fn each(
+        &self,
+        to: isize,
+        axes: &[Axis],
+        length: usize,
+        from: isize,
+        size: usize,
+        mut visit: impl FnMut(usize, usize) -> Result<()>,
+    ) -> Result<()> {
+        let inside = within(length, from, size, axes.iter().map(|axis| (axis.length, axis.from)))
+            && within(self.length, to, size, axes.iter().map(|axis| (axis.length, axis.to)));
+        if !inside {
+            return Err(Error::corrupt("elements lie outside their buffer"));
+        }
+        let mut result = Ok(());
+        if axes.iter().all(|axis| axis.length > 0) {
+            odometer(axes, |more, further| {
+                if result.is_ok() {
+                    result = visit((from + more).cast_unsigned(), (to + further).cast_unsigned());
+                }
+            });
+        }
+        result
     }
 
     /// Copies elements of `item` bytes from `source`, the first of which lies at `from`, to the offset `to`. Each

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use tegula::codec::Named;
 use tegula::metadata::{ArrayMetadata, NewArray, Order};
-use tegula::{AxisSelection, ChunkGrid, ChunkKeyEncoding, Dims, FillValue, OutputBuffer, Selection};
+use tegula::{AxisSelection, ChunkGrid, ChunkKeyEncoding, Dims, FillValue, Heaps, OutputBuffer, Selection, Slot};
 
 use crate::buffer::{Elements, Origin, Target};
 use crate::cache::ChunkCache;
@@ -14,11 +14,11 @@ use crate::decoder::PartialDecoder;
 use crate::dtype::{from_numpy, to_numpy};
 use crate::errors::{At, OrRaise, exception};
 use crate::extract::{indices, region};
-use crate::json::{from_python, object_from_python, object_to_python, to_python};
+use crate::json::{self, from_python, object_from_python, object_to_python};
 use crate::options::CodecOptions;
 use crate::store::Store;
 use crate::subset::{ArraySubset, tuple};
-use crate::variable::As;
+use crate::variable::{As, to_python};
 
 /// The native part of `tegula.Array`.
 #[pyclass(module = "tegula._tegula", frozen)]
@@ -63,7 +63,7 @@ impl Array {
     ) -> PyResult<Py<PyAny>> {
         let mut target = Target::new(py, out, &self.elements, shape, self.array.fill_value().bytes())?;
         let array = self.array.clone();
-        let work = move || work(&array, target.buffer()?).map(|()| target);
+        let work = move || target.lend(|buffer| work(&array, buffer)).map(|()| target);
         perform(py, done, work, |py, target| target.into_array(py))
     }
 
@@ -218,12 +218,13 @@ impl Array {
     #[getter]
     fn fill_value(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let value = self.array.fill_value().bytes();
-        if self.elements.variable.is_none() {
+        let data_type = self.array.data_type();
+        if !data_type.is_variable() {
             return Ok(PyBytes::new(py, value).into_any().unbind());
         }
-        let mut target = Target::new(py, None, &self.elements, &[], value)?;
-        target.fill(value);
-        target.into_array(py)
+        let slot = Slot { heap: 0, length: value.len() as u32, offset: 0 };
+        let shape = PyTuple::empty(py);
+        to_python(py, As::Objects, data_type, &shape, &slot.to_bytes(), Heaps::new(value)).map(Bound::unbind)
     }
 
     #[getter]
@@ -237,7 +238,7 @@ impl Array {
 
     /// The stored document.
     fn metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        to_python(py, &self.array.metadata().document)
+        json::to_python(py, &self.array.metadata().document)
     }
 
     /// The codecs, in the terms of Zarr V3.
@@ -420,7 +421,7 @@ impl Array {
         let mut target = Target::new(py, None, &self.elements, &shape, self.array.fill_value().bytes())?;
         let array = self.array.clone();
         let work = move || {
-            let exists = array.retrieve_chunk_if_exists_into(&chunk, target.buffer()?)?;
+            let exists = target.lend(|buffer| array.retrieve_chunk_if_exists_into(&chunk, buffer))?;
             Ok(exists.then_some(target))
         };
         perform(py, done, work, |py, target| target.map_or_else(|| Ok(py.None()), |target| target.into_array(py)))

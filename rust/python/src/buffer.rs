@@ -10,6 +10,7 @@ use pyo3::types::PyTuple;
 use tegula::{DataType, Dims, Heaps, InputBuffer, OutputBuffer, Slot, size_in_memory};
 
 use crate::errors::{OrRaise, exception};
+use crate::strings::Strings;
 use crate::subset::tuple;
 use crate::variable::{self, As, Given};
 
@@ -75,6 +76,8 @@ impl Elements {
 pub(crate) enum Target {
     /// Of fixed size: in an ndarray.
     Fixed(Memory),
+    /// Text: in an ndarray of NumPy's strings.
+    Strings(Memory, Strings),
     /// Of variable length: what they become in the end.
     Variable { slots: Vec<u8>, heaps: Heaps, shape: Dims, data_type: DataType, form: As, out: Option<Py<PyAny>> },
 }
@@ -92,26 +95,31 @@ impl Target {
         let dtype = elements.dtype.bind(py);
         if let Some((data_type, form)) = &elements.variable {
             size_in_memory(shape, Slot::SIZE).or_raise(py)?;
-            let slots = OutputBuffer::slots(shape).map_err(|error| PyMemoryError::new_err(error.to_string()))?;
-            let out = out.map(|out| checked(out, shape)).transpose()?;
-            let kind = out.as_ref().map(|out| out.dtype().getattr("kind")?.extract::<char>()).transpose()?;
-            if kind.is_some_and(|kind| kind != 'O' && (kind != 'T' || *form != As::Strings)) {
-                return Err(exception(py, "InvalidSelectionError", &format!("elements of {data_type} need objects")));
+            let found = out.map(|out| checked(out, shape)).transpose()?;
+            let kind = found.map(|out| out.dtype().getattr("kind")?.extract::<char>()).transpose()?;
+            let form = match (kind, form) {
+                (None, form) => *form,
+                (Some('T'), As::Strings) => As::Strings,
+                (Some('O'), As::Strings | As::Objects) => As::Objects,
+                _ => {
+                    return Err(exception(
+                        py,
+                        "InvalidSelectionError",
+                        &format!("elements of {data_type} need objects"),
+                    ));
+                }
+            };
+            if form != As::Strings {
+                let slots = OutputBuffer::slots(shape).map_err(|error| PyMemoryError::new_err(error.to_string()))?;
+                let (heaps, shape, data_type) = (Heaps::new(fill_value), shape.into(), data_type.clone());
+                let out = found.map(|out| out.clone().into_any().unbind());
+                return Ok(Self::Variable { slots, heaps, shape, data_type, form, out });
             }
-            let (data_type, form, out) = (data_type.clone(), *form, out.map(|out| out.clone().into_any().unbind()));
-            return Ok(Self::Variable {
-                slots,
-                heaps: Heaps::new(fill_value),
-                shape: shape.into(),
-                data_type,
-                form,
-                out,
-            });
         }
         let Some(out) = out else {
             size_in_memory(shape, dtype.itemsize()).or_raise(py)?;
             let array = EMPTY.import(py, "numpy", "empty")?.call1((PyTuple::new(py, shape)?, dtype))?;
-            return Memory::new(array.cast()?, dtype, shape).map(Self::Fixed);
+            return Memory::new(array.cast()?, dtype, shape).and_then(|memory| Self::of(py, memory, elements));
         };
         let array = checked(out, shape)?;
         let memory = Memory::new(array, dtype, shape)?;
@@ -123,34 +131,38 @@ impl Target {
         if overlaps(&memory.strides, array.shape(), dtype.itemsize()) {
             return Err(exception(py, "InvalidSelectionError", "elements of out overlap in memory"));
         }
-        Ok(Self::Fixed(memory))
+        Self::of(py, memory, elements)
     }
 
-    /// The memory, for one call.
-    pub(crate) fn buffer(&mut self) -> tegula::Result<OutputBuffer<'_>> {
-        let Memory { start, length, origin, strides, .. } = match self {
-            Self::Fixed(memory) => memory,
-            Self::Variable { slots, heaps, shape, .. } => {
-                return Ok(OutputBuffer::new(slots, shape, Slot::SIZE)?.with_heaps(heaps));
-            }
+    fn of(py: Python<'_>, memory: Memory, elements: &Elements) -> PyResult<Self> {
+        if elements.variable.is_none() {
+            return Ok(Self::Fixed(memory));
+        }
+        let strings = Strings::new(memory.array.bind(py), memory.start)?;
+        Ok(Self::Strings(memory, strings))
+    }
+
+    /// The memory, for one call, which must not want the GIL.
+    pub(crate) fn lend<T>(&mut self, call: impl FnOnce(OutputBuffer<'_>) -> tegula::Result<T>) -> tegula::Result<T> {
+        let lent = |memory: &Memory| {
+            let Memory { start, length, origin, strides, .. } = memory;
+            // SAFETY: the ndarray, which we hold, keeps the memory; it is writable, and its elements do not overlap. That
+            // no other thread uses it meanwhile is up to the caller, as it is for NumPy's own functions without the GIL.
+            unsafe { OutputBuffer::from_raw(*start, *length, *origin, strides) }
         };
-        // SAFETY: the ndarray, which we hold, keeps the memory; it is writable, and its elements do not overlap. That no
-        // other thread uses it meanwhile is up to the caller, as it is for NumPy's own functions without the GIL.
-        Ok(unsafe { OutputBuffer::from_raw(*start, *length, *origin, strides) })
-    }
-
-    /// Makes all elements of variable length the fill value.
-    pub(crate) fn fill(&mut self, fill_value: &[u8]) {
-        if let Self::Variable { slots, .. } = self {
-            let slot = Slot { heap: 0, length: fill_value.len() as u32, offset: 0 };
-            slots.as_chunks_mut::<{ Slot::SIZE }>().0.fill(slot.to_bytes());
+        match self {
+            Self::Fixed(memory) => call(lent(memory)),
+            Self::Strings(memory, strings) => call(lent(memory).with_sink(&strings.acquire())),
+            Self::Variable { slots, heaps, shape, .. } => {
+                call(OutputBuffer::new(slots, shape, Slot::SIZE)?.with_heaps(heaps))
+            }
         }
     }
 
     /// The array; of elements of variable length what they are to be.
     pub(crate) fn into_array(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self {
-            Self::Fixed(memory) => Ok(memory.array.into_any()),
+            Self::Fixed(memory) | Self::Strings(memory, _) => Ok(memory.array.into_any()),
             Self::Variable { slots, heaps, shape, data_type, form, out } => {
                 let array = variable::to_python(py, form, &data_type, &tuple(py, &shape)?, &slots, heaps)?;
                 let Some(out) = out else { return Ok(array.unbind()) };

@@ -54,7 +54,7 @@ impl PartialDecoder {
         let array = array.clone();
         let work = move || {
             for (subset, target) in &mut parts {
-                array.retrieve_subset_into(subset, target.buffer()?)?;
+                target.lend(|buffer| array.retrieve_subset_into(subset, buffer))?;
             }
             Ok(parts)
         };

@@ -3,12 +3,14 @@
 //! <https://numpy.org/doc/stable/reference/c-api/strings.html>
 
 use std::ffi::{c_char, c_int, c_void};
+use std::sync::Mutex;
 
 use numpy::{PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::ffi::PyObject;
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyCapsuleMethods};
+use tegula::{Error, Put, Sink};
 
 /// The size of an element, which says where its string is.
 const PACKED: usize = 16;
@@ -30,86 +32,100 @@ type Pack = unsafe extern "C" fn(*mut c_void, *mut c_void, *const c_char, usize)
 type Acquire = unsafe extern "C" fn(*mut PyObject) -> *mut c_void;
 type Release = unsafe extern "C" fn(*mut c_void);
 
-/// The elements of an array of strings, while its allocator is ours.
-struct Strings<'py> {
+/// The functions, the descriptor and the elements of an array of strings. Its header keeps all of them.
+#[derive(Clone, Copy)]
+pub(crate) struct Strings {
     start: *mut u8,
-    count: usize,
-    allocator: *mut c_void,
+    descriptor: *mut PyObject,
     load: Load,
     pack: Pack,
+    acquire: Acquire,
     release: Release,
-    /// Keeps the memory and the allocator.
-    _array: Bound<'py, PyUntypedArray>,
 }
 
-impl<'py> Strings<'py> {
-    /// Of an array whose elements follow one another.
-    fn new(array: &Bound<'py, PyUntypedArray>) -> PyResult<Self> {
+// SAFETY: NumPy allows its functions without the GIL, on any thread, for whoever has acquired the allocator.
+unsafe impl Send for Strings {}
+// SAFETY: as above.
+unsafe impl Sync for Strings {}
+
+impl Strings {
+    /// Of an array of strings, whose first byte in memory is `start`, as long as the array is there.
+    pub(crate) fn new(array: &Bound<'_, PyUntypedArray>, start: *mut u8) -> PyResult<Self> {
         let py = array.py();
         let dtype = array.dtype();
-        let kind: String = dtype.getattr("kind")?.extract()?;
-        if kind != "T" || dtype.getattr("itemsize")?.extract::<usize>()? != PACKED || !array.is_c_contiguous() {
-            return Err(PyRuntimeError::new_err("not an array of strings that follow one another"));
+        if dtype.getattr("kind")?.extract::<char>()? != 'T' || dtype.getattr("itemsize")?.extract::<usize>()? != PACKED
+        {
+            return Err(PyRuntimeError::new_err("not an array of strings"));
         }
         let table = py.import("numpy._core.multiarray")?.getattr("_ARRAY_API")?.cast_into::<PyCapsule>()?;
         let table = table.pointer_checked(None)?.cast::<*const c_void>();
         // SAFETY: an array of this type exists, so that the table has these functions, with these signatures; it lives
-        // as long as the process. The array's header stays as it is while we hold the GIL.
+        // as long as the process.
         unsafe {
             let function = |at: usize| table.add(at).read();
-            let acquire = std::mem::transmute::<*const c_void, Acquire>(function(ACQUIRE));
             Ok(Self {
-                start: (*array.as_array_ptr()).fields.data.cast(),
-                count: array.len(),
+                start,
+                descriptor: dtype.as_ptr(),
                 load: std::mem::transmute::<*const c_void, Load>(function(LOAD)),
                 pack: std::mem::transmute::<*const c_void, Pack>(function(PACK)),
+                acquire: std::mem::transmute::<*const c_void, Acquire>(function(ACQUIRE)),
                 release: std::mem::transmute::<*const c_void, Release>(function(RELEASE)),
-                allocator: acquire(dtype.as_ptr()),
-                _array: array.clone(),
             })
         }
     }
 
-    fn element(&self, k: usize) -> *mut c_void {
-        // SAFETY: callers stay below `count`, and the elements follow one another.
-        unsafe { self.start.add(k * PACKED).cast() }
+    /// Makes the allocator ours. Whoever waits for it with the GIL holds that: this one must not want the GIL meanwhile.
+    pub(crate) fn acquire(&self) -> Acquired<'_> {
+        // SAFETY: the descriptor lives as long as its array.
+        Acquired { strings: self, allocator: unsafe { (self.acquire)(self.descriptor) }, turn: Mutex::new(()) }
     }
 }
 
-impl Drop for Strings<'_> {
+/// An array of strings whose allocator is ours.
+pub(crate) struct Acquired<'a> {
+    strings: &'a Strings,
+    allocator: *mut c_void,
+    turn: Mutex<()>,
+}
+
+// SAFETY: the allocator is used by one thread at a time, whose turn it is.
+unsafe impl Sync for Acquired<'_> {}
+
+impl Drop for Acquired<'_> {
     fn drop(&mut self) {
-        // SAFETY: it is ours since `new`.
-        unsafe { (self.release)(self.allocator) }
+        // SAFETY: it is ours since `acquire`.
+        unsafe { (self.strings.release)(self.allocator) }
     }
 }
 
-/// Writes strings, which are UTF-8, into a new array of them in C order.
-pub(crate) fn write<'a>(
-    array: &Bound<'_, PyUntypedArray>,
-    elements: impl ExactSizeIterator<Item = &'a [u8]>,
-) -> PyResult<()> {
-    let strings = Strings::new(array)?;
-    for (k, element) in elements.enumerate().take(strings.count) {
-        // SAFETY: the element lies in the array, whose allocator is ours; the bytes are copied.
-        let failed =
-            unsafe { (strings.pack)(strings.allocator, strings.element(k), element.as_ptr().cast(), element.len()) };
-        if failed != 0 {
-            return Err(PyMemoryError::new_err("no memory for strings"));
-        }
+impl Sink for Acquired<'_> {
+    fn lock(&self) -> Put<'_> {
+        let turn = self.turn.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Box::new(move |at, element| {
+            let _ = &turn;
+            // SAFETY: the core has checked that an element lies there; the allocator is ours and it is our turn; the bytes
+            // are copied.
+            let failed = unsafe {
+                let place = self.strings.start.add(at).cast();
+                (self.strings.pack)(self.allocator, place, element.as_ptr().cast(), element.len())
+            };
+            if failed == 0 { Ok(()) } else { Err(Error::store("no memory for strings")) }
+        })
     }
-    Ok(())
 }
 
-/// Calls `take` with each string of an array in C order; `None`: it is missing.
+/// Calls `take` with each string of an array whose elements follow one another; `None`: it is missing.
 pub(crate) fn read(
     array: &Bound<'_, PyUntypedArray>,
     mut take: impl FnMut(Option<&[u8]>) -> PyResult<()>,
 ) -> PyResult<()> {
-    let strings = Strings::new(array)?;
-    for k in 0..strings.count {
+    // SAFETY: an ndarray's header stays as it is while we hold the GIL.
+    let strings = Strings::new(array, unsafe { (*array.as_array_ptr()).fields.data.cast() })?;
+    let acquired = strings.acquire();
+    for k in 0..array.len() {
         let mut found = Static { size: 0, start: std::ptr::null() };
         // SAFETY: the element lies in the array, whose allocator is ours.
-        let state = unsafe { (strings.load)(strings.allocator, strings.element(k), &raw mut found) };
+        let state = unsafe { (strings.load)(acquired.allocator, strings.start.add(k * PACKED).cast(), &raw mut found) };
         match state {
             0 if found.size == 0 => take(Some(&[]))?,
             // SAFETY: so many bytes are there as long as the allocator is ours.

@@ -13,7 +13,7 @@ use crate::strings;
 /// What elements of variable length come back as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum As {
-    /// An ndarray of NumPy's strings.
+    /// An ndarray of NumPy's strings, which [`Strings`](crate::strings::Strings) writes.
     Strings,
     /// An ndarray of objects.
     Objects,
@@ -37,13 +37,7 @@ pub(crate) fn to_python<'py>(
             let (bytes, offsets) = py.detach(|| elements.concatenated()).or_raise(py)?;
             Ok((bytes.into_pyarray(py), offsets.into_pyarray(py)).into_pyobject(py)?.into_any())
         }
-        As::Strings => {
-            let dtype = to_numpy(py, data_type)?;
-            let array = py.import("numpy")?.call_method1("empty", (shape, dtype))?;
-            strings::write(array.cast::<PyUntypedArray>()?, elements.iter())?;
-            Ok(array)
-        }
-        As::Objects => {
+        As::Strings | As::Objects => {
             let objects = objects(py, data_type, &elements)?;
             PyArray1::from_vec(py, objects).call_method1("reshape", (shape,))
         }

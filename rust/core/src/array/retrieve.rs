@@ -6,7 +6,7 @@ use crate::error::{Error, Place, Result};
 use crate::read::{Caching, Explanation, Reader};
 use crate::runtime::{parallel, parallel_map};
 use crate::selection::{Selection, check_subset, size_in_memory};
-use crate::slot::{Heaps, Slot};
+use crate::slot::{Heaps, Keeping, Sink, Slot};
 use crate::subset::{ArraySubset, Dims, tuple};
 use crate::view::{Output, c_strides};
 
@@ -16,7 +16,7 @@ pub struct OutputBuffer<'a> {
     length: usize,
     origin: isize,
     strides: Dims<isize>,
-    heaps: Option<&'a Heaps>,
+    keeping: Option<Keeping<'a>>,
     _buffer: std::marker::PhantomData<&'a mut [u8]>,
 }
 
@@ -33,7 +33,7 @@ impl<'a> OutputBuffer<'a> {
         }
         let strides = c_strides(shape, size);
         let (start, length) = (buffer.as_mut_ptr(), buffer.len());
-        Ok(Self { start, length, origin: 0, strides, heaps: None, _buffer: std::marker::PhantomData })
+        Ok(Self { start, length, origin: 0, strides, keeping: None, _buffer: std::marker::PhantomData })
     }
 
     /// Memory for the [slots](crate::Slot) of elements of variable length of a shape; they are none so far.
@@ -47,13 +47,19 @@ impl<'a> OutputBuffer<'a> {
     /// `length` bytes from `start` on must be writable as long as `'a` lasts, and used by nobody else meanwhile; no two
     /// positions that the strides reach from `origin` may overlap.
     pub unsafe fn from_raw(start: *mut u8, length: usize, origin: isize, strides: &[isize]) -> Self {
-        Self { start, length, origin, strides: strides.into(), heaps: None, _buffer: std::marker::PhantomData }
+        Self { start, length, origin, strides: strides.into(), keeping: None, _buffer: std::marker::PhantomData }
     }
 
     /// The same memory for elements of variable length: it gets their [slots](crate::Slot), and the heaps their bytes.
     #[must_use]
     pub fn with_heaps(self, heaps: &'a Heaps) -> Self {
-        Self { heaps: Some(heaps), ..self }
+        Self { keeping: Some(Keeping::Heaps(heaps)), ..self }
+    }
+
+    /// The same memory for elements of variable length, which a sink writes there.
+    #[must_use]
+    pub fn with_sink(self, sink: &'a dyn Sink) -> Self {
+        Self { keeping: Some(Keeping::Sink(sink)), ..self }
     }
 }
 
@@ -70,7 +76,7 @@ fn read_into(reader: Reader<'_>, selection: &Selection, output: OutputBuffer<'_>
     let region = selection.region(&output.strides, output.origin);
     // SAFETY: the buffer is writable and ours alone as long as `output` lives, by its constructors; the planner
     // gives each position of it to one chunk.
-    let output = unsafe { Output::from_raw(output.start, output.length) }.with_heaps(output.heaps);
+    let output = unsafe { Output::from_raw(output.start, output.length) }.keeping(output.keeping);
     reader.read(&region, &output)
 }
 
@@ -151,7 +157,7 @@ impl Array {
         };
         let numbered: Vec<_> = starts.iter().enumerate().collect();
         // SAFETY: as in `read_into`; each region has a part of its own.
-        let memory = unsafe { Output::from_raw(output.start, output.length) }.with_heaps(output.heaps);
+        let memory = unsafe { Output::from_raw(output.start, output.length) }.keeping(output.keeping);
         let one = self.with_options(crate::CodecOptions { concurrent_target: 1, ..self.options });
         parallel(&numbered, self.options.concurrency(), |(number, start)| {
             let subset = ArraySubset::new_with_start_shape(start, shape)?;

@@ -181,26 +181,16 @@ impl Packed {
         }
     }
 
-    /// The slots of a chunk of elements of variable length in heap number `heap`, and the heap if it is not `bytes`
-    /// itself.
-    pub(crate) fn slots(
-        &self,
-        codec: &dyn VariableToBytes,
-        bytes: &[u8],
-        heap: impl FnOnce(Option<Vec<u8>>) -> Result<u32>,
-    ) -> Result<Vec<Slot>> {
-        let (mut slots, own) = codec.decode(bytes, &self.shape)?;
+    /// The slots of a chunk of elements of variable length, and the heap if it is not `bytes` itself.
+    pub(crate) fn slots(&self, codec: &dyn VariableToBytes, bytes: &[u8]) -> Result<(Vec<Slot>, Option<Vec<u8>>)> {
+        let (slots, own) = codec.decode(bytes, &self.shape)?;
         if slots.len() as u64 != self.count {
             return Err(Error::corrupt(format!("{} elements instead of {}", slots.len(), self.count)));
         }
         if self.kind == Kind::String {
             check_text(&slots, own.as_deref().unwrap_or(bytes))?;
         }
-        let number = heap(own)?;
-        for slot in &mut slots {
-            slot.heap = number;
-        }
-        Ok(slots)
+        Ok((slots, own))
     }
 }
 

@@ -11,6 +11,7 @@ use crate::codec::packed::Packed;
 use crate::error::{Error, Result};
 use crate::fetch::{run_of, spans};
 use crate::selection::Selection;
+use crate::slot::{Keeping, Slot};
 use crate::subset::ArraySubset;
 use crate::view::{Output, c_strides, swap_words};
 
@@ -200,9 +201,24 @@ fn place_decoded(leaf: &Leaf<'_>, decoded: &[u8], output: &Output<'_>) -> Result
     let (from, axes) = region.axes(&elements.strides);
     let from = from + elements.offset as isize;
     if let Some((packed, codec)) = leaf.chain.packed().and_then(|packed| Some((packed, packed.variable()?))) {
-        let heaps = output.heaps()?;
-        let slots = packed.slots(codec, decoded, |own| heaps.add(own.unwrap_or_else(|| decoded.to_vec())))?;
-        return output.place(region.origin, &axes, bytemuck::cast_slice(&slots), from, elements.item);
+        let keeping = output.kept()?;
+        let (mut slots, own) = packed.slots(codec, decoded)?;
+        return match keeping {
+            Keeping::Heaps(heaps) => {
+                let number = heaps.add(own.unwrap_or_else(|| decoded.to_vec()))?;
+                for slot in &mut slots {
+                    slot.heap = number;
+                }
+                output.place(region.origin, &axes, bytemuck::cast_slice(&slots), from, elements.item)
+            }
+            Keeping::Sink(sink) => {
+                let (length, heap) = (slots.len() * Slot::SIZE, own.as_deref().unwrap_or(decoded));
+                let mut put = sink.lock();
+                output.each(region.origin, &axes, length, from, Slot::SIZE, |slot, to| {
+                    put(to, slots[slot / Slot::SIZE].of(heap).unwrap_or_default())
+                })
+            }
+        };
     }
     output.place(region.origin, &axes, decoded, from, elements.item)
 }

@@ -22,7 +22,7 @@ use crate::fetch::{merge, spans};
 use crate::options::CodecOptions;
 use crate::plan::Region;
 use crate::runtime::parallel;
-use crate::slot::Slot;
+use crate::slot::{Keeping, Slot};
 use crate::subset::{Dims, tuple};
 use crate::view::{Axis, Output};
 
@@ -172,9 +172,12 @@ impl<'a> Reader<'a> {
             region.runs.iter().map(|run| Axis { length: run.length as usize, from: 0, to: run.stride }).collect();
         let value = self.source.chain.fill_value().bytes();
         if self.source.chain.data_type().is_variable() {
+            if let Keeping::Sink(sink) = output.kept()? {
+                let mut put = sink.lock();
+                return output.each(region.origin, &axes, Slot::SIZE, 0, Slot::SIZE, |_, to| put(to, value));
+            }
             // The first heap is the fill value.
             let slot = Slot { heap: 0, length: value.len() as u32, offset: 0 };
-            output.heaps()?;
             return output.fill(region.origin, &axes, &slot.to_bytes());
         }
         output.fill(region.origin, &axes, value)
