@@ -138,12 +138,14 @@ def _from_text(text: str, dtype: DataType) -> dict[str, Any]:
             return {"name": f"numcodecs.{name}", "configuration": {"level": level(5)}}
         case "lz4":
             return {"name": "numcodecs.lz4", "configuration": {"acceleration": level(1)}}
+        case "lzma":
+            return {"name": "numcodecs.lzma", "configuration": {"preset": level(6)}}
         case "crc32c" if not options:
             return {"name": "crc32c", "configuration": {}}
         case "blosc":
             return {"name": "blosc", "configuration": _blosc(options, text, dtype)}
     raise InvalidMetadataError(
-        f'{text!r} names no codec; there are "zstd:3", "gzip:5", "zlib:5", "bz2:5", "lz4", "crc32c" and '
+        f'{text!r} names no codec; there are "zstd:3", "gzip:5", "zlib:5", "bz2:5", "lzma:6", "lz4", "crc32c" and '
         '"blosc:zstd:5:bitshuffle", the parts behind the name being optional'
     )
 
