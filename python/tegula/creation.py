@@ -121,6 +121,17 @@ def _named(codec: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": codec["name"], "configuration": dict(codec.get("configuration") or {})}
 
 
+LEVELS = {
+    "zstd": ("zstd", "level", 3),
+    "gzip": ("gzip", "level", 5),
+    "zlib": ("numcodecs.zlib", "level", 5),
+    "bz2": ("numcodecs.bz2", "level", 5),
+    "lzma": ("numcodecs.lzma", "preset", 6),
+    "lz4": ("numcodecs.lz4", "acceleration", 1),
+}
+"""Codecs that take one number: their name in metadata, what the number is called, and what it is by default."""
+
+
 def _from_text(text: str, dtype: DataType) -> dict[str, Any]:
     name, *options = text.split(":")
 
@@ -129,21 +140,14 @@ def _from_text(text: str, dtype: DataType) -> dict[str, Any]:
             raise InvalidMetadataError(f"{text!r}: {name} takes a level and nothing else")
         return _integer(options[0], text) if options else default
 
-    match name:
-        case "zstd":
-            return {"name": "zstd", "configuration": {"level": level(3), "checksum": False}}
-        case "gzip":
-            return {"name": "gzip", "configuration": {"level": level(5)}}
-        case "zlib" | "bz2":
-            return {"name": f"numcodecs.{name}", "configuration": {"level": level(5)}}
-        case "lz4":
-            return {"name": "numcodecs.lz4", "configuration": {"acceleration": level(1)}}
-        case "lzma":
-            return {"name": "numcodecs.lzma", "configuration": {"preset": level(6)}}
-        case "crc32c" if not options:
-            return {"name": "crc32c", "configuration": {}}
-        case "blosc":
-            return {"name": "blosc", "configuration": _blosc(options, text, dtype)}
+    if name in LEVELS:
+        named, member, default = LEVELS[name]
+        extra = {"checksum": False} if name == "zstd" else {}
+        return {"name": named, "configuration": {member: level(default), **extra}}
+    if name == "crc32c" and not options:
+        return {"name": "crc32c", "configuration": {}}
+    if name == "blosc":
+        return {"name": "blosc", "configuration": _blosc(options, text, dtype)}
     raise InvalidMetadataError(
         f'{text!r} names no codec; there are "zstd:3", "gzip:5", "zlib:5", "bz2:5", "lzma:6", "lz4", "crc32c" and '
         '"blosc:zstd:5:bitshuffle", the parts behind the name being optional'
