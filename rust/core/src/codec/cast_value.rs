@@ -18,12 +18,12 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::convert::round;
-use super::float::{Format, Rounded, Rounding, parts};
-use super::number::{Real, Wide, blocks, write_codes};
+use super::numpy::round;
+use super::real::{Real, Wide, blocks, write_codes};
 use super::{ArrayToArray, Codec, Configuration, configure, parse_named};
 use crate::data_type::DataType;
 use crate::error::{Error, Place, Result};
+use crate::float::{Format, Rounded, Rounding, parts};
 
 #[derive(Debug)]
 struct CastValue {

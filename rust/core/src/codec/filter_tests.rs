@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::number::{Real, Wide};
+use super::real::{Real, Wide};
 use super::{ArrayToArray, ArrayToBytes, Codec, Named, TABLE, create};
 use crate::array::Array;
 use crate::data_type::DataType;

@@ -14,11 +14,11 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::float::{Format, Rounded, Rounding, from_bf16, from_f16, parts};
-use super::number::{Real, Wide, blocks};
+use super::real::{Real, Wide, blocks};
 use super::{ArrayToArray, Codec, Configuration, configure};
 use crate::data_type::DataType;
 use crate::error::{Error, Place, Result};
+use crate::float::{Format, Rounded, Rounding, parts};
 
 #[derive(Debug)]
 struct ScaleOffset {
@@ -120,11 +120,7 @@ fn represent(format: &Format, number: f32) -> Option<f32> {
     } else {
         format.signed(number < 0.0, format.infinity?)
     };
-    Some(match (format.size(), format.name) {
-        (1, _) => format.small(code as u8),
-        (_, "float16") => from_f16(code as u16),
-        _ => from_bf16(code as u16),
-    })
+    Some(format.value(code) as f32)
 }
 
 impl ArrayToArray for ScaleOffset {
