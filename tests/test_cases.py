@@ -39,8 +39,6 @@ def out_of_scope(case: dict[str, Any]) -> str | None:
             if tag.startswith("asdf:compressed-") and tag.removeprefix("asdf:compressed-") not in ASDF_COMPRESSION:
                 return f"compression {tag.removeprefix('asdf:compressed-')} of ASDF blocks"
         return zarr_in_asdf(case) if case["category"] == "asdf-zarr" else None
-    if "zip:lzma" in tags:
-        return "zip entries compressed by lzma"
     if "grid:rectilinear" in tags or "rectilinear" in case["id"]:
         return "rectilinear chunk grids"
     dtype = case.get("dtype")
