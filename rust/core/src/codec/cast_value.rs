@@ -108,6 +108,10 @@ impl ArrayToArray for CastValue {
         &self.encoded_type
     }
 
+    fn needs_fill_value(&self) -> bool {
+        true
+    }
+
     fn decode(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
         self.decode.run(encoded, decoded, Error::corrupt)
     }

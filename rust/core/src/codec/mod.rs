@@ -22,6 +22,7 @@ pub mod chain;
 mod checksum;
 mod conditional;
 mod crc32c;
+mod decoded;
 mod deflate;
 mod delta;
 mod extension;
@@ -46,6 +47,7 @@ mod reshape;
 mod scale_offset;
 mod sharding;
 mod shuffle;
+mod sizes;
 mod slices;
 mod transpose;
 mod vlen;
@@ -136,6 +138,11 @@ pub trait ArrayToArray: Send + Sync + fmt::Debug {
     /// Whether each element is encoded for itself, so that any part can be decoded alone.
     fn elementwise(&self) -> bool {
         true
+    }
+
+    /// Whether metadata are wrong whose fill value this codec cannot encode and decode.
+    fn needs_fill_value(&self) -> bool {
+        false
     }
 
     /// Decodes as many elements as `decoded` has room for, which are as many as `encoded` has.
@@ -346,6 +353,11 @@ pub(crate) fn create_for(named: &Named, data_type: &DataType, of_bytes: bool) ->
     let names: Vec<_> = TABLE.iter().map(|row| row.name).collect();
     Err(Error::unsupported(format!("unknown codec {:?}; there are {}", named.name, names.join(", "))))
 }
+
+/// The configuration of a codec that has none.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoConfiguration {}
 
 /// Reads a configuration into a typed one, which refuses members that it does not know.
 fn configure<T: DeserializeOwned>(configuration: &Configuration) -> Result<T> {

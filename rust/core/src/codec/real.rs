@@ -164,6 +164,16 @@ impl Real {
         }
     }
 
+    /// A number among elements, as an error shows it.
+    pub(super) fn show(self, elements: &[u8], number: usize) -> String {
+        match self.load(&elements[number * self.size()..][..self.size()]) {
+            Wide::I64(numbers) => numbers[0].to_string(),
+            Wide::U64(numbers) => numbers[0].to_string(),
+            Wide::F32(numbers) => numbers[0].to_string(),
+            Wide::F64(numbers) => numbers[0].to_string(),
+        }
+    }
+
     /// Writes a block, converted as `NumPy` does.
     pub(super) fn store(self, numbers: &Wide, bytes: &mut [u8]) {
         match numbers {

@@ -128,6 +128,10 @@ impl ArrayToArray for ScaleOffset {
         &self.data_type
     }
 
+    fn needs_fill_value(&self) -> bool {
+        true
+    }
+
     fn decode(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
         let divide = Step {
             by: self.scale.as_ref(),
@@ -146,7 +150,8 @@ impl ArrayToArray for ScaleOffset {
         match self.run(encoded, decoded, &[divide, add])? {
             None => Ok(()),
             Some(element) => Err(Error::corrupt(format!(
-                "element {element} divided by the scale, plus the offset, is no {}",
+                "element {element}: {} divided by the scale, plus the offset, is no {}",
+                self.real.show(encoded, element),
                 self.real
             ))),
         }
@@ -170,7 +175,8 @@ impl ArrayToArray for ScaleOffset {
         match self.run(decoded, encoded, &[subtract, multiply])? {
             None => Ok(()),
             Some(element) => Err(Error::selection(format!(
-                "element {element} less the offset, times the scale, is no {}",
+                "element {element}: {} less the offset, times the scale, is no {}",
+                self.real.show(decoded, element),
                 self.real
             ))),
         }
