@@ -98,6 +98,14 @@ pub(crate) fn string(value: &Value) -> Result<&str> {
     value.as_str().ok_or_else(|| Error::metadata(format!("{} is not a string", show(value))))
 }
 
+/// An integer, which may be written with a fraction of zero, as some writers do, where that leaves no doubt of the value.
+pub(crate) fn integer(value: &Value) -> Option<i128> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let whole = |number: f64| (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i128);
+    let exact = value.as_i64().map(i128::from).or(value.as_u64().map(i128::from));
+    exact.or(value.as_f64().and_then(whole))
+}
+
 /// A list of lengths.
 pub(crate) fn lengths(value: &Value) -> Result<Vec<u64>> {
     let length = |value: &Value| {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Lowest first. A module uses only what stands in a layer below it, or beside it.
 const LAYERS: &[&[&str]] = &[
     &["error", "subset"],
-    &["base64", "json", "data_type", "fill_value", "options", "runtime", "slot", "small_float"],
+    &["base64", "json", "data_type", "fill_value", "float", "options", "runtime", "slot"],
     &["view", "buffer"],
     &["store", "chunk_grid", "chunk_key"],
     &["codec"],

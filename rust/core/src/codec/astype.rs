@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::number::{Real, cast, encoded_type, named_type};
+use super::real::{Real, cast, encoded_type, named_type};
 use super::{ArrayToArray, Codec, Configuration, configure};
 use crate::data_type::DataType;
 use crate::error::Result;

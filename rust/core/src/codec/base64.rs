@@ -11,9 +11,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde::Deserialize;
-
-use super::{BytesToBytes, Codec, Configuration, Size, configure};
+use super::sizes::{extend, fill};
+use super::{BytesToBytes, Codec, Configuration, NoConfiguration, Size, configure};
 use crate::base64;
 use crate::data_type::DataType;
 use crate::error::{Error, Result};
@@ -21,12 +20,8 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 struct Base64;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NoConfiguration {}
-
 pub(super) fn create(configuration: &Configuration, _: &DataType) -> Result<Codec> {
-    let NoConfiguration {} = configure(configuration)?;
+    configure::<NoConfiguration>(configuration)?;
     Ok(Codec::BytesToBytes(Arc::new(Base64)))
 }
 
@@ -48,23 +43,11 @@ impl BytesToBytes for Base64 {
     }
 
     fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
-        let bytes = decode(encoded, decoded.len())?;
-        if bytes.len() != decoded.len() {
-            let (size, due) = (bytes.len(), decoded.len());
-            return Err(Error::corrupt(format!("base64: decodes to {size} bytes instead of {due}")));
-        }
-        decoded.copy_from_slice(&bytes);
-        Ok(())
+        fill("base64", &decode(encoded, decoded.len())?, decoded)
     }
 
     fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
-        let bytes = decode(encoded, limit)?;
-        if bytes.len() > limit {
-            let size = bytes.len();
-            return Err(Error::corrupt(format!("base64: decodes to {size} bytes where at most {limit} belong")));
-        }
-        decoded.extend_from_slice(&bytes);
-        Ok(())
+        extend("base64", &decode(encoded, limit)?, limit, decoded)
     }
 
     fn encode(&self, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()> {

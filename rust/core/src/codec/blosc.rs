@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use super::append::append;
 use super::blosc_snappy::{self, Layout};
+use super::sizes::at_most;
 use super::{BytesToBytes, Codec, Configuration, Size, configure};
 use crate::data_type::DataType;
 use crate::error::{Error, Result};
@@ -289,9 +290,7 @@ impl BytesToBytes for Blosc {
     fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
         let buffer = Buffer::new(encoded)?;
         let size = buffer.decoded_size;
-        if size > limit {
-            return Err(Error::corrupt(format!("blosc: decodes to {size} bytes where at most {limit} belong")));
-        }
+        at_most("blosc", size, limit)?;
         append(decoded, size, |slice| buffer.decode(slice).map(|()| size))?;
         Ok(())
     }

@@ -16,6 +16,7 @@ use bzip2::write::BzEncoder;
 use serde::Deserialize;
 
 use super::append::append;
+use super::sizes::exactly;
 use super::{BytesToBytes, Codec, Configuration, Size, configure};
 use crate::data_type::DataType;
 use crate::error::{Error, Result};
@@ -77,9 +78,7 @@ impl BytesToBytes for Bz2 {
     fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
         let mut decoder = Decoder::new(encoded);
         let filled = decoder.fill(decoded)?;
-        if filled < decoded.len() {
-            return Err(Error::corrupt(format!("bz2: decodes to {filled} bytes instead of {}", decoded.len())));
-        }
+        exactly("bz2", filled, decoded.len())?;
         decoder.finish(filled)
     }
 

@@ -18,12 +18,12 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::convert::round;
-use super::float::{Format, Rounded, Rounding, parts};
-use super::number::{Real, Wide, blocks, write_codes};
+use super::numpy::round;
+use super::real::{Real, Wide, blocks, write_codes};
 use super::{ArrayToArray, Codec, Configuration, configure, parse_named};
 use crate::data_type::DataType;
 use crate::error::{Error, Place, Result};
+use crate::float::{Format, Rounded, Rounding, parts};
 
 #[derive(Debug)]
 struct CastValue {
@@ -106,6 +106,10 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
 impl ArrayToArray for CastValue {
     fn encoded_type(&self) -> &DataType {
         &self.encoded_type
+    }
+
+    fn needs_fill_value(&self) -> bool {
+        true
     }
 
     fn decode(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::filter_tests::{decode, encode, filter, named};
-use super::number::{Real, write_codes};
+use super::real::{Real, write_codes};
 use crate::error::ErrorKind;
 
 /// Numbers as JSON spells them, cast and back; `None`: refused.

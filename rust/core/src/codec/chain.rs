@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::decoded::Decoded;
 use super::links::Links;
 use super::packed::Packed;
 use super::{BytesToBytes, Endian, IndexLocation, Named, ShardingConfiguration, Size, create_for};
@@ -76,9 +77,6 @@ const DEEPEST: usize = 16;
 
 /// Sizes of chunks beyond this are a mistake or an attack, and would overflow offsets.
 const LARGEST: u64 = 1 << 56;
-
-/// Bytes of which no size is known are decoded to at most so many times themselves, and so many bytes more.
-const UNKNOWN: (u64, u64) = (64, 256 << 20);
 
 impl Chain {
     /// Binds codecs to chunks of a shape and data type.
@@ -223,7 +221,7 @@ impl Chain {
 
     /// Runs the stages backwards: what the terminal made.
     pub(crate) fn decode<'a>(&self, stored: &'a [u8], validate: bool) -> Result<Decoded<'a>> {
-        let mut current = Decoded { base: Base::Borrowed(stored), range: 0..stored.len() };
+        let mut current = Decoded::stored(stored);
         for (stage, size) in self.stages.iter().zip(&self.sizes).rev() {
             current = current.back_through(&**stage, *size, validate)?;
         }
@@ -233,7 +231,7 @@ impl Chain {
 
     /// Runs the stages backwards into `target`, which has the size of what the terminal made.
     pub(crate) fn decode_into(&self, stored: &[u8], validate: bool, target: &mut [u8]) -> Result<()> {
-        let mut current = Decoded { base: Base::Borrowed(stored), range: 0..stored.len() };
+        let mut current = Decoded::stored(stored);
         for (k, stage) in self.stages.iter().enumerate().rev() {
             if k == 0 && stage.strip(&current, validate)?.is_none() {
                 return stage.decode_into(&current, target);
@@ -336,66 +334,5 @@ impl Shard {
         let chunks = product(&self.grid.shape()).unwrap_or(u64::MAX);
         // Twice: a shard may keep inner chunks that were replaced.
         Size::Bounded(chunks.saturating_mul(inner).saturating_mul(2).saturating_add(self.index_size))
-    }
-}
-
-/// Bytes on their way back through the stages: a part of what was stored, or of a buffer.
-pub(crate) struct Decoded<'a> {
-    base: Base<'a>,
-    range: Range<usize>,
-}
-
-enum Base<'a> {
-    Borrowed(&'a [u8]),
-    Buffer(Buffer),
-}
-
-impl std::ops::Deref for Decoded<'_> {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        let base = match &self.base {
-            Base::Borrowed(bytes) => bytes,
-            Base::Buffer(buffer) => &**buffer,
-        };
-        &base[self.range.clone()]
-    }
-}
-
-impl Decoded<'_> {
-    fn back_through(self, stage: &dyn BytesToBytes, size: Size, validate: bool) -> Result<Self> {
-        if let Some(stripped) = stage.strip(&self, validate)? {
-            let start = stripped.as_ptr().addr() - self.as_ptr().addr() + self.range.start;
-            let range = start..start + stripped.len();
-            let stripped = Self { base: self.base, range };
-            stripped.check(size)?;
-            return Ok(stripped);
-        }
-        let buffer = match size {
-            Size::Exact(size) => {
-                let mut buffer = Buffer::new(to_usize(size)?)?;
-                stage.decode_into(&self, &mut buffer)?;
-                buffer
-            }
-            Size::Bounded(limit) => {
-                // Of elements of variable length no size is known: what compressed bytes can sensibly become is the limit.
-                let sensible = (self.len() as u64).saturating_mul(UNKNOWN.0).saturating_add(UNKNOWN.1);
-                let limit = usize::try_from(if limit == u64::MAX { sensible } else { limit }).unwrap_or(usize::MAX);
-                Buffer::written(|into| stage.decode_bounded(&self, limit, into))?
-            }
-        };
-        Ok(Self { range: 0..buffer.len(), base: Base::Buffer(buffer) })
-    }
-
-    fn check(&self, size: Size) -> Result<()> {
-        match size {
-            Size::Exact(size) if self.len() as u64 != size => {
-                Err(Error::corrupt(format!("{} bytes are stored instead of {size}", self.len())))
-            }
-            Size::Bounded(limit) if self.len() as u64 > limit => {
-                Err(Error::corrupt(format!("{} bytes are stored where at most {limit} can belong", self.len())))
-            }
-            _ => Ok(()),
-        }
     }
 }

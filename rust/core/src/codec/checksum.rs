@@ -18,7 +18,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{BytesToBytes, Codec, Configuration, Size, configure};
+use super::sizes::{extend, fill};
+use super::{BytesToBytes, Codec, Configuration, NoConfiguration, Size, configure};
 use crate::data_type::DataType;
 use crate::error::{Error, Result};
 
@@ -58,10 +59,6 @@ pub(super) struct Located {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NoConfiguration {}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Seeded {
     #[serde(default)]
     initval: u32,
@@ -79,7 +76,7 @@ pub(super) fn create_adler32(configuration: &Configuration, _: &DataType) -> Res
 }
 
 pub(super) fn create_fletcher32(configuration: &Configuration, _: &DataType) -> Result<Codec> {
-    let NoConfiguration {} = configure(configuration)?;
+    configure::<NoConfiguration>(configuration)?;
     Ok(create("fletcher32", Location::End, Sum::Fletcher32))
 }
 
@@ -212,23 +209,11 @@ impl BytesToBytes for Checksum {
     }
 
     fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
-        let bytes = self.check(encoded, true)?;
-        if bytes.len() != decoded.len() {
-            let (name, size, due) = (self.name, bytes.len(), decoded.len());
-            return Err(Error::corrupt(format!("{name}: {size} bytes instead of {due}")));
-        }
-        decoded.copy_from_slice(bytes);
-        Ok(())
+        fill(self.name, self.check(encoded, true)?, decoded)
     }
 
     fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
-        let bytes = self.check(encoded, true)?;
-        if bytes.len() > limit {
-            let (name, size) = (self.name, bytes.len());
-            return Err(Error::corrupt(format!("{name}: {size} bytes where at most {limit} belong")));
-        }
-        decoded.extend_from_slice(bytes);
-        Ok(())
+        extend(self.name, self.check(encoded, true)?, limit, decoded)
     }
 
     fn strip<'a>(&self, encoded: &'a [u8], validate: bool) -> Result<Option<&'a [u8]>> {

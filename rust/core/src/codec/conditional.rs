@@ -16,6 +16,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::append::append;
+use super::sizes::{extend, fill};
 use super::{BytesToBytes, Codec, Configuration, Size, configure, parse_named_list};
 use crate::buffer::to_usize;
 use crate::data_type::DataType;
@@ -118,26 +119,14 @@ impl BytesToBytes for Conditional {
     fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
         match self.decode(encoded, Size::Exact(decoded.len() as u64))? {
             (Some(first), bytes) => first.decode_into(&bytes, decoded),
-            (None, bytes) if bytes.len() == decoded.len() => {
-                decoded.copy_from_slice(&bytes);
-                Ok(())
-            }
-            (None, bytes) => {
-                Err(Error::corrupt(format!("conditional: {} bytes instead of {}", bytes.len(), decoded.len())))
-            }
+            (None, bytes) => fill("conditional", &bytes, decoded),
         }
     }
 
     fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
         match self.decode(encoded, Size::Bounded(limit as u64))? {
             (Some(first), bytes) => first.decode_bounded(&bytes, limit, decoded),
-            (None, bytes) if bytes.len() <= limit => {
-                decoded.extend_from_slice(&bytes);
-                Ok(())
-            }
-            (None, bytes) => {
-                Err(Error::corrupt(format!("conditional: {} bytes where at most {limit} belong", bytes.len())))
-            }
+            (None, bytes) => extend("conditional", &bytes, limit, decoded),
         }
     }
 

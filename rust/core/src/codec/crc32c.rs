@@ -12,6 +12,7 @@
 use std::sync::Arc;
 
 use super::checksum::{Located, Location};
+use super::sizes::{extend, fill};
 use super::{BytesToBytes, Codec, Configuration, Size, configure};
 use crate::data_type::DataType;
 use crate::error::{Error, Result};
@@ -49,21 +50,11 @@ impl BytesToBytes for Crc32c {
     }
 
     fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
-        let bytes = self.check(encoded, true)?;
-        if bytes.len() != decoded.len() {
-            return Err(Error::corrupt(format!("crc32c: {} bytes instead of {}", bytes.len(), decoded.len())));
-        }
-        decoded.copy_from_slice(bytes);
-        Ok(())
+        fill("crc32c", self.check(encoded, true)?, decoded)
     }
 
     fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
-        let bytes = self.check(encoded, true)?;
-        if bytes.len() > limit {
-            return Err(Error::corrupt(format!("crc32c: {} bytes where at most {limit} belong", bytes.len())));
-        }
-        decoded.extend_from_slice(bytes);
-        Ok(())
+        extend("crc32c", self.check(encoded, true)?, limit, decoded)
     }
 
     fn strip<'a>(&self, encoded: &'a [u8], validate: bool) -> Result<Option<&'a [u8]>> {

@@ -20,6 +20,7 @@ use libdeflater::{CompressionLvl, Compressor};
 use serde::Deserialize;
 
 use super::append::{append, append_growing};
+use super::sizes::exactly;
 use super::{BytesToBytes, Codec, Configuration, Size, configure};
 use crate::data_type::DataType;
 use crate::error::{Error, Result};
@@ -175,11 +176,7 @@ impl BytesToBytes for Deflate {
             filled += stream.decoded;
             Ok(stream.encoded)
         })?;
-        if filled != due {
-            let name = self.wrapper.name();
-            return Err(Error::corrupt(format!("{name}: decodes to {filled} bytes instead of {due}")));
-        }
-        Ok(())
+        exactly(self.wrapper.name(), filled, due)
     }
 
     fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {

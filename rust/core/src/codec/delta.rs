@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::float::from_f16;
-use super::number::{Real, Wide, blocks, cast, encoded_type, named_type};
+use super::real::{Real, Wide, blocks, cast, encoded_type, named_type};
 use super::{ArrayToArray, Codec, Configuration, configure};
 use crate::data_type::DataType;
 use crate::error::{Error, Result};
+use crate::float::from_f16;
 
 #[derive(Debug)]
 struct Delta {

@@ -15,12 +15,12 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Number;
 
-use super::convert::round;
-use super::float::{Format, from_f16};
-use super::number::{Real, Wide, blocks, encoded_type, named_type};
+use super::numpy::round;
+use super::real::{Real, Wide, blocks, encoded_type, named_type};
 use super::{ArrayToArray, Codec, Configuration, configure};
 use crate::data_type::DataType;
 use crate::error::{Error, Result};
+use crate::float::{Format, from_f16};
 
 #[derive(Debug)]
 struct FixedScaleOffset {

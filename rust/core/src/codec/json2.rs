@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::objects::{self, Format};
-use super::{Codec, Configuration, configure, json_text};
+use super::{Codec, Configuration, configure, json_scan};
 use crate::data_type::DataType;
 use crate::error::{Error, Result};
 use crate::slot::Slot;
@@ -122,7 +122,7 @@ fn collect(text: &[u8], span: Range<usize>, lengths: &[u64], slots: &mut Vec<Slo
         slots.push(Slot { heap: 0, length, offset: span.start as u64 });
         return Ok(());
     };
-    let items = json_text::items(&text[span.clone()], usize::try_from(*length).unwrap_or(usize::MAX))?;
+    let items = json_scan::items(&text[span.clone()], usize::try_from(*length).unwrap_or(usize::MAX))?;
     if items.len() as u64 != *length {
         return Err(Error::corrupt(format!("a list of {} elements instead of {length}", items.len())));
     }
@@ -137,11 +137,11 @@ impl Format for Json2 {
         let own = self.text(encoded)?;
         let text = own.as_deref().unwrap_or(encoded);
         let due = usize::try_from(product(shape).unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
-        let mut items = json_text::items(text, due.saturating_add(2))?;
+        let mut items = json_scan::items(text, due.saturating_add(2))?;
         let (Some(dims), Some(found)) = (items.pop(), items.pop()) else {
             return Err(Error::corrupt("JSON: no type and no shape at the end of the list"));
         };
-        let dims: Vec<u64> = json_text::items(&text[dims.clone()], shape.len().max(1))?
+        let dims: Vec<u64> = json_scan::items(&text[dims.clone()], shape.len().max(1))?
             .into_iter()
             .map(|span| {
                 std::str::from_utf8(&text[dims.start + span.start..dims.start + span.end])
@@ -151,7 +151,7 @@ impl Format for Json2 {
             })
             .collect::<Result<_>>()?;
         let found: String =
-            json_text::string(&text[found])?.into_iter().map(|point| char::from_u32(point).unwrap_or('?')).collect();
+            json_scan::string(&text[found])?.into_iter().map(|point| char::from_u32(point).unwrap_or('?')).collect();
         objects::check(&found, &dims, code, shape)?;
         // A single element without axes is the one item of a list.
         let (outer, inner) = dims.split_first().map_or((1, &[][..]), |(outer, inner)| (*outer, inner));

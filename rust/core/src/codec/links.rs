@@ -62,7 +62,7 @@ impl Links {
                 self.shape = reshape.of(&self.shape).place(|| format!("codec {name}"))?;
                 self.settled = true;
             }
-            (Codec::ArrayToArray(codec), None) => self.filter(codec)?,
+            (Codec::ArrayToArray(codec), None) => self.filter(codec).place(|| format!("codec {name}"))?,
             (Codec::Bytes(endian), None) => self.bytes(endian)?,
             (Codec::Sharding(configuration), None) => {
                 self.shard(&configuration).place(|| "codec sharding_indexed")?;
@@ -111,9 +111,14 @@ impl Links {
         let encoded = codec.encoded_type().clone();
         self.settled |= !codec.elementwise();
         // The fill value of what is encoded matters to shards only; one that cannot be encoded is never met there.
-        let mut fill_value = vec![0; encoded.size()];
-        self.fill_value = match codec.encode(self.fill_value.bytes(), &mut fill_value) {
+        let (needed, mut fill_value) = (codec.needs_fill_value(), vec![0; encoded.size()]);
+        let back = |fill_value: &[u8]| codec.decode(fill_value, &mut vec![0; self.data_type.size()]);
+        let filled = codec.encode(self.fill_value.bytes(), &mut fill_value);
+        self.fill_value = match filled.and_then(|()| if needed { back(&fill_value) } else { Ok(()) }) {
             Ok(()) => FillValue::new(fill_value),
+            Err(error) if needed => {
+                return Err(Error::metadata(format!("the fill value is lost: {}", error.message())));
+            }
             Err(_) => FillValue::zero(&encoded),
         };
         self.filters.push(Filter::Codec(codec, encoded.size()));

@@ -15,6 +15,7 @@ use lz4_flex::block;
 use serde::Deserialize;
 
 use super::append::append;
+use super::sizes::{at_most, exactly};
 use super::{BytesToBytes, Codec, Configuration, Size, configure};
 use crate::data_type::DataType;
 use crate::error::{Error, Result};
@@ -54,8 +55,7 @@ fn split(encoded: &[u8]) -> Result<(usize, &[u8])> {
 
 fn decode(block: &[u8], decoded: &mut [u8]) -> Result<()> {
     match block::decompress_into(block, decoded) {
-        Ok(size) if size == decoded.len() => Ok(()),
-        Ok(size) => Err(Error::corrupt(format!("lz4: decodes to {size} bytes instead of {}", decoded.len()))),
+        Ok(size) => exactly("lz4", size, decoded.len()),
         Err(error) => Err(Error::corrupt(format!("lz4: {error}"))),
     }
 }
@@ -67,18 +67,13 @@ impl BytesToBytes for Lz4 {
 
     fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
         let (size, block) = split(encoded)?;
-        if size != decoded.len() {
-            let due = decoded.len();
-            return Err(Error::corrupt(format!("lz4: decodes to {size} bytes by its header instead of {due}")));
-        }
+        exactly("lz4", size, decoded.len())?;
         decode(block, decoded)
     }
 
     fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
         let (size, block) = split(encoded)?;
-        if size > limit {
-            return Err(Error::corrupt(format!("lz4: decodes to {size} bytes where at most {limit} belong")));
-        }
+        at_most("lz4", size, limit)?;
         append(decoded, size, |slice| decode(block, slice).map(|()| size))?;
         Ok(())
     }

@@ -18,6 +18,7 @@ use serde::Deserialize;
 
 use super::append::append;
 use super::lzma_filter::Filter;
+use super::sizes::exactly;
 use super::{BytesToBytes, Codec, Configuration, Size, configure};
 use crate::data_type::DataType;
 use crate::error::{Error, Place, Result};
@@ -169,9 +170,7 @@ impl BytesToBytes for Lzma {
     fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
         let mut decoder = self.decoder(encoded, decoded.len())?;
         let filled = decoder.fill(decoded)?;
-        if filled < decoded.len() {
-            return Err(Error::corrupt(format!("lzma: decodes to {filled} bytes instead of {}", decoded.len())));
-        }
+        exactly("lzma", filled, decoded.len())?;
         decoder.finish(filled)
     }
 

@@ -21,33 +21,34 @@ mod categorize;
 pub mod chain;
 mod checksum;
 mod conditional;
-mod convert;
 mod crc32c;
+mod decoded;
 mod deflate;
 mod delta;
 mod extension;
 mod fixedscaleoffset;
-mod float;
 mod json2;
-mod json_text;
+mod json_scan;
 mod links;
 mod lz4;
 mod lzma;
 mod lzma_filter;
 mod msgpack2;
 mod named;
-mod number;
-mod numbers;
+mod numpy;
 mod objects;
 mod packbits;
 pub(crate) mod packed;
 mod pcodec;
 mod pickle;
 mod quantize;
+mod real;
 mod reshape;
 mod scale_offset;
 mod sharding;
 mod shuffle;
+mod sizes;
+mod slices;
 mod transpose;
 mod vlen;
 mod zfp;
@@ -137,6 +138,11 @@ pub trait ArrayToArray: Send + Sync + fmt::Debug {
     /// Whether each element is encoded for itself, so that any part can be decoded alone.
     fn elementwise(&self) -> bool {
         true
+    }
+
+    /// Whether metadata are wrong whose fill value this codec cannot encode and decode.
+    fn needs_fill_value(&self) -> bool {
+        false
     }
 
     /// Decodes as many elements as `decoded` has room for, which are as many as `encoded` has.
@@ -351,6 +357,11 @@ pub(crate) fn create_for(named: &Named, data_type: &DataType, of_bytes: bool) ->
 pub fn names() -> Vec<&'static str> {
     TABLE.iter().map(|row| row.name).collect()
 }
+
+/// The configuration of a codec that has none.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoConfiguration {}
 
 /// Reads a configuration into a typed one, which refuses members that it does not know.
 fn configure<T: DeserializeOwned>(configuration: &Configuration) -> Result<T> {

@@ -14,7 +14,7 @@
 use serde::Deserialize;
 
 use super::objects::{self, Format, float};
-use super::{Codec, Configuration, configure, json_text};
+use super::{Codec, Configuration, configure, json_scan};
 use crate::base64;
 use crate::data_type::DataType;
 use crate::error::{Error, Result};
@@ -139,8 +139,8 @@ impl<'a> Reader<'a> {
 
     /// Appends a value as JSON.
     fn json(&mut self, depth: usize, text: &mut Vec<u8>) -> Result<()> {
-        if depth > json_text::DEPTH {
-            let deepest = json_text::DEPTH;
+        if depth > json_scan::DEPTH {
+            let deepest = json_scan::DEPTH;
             return Err(Error::unsupported(format!("MessagePack: more than {deepest} lists and maps in each other")));
         }
         match self.token()? {
@@ -302,12 +302,12 @@ impl Msgpack2 {
             b"true" => encoded.push(0xc3),
             [b'"', ..] => self.write_text(string(text)?.as_bytes(), encoded)?,
             [b'[', ..] => {
-                let items = json_text::items(text, usize::MAX)?;
+                let items = json_scan::items(text, usize::MAX)?;
                 write_length(items.len(), [0x90, 15, 0xdc], encoded)?;
                 items.into_iter().try_for_each(|item| self.write(&text[item], encoded))?;
             }
             [b'{', ..] => {
-                let members = json_text::members(text)?;
+                let members = json_scan::members(text)?;
                 if let [(name, value)] = &members[..]
                     && string(&text[name.clone()])? == BINARY
                     && let Some(bytes) = string(&text[value.clone()]).ok().and_then(|text| base64::decode(&text))
@@ -366,7 +366,7 @@ impl Msgpack2 {
 }
 
 fn string(text: &[u8]) -> Result<String> {
-    let points = json_text::string(text)?;
+    let points = json_scan::string(text)?;
     let letters = points.into_iter().map(|point| {
         char::from_u32(point).ok_or_else(|| Error::unsupported("MessagePack: a string with half a surrogate pair"))
     });

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use half::f16;
 
-use super::{ArrayToBytes, Codec, Size, VariableToBytes, json_text};
+use super::{ArrayToBytes, Codec, Size, VariableToBytes, json_scan};
 use crate::data_type::{DataType, Kind};
 use crate::error::{Error, Result};
 use crate::slot::Slot;
@@ -61,7 +61,7 @@ impl<F: Format> VariableToBytes for Objects<F> {
 
     fn encode(&self, elements: &[&[u8]], shape: &[u64], encoded: &mut Vec<u8>) -> Result<()> {
         // Text that is no JSON would damage what is around it.
-        let texts: Vec<_> = elements.iter().map(|text| json_text::value(text)).collect::<Result<_>>()?;
+        let texts: Vec<_> = elements.iter().map(|text| json_scan::value(text)).collect::<Result<_>>()?;
         self.0.document(&texts, shape, OBJECT, encoded)
     }
 }
@@ -117,7 +117,7 @@ impl<F: Format> ArrayToBytes for Numbers<F> {
 /// Reads an element out of its text; `None`: it is none.
 fn read(text: &[u8], kind: Kind, into: &mut [u8]) -> Result<Option<()>> {
     if kind == Kind::FixedText {
-        let points = json_text::string(text)?;
+        let points = json_scan::string(text)?;
         into.fill(0);
         let room = into.as_chunks_mut().0;
         let fits = points.len() <= room.len();

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::append::append;
-use super::{ArrayToBytes, Codec, Configuration, Size, configure};
+use super::{ArrayToBytes, Codec, Configuration, NoConfiguration, Size, configure};
 use crate::buffer::to_usize;
 use crate::data_type::{DataType, Kind};
 use crate::error::{Error, Result};
@@ -63,10 +63,6 @@ struct PackBitsConfiguration {
     last_bit: Option<u32>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NoConfiguration {}
-
 pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Result<Codec> {
     let PackBitsConfiguration { padding_encoding: padding, first_bit, last_bit } = configure(configuration)?;
     let components = match data_type.kind() {
@@ -92,7 +88,7 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
 }
 
 pub(super) fn create_numcodecs(configuration: &Configuration, data_type: &DataType) -> Result<Codec> {
-    let NoConfiguration {} = configure(configuration)?;
+    configure::<NoConfiguration>(configuration)?;
     if data_type.kind() != Kind::Bool {
         return Err(Error::unsupported(format!("it packs elements of bool, not of {data_type}")));
     }
@@ -244,9 +240,12 @@ impl ArrayToBytes for PackBits {
     }
 
     fn part(&self, first: u64, count: u64, shape: &[u64]) -> Option<Range<u64>> {
+        // How much padding there is has to be checked.
+        if self.padding != Padding::None {
+            return None;
+        }
         let end = first.checked_add(count).filter(|end| product(shape).is_some_and(|total| *end <= total))?;
-        let before = self.around().0 as u64;
-        Some(before + self.total(first)? / 8..before + self.total(end)?.div_ceil(8))
+        Some(self.total(first)? / 8..self.total(end)?.div_ceil(8))
     }
 
     fn decode_part(&self, part: &[u8], first: u64, decoded: &mut [u8]) -> Result<()> {

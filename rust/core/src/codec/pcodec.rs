@@ -19,7 +19,7 @@ use pco::metadata::DeltaEncoding;
 use pco::{ChunkConfig, DEFAULT_MAX_PAGE_N, DeltaSpec, ModeSpec, PagingSpec, standalone, wrapped};
 use serde::Deserialize;
 
-use super::numbers::{fill_numbers, numbers};
+use super::slices::{fill_numbers, numbers};
 use super::{ArrayToBytes, Codec, Configuration, Size, configure};
 use crate::data_type::{DataType, Kind};
 use crate::error::{Error, Result};

@@ -2,9 +2,9 @@
 
 use super::Codec;
 use super::filter_tests::{decode, encode, from_hex, named, packer, try_codec};
-use super::float::Format;
-use super::number::{Real, Wide, cast};
+use super::real::{Real, Wide, cast};
 use crate::data_type::DataType;
+use crate::float::Format;
 
 /// FNV-1a.
 fn hash<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> u64 {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::fixedscaleoffset::Steps;
-use super::number::{Real, blocks, cast, encoded_type, named_type};
+use super::real::{Real, blocks, cast, encoded_type, named_type};
 use super::{ArrayToArray, Codec, Configuration, configure};
 use crate::data_type::DataType;
 use crate::error::{Error, Result};

@@ -14,11 +14,11 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::float::{Format, Rounded, Rounding, from_bf16, from_f16, parts};
-use super::number::{Real, Wide, blocks};
+use super::real::{Real, Wide, blocks};
 use super::{ArrayToArray, Codec, Configuration, configure};
 use crate::data_type::DataType;
 use crate::error::{Error, Place, Result};
+use crate::float::{Format, Rounded, Rounding, parts};
 
 #[derive(Debug)]
 struct ScaleOffset {
@@ -120,16 +120,16 @@ fn represent(format: &Format, number: f32) -> Option<f32> {
     } else {
         format.signed(number < 0.0, format.infinity?)
     };
-    Some(match (format.size(), format.name) {
-        (1, _) => format.small(code as u8),
-        (_, "float16") => from_f16(code as u16),
-        _ => from_bf16(code as u16),
-    })
+    Some(format.value(code) as f32)
 }
 
 impl ArrayToArray for ScaleOffset {
     fn encoded_type(&self) -> &DataType {
         &self.data_type
+    }
+
+    fn needs_fill_value(&self) -> bool {
+        true
     }
 
     fn decode(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
@@ -150,7 +150,8 @@ impl ArrayToArray for ScaleOffset {
         match self.run(encoded, decoded, &[divide, add])? {
             None => Ok(()),
             Some(element) => Err(Error::corrupt(format!(
-                "element {element} divided by the scale, plus the offset, is no {}",
+                "element {element}: {} divided by the scale, plus the offset, is no {}",
+                self.real.show(encoded, element),
                 self.real
             ))),
         }
@@ -174,7 +175,8 @@ impl ArrayToArray for ScaleOffset {
         match self.run(decoded, encoded, &[subtract, multiply])? {
             None => Ok(()),
             Some(element) => Err(Error::selection(format!(
-                "element {element} less the offset, times the scale, is no {}",
+                "element {element}: {} less the offset, times the scale, is no {}",
+                self.real.show(decoded, element),
                 self.real
             ))),
         }

@@ -107,13 +107,17 @@ fn same(name: &str, found: &Elements, due: &Elements) {
     }
 }
 
-/// Every codec of elements that can encode elements of a type, with its example.
+/// Every codec of elements that can encode elements of a type, with its example. Filters of numbers, which may lose
+/// something or refuse a number, have tests of their own.
 fn codecs() -> Vec<(String, Codec, DataType)> {
     let mut codecs = Vec::new();
     for row in TABLE {
         for data_type in types() {
             let codec = (row.create)(&serde_json::from_str(row.example).unwrap(), &data_type);
-            if let Ok(codec @ (Codec::ArrayToBytes(_) | Codec::VariableToBytes(_) | Codec::ArrayToArray(_))) = codec {
+            let may_lose = matches!(codec, Ok(Codec::ArrayToArray(_))) && data_type.kind() != Kind::FixedText;
+            if let Ok(codec @ (Codec::ArrayToBytes(_) | Codec::VariableToBytes(_) | Codec::ArrayToArray(_))) = codec
+                && !may_lose
+            {
                 codecs.push((row.name.to_owned(), codec, data_type));
             }
         }

@@ -14,9 +14,10 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::append::append;
+use super::sizes::{at_most, exactly};
 use super::{BytesToBytes, Codec, Configuration, Size, configure};
 use crate::data_type::DataType;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -100,19 +101,14 @@ impl BytesToBytes for Shuffle {
     }
 
     fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
-        if encoded.len() != decoded.len() {
-            let (size, due) = (encoded.len(), decoded.len());
-            return Err(Error::corrupt(format!("shuffle: {size} bytes instead of {due}")));
-        }
+        exactly("shuffle", encoded.len(), decoded.len())?;
         unshuffle(self.element, encoded, decoded);
         Ok(())
     }
 
     fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
         let size = encoded.len();
-        if size > limit {
-            return Err(Error::corrupt(format!("shuffle: {size} bytes where at most {limit} belong")));
-        }
+        at_most("shuffle", size, limit)?;
         append(decoded, size, |slice| {
             unshuffle(self.element, encoded, slice);
             Ok(size)

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{Codec, Configuration, Endian, VariableToBytes, configure};
+use super::{Codec, Configuration, Endian, NoConfiguration, VariableToBytes, configure};
 use crate::data_type::{DataType, Kind};
 use crate::error::{Error, Result};
 use crate::slot::Slot;
@@ -22,10 +22,6 @@ use crate::subset::product;
 /// Elements are a multiple of so many bytes.
 #[derive(Debug)]
 struct Vlen(u32);
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NoConfiguration {}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,7 +38,7 @@ pub(super) fn create_bytes(configuration: &Configuration, data_type: &DataType) 
 }
 
 fn create(configuration: &Configuration, data_type: &DataType, kind: Kind) -> Result<Codec> {
-    let NoConfiguration {} = configure(configuration)?;
+    configure::<NoConfiguration>(configuration)?;
     if data_type.kind() != kind {
         return Err(Error::metadata(format!("it cannot encode elements of {data_type}")));
     }

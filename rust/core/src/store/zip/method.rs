@@ -5,12 +5,14 @@ use std::io::Read;
 
 use bzip2::bufread::MultiBzDecoder;
 use libdeflater::{Crc, DecompressionError, Decompressor};
+use liblzma::stream::{Action, Status, Stream};
 
 use crate::error::{Error, Result};
 
 pub(super) const STORED: u16 = 0;
 const DEFLATE: u16 = 8;
 const BZIP2: u16 = 12;
+const LZMA: u16 = 14;
 const ZSTD: u16 = 93;
 
 /// What others' methods are called.
@@ -22,7 +24,6 @@ const OTHERS: &[(u16, &str)] = &[
     (5, "reduce"),
     (6, "implode"),
     (9, "deflate64"),
-    (14, "lzma"),
     (20, "zstd, by its old number"),
     (95, "xz"),
     (98, "PPMd"),
@@ -45,11 +46,11 @@ pub(super) fn check(method: u16, compressed: u64, size: u64) -> Result<()> {
     let most = match method {
         STORED => 1,
         DEFLATE => 1032,
-        BZIP2 | ZSTD => 1 << 20,
+        BZIP2 | LZMA | ZSTD => 1 << 20,
         _ => {
             let name = OTHERS.iter().find(|(number, _)| *number == method).map_or("unknown", |(_, name)| name);
             return Err(Error::unsupported(format!(
-                "compression method {method} ({name}) of a zip entry; there are stored, deflate, bzip2 and zstd"
+                "compression method {method} ({name}) of a zip entry; there are stored, deflate, bzip2, lzma and zstd"
             )));
         }
     };
@@ -78,9 +79,41 @@ pub(super) fn decompress(method: u16, compressed: &[u8], into: &mut [u8]) -> Res
             };
             due + read().map_err(|error| Error::corrupt(format!("bzip2: {error}")))?
         }
+        LZMA => unpack_lzma(compressed, into)?,
         ZSTD => zstd_safe::decompress(into, compressed)
             .map_err(|code| Error::corrupt(format!("zstd: {}", zstd_safe::get_error_name(code))))?,
         _ => return Err(Error::unsupported(format!("compression method {method}"))),
     };
     if size == due { Ok(()) } else { Err(Error::corrupt(format!("a zip entry decodes to {size} bytes, not {due}"))) }
+}
+
+/// Decompresses LZMA behind the header that zip gives it: a version of two bytes, the size of the properties, and these.
+/// The end of the stream is marked or not; with its size, the decoder takes either.
+fn unpack_lzma(compressed: &[u8], into: &mut [u8]) -> Result<usize> {
+    const SMALLEST: u32 = 4 << 10;
+    let bad = |cause: &str| Error::corrupt(format!("lzma: {cause}"));
+    let damaged = |cause: liblzma::stream::Error| bad(&cause.to_string());
+    let Some(([_, _, 5, 0, context, dictionary @ ..], stream)) = compressed.split_first_chunk::<9>() else {
+        return Err(bad("no properties of five bytes"));
+    };
+    // A dictionary that is larger than all there is would only take memory.
+    let useful = u32::try_from(into.len()).unwrap_or(u32::MAX).max(SMALLEST);
+    let dictionary = u32::from_le_bytes(*dictionary).min(useful).to_le_bytes();
+    let header = [&[*context], &dictionary[..], &(into.len() as u64).to_le_bytes()].concat();
+    let mut decoder = Stream::new_lzma_decoder(u64::MAX).map_err(damaged)?;
+    // The decoder reads nothing where it could not write, so that it needs room for one more byte than there are.
+    let mut spare = [0];
+    decoder.process(&header, &mut spare, Action::Run).map_err(damaged)?;
+    let mut status = decoder.process(stream, into, Action::Finish).map_err(damaged)?;
+    let rest = &stream[(decoder.total_in() as usize).saturating_sub(header.len())..];
+    if status != Status::StreamEnd {
+        status = decoder.process(rest, &mut spare, Action::Finish).map_err(damaged)?;
+    }
+    match status {
+        Status::StreamEnd if decoder.total_in() == (header.len() + stream.len()) as u64 => {
+            Ok(decoder.total_out() as usize)
+        }
+        Status::StreamEnd => Err(bad("bytes behind its end")),
+        _ => Err(bad("cut off")),
+    }
 }

@@ -139,7 +139,8 @@ fn entries_that_cannot_be_read_are_errors() {
     let short = New { compressed: large.compressed.clone().map(|mut bytes| bytes.split_off(2)), ..large.clone() };
     for (new, kind, message) in [
         (New { flags: 1, ..entry("a", b"x") }, ErrorKind::Unsupported, "encrypted"),
-        (New { method: 14, ..entry("a", b"x") }, ErrorKind::Unsupported, "method 14 (lzma)"),
+        (New { method: 95, ..entry("a", b"x") }, ErrorKind::Unsupported, "method 95 (xz)"),
+        (New { method: 14, ..entry("a", b"x") }, ErrorKind::CorruptData, "lzma: no properties"),
         (New { method: 77, ..entry("a", b"x") }, ErrorKind::Unsupported, "method 77 (unknown)"),
         (New { compressed: Some(vec![1, 2]), ..entry("a", b"x") }, ErrorKind::CorruptData, "cannot hold 1"),
         (New { bytes: &zeros[..10], ..large.clone() }, ErrorKind::CorruptData, "more than 10 bytes"),
@@ -161,6 +162,9 @@ fn entries_that_cannot_be_read_are_errors() {
     assert_eq!(open(b"").unwrap_err().kind(), ErrorKind::InvalidMetadata);
 }
 
+const LZMA: &[u8] = b"\x09\x04\x05\x00\x5d\x00\x00\x80\x00\x00\x39\x9b\xc9\xf2\xe7\x50\xb8\xc5\xe2\x5d\
+    \xa5\xd4\xfb\x90\xd7\x44\x4d\x47\x0a\x0c\xcd\x5d\x60\x54\xff\x6c\x3c\x1c";
+
 #[test]
 fn other_methods_are_decompressed() {
     let text = b"some text that repeats, text that repeats".repeat(9);
@@ -170,7 +174,10 @@ fn other_methods_are_decompressed() {
     let mut zstd = vec![0; 1000];
     let size = zstd_safe::compress(&mut zstd[..], &text, 3).unwrap();
     zstd.truncate(size);
-    for (method, bytes) in [(12, compressed), (93, zstd)] {
+    // As Python's zipfile writes it, and without the mark of its end.
+    let ends = [&b"\x0b\x7d\x1b\x21\xfe\x7f\xfd\x99\xec\x40"[..], b"\x0b\x78\xb1\x40\x00"];
+    let lzma = ends.map(|end| [LZMA, end].concat());
+    for (method, bytes) in [(12, compressed), (93, zstd)].into_iter().chain(lzma.map(|bytes| (14, bytes))) {
         let new = New { method, compressed: Some(bytes.clone()), ..entry("a", &text) };
         assert_eq!(read(&open(&archive(&[new], b"")).unwrap(), "a").unwrap().unwrap(), text);
         for length in 0..bytes.len() {

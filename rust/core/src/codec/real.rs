@@ -1,15 +1,15 @@
 //! Real numbers of every data type: read into and written from blocks of four wide types, so that each codec of numbers
 //! is written for those alone.
 //!
-//! Conversions are those of `NumPy`, see `convert.rs`.
+//! Conversions are those of `NumPy`, see `numpy.rs`.
 
 use serde_json::Value;
 
-use super::convert::Number;
-use super::float::{Format, Rounded, Rounding, from_bf16, from_f16, parts};
+use super::numpy::Number;
 use crate::data_type::{DataType, Kind};
 use crate::error::{Error, Result};
-use crate::json::show;
+use crate::float::{Format, from_bf16, from_f16};
+use crate::json::{integer, show};
 
 /// A data type of real numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +164,16 @@ impl Real {
         }
     }
 
+    /// A number among elements, as an error shows it.
+    pub(super) fn show(self, elements: &[u8], number: usize) -> String {
+        match self.load(&elements[number * self.size()..][..self.size()]) {
+            Wide::I64(numbers) => numbers[0].to_string(),
+            Wide::U64(numbers) => numbers[0].to_string(),
+            Wide::F32(numbers) => numbers[0].to_string(),
+            Wide::F64(numbers) => numbers[0].to_string(),
+        }
+    }
+
     /// Writes a block, converted as `NumPy` does.
     pub(super) fn store(self, numbers: &Wide, bytes: &mut [u8]) {
         match numbers {
@@ -214,22 +224,15 @@ impl Real {
     pub(super) fn parse(self, value: &Value) -> Result<u64> {
         let code = match self {
             Self::Bool => value.as_bool().map(u64::from),
-            Self::Int(..) | Self::UInt(..) => self.parse_integer(value),
-            Self::F32 => Format::of("float32").and_then(|format| parse_float(format, value)),
-            Self::F64 => Format::of("float64").and_then(|format| parse_float(format, value)),
-            Self::Small(format) => parse_float(format, value),
+            Self::Int(..) | Self::UInt(..) => {
+                let (low, high) = self.range();
+                integer(value).filter(|number| (low..=high).contains(number)).map(|number| self.code(number))
+            }
+            Self::F32 => Format::of("float32").and_then(|format| format.parse(value)),
+            Self::F64 => Format::of("float64").and_then(|format| format.parse(value)),
+            Self::Small(format) => format.parse(value),
         };
         code.ok_or_else(|| Error::metadata(format!("{} is not a value of {self}", show(value))))
-    }
-
-    fn parse_integer(self, value: &Value) -> Option<u64> {
-        let whole =
-            |number: f64| (number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0).then_some(number as i128);
-        let number = value.as_i64().map(i128::from).or(value.as_u64().map(i128::from));
-        let (low, high) = self.range();
-        let number =
-            number.or_else(|| value.as_f64().and_then(whole)).filter(|number| (low..=high).contains(number))?;
-        Some(self.code(number))
     }
 
     /// The code of an integer, of which only the low bits count.
@@ -258,30 +261,6 @@ impl std::fmt::Display for Real {
             Self::F64 => f.write_str("float64"),
             Self::Small(format) => f.write_str(format.name),
         }
-    }
-}
-
-fn parse_float(format: &Format, value: &Value) -> Option<u64> {
-    match value {
-        Value::Number(number) => {
-            let number = number.as_f64()?;
-            let (significand, exponent) = parts(number);
-            match format.round(number.is_sign_negative(), significand, exponent, Rounding::NearestEven) {
-                Rounded::Code(code) => Some(code),
-                _ => None,
-            }
-        }
-        Value::String(text) => match &**text {
-            "NaN" => format.nan,
-            "Infinity" | "+Infinity" => format.infinity,
-            "-Infinity" => format.infinity.map(|code| format.signed(true, code)),
-            _ => {
-                let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 2 * format.size())?;
-                let all_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-                if all_hex { u64::from_str_radix(digits, 16).ok() } else { None }
-            }
-        },
-        _ => None,
     }
 }
 

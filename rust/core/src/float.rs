@@ -8,10 +8,12 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
 /// A format of floating-point numbers.
-pub(super) struct Format {
+pub(crate) struct Format {
     /// The data type in Zarr V3.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// Bits of a number, the sign included.
     bits: u32,
     /// Bits of the fraction.
@@ -20,8 +22,8 @@ pub(super) struct Format {
     smallest: i32,
     /// The code of the largest finite number.
     largest: u64,
-    pub(super) infinity: Option<u64>,
-    pub(super) nan: Option<u64>,
+    pub(crate) infinity: Option<u64>,
+    pub(crate) nan: Option<u64>,
     signs: Signs,
     /// What the codes of a format of up to eight bits mean.
     values: [f32; 256],
@@ -41,7 +43,7 @@ enum Signs {
 /// To which of its two neighbours a number goes that lies between them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Rounding {
+pub(crate) enum Rounding {
     #[default]
     NearestEven,
     TowardsZero,
@@ -51,7 +53,7 @@ pub(super) enum Rounding {
 }
 
 /// What a number becomes in a format.
-pub(super) enum Rounded {
+pub(crate) enum Rounded {
     Code(u64),
     /// Its magnitude is larger than the largest.
     Above,
@@ -124,12 +126,12 @@ static FORMATS: [Format; 15] = [
 
 impl Format {
     /// By the name of the data type.
-    pub(super) fn of(name: &str) -> Option<&'static Self> {
+    pub(crate) fn of(name: &str) -> Option<&'static Self> {
         FORMATS.iter().find(|format| format.name == name)
     }
 
     /// Bytes of a number in memory.
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.bits.div_ceil(8) as usize
     }
 
@@ -161,12 +163,60 @@ impl Format {
     }
 
     /// The value of the code of a number of one byte; bits that do not count are ignored.
-    pub(super) fn small(&self, code: u8) -> f32 {
+    pub(crate) fn small(&self, code: u8) -> f32 {
         self.values[usize::from(code)]
     }
 
+    /// The value of a code; bits that do not count are ignored.
+    pub(crate) fn value(&self, code: u64) -> f64 {
+        match (self.bits, self.mantissa) {
+            (64, _) => f64::from_bits(code),
+            (32, _) => f32::from_bits(code as u32).into(),
+            (16, 10) => from_f16(code as u16).into(),
+            (16, _) => from_bf16(code as u16).into(),
+            _ => self.small(code as u8).into(),
+        }
+    }
+
+    /// Reads a number as metadata of Zarr V3 spell it: its code. A finite number that would become infinite, or another
+    /// than the nearest, is none of the format.
+    pub(crate) fn parse(&self, value: &Value) -> Option<u64> {
+        match value {
+            Value::Number(number) => {
+                let number = number.as_f64()?;
+                let (significand, exponent) = parts(number);
+                match self.round(number.is_sign_negative(), significand, exponent, Rounding::NearestEven) {
+                    Rounded::Code(code) => Some(code),
+                    Rounded::Above | Rounded::Below => None,
+                }
+            }
+            Value::String(text) => match &**text {
+                "NaN" => self.nan,
+                "Infinity" => self.infinity,
+                "-Infinity" => self.infinity.map(|code| self.signed(true, code)),
+                _ => {
+                    let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 2 * self.size())?;
+                    let all_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+                    if all_hex { u64::from_str_radix(digits, 16).ok() } else { None }
+                }
+            },
+            _ => None,
+        }
+    }
+
+    /// Spells a number so that [`parse`](Self::parse) finds the same code.
+    pub(crate) fn spell(&self, code: u64) -> Value {
+        match self.value(code) {
+            _ if self.nan == Some(code) => "NaN".into(),
+            f64::INFINITY => "Infinity".into(),
+            f64::NEG_INFINITY => "-Infinity".into(),
+            number if number.is_finite() && self.encode(number) == code => number.into(),
+            _ => format!("0x{code:0width$x}", width = 2 * self.size()).into(),
+        }
+    }
+
     /// The number nearest to a value, as conversions of `NumPy` and `ml_dtypes` have it.
-    pub(super) fn encode(&self, value: f64) -> u64 {
+    pub(crate) fn encode(&self, value: f64) -> u64 {
         let negative = value.is_sign_negative();
         if value.is_nan() {
             return match self.nan {
@@ -198,7 +248,7 @@ impl Format {
     }
 
     /// The largest number of a sign.
-    pub(super) fn largest(&self, negative: bool) -> u64 {
+    pub(crate) fn largest(&self, negative: bool) -> u64 {
         if negative && self.signs == Signs::None {
             0
         } else {
@@ -207,7 +257,7 @@ impl Format {
     }
 
     /// A code with its sign.
-    pub(super) fn signed(&self, negative: bool, code: u64) -> u64 {
+    pub(crate) fn signed(&self, negative: bool, code: u64) -> u64 {
         match self.signs {
             Signs::All if negative => code | 1 << (self.bits - 1),
             Signs::NotZero if negative && code != 0 => code | 1 << (self.bits - 1),
@@ -216,7 +266,7 @@ impl Format {
     }
 
     /// Rounds `significand` times two to the power of `exponent`.
-    pub(super) fn round(&self, negative: bool, significand: u64, exponent: i32, rounding: Rounding) -> Rounded {
+    pub(crate) fn round(&self, negative: bool, significand: u64, exponent: i32, rounding: Rounding) -> Rounded {
         let unsigned = self.signs == Signs::None;
         if significand == 0 {
             return if unsigned { Rounded::Below } else { Rounded::Code(self.signed(negative, 0)) };
@@ -255,14 +305,14 @@ impl Format {
 const HALF: u64 = 1 << 63;
 
 /// A finite value as significand and exponent.
-pub(super) fn parts(value: f64) -> (u64, i32) {
+pub(crate) fn parts(value: f64) -> (u64, i32) {
     let bits = value.to_bits();
     let (exponent, fraction) = ((bits >> 52 & 0x7ff) as i32, bits & ((1 << 52) - 1));
     if exponent == 0 { (fraction, -1074) } else { (fraction | 1 << 52, exponent - 1075) }
 }
 
 /// The value of a `float16`, NaN with what is in it.
-pub(super) fn from_f16(bits: u16) -> f32 {
+pub(crate) fn from_f16(bits: u16) -> f32 {
     let (sign, magnitude) = (u32::from(bits & 0x8000) << 16, u32::from(bits & 0x7fff));
     let special = 0x7f80_0000 | magnitude << 13;
     // Small numbers are in place but for the exponent, which a multiplication moves.
@@ -271,6 +321,107 @@ pub(super) fn from_f16(bits: u16) -> f32 {
 }
 
 /// The value of a `bfloat16`.
-pub(super) fn from_bf16(bits: u16) -> f32 {
+pub(crate) fn from_bf16(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Format, and what `ml_dtypes` makes of these numbers: 1, -1.5, -0, NaN, infinity, -infinity, 1e30, the largest and a
+    /// half of it more, half of the least and three quarters of it.
+    const KNOWN: &[(&str, [u64; 10])] = &[
+        ("bfloat16", [0x3f80, 0xbfc0, 0x8000, 0x7fc0, 0x7f80, 0xff80, 0x714a, 0x7f80, 0, 1]),
+        ("float8_e3m4", [0x30, 0xb8, 0x80, 0x78, 0x70, 0xf0, 0x70, 0x70, 0, 1]),
+        ("float8_e4m3", [0x38, 0xbc, 0x80, 0x7c, 0x78, 0xf8, 0x78, 0x78, 0, 1]),
+        ("float8_e4m3b11fnuz", [0x58, 0xdc, 0x00, 0x80, 0x80, 0x80, 0x80, 0x80, 0, 1]),
+        ("float8_e4m3fn", [0x38, 0xbc, 0x80, 0x7f, 0x7f, 0xff, 0x7f, 0x7f, 0, 1]),
+        ("float8_e4m3fnuz", [0x40, 0xc4, 0x00, 0x80, 0x80, 0x80, 0x80, 0x80, 0, 1]),
+        ("float8_e5m2", [0x3c, 0xbe, 0x80, 0x7e, 0x7c, 0xfc, 0x7c, 0x7c, 0, 1]),
+        ("float8_e5m2fnuz", [0x40, 0xc2, 0x00, 0x80, 0x80, 0x80, 0x80, 0x80, 0, 1]),
+        ("float8_e8m0fnu", [0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xe3, 0xff, 0, 0]),
+        ("float6_e2m3fn", [0x08, 0x2c, 0x20, 0x20, 0x1f, 0x3f, 0x1f, 0x1f, 0, 1]),
+        ("float6_e3m2fn", [0x0c, 0x2e, 0x20, 0x20, 0x1f, 0x3f, 0x1f, 0x1f, 0, 1]),
+        ("float4_e2m1fn", [0x02, 0x0b, 0x08, 0x08, 0x07, 0x0f, 0x07, 0x07, 0, 1]),
+    ];
+
+    /// Numbers of all sizes, of which many lie halfway between others.
+    fn numbers() -> impl Iterator<Item = f32> {
+        let mut state = 12345u64;
+        (0..4096).map(move |k| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let kept = if k % 3 == 0 { 0x7c_0000 } else { 0x7f_ffff };
+            let mantissa = (state >> 40) as u32 & kept;
+            let any = (state >> 32) as u32 & 0xff;
+            let exponent = if k % 4 == 0 { any.min(254) } else { 107 + any % 40 };
+            f32::from_bits(((state >> 63) as u32) << 31 | exponent << 23 | mantissa)
+        })
+    }
+
+    #[test]
+    fn numbers_are_those_of_ml_dtypes() {
+        for (name, codes) in KNOWN {
+            let format = Format::of(name).unwrap();
+            let least = format.value(u64::from(format.signs != Signs::None));
+            let numbers = [1.0, -1.5, -0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e30];
+            let most = format.value(format.largest) * 1.5;
+            let numbers = numbers.into_iter().chain([most, least / 2.0, least * 0.75]);
+            assert_eq!(numbers.map(|number| format.encode(number)).collect::<Vec<_>>(), codes, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_code_is_read_back() {
+        for format in FORMATS.iter().filter(|format| format.bits <= 16) {
+            for code in 0..1 << format.bits {
+                let number = format.value(code);
+                if number.is_nan() {
+                    assert!(format.value(format.encode(number)).is_nan(), "{format:?} {code:x}");
+                } else {
+                    assert_eq!(format.encode(number), code, "{format:?}");
+                }
+                assert_eq!(format.parse(&format.spell(code)), Some(code), "{format:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn half_precision_is_that_of_the_package_half() {
+        let format = Format::of("float16").unwrap();
+        for number in numbers() {
+            assert_eq!(format.encode(number.into()), u64::from(half::f16::from_f32(number).to_bits()), "{number}");
+        }
+        for code in (0..=u16::MAX).filter(|code| !half::f16::from_bits(*code).is_nan()) {
+            assert_eq!(format.value(code.into()).to_bits(), half::f16::from_bits(code).to_f64().to_bits());
+        }
+    }
+
+    #[test]
+    fn single_and_double_precision_are_those_of_rust() {
+        let (single, double) = (Format::of("float32").unwrap(), Format::of("float64").unwrap());
+        for number in numbers().filter(|number| !number.is_nan()) {
+            for number in [number.into(), f64::from(number) * 1.000_000_1, f64::from(number) * 1e-20] {
+                assert_eq!(single.encode(number), u64::from((number as f32).to_bits()), "{number}");
+                assert_eq!(double.encode(number), number.to_bits(), "{number}");
+            }
+        }
+        assert_eq!(double.encode(f64::from_bits(1)), 1);
+    }
+
+    #[test]
+    fn what_rounds_to_no_finite_number_is_refused() {
+        for (name, most, beyond) in [
+            ("float16", 65519.0, 65520.0),
+            ("float32", 3.402_823_5e38, 3.402_823_6e38),
+            ("float8_e4m3fn", 464.0, 464.1),
+            ("float4_e2m1fn", 6.9, 7.0),
+        ] {
+            let format = Format::of(name).unwrap();
+            assert_eq!(format.parse(&json!(most)), Some(format.largest), "{name}");
+            assert_eq!(format.parse(&json!(-beyond)), None, "{name}");
+        }
+    }
 }
