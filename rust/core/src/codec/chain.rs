@@ -4,8 +4,6 @@
 //! terminal that turns elements into bytes (plain elements, or a shard of inner chunks), and stages from bytes to
 //! bytes. Decoding runs the stages backwards; what the terminal then needs is a strided copy, or the planner.
 
-use std::ops::Range;
-
 use super::decoded::Decoded;
 use super::links::Links;
 use super::packed::Packed;
