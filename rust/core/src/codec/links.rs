@@ -145,6 +145,9 @@ impl Links {
             self.terminal = Some(shard);
             return Ok(());
         }
+        if self.data_type.is_variable() {
+            return Err(Error::unsupported(format!("a shard of {} behind a codec that reshapes it", self.data_type)));
+        }
         let order = (0..self.shape.len()).collect();
         let chain = Chain::bind(&self.shape, &self.data_type, &self.fill_value, order, shard, Vec::new())?;
         self.pack(Serializer::Shard(Box::new(chain)))

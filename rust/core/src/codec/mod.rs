@@ -377,4 +377,6 @@ mod peer_tests;
 #[cfg(test)]
 mod serializer_tests;
 #[cfg(test)]
+mod table_tests;
+#[cfg(test)]
 mod tests;

@@ -38,7 +38,11 @@ pub(super) fn fill_value_stored(value: &Value, data_type: &DataType, stored: End
             _ => stored_struct(value, data_type, stored).ok_or_else(mismatch)?,
         },
         Kind::String => value.as_str().map(|text| text.as_bytes().to_vec()).ok_or_else(mismatch)?,
-        Kind::Bytes | Kind::List => bytes(value)?.ok_or_else(mismatch)?,
+        Kind::Bytes => bytes(value)?.ok_or_else(mismatch)?,
+        Kind::List => {
+            let item = data_type.item().map_or(1, |item| item.data_type.size());
+            bytes(value)?.filter(|bytes| bytes.len().is_multiple_of(item)).ok_or_else(mismatch)?
+        }
         Kind::Object => value.to_string().into_bytes(),
     };
     Ok(FillValue::new(bytes))
@@ -352,6 +356,13 @@ mod tests {
         ] {
             assert!(fill_value_from_json(&wrong, &data_type).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_list_has_whole_items() {
+        let list = DataType::list(named("int16"), false).unwrap();
+        assert_eq!(fill_value_from_json(&json!("AQI="), &list).unwrap().bytes(), [1, 2]);
+        assert!(fill_value_from_json(&json!("AQID"), &list).is_err());
     }
 
     #[test]
