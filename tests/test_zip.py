@@ -216,7 +216,8 @@ def edit(whole, name, **fields):
     [
         ({"flags": 1}, tegula.UnsupportedError, "encrypted"),
         ({"method": 99}, tegula.UnsupportedError, "AES"),
-        ({"method": 14}, tegula.UnsupportedError, "lzma"),
+        ({"method": 9}, tegula.UnsupportedError, "method 9"),
+        ({"method": 14}, tegula.CorruptDataError, "differ"),
         ({"crc": 5}, tegula.CorruptDataError, "CRC-32"),
         ({"size": 2**32 - 2}, tegula.CorruptDataError, "at most"),
         ({"size": 2**32 - 2, "compressed": 2**32 - 2}, tegula.CorruptDataError, "at most"),

@@ -87,7 +87,37 @@ class MemoryStore(Store):
         return MemoryStore, (dict(self),)
 
 
-class FilesystemStore(Store):
+class _PathStore(Store):
+    """A store that a path of the filesystem names."""
+
+    __slots__ = ("_path",)
+
+    _path: str
+
+    @property
+    def path(self) -> str:
+        """The path, as it was given."""
+        return self._path
+
+    def __fspath__(self) -> str:
+        return self._path
+
+    def __repr__(self) -> str:
+        return f"tegula.{type(self).__name__}({self._path!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _PathStore) or type(other) is not type(self):
+            return NotImplemented
+        return os.path.abspath(self._path) == os.path.abspath(other._path)
+
+    def __hash__(self) -> int:
+        return hash(os.path.abspath(self._path))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (os.path.abspath(self._path),)
+
+
+class FilesystemStore(_PathStore):
     """The files below a folder.
 
     Parameters
@@ -96,41 +126,19 @@ class FilesystemStore(Store):
         The folder, which need not exist yet.
     """
 
-    __slots__ = ("_path",)
+    __slots__ = ()
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = os.fspath(path)
         self._native = _tegula.Store.filesystem(self._path)
 
-    @property
-    def path(self) -> str:
-        """The folder, as it was given."""
-        return self._path
 
-    def __fspath__(self) -> str:
-        return self._path
-
-    def __repr__(self) -> str:
-        return f"tegula.FilesystemStore({self._path!r})"
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, FilesystemStore):
-            return NotImplemented
-        return os.path.abspath(self._path) == os.path.abspath(other._path)
-
-    def __hash__(self) -> int:
-        return hash(os.path.abspath(self._path))
-
-    def __reduce__(self) -> tuple[type["FilesystemStore"], tuple[str]]:
-        return FilesystemStore, (os.path.abspath(self._path),)
-
-
-class ZipStore(Store):
+class ZipStore(_PathStore):
     """The entries of a zip archive, to be read.
 
     Entries that are stored as they are, as zarr-python stores them, are read in part where a part is wanted; others
-    (deflate, bzip2, zstd) are decompressed whole. Of entries with one name the last counts. An archive that is replaced
-    is read anew.
+    (deflate, bzip2, zstd, lzma) are decompressed whole. Of entries with one name the last counts. An archive that is
+    replaced is read anew.
 
     Parameters
     ----------
@@ -147,33 +155,11 @@ class ZipStore(Store):
         If it is damaged.
     """
 
-    __slots__ = ("_path",)
+    __slots__ = ()
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = os.fspath(path)
         self._native = _tegula.Store.zip(self._path)
-
-    @property
-    def path(self) -> str:
-        """The archive, as it was given."""
-        return self._path
-
-    def __fspath__(self) -> str:
-        return self._path
-
-    def __repr__(self) -> str:
-        return f"tegula.ZipStore({self._path!r})"
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ZipStore):
-            return NotImplemented
-        return os.path.abspath(self._path) == os.path.abspath(other._path)
-
-    def __hash__(self) -> int:
-        return hash(os.path.abspath(self._path))
-
-    def __reduce__(self) -> tuple[type["ZipStore"], tuple[str]]:
-        return ZipStore, (os.path.abspath(self._path),)
 
 
 class MappingStore(Store):
