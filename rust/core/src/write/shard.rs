@@ -165,12 +165,11 @@ impl Writer<'_> {
         for (offset, length, parts) in merge(ranges, self.source.store.merge_gap(), READ) {
             let together = Stored { offset: old.offset + offset, length, ..old.clone() };
             let buffer: Buffer;
-            let bytes = match old.object.bytes() {
-                Some(bytes) => together.slice(bytes)?,
-                None => {
-                    buffer = together.read(length)?;
-                    &buffer
-                }
+            let bytes = if let Some(bytes) = old.object.bytes() {
+                together.slice(bytes)?
+            } else {
+                buffer = together.read(length)?;
+                &buffer
             };
             for (from, length, to) in &kept[parts] {
                 let part = &bytes[(from - offset) as usize..][..*length as usize];
