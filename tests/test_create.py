@@ -140,8 +140,6 @@ def test_stored_chunks(tmp_path):
     ):
         with pytest.raises(tegula.InvalidSelectionError):
             store()
-    with pytest.raises(tegula.UnsupportedError, match=r"\[0:4, 0:4\]"):
-        array.store_array_subset([(0, 2), (0, 4)], np.zeros((2, 4), "int32"))
 
 
 @pytest.mark.parametrize(

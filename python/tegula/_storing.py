@@ -37,8 +37,47 @@ class Storing(Geometry):
         """Await `store_chunk`."""
         await call(self._native.store_chunk, chunk, self._data(data))
 
+    def store_chunks(self, chunks: Region, data: Any) -> None:
+        """Store a region of chunks, padding past the array's end included.
+
+        Parameters
+        ----------
+        chunks : ArraySubset or a slice, range or pair for each dimension
+            The region of the grid of chunks.
+        data : array_like
+            The elements, of the shape of `chunks_subset`. An ndarray must have the array's data type.
+        """
+        self._native.store_chunks(chunks, self._data(data))
+
+    async def async_store_chunks(self, chunks: Region, data: Any) -> None:
+        """Await `store_chunks`."""
+        await call(self._native.store_chunks, chunks, self._data(data))
+
+    def store_chunk_subset(self, chunk: Index, subset: Region, data: Any) -> None:
+        """Store a region of a chunk, as seen from the chunk's first element; see `store_array_subset`.
+
+        Parameters
+        ----------
+        chunk : sequence of int
+            The chunk's index in the grid of chunks.
+        subset : ArraySubset or a slice, range or pair for each dimension
+            The region, which may reach into the padding past the array's end.
+        data : array_like
+            The elements, of the region's shape. An ndarray must have the array's data type.
+        """
+        self._native.store_chunk_subset(chunk, subset, self._data(data))
+
+    async def async_store_chunk_subset(self, chunk: Index, subset: Region, data: Any) -> None:
+        """Await `store_chunk_subset`."""
+        await call(self._native.store_chunk_subset, chunk, subset, self._data(data))
+
     def store_array_subset(self, subset: Region, data: Any) -> None:
-        """Store a region that consists of whole chunks, as far as these lie in the array.
+        """Store a region.
+
+        Chunks that the region covers, as far as they lie in the array, are stored without a look at what is there.
+        Others are read, changed and stored again; of shards, no more than the inner chunks that are touched. Writers
+        that touch the same chunk wait for each other, so that none loses what another wrote: threads always, processes
+        where the store is a local folder.
 
         Parameters
         ----------
@@ -51,14 +90,27 @@ class Storing(Geometry):
         ------
         InvalidSelectionError
             If shape or data type are others, or the region does not lie in the array.
-        UnsupportedError
-            If the region covers a chunk in part; the message names one that would do.
+
+        Examples
+        --------
+        >>> array = tegula.create_array(tegula.MemoryStore(), shape=(4,), chunks=(3,), dtype="uint8", fill_value=1)
+        >>> array.store_array_subset([(2, 4)], [8, 9])
+        >>> array[...]
+        array([1, 1, 8, 9], dtype=uint8)
         """
         self._native.store_array_subset(subset, self._data(data))
 
     async def async_store_array_subset(self, subset: Region, data: Any) -> None:
         """Await `store_array_subset`."""
         await call(self._native.store_array_subset, subset, self._data(data))
+
+    def store_encoded_chunk(self, chunk: Index, encoded: bytes) -> None:
+        """Store a chunk that is encoded already, as `retrieve_encoded_chunk` gives it. Its bytes are not looked at."""
+        self._native.store_encoded_chunk(chunk, encoded)
+
+    async def async_store_encoded_chunk(self, chunk: Index, encoded: bytes) -> None:
+        """Await `store_encoded_chunk`."""
+        await call(self._native.store_encoded_chunk, chunk, encoded)
 
     def erase_chunk(self, chunk: Index) -> None:
         """Erase a chunk, if it is stored."""
@@ -67,6 +119,22 @@ class Storing(Geometry):
     async def async_erase_chunk(self, chunk: Index) -> None:
         """Await `erase_chunk`."""
         await call(self._native.erase_chunk, chunk)
+
+    def erase_chunks(self, chunks: Region) -> None:
+        """Erase those of a region of chunks that are stored."""
+        self._native.erase_chunks(chunks)
+
+    async def async_erase_chunks(self, chunks: Region) -> None:
+        """Await `erase_chunks`."""
+        await call(self._native.erase_chunks, chunks)
+
+    def erase_metadata(self) -> None:
+        """Erase the array's metadata. Chunks stay in the store, where nobody finds them as an array."""
+        self._native.erase_metadata()
+
+    async def async_erase_metadata(self) -> None:
+        """Await `erase_metadata`."""
+        await call(self._native.erase_metadata)
 
     def _data(self, data: Any) -> NDArray[Any]:
         return data if isinstance(data, np.ndarray) else np.asarray(data, self._dtype)

@@ -10,7 +10,7 @@ from tegula import _tegula
 from tegula._retrieving import Retrieving
 from tegula._storing import Storing
 from tegula._tegula import ArraySubset, ChunkCache, CodecOptions
-from tegula.errors import InvalidSelectionError, UnsupportedError
+from tegula.errors import InvalidSelectionError
 from tegula.explanation import CacheInfo, Explanation, readable
 from tegula.indexing import parse
 from tegula.stores import Store
@@ -278,16 +278,7 @@ class Array(Retrieving, Storing):
         while data.ndim > len(shape) and len(data) == 1:
             data = data[0]
         data = np.broadcast_to(data, shape).reshape([axis[2] for axis in axes])
-        region = []
-        for axis, (start, step, length) in enumerate(axes):
-            if step not in (1, -1):
-                raise UnsupportedError("regions with steps cannot be written yet: write whole chunks")
-            first = start
-            if step == -1:
-                first = start - length + 1
-                data = np.flip(data, axis)
-            region.append((first, first + length))
-        self._native.store_array_subset(region, data)
+        self._native.store_selection(axes, data)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:

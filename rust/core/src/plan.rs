@@ -59,6 +59,15 @@ impl Region {
             .all(|(run, length)| run.start == 0 && run.length == *length && (run.step == 1 || run.length <= 1))
     }
 
+    /// Whether every position of `shape` is among those that are wanted.
+    pub(crate) fn covers(&self, shape: &[u64]) -> bool {
+        self.runs.iter().zip(shape).all(|(run, length)| {
+            let dense = run.length <= 1 || run.step.unsigned_abs() == 1;
+            let first = if run.step < 0 { run.position(run.length.saturating_sub(1)) } else { run.start };
+            dense && first == 0 && run.length >= *length
+        })
+    }
+
     /// The axes of the copy into the output, for strides (in bytes) of what is decoded, and the offset of the first
     /// element there.
     pub(crate) fn axes(&self, strides: &[i64]) -> (isize, Axes) {

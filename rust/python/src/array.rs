@@ -2,10 +2,13 @@
 
 use numpy::{PyArrayDescr, PyReadonlyArray2};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use tegula::codec::Named;
 use tegula::metadata::{ArrayMetadata, NewArray, Order};
-use tegula::{AxisSelection, ChunkGrid, ChunkKeyEncoding, Dims, FillValue, Heaps, OutputBuffer, Selection, Slot};
+use tegula::{
+    AxisSelection, ChunkGrid, ChunkKeyEncoding, Dims, FillValue, Heaps, InputBuffer, OutputBuffer, Selection, Slot,
+};
 
 use crate::buffer::{Elements, Origin, Target};
 use crate::cache::ChunkCache;
@@ -77,6 +80,34 @@ impl Array {
     ) -> PyResult<Py<PyAny>> {
         let shape = Dims::from(subset.shape());
         self.read(py, &shape, out, done, move |array, buffer| array.retrieve_subset_into(&subset, buffer))
+    }
+}
+
+impl Array {
+    /// Writes an ndarray, which must have a shape.
+    fn write(
+        &self,
+        py: Python<'_>,
+        shape: &[u64],
+        data: &Bound<'_, PyAny>,
+        done: Option<Py<PyAny>>,
+        work: impl FnOnce(&tegula::Array, InputBuffer<'_>) -> tegula::Result<()> + Send + 'static,
+    ) -> PyResult<Py<PyAny>> {
+        let (array, origin) = (self.array.clone(), Origin::new(data, &self.elements, shape)?);
+        let work = move || work(&array, origin.buffer()).map(|()| origin);
+        perform(py, done, work, |py, _| Ok(py.None()))
+    }
+
+    /// Writes a region that the geometry of chunks told.
+    fn write_chunks(
+        &self,
+        py: Python<'_>,
+        subset: tegula::ArraySubset,
+        data: &Bound<'_, PyAny>,
+        done: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let shape = Dims::from(subset.shape());
+        self.write(py, &shape, data, done, move |array, buffer| array.store_subset_from(&subset, buffer))
     }
 }
 
@@ -564,10 +595,37 @@ impl Array {
         done: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let chunk = indices(chunk)?;
+        let subset = self.geometry(py, |array| array.chunk_subset(&chunk))?;
+        self.write_chunks(py, subset, data, done)
+    }
+
+    #[pyo3(signature = (chunks, data, done=None))]
+    fn store_chunks(
+        &self,
+        py: Python<'_>,
+        chunks: &Bound<'_, PyAny>,
+        data: &Bound<'_, PyAny>,
+        done: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let chunks = region(chunks, &self.array.chunk_grid_shape())?;
+        let subset = self.geometry(py, |array| array.chunks_subset(&chunks))?;
+        self.write_chunks(py, subset, data, done)
+    }
+
+    #[pyo3(signature = (chunk, subset, data, done=None))]
+    fn store_chunk_subset(
+        &self,
+        py: Python<'_>,
+        chunk: &Bound<'_, PyAny>,
+        subset: &Bound<'_, PyAny>,
+        data: &Bound<'_, PyAny>,
+        done: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let chunk = indices(chunk)?;
         let shape = self.geometry(py, |array| array.chunk_shape(&chunk))?;
-        let (array, origin) = (self.array.clone(), Origin::new(data, &self.elements, &shape)?);
-        let work = move || array.store_chunk_from(&chunk, origin.buffer()).map(|()| origin);
-        perform(py, done, work, |py, _| Ok(py.None()))
+        let subset = region(subset, &shape)?;
+        let inside = attached(py, || self.array.subset_in_chunk(&chunk, &subset))?;
+        self.write_chunks(py, inside, data, done)
     }
 
     #[pyo3(signature = (subset, data, done=None))]
@@ -579,15 +637,54 @@ impl Array {
         done: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let subset = region(subset, self.array.shape())?;
-        let (array, origin) = (self.array.clone(), Origin::new(data, &self.elements, subset.shape())?);
-        let work = move || array.store_array_subset_from(&subset, origin.buffer()).map(|()| origin);
-        perform(py, done, work, |py, _| Ok(py.None()))
+        self.geometry(py, |array| array.chunks_in_array_subset(&subset))?;
+        self.write_chunks(py, subset, data, done)
+    }
+
+    /// Stores an array at positions along each axis, as (start, step, length).
+    #[pyo3(signature = (axes, data, done=None))]
+    fn store_selection(
+        &self,
+        py: Python<'_>,
+        axes: Vec<(u64, i64, u64)>,
+        data: &Bound<'_, PyAny>,
+        done: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let selection = self.selection(py, axes)?;
+        self.write(py, &selection.shape(), data, done, move |array, buffer| {
+            array.store_selection_from(&selection, buffer)
+        })
+    }
+
+    #[pyo3(signature = (chunk, encoded, done=None))]
+    fn store_encoded_chunk(
+        &self,
+        py: Python<'_>,
+        chunk: &Bound<'_, PyAny>,
+        encoded: PyBackedBytes,
+        done: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let (array, chunk) = (self.array.clone(), indices(chunk)?);
+        let work = move || array.store_encoded_chunk(&chunk, &encoded);
+        perform(py, done, work, |py, ()| Ok(py.None()))
     }
 
     #[pyo3(signature = (chunk, done=None))]
     fn erase_chunk(&self, py: Python<'_>, chunk: &Bound<'_, PyAny>, done: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
         let (array, chunk) = (self.array.clone(), indices(chunk)?);
         perform(py, done, move || array.erase_chunk(&chunk), |py, ()| Ok(py.None()))
+    }
+
+    #[pyo3(signature = (chunks, done=None))]
+    fn erase_chunks(&self, py: Python<'_>, chunks: &Bound<'_, PyAny>, done: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
+        let (array, chunks) = (self.array.clone(), region(chunks, &self.array.chunk_grid_shape())?);
+        perform(py, done, move || array.erase_chunks(&chunks), |py, ()| Ok(py.None()))
+    }
+
+    #[pyo3(signature = (done=None))]
+    fn erase_metadata(&self, py: Python<'_>, done: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
+        let array = self.array.clone();
+        perform(py, done, move || array.erase_metadata(), |py, ()| Ok(py.None()))
     }
 }
 

@@ -1,9 +1,9 @@
-//! Writing: whole chunks and regions of whole chunks.
+//! Writing. Every method is one selection for the same writer.
 
 use super::{Array, AsArrayBytes};
 use crate::error::{Place, Result};
 use crate::metadata::{ArrayMetadata, write_node};
-use crate::selection::check_subset;
+use crate::selection::{Selection, check_subset};
 use crate::store::Store;
 use crate::subset::ArraySubset;
 use crate::view::c_strides;
@@ -42,52 +42,88 @@ impl Array {
         write_node(&**self.store(), self.path(), &self.metadata().files()).place(|| self.name())
     }
 
+    /// Erases the metadata, which leaves chunks that nobody finds.
+    pub fn erase_metadata(&self) -> Result<()> {
+        let files: Vec<_> = self.metadata().files().into_iter().map(|(name, _)| (name, None)).collect();
+        write_node(&**self.store(), self.path(), &files).place(|| self.name())
+    }
+
     /// Stores a chunk, padding included. One that holds nothing but the fill value is erased, unless the options say
     /// otherwise.
     ///
     /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is written, where the
-    /// elements are of another type or shape.
+    /// elements are of another type or shape; so do the methods below.
     pub fn store_chunk<T: AsArrayBytes + ?Sized>(&self, chunk: &[u64], elements: &T) -> Result<()> {
-        let subset = self.chunk_subset(chunk).place(|| self.name())?;
-        elements.check(self.data_type(), subset.shape()).place(|| self.name())?;
-        let strides = c_strides(subset.shape(), self.data_type().size());
-        let bytes = elements.array_bytes();
-        self.store_chunk_from(chunk, InputBuffer { bytes: &bytes, origin: 0, strides: &strides, heap: elements.heap() })
+        self.store_elements(&self.chunk_subset(chunk).place(|| self.name())?, elements)
     }
 
-    /// Stores a chunk out of memory with any strides; see [`store_chunk`](Self::store_chunk).
-    pub fn store_chunk_from(&self, chunk: &[u64], input: InputBuffer<'_>) -> Result<()> {
-        self.chunk_subset(chunk).place(|| self.name())?;
-        let InputBuffer { bytes, origin, strides, heap } = input;
-        crate::subset::same_rank(&vec![0; strides.len()], chunk)?;
-        self.writer().store_chunk(chunk, Input { bytes, origin, strides, heap })
+    /// Stores a region of chunks, padding included.
+    pub fn store_chunks<T: AsArrayBytes + ?Sized>(&self, chunks: &ArraySubset, elements: &T) -> Result<()> {
+        self.store_elements(&self.chunks_subset(chunks).place(|| self.name())?, elements)
     }
 
-    /// Stores a region, which must consist of whole chunks as far as these lie in the array.
+    /// Stores a region of a chunk, as seen from the chunk's first element; see
+    /// [`store_array_subset`](Self::store_array_subset).
+    pub fn store_chunk_subset<T>(&self, chunk: &[u64], subset: &ArraySubset, elements: &T) -> Result<()>
+    where
+        T: AsArrayBytes + ?Sized,
+    {
+        self.store_elements(&self.subset_in_chunk(chunk, subset)?, elements)
+    }
+
+    /// Stores a region.
     ///
-    /// Fails with [`Unsupported`](crate::ErrorKind::Unsupported), before anything is written, where a chunk is covered
-    /// in part; the message names a region that would do.
+    /// Chunks that the region covers, as far as they lie in the array, are stored without a look at what is there. Others
+    /// are read, changed and stored again, of shards no more than the inner chunks that are touched. Writers that touch
+    /// the same chunk wait for each other: threads always, other processes where the store is a folder.
     pub fn store_array_subset<T: AsArrayBytes + ?Sized>(&self, subset: &ArraySubset, elements: &T) -> Result<()> {
+        check_subset(subset, self.shape()).place(|| self.name())?;
+        self.store_elements(subset, elements)
+    }
+
+    fn store_elements<T: AsArrayBytes + ?Sized>(&self, subset: &ArraySubset, elements: &T) -> Result<()> {
         elements.check(self.data_type(), subset.shape()).place(|| self.name())?;
         let strides = c_strides(subset.shape(), self.data_type().size());
         let bytes = elements.array_bytes();
-        self.store_array_subset_from(
+        self.store_subset_from(
             subset,
             InputBuffer { bytes: &bytes, origin: 0, strides: &strides, heap: elements.heap() },
         )
     }
 
-    /// Stores a region out of memory with any strides; see [`store_array_subset`](Self::store_array_subset).
-    pub fn store_array_subset_from(&self, subset: &ArraySubset, input: InputBuffer<'_>) -> Result<()> {
-        check_subset(subset, self.shape()).place(|| self.name())?;
+    /// Stores a region out of memory with any strides. It may reach into the padding of chunks at the array's end, as that
+    /// of a whole chunk does.
+    pub fn store_subset_from(&self, subset: &ArraySubset, input: InputBuffer<'_>) -> Result<()> {
+        check_subset(subset, &self.chunk_grid().padded_shape()).place(|| self.name())?;
+        self.store_from(&Selection::from(subset), input)
+    }
+
+    /// Stores a selection out of memory with any strides; see [`store_array_subset`](Self::store_array_subset).
+    pub fn store_selection_from(&self, selection: &Selection, input: InputBuffer<'_>) -> Result<()> {
+        selection.check(self.shape()).place(|| self.name())?;
+        self.store_from(selection, input)
+    }
+
+    fn store_from(&self, selection: &Selection, input: InputBuffer<'_>) -> Result<()> {
         let InputBuffer { bytes, origin, strides, heap } = input;
-        crate::subset::same_rank(&vec![0; strides.len()], subset.shape())?;
-        self.writer().store_subset(subset, Input { bytes, origin, strides, heap })
+        crate::subset::same_rank(&vec![0; strides.len()], &selection.shape())?;
+        self.writer().write(&selection.region(strides, origin), Input { bytes, heap })
+    }
+
+    /// Stores a chunk that is encoded already. Its bytes are not looked at.
+    pub fn store_encoded_chunk(&self, chunk: &[u64], bytes: &[u8]) -> Result<()> {
+        self.chunk_subset(chunk).place(|| self.name())?;
+        self.writer().store_encoded(chunk, Some(bytes))
     }
 
     /// Erases a chunk, if it is stored.
     pub fn erase_chunk(&self, chunk: &[u64]) -> Result<()> {
-        let key = self.chunk_key(chunk).place(|| self.name())?;
-        self.store().erase(&key)
+        self.chunk_subset(chunk).place(|| self.name())?;
+        self.writer().store_encoded(chunk, None)
+    }
+
+    /// Erases those of a region of chunks that are stored.
+    pub fn erase_chunks(&self, chunks: &ArraySubset) -> Result<()> {
+        self.map_chunks(chunks, self.options.concurrency(), |chunk| self.erase_chunk(chunk)).map(|_| ())
     }
 }

@@ -23,9 +23,7 @@ impl<'a> Reader<'a> {
     pub(super) fn read_leaf(&self, leaf: &Leaf<'a>, output: &Output<'_>) -> Result<()> {
         let stored = &leaf.stored;
         if let Some(bytes) = stored.object.bytes() {
-            let bytes = bytes.get(stored.offset as usize..(stored.offset + stored.length) as usize);
-            let outside = || Error::corrupt("the object is shorter than it was");
-            return self.decode_and_keep(leaf, bytes.ok_or_else(outside)?, output);
+            return self.decode_and_keep(leaf, stored.slice(bytes)?, output);
         }
         if !self.reads_parts(leaf) {
             let bytes = stored.read(leaf.chain.stored_size().bound())?;
@@ -160,7 +158,8 @@ impl<'a> Reader<'a> {
         Ok(unpacked)
     }
 
-    fn unpack_into(&self, packed: &Packed, bytes: &[u8], unpacked: &mut [u8]) -> Result<()> {
+    /// Unpacks a chunk of elements of fixed size, or of a shard that filters saw.
+    pub(crate) fn unpack_into(&self, packed: &Packed, bytes: &[u8], unpacked: &mut [u8]) -> Result<()> {
         packed.unpack(bytes, unpacked, &mut |chain, bytes, into| {
             // The same reader, of a shard in memory.
             let reader = Reader { cache: Caching::Off, ..*self };

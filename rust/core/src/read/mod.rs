@@ -13,7 +13,7 @@ mod source;
 
 use std::sync::Arc;
 
-use resolve::{Counts, InnerPath, Leaf, Stored};
+use resolve::{InnerPath, Leaf};
 
 use crate::cache::ChunkCache;
 use crate::codec::chain::Chain;
@@ -26,7 +26,7 @@ use crate::slot::{Keeping, Slot};
 use crate::subset::{Dims, tuple};
 use crate::view::{Axis, Output};
 
-pub(crate) use resolve::MISSING;
+pub(crate) use resolve::{Counts, MISSING, Stored};
 pub(crate) use source::{Chains, Source};
 
 /// How a read is done.

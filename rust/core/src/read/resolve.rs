@@ -21,16 +21,16 @@ use crate::view::{Axis, Output};
 
 /// A part of an object.
 #[derive(Clone)]
-pub(super) struct Stored {
-    pub(super) object: Arc<dyn Object>,
+pub(crate) struct Stored {
+    pub(crate) object: Arc<dyn Object>,
     /// The store's identity and the object's key, for caches.
-    pub(super) store: u64,
-    pub(super) key: Arc<str>,
-    pub(super) offset: u64,
-    pub(super) length: u64,
-    pub(super) stat: Stat,
+    pub(crate) store: u64,
+    pub(crate) key: Arc<str>,
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+    pub(crate) stat: Stat,
     /// May be asked about in caches: not so what was decoded to memory.
-    pub(super) lasting: bool,
+    pub(crate) lasting: bool,
 }
 
 /// Inner chunks, each in the one before.
@@ -48,12 +48,13 @@ pub(super) struct Leaf<'a> {
     pub(super) region: Region,
 }
 
+/// What a read meets.
 #[derive(Default)]
-pub(super) struct Counts {
-    pub(super) missing: AtomicU64,
-    pub(super) missing_inner: AtomicU64,
-    pub(super) index_requests: AtomicU64,
-    pub(super) index_bytes: AtomicU64,
+pub(crate) struct Counts {
+    pub(crate) missing: AtomicU64,
+    pub(crate) missing_inner: AtomicU64,
+    pub(crate) index_requests: AtomicU64,
+    pub(crate) index_bytes: AtomicU64,
 }
 
 impl Leaf<'_> {
@@ -66,7 +67,7 @@ impl Leaf<'_> {
 
 impl<'a> Reader<'a> {
     /// Opens what a chunk is stored in; `None`: it is not stored. `handles` are shared where chunks lie in one object.
-    pub(super) fn open(&self, chunk: &[u64], handles: Option<&Handles>, counts: &Counts) -> Result<Option<Stored>> {
+    pub(crate) fn open(&self, chunk: &[u64], handles: Option<&Handles>, counts: &Counts) -> Result<Option<Stored>> {
         let source = self.source;
         let key = source.key(chunk);
         let location = if handles.is_some() { source.store.locate(&key)? } else { None };
@@ -151,21 +152,14 @@ impl<'a> Reader<'a> {
         let index = self.index(&stored, shard, counts).place(|| "shard index")?;
         for (inner, part) in region.permuted(chain.order()).split(&shard.grid) {
             let entry = index.get(&inner, &shard.grid);
-            let Some((offset, length)) = entry else {
+            let Some(entry) = entry else {
                 counts.missing_inner.fetch_add(1, Ordering::Relaxed);
                 if let Some(output) = output {
                     self.fill(&part, output)?;
                 }
                 continue;
             };
-            if offset.checked_add(length).is_none_or(|end| end > stored.length) {
-                return Err(Error::corrupt(format!(
-                    "inner chunk {}: {length} bytes at byte {offset} lie outside a shard of {} bytes",
-                    tuple(&inner),
-                    stored.length
-                )));
-            }
-            let inside = Stored { offset: stored.offset + offset, length, ..stored.clone() };
+            let inside = stored.inner(&inner, entry)?;
             let mut path = path.clone();
             path.push(inner.clone());
             self.resolve_stored(chunk, &path, inside, &shard.inner, &part, output, counts, leaves)
@@ -175,7 +169,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A shard that was encoded as a whole, as an object in memory.
-    pub(super) fn decoded_shard(&self, stored: &Stored, chain: &Chain) -> Result<Stored> {
+    pub(crate) fn decoded_shard(&self, stored: &Stored, chain: &Chain) -> Result<Stored> {
         let cache = match self.cache {
             Caching::Own(cache) if cache.keeps_decoded() && stored.lasting => Some(cache),
             Caching::Shared(cache) if stored.lasting && stored.stat.settled => Some(cache),
@@ -198,7 +192,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The index of a shard, from the cache if it is there.
-    pub(super) fn index(&self, stored: &Stored, shard: &Shard, counts: &Counts) -> Result<Arc<ShardIndex>> {
+    pub(crate) fn index(&self, stored: &Stored, shard: &Shard, counts: &Counts) -> Result<Arc<ShardIndex>> {
         let size = shard.index_size;
         let Some(end) = stored.length.checked_sub(size) else {
             return Err(Error::corrupt(format!(
@@ -240,14 +234,8 @@ impl<'a> Reader<'a> {
                 return stored.read(u64::MAX).map(|bytes| Some(bytes.to_vec()));
             };
             let stored = if chain.open_shard().is_some() { stored } else { self.decoded_shard(&stored, chain)? };
-            let Some((offset, length)) = self.index(&stored, shard, &counts)?.get(inner, &shard.grid) else {
-                return Ok(None);
-            };
-            if offset.checked_add(length).is_none_or(|end| end > stored.length) {
-                return Err(Error::corrupt(format!("inner chunk {} lies outside its shard", tuple(inner))));
-            }
-            let inside = Stored { offset: stored.offset + offset, length, ..stored };
-            inside.read(u64::MAX).map(|bytes| Some(bytes.to_vec()))
+            let Some(entry) = self.index(&stored, shard, &counts)?.get(inner, &shard.grid) else { return Ok(None) };
+            stored.inner(inner, entry)?.read(u64::MAX).map(|bytes| Some(bytes.to_vec()))
         };
         read().place(|| format!("cannot read chunk {} of {}", tuple(chunk), self.source.name))
     }
@@ -261,7 +249,7 @@ impl Stored {
     }
 
     /// Reads the part, of at most `limit` bytes.
-    pub(super) fn read(&self, limit: u64) -> Result<Buffer> {
+    pub(crate) fn read(&self, limit: u64) -> Result<Buffer> {
         if self.length > limit {
             return Err(too_long(self.length, limit));
         }
@@ -270,7 +258,7 @@ impl Stored {
         Ok(buffer)
     }
 
-    pub(super) fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+    pub(crate) fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<()> {
         match self.object.read_at(offset, into)? {
             Some(_) => Ok(()),
             None => Err(Error::store("the object was erased while it was read")),
@@ -284,7 +272,7 @@ fn too_long(length: u64, limit: u64) -> Error {
 
 /// Objects that several chunks lie in, opened once a call.
 #[derive(Default)]
-pub(super) struct Handles(Mutex<HashMap<(u64, String), Arc<dyn Object>>>);
+pub(crate) struct Handles(Mutex<HashMap<(u64, String), Arc<dyn Object>>>);
 
 impl Handles {
     fn open(&self, store: &dyn Store, key: &str) -> Result<Arc<dyn Object>> {
@@ -362,10 +350,35 @@ impl ShardIndex {
         for (i, count) in inner.iter().zip(grid.shape()) {
             index = index * count as usize + *i as usize;
         }
-        match *self.entries.get(2 * index..2 * index + 2)? {
+        self.entry(index)
+    }
+
+    /// The same of the inner chunk of a number in C order.
+    pub(crate) fn entry(&self, number: usize) -> Option<(u64, u64)> {
+        match *self.entries.get(2 * number..2 * number + 2)? {
             [MISSING, MISSING] => None,
             [offset, length] => Some((offset, length)),
             _ => None,
         }
+    }
+}
+
+impl Stored {
+    /// An inner chunk of a shard, of which the index tells offset and length.
+    pub(crate) fn inner(&self, inner: &[u64], (offset, length): (u64, u64)) -> Result<Self> {
+        if offset.checked_add(length).is_none_or(|end| end > self.length) {
+            return Err(Error::corrupt(format!(
+                "inner chunk {}: {length} bytes at byte {offset} lie outside a shard of {} bytes",
+                tuple(inner),
+                self.length
+            )));
+        }
+        Ok(Self { offset: self.offset + offset, length, ..self.clone() })
+    }
+
+    /// Its bytes, where all of the object is in memory.
+    pub(crate) fn slice<'a>(&self, object: &'a [u8]) -> Result<&'a [u8]> {
+        let bytes = object.get(self.offset as usize..(self.offset + self.length) as usize);
+        bytes.ok_or_else(|| Error::corrupt("the object is shorter than it was"))
     }
 }

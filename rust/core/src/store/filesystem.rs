@@ -6,10 +6,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use std::{fmt, process};
 
-use super::{ByteRange, Listing, Object, Stat, Store, check_key, reserve, resolve};
+use super::lock::{Held, LockFile};
+use super::{ByteRange, Guard, Listing, Object, Stat, Store, check_key, reserve, resolve};
 use crate::error::{Error, Place, Result};
 
 /// The files below a folder. Keys are paths below it.
@@ -131,6 +132,15 @@ impl Store for FilesystemStore {
         }
     }
 
+    /// Other processes wait too, and threads that have the folder under another name.
+    fn lock(&self, key: &str) -> Result<Guard> {
+        check_key(key)?;
+        let held = Held::wait(self.identity, key);
+        let path = self.path(key);
+        let file = LockFile::wait(&path).map_err(Error::from).place(|| path.display().to_string())?;
+        Ok(Guard::new((file, held)))
+    }
+
     fn list_dir(&self, prefix: &str) -> Result<Listing> {
         let path = if prefix.is_empty() { self.root.clone() } else { self.path(prefix) };
         let mut listing = Listing::default();
@@ -171,11 +181,20 @@ impl Store for FilesystemStore {
     }
 }
 
-const TEMPORARY: &str = ".tegula-";
+/// Files of such names are no objects.
+pub(super) const TEMPORARY: &str = ".tegula-";
 
 /// Replaces a file, and makes the folders that lead to it where there are none.
 fn write_whole(path: &Path, value: &[u8]) -> io::Result<()> {
-    let write = || replace_file(path, |file| file.write_all(value));
+    let write = || {
+        replace_file(path, |file| {
+            file.write_all(value)?;
+            // By this clock two files differ in age where by that of the filesystem they may not, so that caches tell
+            // them apart. Some filesystems keep no such time.
+            let _ = file.set_modified(SystemTime::now());
+            Ok::<_, io::Error>(())
+        })
+    };
     match (write(), path.parent()) {
         (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
             fs::create_dir_all(folder)?;

@@ -5,12 +5,14 @@
 //! its own: a store that would have to ask whether an object exists leaves the question to the first read.
 
 mod filesystem;
+mod lock;
 mod memory;
 mod reference;
 mod zip;
 
 pub use filesystem::FilesystemStore;
 pub(crate) use filesystem::replace_file;
+pub use lock::Guard;
 pub use memory::MemoryStore;
 pub use reference::{Reference, ReferenceStore};
 pub use zip::ZipStore;
@@ -114,6 +116,13 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Removes an object, if it is there.
     fn erase(&self, _key: &str) -> Result<()> {
         Err(Error::unsupported(format!("{self:?} is read-only")))
+    }
+
+    /// Locks a key against all other writers that lock it: for those who read an object, change it and put it back, and
+    /// for those who replace it meanwhile. Threads of this process always wait for each other; other processes do where the
+    /// store can make them.
+    fn lock(&self, key: &str) -> Result<Guard> {
+        Ok(Guard::in_process(self.identity(), key))
     }
 
     /// What lies directly under a prefix (`""`: the root; no closing `/`).
