@@ -6,12 +6,14 @@
 
 mod filesystem;
 mod memory;
+mod read_only;
 mod reference;
 mod zip;
 
 pub use filesystem::FilesystemStore;
 pub(crate) use filesystem::replace_file;
 pub use memory::MemoryStore;
+pub use read_only::ReadOnlyStore;
 pub use reference::{Reference, ReferenceStore};
 pub use zip::ZipStore;
 
