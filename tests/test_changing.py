@@ -1,5 +1,6 @@
 """Attributes, shapes, modes, consolidated metadata, and what comes and goes; zarr-python is the other side."""
 
+import copy
 import json
 import pickle
 import threading
@@ -256,6 +257,16 @@ def test_resized_arrays_are_the_same_to_others(tmp_path, zarr_format):
             assert stored == {file.name for file in (tmp_path / other).rglob("*") if file.is_file()} - {".zattrs"}
 
 
+def test_copies_are_handles_of_their_own():
+    array = tegula.create_array({}, shape=(4,), dtype="int8", chunks=2)
+    other = copy.copy(array)
+    array.resize(6)
+    array.attrs["a"] = 1
+    assert (array.shape, other.shape, dict(other.attrs)) == ((6,), (4,), {})
+    assert other.append([1, 2]) == (8,)
+    assert other.attrs == {"a": 1}
+
+
 def test_resize_keeps_what_others_wrote(tmp_path):
     array = tegula.create_array(tmp_path, shape=(4,), dtype="int8", chunks=2)
     tegula.open_array(tmp_path).attrs["a"] = 1
@@ -475,6 +486,8 @@ def test_very_many_chunks_are_put_into_shards():
     assert shapes((1 << 20, 1 << 14), shards=None) == (chunks, None)
     assert shapes((1 << 20, 1 << 14), zarr_format=2) == (chunks, None)
     assert shapes((1 << 20, 1 << 14), chunks=(16, 16)) == ((16, 16), None)
+    codecs = [{"name": "bytes", "configuration": {"endian": "little"}}]
+    assert shapes((1 << 20, 1 << 14), codecs=codecs) == (chunks, None)
     assert shapes((1 << 20, 1 << 14), shards=(1024, 1024))[1] == (1024, 1024)
     with pytest.raises(tegula.InvalidMetadataError):
         shapes((4,), shards="some")

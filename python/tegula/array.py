@@ -310,7 +310,8 @@ class Array(Retrieving, Storing, Changing):
     # Copies.
 
     def __copy__(self) -> "Array":
-        return self
+        # One changes without the other; what subclasses are made of does not.
+        return self._like(self._native) if type(self) is Array else self
 
     def __reduce__(self) -> tuple[Any, ...]:
         native = self._native

@@ -151,7 +151,8 @@ def create_array(
     shards : sequence of int, "auto" or None
         The shape of shards, a multiple of that of chunks: one object holds so many. None: there are no shards. "auto":
         there are none either, unless `chunks` are left to us too and would be more than 10,000. A shard has 64 chunks
-        then, the axis with the most chunks being doubled again and again. Zarr V2 has no shards.
+        then, the axis with the most chunks being doubled again and again. Zarr V2 has no shards, and where there are
+        `codecs`, these say what there is.
     fill_value
         The value of elements that were never stored.
     filters : codec or list of codecs, optional
@@ -198,7 +199,7 @@ def create_array(
     resolved, path = as_store(store, path)
     check_format(zarr_format)
     lengths, element, elements = _what(shape, dtype, data)
-    if isinstance(shards, str) and zarr_format == 2:
+    if isinstance(shards, str) and (zarr_format == 2 or codecs is not None):
         shards = None
     inner, outer = creation.chunk_shapes(lengths, chunks, shards, creation.item_size(element))
     compression = creation.compressors(compressors, element)
