@@ -12,6 +12,7 @@ from tegula.array import Array
 from tegula.asdf import AsdfFile
 from tegula.asdf import open as open_asdf
 from tegula.codecs import register_codec
+from tegula.creating import create_array, delete
 from tegula.errors import (
     CorruptDataError,
     Error,
@@ -22,7 +23,16 @@ from tegula.errors import (
     UnsupportedError,
 )
 from tegula.explanation import CacheInfo, Explanation
-from tegula.group import Group, create_array, create_group, open, open_array, open_group  # noqa: A004 - as in gzip.open
+from tegula.group import Group
+from tegula.opening import (
+    consolidate_metadata,
+    create_group,
+    load,
+    open,  # noqa: A004 - as in gzip.open
+    open_array,
+    open_group,
+    save,
+)
 from tegula.options import Config
 from tegula.stores import FilesystemStore, MemoryStore, ZipStore
 from tegula.variable import VariableArray
@@ -53,11 +63,15 @@ __all__ = [
     "ZipStore",
     "__version__",
     "config",
+    "consolidate_metadata",
     "create_array",
     "create_group",
+    "delete",
+    "load",
     "open",
     "open_array",
     "open_asdf",
     "open_group",
     "register_codec",
+    "save",
 ]

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from tegula import _tegula
+from tegula._changing import Changing
 from tegula._retrieving import Retrieving
 from tegula._storing import Storing
 from tegula._tegula import ArraySubset, ChunkCache, CodecOptions
@@ -21,11 +22,13 @@ ROWS = 64 << 20
 """Iteration reads no more rows at once than make so many bytes, but at least one chunk of them."""
 
 
-class Array(Retrieving, Storing):
+class Array(Retrieving, Storing, Changing):
     """A chunked array in a store.
 
     Nothing is read until it is asked for. `tegula.open_array` and `tegula.create_array` make arrays; there is no other
-    way. An array is a handle that never changes, costs little, can be shared by threads, survives a fork and pickles.
+    way. An array is a handle that costs little, can be shared by threads, survives a fork and pickles. It knows the
+    metadata as they were when it was opened, and the changes that were made with it: of what others change, it learns
+    when it is opened again.
 
     Indexing follows NumPy, and so does what cannot be done. The ``retrieve_`` methods name what they read: chunks,
     inner chunks of shards, and regions. Where they take a region, that is an `ArraySubset`, or a slice, a range or a
@@ -50,10 +53,7 @@ class Array(Retrieving, Storing):
            [10, 11]], dtype=int32)
     """
 
-    __slots__ = ("__weakref__", "_cache", "_store")
-
-    _store: Store
-    _cache: ChunkCache | None
+    __slots__ = ("__weakref__",)
 
     def __init__(self) -> None:
         raise TypeError("arrays come from tegula.open_array and tegula.create_array")
@@ -61,19 +61,12 @@ class Array(Retrieving, Storing):
     @classmethod
     def _wrap(cls, native: _tegula.Array, store: Store, cache: ChunkCache | None = None) -> "Array":
         array = object.__new__(cls)
-        array._native = native
         array._store = store
         array._cache = cache
-        array._shape = native.shape
-        array._dtype = native.dtype
+        array._become(native)
         return array
 
     # What it is.
-
-    @property
-    def attrs(self) -> dict[str, Any]:
-        """What users wrote beside the array. This is a copy: changes to it are not stored."""
-        return self._native.attributes()
 
     @property
     def fill_value(self) -> Any:
@@ -308,7 +301,8 @@ class Array(Retrieving, Storing):
     # Copies.
 
     def __copy__(self) -> "Array":
-        return self
+        # One changes without the other; what subclasses are made of does not.
+        return self._like(self._native) if type(self) is Array else self
 
     def __reduce__(self) -> tuple[Any, ...]:
         native = self._native

@@ -16,6 +16,11 @@ Codecs: TypeAlias = Codec | Sequence[Codec] | None
 AUTO = 1 << 20
 """Chunks whose shape is left to us have at most so many bytes."""
 
+MANY = 10_000
+"""An array of more chunks has shards, if both are left to us ..."""
+
+TOGETHER = 64
+"""... of so many chunks each."""
 
 DataType: TypeAlias = np.dtype[Any] | str
 """NumPy's data type of elements of fixed size, or Zarr's name of one of variable length."""
@@ -79,6 +84,11 @@ def chunk_shapes(
 ) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
     """Return the shapes of chunks and of shards, if there are to be such."""
     whole = tuple(max(length, 1) for length in shape)
+    if isinstance(shards, str):
+        if shards != "auto":
+            raise InvalidMetadataError(f'shards are a shape, "auto" or None, not {shards!r}')
+        inner, _ = chunk_shapes(shape, chunks, None, itemsize)
+        return inner, _auto_shards(whole, inner) if isinstance(chunks, str) else None
     outer = None if shards is None else _lengths(shards, whole, "shards")
     if isinstance(chunks, str):
         if chunks != "auto":
@@ -105,6 +115,18 @@ def _auto(lengths: tuple[int, ...], itemsize: int, *, divide: bool) -> tuple[int
         parts = next(part for part in range(2, piece[axis] + 1) if piece[axis] % part == 0) if divide else 2
         piece[axis] = -(-piece[axis] // parts)
     return tuple(piece)
+
+
+def _auto_shards(lengths: tuple[int, ...], chunk: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Return the shape of shards for an array of very many chunks, none for others."""
+    counts = [-(-length // piece) for length, piece in zip(lengths, chunk, strict=True)]
+    if math.prod(counts) <= MANY:
+        return None
+    times = [1] * len(counts)
+    while math.prod(times) < TOGETHER:
+        left = [count / time for count, time in zip(counts, times, strict=True)]
+        times[left.index(max(left))] *= 2
+    return tuple(piece * time for piece, time in zip(chunk, times, strict=True))
 
 
 def compressors(given: Codecs, dtype: DataType) -> list[dict[str, Any]]:

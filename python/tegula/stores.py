@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from tegula import _tegula
 from tegula.errors import NotFoundError, UnsupportedError
 
-__all__ = ["FilesystemStore", "MappingStore", "MemoryStore", "Store", "StoreLike", "ZipStore"]
+__all__ = ["FilesystemStore", "MappingStore", "MemoryStore", "ReadOnlyStore", "Store", "StoreLike", "ZipStore"]
 
 
 class Store(MutableMapping[str, bytes]):
@@ -196,6 +196,39 @@ class MappingStore(Store):
 
     def __reduce__(self) -> tuple[type["MappingStore"], tuple[Mapping[str, Any]]]:
         return MappingStore, (self._mapping,)
+
+
+class ReadOnlyStore(Store):
+    """Another store, of which nothing may be changed: that of what was opened with mode "r".
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    """
+
+    __slots__ = ("_store",)
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._native = store._native.read_only('it was opened with mode "r"; "r+" allows changes')
+
+    @property
+    def store(self) -> Store:
+        """The store."""
+        return self._store
+
+    def __repr__(self) -> str:
+        return f"tegula.stores.ReadOnlyStore({self._store!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ReadOnlyStore) and self._store == other._store
+
+    def __hash__(self) -> int:
+        return hash(("r", self._store))
+
+    def __reduce__(self) -> tuple[type["ReadOnlyStore"], tuple[Store]]:
+        return ReadOnlyStore, (self._store,)
 
 
 StoreLike: TypeAlias = Store | str | os.PathLike[str] | Mapping[str, Any]

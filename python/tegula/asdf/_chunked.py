@@ -6,8 +6,8 @@ from typing import Any, Literal
 import numpy as np
 
 from tegula.array import Array
+from tegula.creating import create_array
 from tegula.creation import Codec
-from tegula.group import create_array
 from tegula.stores import MemoryStore
 
 __all__ = ["chunked"]

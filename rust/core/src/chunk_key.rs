@@ -50,6 +50,24 @@ impl ChunkKeyEncoding {
             _ => {}
         }
     }
+
+    /// The chunk of a key below the array's path, of so many dimensions; `None`: this is the key of no chunk.
+    pub fn read(&self, key: &str, dimensionality: usize) -> Option<Vec<u64>> {
+        let (indices, separator) = match self {
+            Self::Default { separator } => (key.strip_prefix('c')?, separator),
+            Self::DefaultSuffix { separator, suffix } => (key.strip_prefix('c')?.strip_suffix(&**suffix)?, separator),
+            Self::V2 { separator } => (key, separator),
+        };
+        let indices = indices.strip_prefix(*separator).unwrap_or(indices);
+        let chunk: Vec<u64> = match dimensionality {
+            0 => Vec::new(),
+            _ => indices.split(*separator).map(|index| index.parse().ok()).collect::<Option<_>>()?,
+        };
+        // Such as a zero before an index makes it another key.
+        let mut written = String::new();
+        self.write(&chunk, &mut written);
+        (chunk.len() == dimensionality && written == key).then_some(chunk)
+    }
 }
 
 /// Checks that a suffix of keys leads nowhere else: it has no separators of paths, and is not long.
@@ -82,6 +100,12 @@ mod tests {
                 let mut found = "a/".to_owned();
                 encoding.write(chunk, &mut found);
                 assert_eq!(found, format!("a/{key}"));
+                assert_eq!(encoding.read(key, chunk.len()).as_deref(), Some(chunk));
+                let others = [format!("{key}0x"), format!("x{key}"), key.replace('2', "02"), String::new()];
+                for other in others.iter().filter(|other| *other != key) {
+                    assert_eq!(encoding.read(other, chunk.len()), None, "{other}");
+                }
+                assert_eq!(encoding.read(key, chunk.len() + 2), None);
             }
         }
         assert!(["", ".tif", "-ü"].iter().all(|suffix| check_suffix(suffix).is_ok()));

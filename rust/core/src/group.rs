@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::array::Array;
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::metadata::{
-    Attributes, Consolidated, Folder, GroupMetadata, Node, NodeKind, metadata_key, node_path, open_node, write_node,
+    Attributes, AttributesChange, Consolidated, Folder, GroupMetadata, Node, NodeKind, change_attributes, consolidate,
+    metadata_key, node_path, open_node, write_node,
 };
 use crate::options::global_options;
 use crate::runtime::parallel_map;
@@ -109,6 +110,22 @@ impl Group {
     pub fn create(store: Arc<dyn Store>, path: &str, metadata: GroupMetadata) -> Result<Self> {
         write_node(&*store, path, &metadata.files())?;
         Self::new_with_metadata(store, path, metadata)
+    }
+
+    /// Changes the stored attributes, and returns the group with all that there are then.
+    pub fn change_attributes(&self, change: &AttributesChange) -> Result<Self> {
+        let attributes = change_attributes(&*self.store, &self.path, self.zarr_format(), change)?;
+        Ok(Self { metadata: self.metadata.with_attributes(attributes), ..self.clone() })
+    }
+
+    /// Notes in the group the metadata of all that lies below, as the store has it now, and returns the group that
+    /// uses them.
+    ///
+    /// Fails with [`Unsupported`](ErrorKind::Unsupported) where arrays or groups are of the other version of Zarr.
+    pub fn consolidate(&self) -> Result<Self> {
+        let members = self.without_consolidated().members(true)?;
+        consolidate(&*self.store, &self.path, self.zarr_format(), &members)?;
+        Self::open(self.store.clone(), &self.path)
     }
 
     /// The store it lies in.

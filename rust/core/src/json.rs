@@ -9,9 +9,29 @@ use crate::error::{Error, Place, Result};
 /// The numbers `NaN`, `Infinity` and `-Infinity`, which JSON does not have but some writers left in it, come back as
 /// strings of that name, which is how metadata spell them. Nesting is limited to 128 levels.
 pub fn parse(bytes: &[u8]) -> Result<Value> {
+    parse_marked(bytes, "")
+}
+
+/// Stands before the numbers that JSON does not have in a document that is to be written again.
+const MARK: &str = "\u{1}number:";
+
+/// Reads a document that is to be changed and written again by [`write_literal`]: the numbers that JSON does not have
+/// are then what they were.
+pub(crate) fn parse_literal(bytes: &[u8]) -> Result<Value> {
+    parse_marked(bytes, MARK)
+}
+
+/// The text of a document that was read by [`parse_literal`].
+pub(crate) fn write_literal(document: &Value) -> String {
+    let text = format!("{document:#}");
+    let restore = |text: String, number: &&str| text.replace(&format!("\"\\u0001{}{number}\"", &MARK[1..]), number);
+    NUMBERS.iter().fold(text, restore)
+}
+
+fn parse_marked(bytes: &[u8], mark: &str) -> Result<Value> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| Error::metadata(format!("cannot read the JSON: byte {} is not UTF-8", error.valid_up_to())))?;
-    let parsed = serde_json::from_str(text).or_else(|error| match quote_numbers(text) {
+    let parsed = serde_json::from_str(text).or_else(|error| match quote_numbers(text, mark) {
         Some(quoted) => serde_json::from_str(&quoted).map_err(|_| error),
         None => Err(error),
     });
@@ -22,8 +42,12 @@ pub fn parse(bytes: &[u8]) -> Result<Value> {
     }
 }
 
-/// Puts numbers that JSON does not have in quotes; `None`: there are none.
-fn quote_numbers(text: &str) -> Option<String> {
+/// Numbers that JSON does not have.
+const NUMBERS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
+
+/// Puts numbers that JSON does not have in quotes, behind a mark; `None`: there are none.
+fn quote_numbers(text: &str, mark: &str) -> Option<String> {
+    let mark = mark.replace('\u{1}', "\\u0001");
     let mut quoted = String::new();
     let mut rest = text;
     while let Some(at) = rest.find(['"', 'N', 'I', '-']) {
@@ -31,9 +55,8 @@ fn quote_numbers(text: &str) -> Option<String> {
         quoted.push_str(before);
         let length = if token.starts_with('"') {
             string_length(token)
-        } else if let Some(number) = ["NaN", "Infinity", "-Infinity"].iter().find(|number| token.starts_with(**number))
-        {
-            quoted.extend(["\"", number, "\""]);
+        } else if let Some(number) = NUMBERS.iter().find(|number| token.starts_with(**number)) {
+            quoted.extend(["\"", &mark, number, "\""]);
             rest = &token[number.len()..];
             continue;
         } else {
@@ -131,6 +154,14 @@ mod tests {
         let document = parse(br#"{"a": NaN, "b": [-Infinity, Infinity, -1.5], "c": "NaN \" NaN", "I": null}"#).unwrap();
         let expected = r#"{"a":"NaN","b":["-Infinity","Infinity",-1.5],"c":"NaN \" NaN","I":null}"#;
         assert_eq!(document.to_string(), expected);
+    }
+
+    #[test]
+    fn what_is_written_again_is_what_was_read() {
+        let text = r#"{"a": [NaN, -Infinity, "NaN", Infinity], "b": 1.5, "c": "-Infinity \u0001"}"#;
+        let document = parse_literal(text.as_bytes()).unwrap();
+        let lines: Vec<_> = write_literal(&document).lines().map(|line| line.trim().to_owned()).collect();
+        assert_eq!(lines.join(" ").replace("[ ", "[").replace(" ]", "]").replace("{ ", "{").replace(" }", "}"), text);
     }
 
     #[test]

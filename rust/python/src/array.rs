@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use tegula::codec::Named;
-use tegula::metadata::{ArrayMetadata, NewArray, Order};
+use tegula::metadata::{ArrayMetadata, AttributesChange, NewArray, Order};
 use tegula::{
     AxisSelection, ChunkGrid, ChunkKeyEncoding, Dims, FillValue, Heaps, InputBuffer, OutputBuffer, Selection, Slot,
 };
@@ -265,6 +265,48 @@ impl Array {
 
     fn attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         object_to_python(py, self.array.attributes())
+    }
+
+    fn attribute<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+        json::member(py, self.array.attributes(), name)
+    }
+
+    fn attribute_names(&self) -> Vec<String> {
+        self.array.attributes().keys().cloned().collect()
+    }
+
+    /// Changes the stored attributes, all at once; the same array with those that there are then.
+    fn change_attributes(
+        &self,
+        py: Python<'_>,
+        set: &Bound<'_, PyDict>,
+        remove: Vec<String>,
+        clear: bool,
+    ) -> PyResult<Self> {
+        let change = AttributesChange { clear, remove, set: object_from_python(set)? };
+        Ok(self.like(py, detached(py, || self.array.change_attributes(&change))?))
+    }
+
+    /// The same array as its metadata are stored now.
+    fn reopen(&self, py: Python<'_>) -> PyResult<Self> {
+        Ok(self.like(py, detached(py, || self.array.reopen())?))
+    }
+
+    /// The same array with another shape, which is not stored.
+    fn with_shape(&self, py: Python<'_>, shape: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let shape = indices(shape)?;
+        Ok(self.like(py, attached(py, || self.array.with_shape(&shape))?))
+    }
+
+    /// Changes the stored shape; the same array with it.
+    fn resize(&self, py: Python<'_>, shape: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let shape = indices(shape)?;
+        Ok(self.like(py, detached(py, || self.array.resize(&shape))?))
+    }
+
+    /// Erases the chunks that are stored outside the grid.
+    fn erase_outside(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, || self.array.erase_outside())
     }
 
     /// The stored document.

@@ -2,13 +2,13 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use tegula::metadata::{GroupMetadata, NodeKind};
+use tegula::metadata::{AttributesChange, GroupMetadata, NodeKind};
 use tegula::{Member, UseConsolidated};
 
 use crate::array::Array;
 use crate::call::{attached, detached};
 use crate::errors::OrRaise;
-use crate::json::{object_from_python, object_to_python, to_python};
+use crate::json::{member, object_from_python, object_to_python, to_python};
 use crate::store::Store;
 
 /// The native part of `tegula.Group`.
@@ -60,6 +60,31 @@ impl Group {
 
     fn attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         object_to_python(py, self.0.attributes())
+    }
+
+    fn attribute<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+        member(py, self.0.attributes(), name)
+    }
+
+    fn attribute_names(&self) -> Vec<String> {
+        self.0.attributes().keys().cloned().collect()
+    }
+
+    /// Changes the stored attributes, all at once; the same group with those that there are then.
+    fn change_attributes(
+        &self,
+        py: Python<'_>,
+        set: &Bound<'_, PyDict>,
+        remove: Vec<String>,
+        clear: bool,
+    ) -> PyResult<Self> {
+        let change = AttributesChange { clear, remove, set: object_from_python(set)? };
+        detached(py, || self.0.change_attributes(&change)).map(Self)
+    }
+
+    /// Notes in the group the metadata of all that lies below; the group that uses them.
+    fn consolidate(&self, py: Python<'_>) -> PyResult<Self> {
+        detached(py, || self.0.consolidate()).map(Self)
     }
 
     fn metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

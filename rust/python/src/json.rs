@@ -1,6 +1,6 @@
 //! JSON as Python's dicts, lists, strings and numbers, and back.
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use serde_json::{Map, Number, Value};
@@ -31,6 +31,11 @@ pub(crate) fn object_to_python<'py>(py: Python<'py>, members: &Map<String, Value
     let dict = PyDict::new(py);
     members.iter().try_for_each(|(name, member)| dict.set_item(name, to_python(py, member)?))?;
     Ok(dict)
+}
+
+/// A member by its name, or a `KeyError`.
+pub(crate) fn member<'py>(py: Python<'py>, members: &Map<String, Value>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    members.get(name).map_or_else(|| Err(PyKeyError::new_err(name.to_owned())), |value| to_python(py, value))
 }
 
 pub(crate) fn from_python(value: &Bound<'_, PyAny>) -> PyResult<Value> {

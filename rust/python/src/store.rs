@@ -8,7 +8,7 @@ use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyMapping};
-use tegula::store::{ByteRange, FilesystemStore, Listing, MemoryStore, Object, Stat, ZipStore};
+use tegula::store::{ByteRange, FilesystemStore, Listing, MemoryStore, Object, ReadOnlyStore, Stat, ZipStore};
 use tegula::{Error, Result};
 
 use crate::call::{attached, detached};
@@ -40,6 +40,11 @@ impl Store {
     #[staticmethod]
     fn mapping(mapping: Bound<'_, PyMapping>) -> Self {
         Self(Arc::new(Mapping::new(mapping.unbind())))
+    }
+
+    /// The same objects, for reading; the error of a write says the reason.
+    fn read_only(&self, reason: &str) -> Self {
+        Self(Arc::new(ReadOnlyStore::new(self.0.clone(), reason)))
     }
 
     fn get<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Option<Bound<'py, PyBytes>>> {

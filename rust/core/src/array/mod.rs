@@ -1,6 +1,7 @@
 //! An array: metadata, geometry of its chunks, and (in the files beside this one) reading and writing.
 
 mod asynchronous;
+mod change;
 mod decoder;
 mod element;
 mod retrieve;
@@ -72,7 +73,8 @@ impl Array {
         chain: Chain,
     ) -> Result<Self> {
         let mut hasher = DefaultHasher::new();
-        let codecs = metadata.document.to_string();
+        // Chunks stay what they are when attributes change.
+        let codecs = metadata.with_attributes(Attributes::new()).document.to_string();
         (store.identity(), &path, codecs, chain.shape(), metadata.data_type.to_string()).hash(&mut hasher);
         let source = Source {
             store,
@@ -97,6 +99,21 @@ impl Array {
     #[must_use]
     pub fn with_cache(&self, cache: Option<ChunkCache>) -> Self {
         Self { cache, ..self.clone() }
+    }
+
+    /// The same array as its metadata are stored now.
+    pub fn reopen(&self) -> Result<Self> {
+        self.with_metadata(crate::metadata::open_array(&**self.store(), self.path())?)
+    }
+
+    /// The same array with another shape of the same rank, which is not stored.
+    pub fn with_shape(&self, shape: &[u64]) -> Result<Self> {
+        self.with_metadata(self.metadata().with_shape(shape).place(|| self.name())?)
+    }
+
+    fn with_metadata(&self, metadata: ArrayMetadata) -> Result<Self> {
+        let array = Self::new_with_metadata(self.store().clone(), self.path(), metadata)?;
+        Ok(Self { options: self.options, cache: self.cache.clone(), ..array })
     }
 
     /// How it is read and written.

@@ -1,5 +1,6 @@
 //! Metadata of arrays and groups: read from Zarr V3 and V2, and given to the rest in one form.
 
+mod change;
 mod chunking;
 mod consolidated;
 mod data_type;
@@ -22,6 +23,8 @@ use crate::fill_value::FillValue;
 use crate::subset::{product, tuple};
 
 pub use crate::json::parse as parse_json;
+pub use change::AttributesChange;
+pub(crate) use change::{change_attributes, change_shape, consolidate};
 pub(crate) use consolidated::Consolidated;
 pub use data_type::{data_type_from_json, data_type_to_json};
 pub use fill_value::{fill_value_from_json, fill_value_to_json};
@@ -137,6 +140,13 @@ impl ArrayMetadata {
         Self::from_v2(document, Some(Value::Object(self.attributes.clone())))
     }
 
+    /// The same array with other attributes.
+    #[must_use]
+    pub fn with_attributes(&self, attributes: Attributes) -> Self {
+        let document = v3::with_attributes(&self.document, self.zarr_format, &attributes);
+        Self { attributes, document, ..self.clone() }
+    }
+
     /// Whether the metadata name a fill value; where Zarr V2 does not, zero stands in for it.
     pub fn has_fill_value(&self) -> bool {
         self.document.get("fill_value").is_some_and(|value| !value.is_null())
@@ -170,6 +180,13 @@ impl GroupMetadata {
     /// The metadata of a new group of Zarr V2.
     pub fn new_v2(attributes: Attributes) -> Self {
         Self { zarr_format: 2, document: v2::new_group(), attributes }
+    }
+
+    /// The same group with other attributes.
+    #[must_use]
+    pub fn with_attributes(&self, attributes: Attributes) -> Self {
+        let document = v3::with_attributes(&self.document, self.zarr_format, &attributes);
+        Self { attributes, document, ..self.clone() }
     }
 
     /// The files to store, by name below the group's path; `None`: a file that it does not have. See [`write_node`].

@@ -39,7 +39,7 @@ pub fn open_node(store: &dyn Store, path: &str) -> Result<Node> {
         None => v2::node(&folder)?,
         node => node,
     };
-    node.ok_or_else(|| Error::not_found(format!("no array or group at {}", store.display(&path))))
+    node.ok_or_else(|| folder.missing())
 }
 
 /// Reads the metadata of an array; a group at its path is as good as none.
@@ -99,11 +99,33 @@ pub(crate) struct Folder<'a> {
 impl Folder<'_> {
     /// Reads a file.
     pub(super) fn file(&self, name: &str) -> Result<Option<Value>> {
+        self.read(name, json::parse)
+    }
+
+    /// Reads a file that is to be written again, by [`replace`](Self::replace).
+    pub(super) fn literal(&self, name: &str) -> Result<Option<Value>> {
+        self.read(name, json::parse_literal)
+    }
+
+    fn read(&self, name: &str, parse: fn(&[u8]) -> Result<Value>) -> Result<Option<Value>> {
         let read = || match store::get(self.store, &metadata_key(self.path, name), LIMIT)? {
-            Some(bytes) => json::parse(&bytes).map(Some),
+            Some(bytes) => parse(&bytes).map(Some),
             None => Ok(None),
         };
         read().place(|| self.display(name))
+    }
+
+    /// Stores a file, and returns it as it will be read.
+    pub(super) fn replace(&self, name: &str, document: &Value) -> Result<Value> {
+        let text = json::write_literal(document);
+        let read = json::parse(text.as_bytes())?;
+        self.store.set(&metadata_key(self.path, name), text.as_bytes())?;
+        Ok(read)
+    }
+
+    /// The error of a file that should be there.
+    pub(super) fn missing(&self) -> Error {
+        Error::not_found(format!("no array or group at {}", self.store.display(self.path)))
     }
 
     /// How a person would name a file.

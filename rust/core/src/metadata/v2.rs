@@ -11,9 +11,9 @@ use super::chunking::separator as separator_from_json;
 use super::consolidated::{Consolidated, Noted};
 use super::dtype::{dtype_from_json, dtype_to_json, object_filter};
 use super::fill_value::{fill_value_from_json, fill_value_stored, fill_value_to_json};
-use super::node::{Folder, Node, NodeKind};
+use super::node::{Folder, Node, NodeKind, metadata_key};
 use super::numcodecs::numcodec;
-use super::{ArrayMetadata, Attributes, GroupMetadata, NewArray, Order, check_chunk, check_codecs};
+use super::{ArrayMetadata, Attributes, AttributesChange, GroupMetadata, NewArray, Order, check_chunk, check_codecs};
 use crate::base64;
 use crate::chunk_grid::ChunkGrid;
 use crate::chunk_key::ChunkKeyEncoding;
@@ -288,6 +288,46 @@ pub(super) fn files(kind: NodeKind, document: &Value, attributes: &Attributes) -
     };
     let attributes = (!attributes.is_empty()).then(|| format!("{:#}", json!(attributes)));
     vec![(ATTRIBUTES, attributes), (name, Some(format!("{document:#}")))]
+}
+
+/// Changes the attributes of the node of a folder; returns all that there are then.
+pub(super) fn change_attributes(folder: &Folder, change: &AttributesChange) -> Result<Attributes> {
+    if kind(folder)?.is_none() {
+        return Err(folder.missing());
+    }
+    let found = zattrs(folder.literal(ATTRIBUTES)?).place(|| folder.display(ATTRIBUTES))?;
+    let attributes = change.apply(found);
+    if attributes.is_empty() {
+        folder.store.erase(&metadata_key(folder.path, ATTRIBUTES))?;
+        return Ok(attributes);
+    }
+    zattrs(Some(folder.replace(ATTRIBUTES, &Value::Object(attributes))?))
+}
+
+/// Changes the shape of the array of a folder to that of `array`.
+pub(super) fn change_shape(folder: &Folder, array: &ArrayMetadata) -> Result<()> {
+    let mut document = folder.literal(ARRAY)?.ok_or_else(|| folder.missing())?;
+    document["shape"] = array.document["shape"].clone();
+    folder.replace(ARRAY, &document).map(|_| ())
+}
+
+/// Notes beside the group of a folder the metadata of it and of all that lies below, by key from there.
+pub(super) fn consolidate(folder: &Folder, below: &[(String, NodeKind, Folder)]) -> Result<()> {
+    let mut files = Map::new();
+    let mut note = |path: &str, kind: NodeKind, node: &Folder| -> Result<()> {
+        let name = if kind == NodeKind::Array { ARRAY } else { GROUP };
+        let document = node.literal(name)?.ok_or_else(|| {
+            Error::unsupported(format!("{} is of Zarr V3, which metadata of V2 cannot note", node.display("")))
+        })?;
+        files.insert(metadata_key(path, name), document);
+        if let Some(attributes) = node.literal(ATTRIBUTES)? {
+            files.insert(metadata_key(path, ATTRIBUTES), attributes);
+        }
+        Ok(())
+    };
+    note("", NodeKind::Group, folder)?;
+    below.iter().try_for_each(|(path, kind, node)| note(path, *kind, node))?;
+    folder.replace(CONSOLIDATED, &json!({"metadata": files, "zarr_consolidated_format": 1})).map(|_| ())
 }
 
 /// The `.zgroup` of a new group.

@@ -11,7 +11,7 @@ use super::consolidated::{Consolidated, Noted};
 use super::data_type::{data_type_from_json, data_type_to_json};
 use super::fill_value::{fill_value_stored, fill_value_to_json};
 use super::node::{Folder, Node, NodeKind};
-use super::{ArrayMetadata, Attributes, GroupMetadata, NewArray, check_chunk, check_codecs};
+use super::{ArrayMetadata, Attributes, AttributesChange, GroupMetadata, NewArray, check_chunk, check_codecs};
 use crate::chunk_key::ChunkKeyEncoding;
 use crate::codec::{Endian, Named, parse_named_list};
 use crate::error::{Error, Place, Result};
@@ -225,11 +225,60 @@ pub(super) fn with_shape(array: &ArrayMetadata, shape: &[u64]) -> Result<Value> 
     Ok(document)
 }
 
+/// The document of an array or a group with other attributes, which in Zarr V2 stand elsewhere.
+pub(super) fn with_attributes(document: &Value, zarr_format: u8, attributes: &Attributes) -> Value {
+    let mut document = document.clone();
+    if zarr_format == 3 {
+        document["attributes"] = Value::Object(attributes.clone());
+    }
+    document
+}
+
 /// The files of an array or a group.
 pub(super) fn files(document: &Value, attributes: &Attributes) -> Vec<(&'static str, Option<String>)> {
-    let mut document = document.clone();
-    document["attributes"] = Value::Object(attributes.clone());
-    vec![(FILE, Some(format!("{document:#}")))]
+    vec![(FILE, Some(format!("{:#}", with_attributes(document, 3, attributes))))]
+}
+
+/// Changes the attributes of the node of a folder; returns all that there are then.
+pub(super) fn change_attributes(folder: &Folder, change: &AttributesChange) -> Result<Attributes> {
+    let mut document = folder.literal(FILE)?.ok_or_else(|| folder.missing())?;
+    let mut changed = || -> Result<()> {
+        check_format(object(&document)?, 3)?;
+        let found = self::attributes(object(&document)?)?;
+        document["attributes"] = Value::Object(change.apply(found));
+        Ok(())
+    };
+    changed().place(|| folder.display(FILE))?;
+    self::attributes(object(&folder.replace(FILE, &document)?)?)
+}
+
+/// Changes the shape of the array of a folder to that of `array`.
+pub(super) fn change_shape(folder: &Folder, array: &ArrayMetadata) -> Result<()> {
+    let mut document = folder.literal(FILE)?.ok_or_else(|| folder.missing())?;
+    for name in ["shape", "chunk_grid"] {
+        document[name] = array.document[name].clone();
+    }
+    folder.replace(FILE, &document).map(|_| ())
+}
+
+/// Notes in the group of a folder the metadata of all that lies below, by path from there.
+pub(super) fn consolidate(folder: &Folder, below: &[(String, NodeKind, Folder)]) -> Result<()> {
+    let inline =
+        |metadata: Map<String, Value>| json!({"kind": "inline", "must_understand": false, "metadata": metadata});
+    let mut metadata = Map::new();
+    for (path, kind, node) in below {
+        let mut document = node.literal(FILE)?.ok_or_else(|| {
+            Error::unsupported(format!("{} is of Zarr V2, which metadata of V3 cannot note", node.display("")))
+        })?;
+        if *kind == NodeKind::Group {
+            // What a group notes of its own may be older, and is told here anyway.
+            document["consolidated_metadata"] = inline(Map::new());
+        }
+        metadata.insert(path.clone(), document);
+    }
+    let mut document = folder.literal(FILE)?.ok_or_else(|| folder.missing())?;
+    document["consolidated_metadata"] = inline(metadata);
+    folder.replace(FILE, &document).map(|_| ())
 }
 
 /// The `zarr.json` of a new group.

@@ -7,6 +7,7 @@
 mod filesystem;
 mod lock;
 mod memory;
+mod read_only;
 mod reference;
 mod zip;
 
@@ -14,6 +15,7 @@ pub use filesystem::FilesystemStore;
 pub(crate) use filesystem::replace_file;
 pub use lock::Guard;
 pub use memory::MemoryStore;
+pub use read_only::ReadOnlyStore;
 pub use reference::{Reference, ReferenceStore};
 pub use zip::ZipStore;
 

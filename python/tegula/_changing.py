@@ -1,0 +1,123 @@
+"""Changing what an array is: its attributes and its shape."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from tegula import _tegula
+from tegula._geometry import Geometry
+from tegula._tegula import ChunkCache
+from tegula.attributes import Attributes
+from tegula.errors import InvalidSelectionError
+from tegula.stores import Store
+
+
+class Changing(Geometry):
+    """The methods of an array that change its metadata."""
+
+    __slots__ = ("_cache", "_store")
+
+    _store: Store
+    _cache: ChunkCache | None
+
+    def _like(self, native: _tegula.Array) -> Self:
+        array = object.__new__(type(self))
+        array._store = self._store
+        array._cache = self._cache
+        array._become(native)
+        return array
+
+    def _become(self, native: _tegula.Array) -> None:
+        self._native = native
+        self._shape = native.shape
+        self._dtype = native.dtype
+
+    @property
+    def attrs(self) -> Attributes:
+        """What users wrote beside the array: a mapping, whose changes are stored at once."""
+        return Attributes(self)
+
+    def resize(self, shape: int | Sequence[int]) -> None:
+        """Change the shape to another of as many dimensions.
+
+        Where the array grows, it has the fill value. Where it shrinks, chunks of which nothing is left are erased;
+        those that are cut stay as they are stored, so that what lay past the end is there again when the array grows.
+        Where the lengths of chunks are listed one by one (rectilinear grids), and do not reach as far as the array
+        grows, there is one more chunk.
+
+        This array has the new shape then; others that were opened before keep the old one until they are opened again.
+
+        Parameters
+        ----------
+        shape : int or sequence of int
+            The new shape.
+
+        Raises
+        ------
+        InvalidSelectionError
+            If it has another number of dimensions.
+
+        Examples
+        --------
+        >>> array = tegula.create_array(tegula.MemoryStore(), shape=(4,), chunks=(2,), dtype="uint8", fill_value=7)
+        >>> array.resize(6)
+        >>> array[...]
+        array([7, 7, 7, 7, 7, 7], dtype=uint8)
+        """
+        lengths = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+        self._become(self._native.resize(lengths))
+
+    def append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
+        """Write elements behind the end of an axis, as far as the array is stored by now.
+
+        The elements are stored first, and the new shape last: whoever opens the array sees the old or the new one.
+        Where elements cannot be stored, the array stays what it was. There are no locks: of two who append at once, one
+        may overwrite what the other wrote.
+
+        Parameters
+        ----------
+        data : array_like
+            The elements; along the other axes it is as long as the array.
+        axis : int
+            The axis.
+
+        Returns
+        -------
+        tuple of int
+            The new shape.
+
+        Raises
+        ------
+        InvalidSelectionError
+            If there is no such axis, or the shape of `data` does not fit.
+
+        Examples
+        --------
+        >>> array = tegula.create_array(tegula.MemoryStore(), shape=(0, 2), chunks=(2, 2), dtype="uint8")
+        >>> array.append([[1, 2], [3, 4]])
+        (2, 2)
+        """
+        elements = np.asarray(data, self._dtype)
+        if not -self.ndim <= axis < self.ndim:
+            raise InvalidSelectionError(f"{self.name}: there is no axis {axis} of {self.ndim}")
+        axis %= self.ndim
+        stored = self._native.reopen()
+        old = stored.shape
+        if elements.ndim != self.ndim or any(
+            length != due for at, (length, due) in enumerate(zip(elements.shape, old, strict=True)) if at != axis
+        ):
+            raise InvalidSelectionError(
+                f"{self.name}: elements of shape {elements.shape} do not fit behind axis {axis} of shape {old}"
+            )
+        shape = (*old[:axis], old[axis] + elements.shape[axis], *old[axis + 1 :])
+        grown = self._like(stored.with_shape(shape))
+        region = tuple(slice(old[axis] if at == axis else 0, length) for at, length in enumerate(shape))
+        try:
+            if elements.size:
+                grown[region] = elements  # type: ignore[index]
+            self._become(stored.resize(shape))
+        except BaseException:
+            stored.erase_outside()
+            raise
+        return shape

@@ -1,0 +1,97 @@
+"""What users write beside an array or a group."""
+
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Any, Protocol
+
+__all__ = ["Attributes"]
+
+
+class _Node(Protocol):
+    _native: Any
+
+
+class Attributes(MutableMapping[str, Any]):
+    """What users wrote beside an array or a group, as a mapping of names to JSON.
+
+    Each change is stored at once, and `update` and `put` store all that they change by one write. The stored document
+    is read again before, so that what others wrote since stays. A value that is a list or a dict is a copy: change it,
+    and set it again. Of consolidated metadata above, changes are no part until these are made again.
+
+    Examples
+    --------
+    >>> array = tegula.create_array(tegula.MemoryStore(), shape=(4,), dtype="uint8", attributes={"unit": "Jy"})
+    >>> array.attrs["band"] = "F129"
+    >>> array.attrs.update(unit="MJy/sr", offset=[0, 1.5])
+    >>> del array.attrs["band"]
+    >>> array.attrs
+    {'unit': 'MJy/sr', 'offset': [0, 1.5]}
+    """
+
+    __slots__ = ("_node",)
+
+    def __init__(self, node: _Node) -> None:
+        self._node = node
+
+    def __getitem__(self, name: str) -> Any:
+        if not isinstance(name, str):
+            raise KeyError(name)
+        return self._node._native.attribute(name)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._change({name: value})
+
+    def __delitem__(self, name: str) -> None:
+        if name not in self:
+            raise KeyError(name)
+        self._change({}, [name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._node._native.attribute_names()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._node._native.attribute_names())
+
+    def __len__(self) -> int:
+        return len(self._node._native.attribute_names())
+
+    def __repr__(self) -> str:
+        return repr(self.asdict())
+
+    def __reduce__(self) -> tuple[type["Attributes"], tuple[_Node]]:
+        return Attributes, (self._node,)
+
+    def asdict(self) -> dict[str, Any]:
+        """Return a copy, which can be changed without changing what is stored."""
+        attributes: dict[str, Any] = self._node._native.attributes()
+        return attributes
+
+    def update(self, other: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), /, **attributes: Any) -> None:  # type: ignore[override]
+        """Set several attributes by one write.
+
+        Parameters
+        ----------
+        other : mapping or pairs
+            The attributes.
+        **attributes
+            More of them.
+        """
+        self._change(dict(other, **attributes))
+
+    def put(self, attributes: Mapping[str, Any]) -> None:
+        """Replace all attributes by one write.
+
+        Parameters
+        ----------
+        attributes : mapping
+            Those that there are to be.
+        """
+        self._change(dict(attributes), clear=True)
+
+    def clear(self) -> None:
+        """Remove all attributes by one write."""
+        self.put({})
+
+    def _change(self, attributes: dict[Any, Any], remove: Iterable[str] = (), *, clear: bool = False) -> None:
+        if wrong := [name for name in attributes if not isinstance(name, str)]:
+            raise TypeError(f"the name of an attribute is a str, not {type(wrong[0]).__name__}")
+        self._node._native = self._node._native.change_attributes(attributes, list(remove), clear)

@@ -1,0 +1,358 @@
+"""Opening arrays and groups, saving and loading them."""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tegula import _tegula
+from tegula.array import Array
+from tegula.creating import create_array, new_group
+from tegula.errors import NotFoundError, UnsupportedError
+from tegula.group import Group
+from tegula.stores import ReadOnlyStore, Store, StoreLike, as_store
+
+__all__ = ["consolidate_metadata", "create_group", "load", "open", "open_array", "open_group", "save"]
+
+Mode: TypeAlias = Literal["r", "r+", "a", "w", "w-"]
+"""Whether what is there is opened, and what is not is created; see `tegula.open`."""
+
+Node = TypeVar("Node", Array, Group, Array | Group)
+
+
+def _open_node(store: Store, path: str) -> Array | Group:
+    native = _tegula.open_node(store._native, path)
+    return Array._wrap(native, store) if isinstance(native, _tegula.Array) else Group._wrap(native, store)
+
+
+def _asdf(store: StoreLike) -> tuple[str, str] | None:
+    """Split what names a node of an ASDF file, such as ``file.asdf#roman/data``."""
+    if isinstance(store, Store) or not isinstance(store, (str, os.PathLike)):
+        return None
+    file, mark, path = os.fspath(store).partition("#")
+    return (file, path) if file.endswith(".asdf") and (mark or os.path.isfile(file)) else None
+
+
+def _open_asdf(file: str, path: str, mode: str) -> Any:
+    if mode not in ("r", "r+"):
+        raise UnsupportedError(f"{file}: nothing is created in ASDF files; tegula.AsdfFile writes them")
+    try:
+        from tegula import asdf  # type: ignore[attr-defined, unused-ignore]
+    except ImportError:
+        raise UnsupportedError(f"{file}: this build of tegula cannot read ASDF files") from None
+    return asdf.open_node(file, path)
+
+
+def _check_mode(mode: str, properties: Mapping[str, Any]) -> None:
+    modes = ("r", "r+", "a", "w", "w-")
+    if mode not in modes:
+        raise ValueError(f"{mode!r} is not a mode; there are {', '.join(modes)}")
+    if properties and mode in ("r", "r+"):
+        raise TypeError(f"mode {mode!r} creates nothing, of which {next(iter(properties))} could be a property")
+
+
+def _as_store(store: StoreLike, path: str, mode: str) -> tuple[Store, str]:
+    resolved, path = as_store(store, path)
+    return (ReadOnlyStore(resolved) if mode == "r" else resolved), path
+
+
+def _existing(mode: str, opened: Callable[[], Node]) -> Node | None:
+    """Open what is there, if it is to be opened; None: it is to be created."""
+    if mode in ("w", "w-"):
+        return None
+    try:
+        return opened()
+    except NotFoundError:
+        if mode != "a":
+            raise
+        return None
+
+
+def open(  # noqa: A001 - tegula.open is what it is called
+    store: StoreLike, path: str = "/", *, mode: Mode = "r+", **properties: Any
+) -> Array | Group:
+    """Open the array or group at a path of a store, or create one.
+
+    Parameters
+    ----------
+    store : str, os.PathLike, mapping or Store
+        A folder or a zip archive, or a path that goes on into it (``data.zarr/group/array``,
+        ``data.zarr.zip/group/array``); a mapping of keys to bytes, such as a dict; or a store.
+    path : str
+        The path in the store.
+    mode : str
+        "r+", the default: what is there can be read and changed; "r": it can be read, and writing is an error; "a": it
+        is created where there is nothing; "w": it is created, and what was there erased; "w-": it is created, and it is
+        an error if something is there.
+    **properties
+        What is created: an array, where there are `shape` or `data`, else a group; see `tegula.create_array` and
+        `tegula.create_group`. Where something is opened, they are not looked at.
+
+    Raises
+    ------
+    NotFoundError
+        If there is nothing.
+    StoreError
+        If there is something, with mode "w-".
+    InvalidMetadataError
+        If its metadata are wrong.
+    UnsupportedError
+        If it needs a codec or data type that is not there.
+
+    Examples
+    --------
+    >>> store = {}
+    >>> tegula.open(store, "a", mode="a", shape=(4,), dtype="uint8")
+    <tegula.Array mapping:/a shape=(4,) dtype=uint8 chunks=(4,)>
+    >>> tegula.open(store, "a", mode="r")[:2]
+    array([0, 0], dtype=uint8)
+    """
+    _check_mode(mode, properties)
+    if target := _asdf(store):
+        return _open_asdf(*target, mode)  # type: ignore[no-any-return]
+    resolved, path = _as_store(store, path, mode)
+    found = _existing(mode, lambda: _open_node(resolved, path))
+    if found is not None:
+        return found
+    if properties.get("shape") is None and properties.get("data") is None:
+        return create_group(resolved, path, overwrite=mode == "w", **properties)
+    return create_array(resolved, path, overwrite=mode == "w", **properties)
+
+
+def open_array(store: StoreLike, path: str = "/", *, mode: Mode = "r+", **properties: Any) -> Array:
+    """Open the array at a path of a store, of Zarr V3 or V2, or create one.
+
+    Its metadata are read, and nothing else.
+
+    Parameters
+    ----------
+    store : str, os.PathLike, mapping or Store
+        A folder or a zip archive, or a path that goes on into it (``data.zarr/group/array``,
+        ``data.zarr.zip/group/array``); a mapping of keys to bytes, such as a dict; or a store.
+    path : str
+        The path in the store.
+    mode : str
+        "r+", the default: what is there can be read and changed; "r": it can be read, and writing is an error; "a": it
+        is created where there is nothing; "w": it is created, and what was there erased; "w-": it is created, and it is
+        an error if something is there.
+    **properties
+        What is created; see `tegula.create_array`. Where an array is opened, they are not looked at.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no array.
+    StoreError
+        If there is something, with mode "w-", or a group, with mode "a".
+    InvalidMetadataError
+        If its metadata are wrong.
+    UnsupportedError
+        If it needs a codec or data type that is not there.
+
+    Examples
+    --------
+    >>> store = {}
+    >>> _ = tegula.create_array(store, "a", shape=(4,), dtype="uint8")
+    >>> tegula.open_array(store, "a")
+    <tegula.Array mapping:/a shape=(4,) dtype=uint8 chunks=(4,)>
+    """
+    _check_mode(mode, properties)
+    if target := _asdf(store):
+        return _open_asdf(*target, mode)  # type: ignore[no-any-return]
+    resolved, path = _as_store(store, path, mode)
+    found = _existing(mode, lambda: Array._wrap(_tegula.Array.open(resolved._native, path), resolved))
+    if found is not None:
+        return found
+    return create_array(resolved, path, overwrite=mode == "w", **properties)
+
+
+def open_group(
+    store: StoreLike,
+    path: str = "/",
+    *,
+    mode: Mode = "r+",
+    use_consolidated: bool | None = None,
+    **properties: Any,
+) -> Group:
+    """Open the group at a path of a store, of Zarr V3 or V2, or create one.
+
+    Consolidated metadata are what a writer noted in a group of the metadata of all that lies below it: where they are
+    used, arrays and groups are found and opened without another read, and what was written since is not seen.
+
+    Parameters
+    ----------
+    store : str, os.PathLike, mapping or Store
+        As for `tegula.open_array`.
+    path : str
+        The path in the store.
+    mode : str
+        "r+", the default: what is there can be read and changed; "r": it can be read, and writing is an error; "a": it
+        is created where there is nothing; "w": it is created, and what was there erased; "w-": it is created, and it is
+        an error if something is there.
+    use_consolidated : bool, optional
+        Whether to use consolidated metadata. None: where there are such; True: a group without is an error.
+    **properties
+        What is created; see `tegula.create_group`. Where a group is opened, they are not looked at.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no group.
+    StoreError
+        If there is something, with mode "w-", or an array, with mode "a".
+    InvalidMetadataError
+        If its metadata are wrong, or there are no consolidated ones where they are asked for.
+    """
+    _check_mode(mode, properties)
+    resolved, path = _as_store(store, path, mode)
+    found = _existing(mode, lambda: _open_group(resolved, path, use_consolidated))
+    if found is not None:
+        return found
+    return create_group(resolved, path, overwrite=mode == "w", **properties)
+
+
+def _open_group(store: Store, path: str, use_consolidated: bool | None) -> Group:
+    return Group._wrap(_tegula.Group.open(store._native, path, use_consolidated), store)
+
+
+def create_group(
+    store: StoreLike,
+    path: str = "/",
+    *,
+    attributes: Mapping[str, Any] | None = None,
+    zarr_format: int = 3,
+    overwrite: bool = False,
+) -> Group:
+    """Create a group, and groups that lead to it.
+
+    Parameters
+    ----------
+    store : str, os.PathLike, mapping or Store
+        As for `tegula.open_array`; a mapping must be mutable.
+    path : str
+        The path in the store.
+    attributes : mapping, optional
+        What to write beside it: JSON.
+    zarr_format : int
+        3 or 2.
+    overwrite : bool
+        Whether to erase an array or group that is there, with all that is in it.
+
+    Raises
+    ------
+    StoreError
+        If something is there already.
+    """
+    resolved, path = as_store(store, path)
+    native = new_group(resolved, path, attributes=attributes, zarr_format=zarr_format, overwrite=overwrite)
+    return Group._wrap(native, resolved)
+
+
+def consolidate_metadata(store: StoreLike, path: str = "/") -> Group:
+    """Note in a group the metadata of all that lies below it, so that one read is enough to know them.
+
+    Zarr V3 has them in the group's ``zarr.json``, V2 in a file ``.zmetadata`` beside it. What is created, deleted or
+    changed below the group later is not seen by those who use them, until they are made again.
+
+    Parameters
+    ----------
+    store : str, os.PathLike, mapping or Store
+        As for `tegula.open_array`; a mapping must be mutable.
+    path : str
+        The path of the group.
+
+    Returns
+    -------
+    Group
+        The group, which uses them.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no group.
+    UnsupportedError
+        If what lies below is of the other version of Zarr than the group.
+
+    Examples
+    --------
+    >>> store = {}
+    >>> _ = tegula.create_array(store, "a/b", shape=(4,), dtype="uint8")
+    >>> tegula.consolidate_metadata(store).members(recursive=True)
+    {'a': 'group', 'a/b': 'array'}
+    """
+    resolved, path = as_store(store, path)
+    group = _tegula.Group.open(resolved._native, path, False)
+    return Group._wrap(group.consolidate(), resolved)
+
+
+def save(store: StoreLike, data: Any, path: str = "/", *, overwrite: bool = False, **properties: Any) -> Array | Group:
+    """Store an ndarray as an array, or a dict of such as a group of arrays.
+
+    Parameters
+    ----------
+    store : str, os.PathLike, mapping or Store
+        As for `tegula.open_array`; a mapping must be mutable.
+    data : array_like, or mapping of str to array_like
+        The elements; of a mapping, by the names of arrays, or their paths, in the group.
+    path : str
+        The path of the array or group.
+    overwrite : bool
+        Whether to erase an array or group that is there, with all that is in it.
+    **properties
+        Of the arrays; see `tegula.create_array`.
+
+    Returns
+    -------
+    Array or Group
+        What was stored.
+
+    Raises
+    ------
+    StoreError
+        If something is there already.
+
+    Examples
+    --------
+    >>> store = {}
+    >>> _ = tegula.save(store, {"a": np.arange(3), "b/c": np.eye(2)})
+    >>> tegula.load(store, "a")
+    array([0, 1, 2])
+    """
+    if not isinstance(data, Mapping):
+        return create_array(store, path, data=data, overwrite=overwrite, **properties)
+    resolved, path = as_store(store, path)
+    native = new_group(resolved, path, zarr_format=properties.get("zarr_format", 3), overwrite=overwrite)
+    group = Group._wrap(native, resolved)
+    for name, elements in data.items():
+        group.create_array(name, data=elements, **properties)
+    return group
+
+
+def load(store: StoreLike, path: str = "/") -> NDArray[Any] | dict[str, NDArray[Any]]:
+    """Read all of an array, or of all arrays below a group.
+
+    Parameters
+    ----------
+    store : str, os.PathLike, mapping or Store
+        As for `tegula.open_array`.
+    path : str
+        The path of the array or group.
+
+    Returns
+    -------
+    ndarray, or dict of str to ndarray
+        The elements; of a group, by the paths of arrays from there.
+
+    Examples
+    --------
+    >>> store = {}
+    >>> _ = tegula.save(store, {"a": np.arange(3), "b/c": np.eye(2)})
+    >>> list(tegula.load(store))
+    ['a', 'b/c']
+    """
+    node = open(store, path, mode="r")
+    if isinstance(node, Group):
+        return {name: np.asarray(array[...]) for name, array in node.traverse() if isinstance(array, Array)}
+    return np.asarray(node[...])

@@ -1,0 +1,87 @@
+//! Changes of stored metadata: a file is read, changed and replaced whole, so that what others wrote into it stays.
+//!
+//! Changes made in one process wait for each other. Of two processes that change one file at once, one may not see
+//! what the other wrote: stores have no locks.
+
+use std::sync::Mutex;
+
+use super::node::{Folder, NodeKind, metadata_key, node_path};
+use super::{ArrayMetadata, Attributes, v2, v3};
+use crate::error::Result;
+use crate::runtime::{PerProcess, lock};
+use crate::store::Store;
+
+static CHANGES: PerProcess<Mutex<()>> = PerProcess::new(Mutex::default);
+
+/// What is to become of the attributes of an array or a group.
+#[derive(Clone, Debug, Default)]
+pub struct AttributesChange {
+    /// Whether those that are there go.
+    pub clear: bool,
+    /// Those that go.
+    pub remove: Vec<String>,
+    /// Those that are set.
+    pub set: Attributes,
+}
+
+impl AttributesChange {
+    /// Changes attributes.
+    #[must_use]
+    pub fn apply(&self, mut attributes: Attributes) -> Attributes {
+        if self.clear {
+            attributes.clear();
+        }
+        for name in &self.remove {
+            attributes.shift_remove(name);
+        }
+        attributes.extend(self.set.clone());
+        attributes
+    }
+}
+
+/// Changes the attributes of the array or group at a path; returns all that there are then.
+pub(crate) fn change_attributes(
+    store: &dyn Store,
+    path: &str,
+    zarr_format: u8,
+    change: &AttributesChange,
+) -> Result<Attributes> {
+    let path = node_path(path)?;
+    let folder = Folder { store, path: &path };
+    let _turn = lock(CHANGES.get());
+    match zarr_format {
+        3 => v3::change_attributes(&folder, change),
+        _ => v2::change_attributes(&folder, change),
+    }
+}
+
+/// Changes the shape of the array at a path, and how it is cut where that goes with it, to those of `array`.
+pub(crate) fn change_shape(store: &dyn Store, path: &str, array: &ArrayMetadata) -> Result<()> {
+    let folder = Folder { store, path };
+    let _turn = lock(CHANGES.get());
+    match array.zarr_format {
+        3 => v3::change_shape(&folder, array),
+        _ => v2::change_shape(&folder, array),
+    }
+}
+
+/// Notes in the group at a path the metadata of all that lies below, which is named by paths from there.
+pub(crate) fn consolidate(
+    store: &dyn Store,
+    path: &str,
+    zarr_format: u8,
+    members: &[(String, NodeKind)],
+) -> Result<()> {
+    let full: Vec<_> = members.iter().map(|(member, _)| metadata_key(path, member)).collect();
+    let below: Vec<_> = members
+        .iter()
+        .zip(&full)
+        .map(|((member, kind), path)| (member.clone(), *kind, Folder { store, path }))
+        .collect();
+    let folder = Folder { store, path };
+    let _turn = lock(CHANGES.get());
+    match zarr_format {
+        3 => v3::consolidate(&folder, &below),
+        _ => v2::consolidate(&folder, &below),
+    }
+}
