@@ -131,7 +131,7 @@ def dtypes_of_zarr(draw, zarr_format):
                 ("a", draw(st.sampled_from(["<f4", ">u2", "|u1"]))),
                 ("b", "S3"),
                 ("c", nested),
-                ("d", "<i4", (2, 2)),
+                ("d", "<i4"),
             ]
             return np.dtype(fields[: draw(st.integers(1, 4))])
     name = draw(st.sampled_from(NUMBERS if kind == "number" else OTHERS))
