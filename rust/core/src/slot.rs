@@ -27,21 +27,12 @@ impl Slot {
 
     /// The slot as it lies in a buffer.
     pub fn to_bytes(self) -> [u8; Self::SIZE] {
-        let mut bytes = [0; Self::SIZE];
-        bytes[..4].copy_from_slice(&self.heap.to_ne_bytes());
-        bytes[4..8].copy_from_slice(&self.length.to_ne_bytes());
-        bytes[8..].copy_from_slice(&self.offset.to_ne_bytes());
-        bytes
+        bytemuck::cast(self)
     }
 
     /// The slot of some bytes of a buffer.
     pub fn from_bytes(bytes: [u8; Self::SIZE]) -> Self {
-        let [a, b, c, d, e, f, g, h, offset @ ..] = bytes;
-        Self {
-            heap: u32::from_ne_bytes([a, b, c, d]),
-            length: u32::from_ne_bytes([e, f, g, h]),
-            offset: u64::from_ne_bytes(offset),
-        }
+        bytemuck::cast(bytes)
     }
 
     /// The slots of a buffer.

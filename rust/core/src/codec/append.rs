@@ -40,3 +40,22 @@ pub(super) fn append_growing(
         room = room.saturating_mul(4).min(limit);
     }
 }
+
+/// As [`append`], for a decoder that goes on where it stopped: `fill` fills one slice after the other, each as far as
+/// there is something to fill it with, until it cannot fill one or there are `limit` bytes.
+pub(super) fn append_stream(
+    bytes: &mut Vec<u8>,
+    limit: usize,
+    mut fill: impl FnMut(&mut [u8]) -> Result<usize>,
+) -> Result<()> {
+    let mut filled = 0;
+    while filled < limit {
+        let room = filled.max(64 << 10).min(limit - filled);
+        let more = append(bytes, room, &mut fill)?;
+        filled += more;
+        if more < room {
+            break;
+        }
+    }
+    Ok(())
+}

@@ -15,7 +15,7 @@ use bzip2::bufread::MultiBzDecoder;
 use bzip2::write::BzEncoder;
 use serde::Deserialize;
 
-use super::append::append;
+use super::append::append_stream;
 use super::sizes::exactly;
 use super::{BytesToBytes, Codec, Configuration, Size, configure};
 use crate::data_type::DataType;
@@ -84,15 +84,7 @@ impl BytesToBytes for Bz2 {
 
     fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
         let mut decoder = Decoder::new(encoded);
-        let mut filled = 0;
-        while filled < limit {
-            let room = filled.max(64 << 10).min(limit - filled);
-            let more = append(decoded, room, |slice| decoder.fill(slice))?;
-            filled += more;
-            if more < room {
-                break;
-            }
-        }
+        append_stream(decoded, limit, |slice| decoder.fill(slice))?;
         decoder.finish(limit)
     }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use liblzma::stream::{Action, CONCATENATED, Check, Filters, LzmaOptions, PRESET_DEFAULT, Status, Stream};
 use serde::Deserialize;
 
-use super::append::append;
+use super::append::{append, append_stream};
 use super::lzma_filter::Filter;
 use super::sizes::exactly;
 use super::{BytesToBytes, Codec, Configuration, Size, configure};
@@ -176,15 +176,7 @@ impl BytesToBytes for Lzma {
 
     fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
         let mut decoder = self.decoder(encoded, limit)?;
-        let mut filled = 0;
-        while filled < limit {
-            let room = filled.max(64 << 10).min(limit - filled);
-            let more = append(decoded, room, |slice| decoder.fill(slice))?;
-            filled += more;
-            if more < room {
-                break;
-            }
-        }
+        append_stream(decoded, limit, |slice| decoder.fill(slice))?;
         decoder.finish(limit)
     }
 
