@@ -60,8 +60,8 @@ pub fn compression_label(name: &str) -> Result<[u8; 4]> {
 }
 
 fn unknown(name: &str) -> Error {
-    let names: Vec<_> = TABLE.iter().map(|row| show(row.label)).collect();
-    Error::unsupported(format!("unknown compression {name:?} of a block; there are {}", names.join(", ")))
+    let names = compression_labels().join(", ");
+    Error::unsupported(format!("unknown compression {name:?} of a block; there are {names}"))
 }
 
 fn find(label: [u8; 4]) -> Result<&'static Row> {
@@ -98,6 +98,19 @@ pub fn compress(label: [u8; 4], data: &[u8]) -> Result<Vec<u8>> {
     let mut encoded = Vec::new();
     find(label)?.stage()?.encode(data, &mut encoded).place(|| show(label))?;
     Ok(encoded)
+}
+
+/// Decodes the data of a block, which are to become `size` bytes.
+pub fn decompress(label: [u8; 4], encoded: &[u8], size: u64) -> Result<Vec<u8>> {
+    let stage = decoder(label, encoded.len() as u64, size)?;
+    let mut decoded = crate::view::zeroed(crate::buffer::to_usize(size)?)?;
+    stage.decode_into(encoded, &mut decoded).place(|| show(label))?;
+    Ok(decoded)
+}
+
+/// The names of all labels.
+pub fn compression_labels() -> Vec<String> {
+    TABLE.iter().map(|row| show(row.label)).collect()
 }
 
 #[cfg(test)]

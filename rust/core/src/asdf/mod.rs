@@ -27,7 +27,7 @@ mod tests;
 
 pub use block::{BLOCK_MAGIC, BlockHeader, Blocks, HEADER_LENGTH, INDEX_MAGIC, md5};
 pub use build::ZarrNode;
-pub use compression::{compress, compression_label};
+pub use compression::{compress, compression_label, compression_labels, decompress};
 pub use datatype::{Datatype, Field};
 pub use file::{FILE_FORMAT, FIRST_STANDARD, Layout};
 pub use inline::Inline;
