@@ -21,8 +21,12 @@ __all__ = [
     "arrow_array",
     "arrow_schema",
     "block_labels",
+    "bytes_of",
     "codec_names",
     "compress_block",
+    "copied_array",
+    "copied_group",
+    "copy_array",
     "decompress_block",
     "error_kinds",
     "global_options",
@@ -30,6 +34,7 @@ __all__ = [
     "open_node",
     "set_global_options",
     "set_threads",
+    "store_metadata",
     "threads",
     "write_asdf",
 ]
@@ -209,7 +214,7 @@ class Array:
         chunk_shape: _Index,
         data_type: np.dtype[Any] | str,
         fill_value: bytes,
-        codecs: list[dict[str, Any]],
+        codecs: list[dict[str, Any] | None],
         dimension_names: Sequence[str | None] | None,
         attributes: Mapping[str, Any],
         zarr_format: int,
@@ -302,6 +307,28 @@ class Array:
     def erase_chunks(self, chunks: _Region, done: _Done = None) -> None: ...
     def erase_metadata(self, done: _Done = None) -> None: ...
 
+def bytes_of(value: int | str, /) -> int: ...
+def copy_array(
+    source: Array,
+    target: Array,
+    *,
+    max_memory: int | None,
+    is_new: bool,
+    progress: Callable[[int, int], object] | None,
+) -> None: ...
+def copied_array(
+    source: Array,
+    store: Store,
+    path: str,
+    *,
+    codecs: list[dict[str, Any] | None] | None = None,
+    order: str = "C",
+    zarr_format: int = 3,
+    chunk_shape: _Index | None = None,
+    fill_value: bytes | None = None,
+) -> Array: ...
+def copied_group(source: Group, store: Store, path: str, zarr_format: int) -> Group: ...
+def store_metadata(arrays: Sequence[Array]) -> None: ...
 def error_kinds() -> list[str]: ...
 def node_path(path: str, /) -> str: ...
 def open_node(store: Store, path: str) -> Array | Group: ...

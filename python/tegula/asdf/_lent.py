@@ -11,7 +11,7 @@ import math
 import os
 import threading
 import weakref
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Hashable, Iterator, MutableMapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -67,7 +67,8 @@ class LentBlocks(MutableMapping[str, bytes]):
         key = ctx.generate_block_key()
         with self._lock:
             found = np.frombuffer(ctx.get_block_data_callback(block, key)(), "<i4")
-        keys = _own_keys(type(key))
+        kind: Hashable = type(key)
+        keys = _own_keys(kind)
         self._map_key = keys()
         ctx.get_block_data_callback(block, self._map_key)
         self._blocks: dict[int, tuple[Any, Any]] = {}

@@ -13,6 +13,7 @@ mod buffer;
 mod cache;
 mod call;
 mod codec;
+mod copy;
 mod decoder;
 mod dtype;
 mod errors;
@@ -42,6 +43,8 @@ mod _tegula {
     use crate::cache::ChunkCache;
     #[pymodule_export]
     use crate::codec::codec_names;
+    #[pymodule_export]
+    use crate::copy::{bytes_of, copied_array, copied_group, copy_array, store_metadata};
     #[pymodule_export]
     use crate::decoder::PartialDecoder;
     #[pymodule_export]
