@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tegula._geometry import Geometry
 from tegula.errors import InvalidSelectionError
@@ -43,8 +42,8 @@ class Indexing(Geometry):
     def oindex(self) -> Indexer:
         """Orthogonal indices: each item is of its own axis.
 
-        An item is an integer, a slice, a list or array of integers of one dimension, or a mask as long as the axis. What
-        is selected is every combination, as ``array[numpy.ix_(...)]`` has it.
+        An item is an integer, a slice, a list or array of integers of one dimension, or a mask as long as the axis.
+        What is selected is every combination, as ``array[numpy.ix_(...)]`` has it. Integers drop their axis.
 
         Examples
         --------
@@ -114,7 +113,7 @@ class Indexing(Geometry):
             elements = self._native.retrieve_selection(axes, None, lists, order).reshape(shape)
             return elements[()] if scalar else elements
         try:
-            out: NDArray[Any] = np.empty(shape, self._dtype)
+            out = np.empty(shape, self._dtype)
         except ValueError as error:  # no address space has so many bytes; too few of them is a MemoryError
             raise InvalidSelectionError(f"{self.name}: elements of shape {shape} do not fit in memory") from error
         if 0 not in shape:

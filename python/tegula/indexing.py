@@ -28,7 +28,7 @@ class Parsed(NamedTuple):
     """What an index selects."""
 
     axes: Axes
-    """The positions along each axis, clipped as NumPy clips slices; of listed axes a single one, which does not count."""
+    """The positions along each axis, clipped as NumPy clips slices; of listed axes a single one that does not count."""
     shape: tuple[int, ...]
     """The shape of what is selected: without the axes that integers took, with those that ``None`` gave."""
     scalar: bool
@@ -130,7 +130,11 @@ def parse_orthogonal(key: Any, shape: tuple[int, ...]) -> Parsed:
             axes.append((_inside(_integer(item), length, axis), 1, 1))
             continue
         result.append(len(lists[-1][1][0]) if lists and lists[-1][0] == [axis] else axes[-1][2])
-    inner = _lengths(axes, lists)
+    for length in shape[len(axes) :]:
+        axes.append((0, 1, length))
+        result.append(length)
+    counts = {axis: len(columns[0]) for (axis,), columns in lists}
+    inner = tuple(counts.get(axis, run[2]) for axis, run in enumerate(axes))
     return Parsed(axes, tuple(result), not result, inner, lists or None)
 
 
@@ -196,16 +200,14 @@ def _assembled(
     place: int,
     shape: tuple[int, ...],
 ) -> Parsed:
-    try:
-        together = np.broadcast_shapes(*(array.shape for _, array in arrays))
-    except ValueError as error:
-        shapes = " ".join(str(array.shape) for _, array in arrays)
-        raise InvalidSelectionError(
-            f"shape mismatch: indexing arrays could not be broadcast together with shapes {shapes}"
-        ) from error
+    """Put together what arrays, each of its axis or of none, select with the other parts around `place`."""
+    together = _broadcast([array.shape for _, array in arrays])
     lengths = [1 if axis is None else axes[axis][2] for axis in parts]
     result = (*lengths[:place], *together, *lengths[place:])
-    if 0 in together:  # then NumPy does not look where they point to
+    for axis, array in arrays:
+        if axis is not None and array.ndim == 0:
+            _wrapped(array, shape[axis], axis)
+    if 0 in together:  # then NumPy does not look where arrays point to
         return Parsed([(0, 1, 0)] * len(shape), result, False, (0,) * len(shape))
     lists: Lists = []
     listed: list[int] = []
@@ -228,16 +230,25 @@ def _assembled(
         columns = [np.broadcast_to(positions, together).reshape(-1) for _, positions in several]
         lists.append(([axis for axis, _ in several], columns))
         listed.append(min(axis for axis, _ in several))
-    order = [axis for axis in parts[:place] if axis is not None] + listed
-    order += [axis for axis in parts[place:] if axis is not None]
+    # A list stands where its first axis does, until the dimensions are put in order.
+    order = [axis for axis in (*parts[:place], *listed, *parts[place:]) if axis is not None]
     ranks = {axis: rank for rank, axis in enumerate(sorted(order))}
     counts = {min(of): len(columns[0]) for of, columns in lists}
     inner = tuple(counts.get(axis, axes[axis][2]) for axis in order)
-    sorted_already = order == sorted(order)
-    scalar = not result
+    ranked = [ranks[axis] for axis in order]
     return Parsed(
-        axes, result, scalar, inner, lists or None, None if sorted_already else [ranks[axis] for axis in order]
+        axes, result, not result, inner, lists or None, None if ranked == list(range(len(ranked))) else ranked
     )
+
+
+def _broadcast(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError as error:
+        told = " ".join(map(str, shapes))
+        raise InvalidSelectionError(
+            f"shape mismatch: indexing arrays could not be broadcast together with shapes {told}"
+        ) from error
 
 
 def _expanded(keys: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...]:
@@ -323,15 +334,10 @@ def _listed(positions: Positions, axis: int, lists: Lists) -> tuple[int, int, in
     start = int(positions[0])
     step = int(positions[1]) - start if count > 1 else 1
     evenly = step and int(positions[-1]) - start == step * (count - 1)
-    if evenly and (count < 3 or bool((np.diff(positions) == step).all())):  # noqa: PLR2004
+    if evenly and (count < 3 or bool((np.diff(positions) == step).all())):
         return start, step, count
     lists.append(([axis], [positions]))
     return 0, 1, 1
-
-
-def _lengths(axes: Axes, lists: Lists) -> tuple[int, ...]:
-    counts = {axis: len(columns[0]) for (axis,), columns in lists}
-    return tuple(counts.get(axis, run[2]) for axis, run in enumerate(axes))
 
 
 def _integer(item: Any) -> int:
