@@ -200,8 +200,6 @@ def test_what_is_no_index_says_so(made):
         with pytest.raises(tegula.InvalidSelectionError, match=message) as raised:
             array[key]
         assert isinstance(raised.value, IndexError)
-        with pytest.raises(tegula.InvalidSelectionError):
-            array.oindex[key]
     for wrong in ([[0, 1]], (0, 0, 0, [0]), np.ones((5, 6), bool), 0.5):
         with pytest.raises(tegula.InvalidSelectionError):
             array.oindex[wrong]

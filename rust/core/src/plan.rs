@@ -236,6 +236,8 @@ impl Split<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     /// Every element of the selection is in exactly one part, at the place of the output where it belongs.
@@ -266,6 +268,82 @@ mod tests {
             }
             assert_eq!(seen, expected);
         }
+    }
+
+    /// Every combination of the entries of lists and of runs is in exactly one part; entries that lie in one chunk stay in
+    /// order.
+    #[test]
+    fn lists_are_cut_at_chunks() {
+        let grids = [
+            ChunkGrid::regular(&[17, 10, 6], &[5, 3, 6]).unwrap(),
+            ChunkGrid::regular(&[17, 10, 6], &[20, 20, 20]).unwrap(),
+            // So many chunks that their numbers overflow.
+            ChunkGrid::regular(&[1 << 62, 1 << 62, 6], &[5, 3, 4]).unwrap(),
+        ];
+        let far = [1 << 61, 3, 16, 0, 1 << 61, 3, 16, 4];
+        let near = [16, 3, 16, 0, 7, 3, 16, 4];
+        let columns = [9, 0, 9, 9, 2, 1, 9, 8];
+        for (number, grid) in grids.iter().enumerate() {
+            let rows = if number == 2 { far } else { near };
+            let chunk_shape = grid.regular_shape().unwrap();
+            let plain = |length: u64, stride| Run { start: 0, step: 1, length, stride };
+            // Rows and columns together, and one by one; planes 5, 3, 1.
+            let planes = Run { start: 5, step: -2, length: 3, stride: 1 };
+            let runs = SmallVec::from_slice(&[plain(1, 0), plain(1, 0), planes]);
+            let together = List::new(&[1, 0], Arc::new(vec![columns.to_vec(), rows.to_vec()]), 100);
+            let apart = [
+                List::new(&[0], Arc::new(vec![rows.to_vec()]), 1000),
+                List::new(&[1], Arc::new(vec![columns.to_vec()]), 10),
+            ];
+            for lists in [SmallVec::from_iter([together]), SmallVec::from_iter(apart)] {
+                let pairs: Vec<(isize, u64, u64)> = if lists.len() == 1 {
+                    (0..8).map(|k| (100 * k as isize, rows[k], columns[k])).collect()
+                } else {
+                    let pair = |k: usize| (1000 * (k / 8) as isize + 10 * (k % 8) as isize, rows[k / 8], columns[k % 8]);
+                    (0..64).map(pair).collect()
+                };
+                let region = Region { runs: runs.clone(), lists, origin: 7 };
+                assert_eq!(region.elements(), 3 * pairs.len() as u64);
+                let (mut seen, mut parts) = (Vec::new(), 0);
+                for (chunk, part) in region.split(grid) {
+                    parts += 1;
+                    let strides: Vec<i64> = vec![10_000, 100, 1];
+                    let (first, axes) = part.axes(&strides);
+                    let mut offsets = vec![(first, part.origin)];
+                    for jumps in part.jumps(&strides) {
+                        assert!(jumps.is_sorted_by_key(|jump| jump.to), "in order");
+                        let all = |(from, to)| jumps.iter().map(move |jump| (from + jump.from, to + jump.to));
+                        offsets = offsets.into_iter().flat_map(all).collect();
+                    }
+                    for (from, to) in offsets {
+                        crate::view::odometer(&axes, |more, further| {
+                            let from = (from + more) as u64;
+                            let inside = [from / 10_000, from / 100 % 100, from % 100];
+                            assert!(inside.iter().zip(&chunk_shape).all(|(i, length)| i < length));
+                            let at = |axis: usize| chunk[axis] * chunk_shape[axis] + inside[axis];
+                            seen.push((to + further, at(0), at(1), at(2)));
+                        });
+                    }
+                }
+                assert!(parts <= region.parts(grid));
+                seen.sort_unstable();
+                let place = |(to, row, column): &(isize, u64, u64), k: usize| (7 + to + k as isize, *row, *column, 5 - 2 * k as u64);
+                let expected: Vec<_> = pairs.iter().flat_map(|pair| (0..3).map(|k| place(pair, k))).collect();
+                assert_eq!(seen, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn lists_cover_what_they_have_all_positions_of() {
+        let list = |positions: &[u64]| {
+            let run = |length| Run { start: 0, step: 1, length, stride: 0 };
+            let lists = SmallVec::from_iter([List::new(&[1], Arc::new(vec![positions.to_vec()]), 1)]);
+            Region { runs: SmallVec::from_slice(&[run(2), run(1)]), lists, origin: 0 }
+        };
+        assert!(list(&[2, 0, 1]).covers(&[2, 3]) && list(&[2, 0, 1, 1, 5]).covers(&[2, 3]));
+        assert!(!list(&[2, 0, 0]).covers(&[2, 3]) && !list(&[0, 1]).covers(&[2, 3]) && !list(&[2, 0, 1]).covers(&[3, 3]));
+        assert!(!list(&[0]).is_whole(&[2, 1]) && list(&[0]).covers(&[2, 1]));
     }
 
     #[test]
