@@ -104,6 +104,7 @@ fn read_keeping(array: &Array, part: &ArraySubset) -> Vec<u32> {
     found
 }
 
+#[allow(clippy::useless_conversion)] // indices of either kind
 #[test]
 fn parts_are_what_a_whole_read_gives() {
     let expected = elements();
@@ -142,6 +143,7 @@ fn parts_are_what_a_whole_read_gives() {
     }
 }
 
+#[allow(clippy::single_range_in_vec_init, clippy::useless_conversion)] // one range of many
 #[test]
 fn elements_across_pieces_are_put_together() {
     let data: Vec<u8> = elements().iter().flat_map(|number| number.to_le_bytes()).collect();
