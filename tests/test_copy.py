@@ -340,7 +340,7 @@ def test_progress_is_told(tmp_path):
 
 @pytest.mark.parametrize("call", ["copy", "rechunk", "group", "save"])
 def test_what_progress_raises_ends_the_copy(tmp_path, call):
-    source = tegula.create_array(tmp_path / "a", data=np.arange(4000).reshape(40, 100), chunks=(10, 10))
+    source = tegula.create_array(tmp_path / "a", "x", data=np.arange(4000).reshape(40, 100), chunks=(10, 10))
     seen = []
 
     def stop(done, total):
@@ -354,7 +354,7 @@ def test_what_progress_raises_ends_the_copy(tmp_path, call):
         elif call == "rechunk":
             tegula.rechunk(source, tmp_path / "b", chunks=(7, 7), max_memory="20 kB", progress=stop)
         elif call == "group":
-            tegula.copy(tmp_path, tmp_path.parent / "b", progress=stop)
+            tegula.copy(tmp_path / "a", tmp_path / "b", progress=stop)
         else:
             tegula.save(tmp_path / "b", source[...], progress=stop)
     assert seen

@@ -104,6 +104,7 @@ fn read_keeping(array: &Array, part: &ArraySubset) -> Vec<u32> {
     found
 }
 
+#[allow(clippy::useless_conversion)] // indices of either kind
 #[test]
 fn parts_are_what_a_whole_read_gives() {
     let expected = elements();
@@ -112,7 +113,8 @@ fn parts_are_what_a_whole_read_gives() {
         for gap in [1 << 10, 64 << 10, 256 << 10, 600 << 10] {
             let (plain, store) = Recording::file(&file(label, TREE), gap);
             let array = plain.array("a").unwrap();
-            for part in [[7..9, 30..40], [0..1500, 3..5], [1499..1500, 0..2000], [0..1500, 0..2000], [0..1490, 0..2000]] {
+            for part in [[7..9, 30..40], [0..1500, 3..5], [1499..1500, 0..2000], [0..1500, 0..2000], [0..1490, 0..2000]]
+            {
                 let part = ArraySubset::new_with_ranges(&part);
                 let found = read(&array, &part);
                 let due = part.indices().map(|at| expected[(at[0] * COLUMNS + at[1]) as usize]);
@@ -141,10 +143,12 @@ fn parts_are_what_a_whole_read_gives() {
     }
 }
 
+#[allow(clippy::single_range_in_vec_init, clippy::useless_conversion)] // one range of many
 #[test]
 fn elements_across_pieces_are_put_together() {
     let data: Vec<u8> = elements().iter().flat_map(|number| number.to_le_bytes()).collect();
-    let tree = "a: !core/ndarray-1.1.0 {source: 0, datatype: [[ascii, 7]], byteorder: big, shape: [1714285], offset: 3}";
+    let tree =
+        "a: !core/ndarray-1.1.0 {source: 0, datatype: [[ascii, 7]], byteorder: big, shape: [1714285], offset: 3}";
     let block = OutBlock::new(compress(*b"lz4\0", &data).unwrap()).compressed(*b"lz4\0", data.len() as u64);
     let (file, _) = Recording::file(&file_bytes(tree, vec![block]), 64 << 10);
     let array = file.array("a").unwrap();

@@ -117,9 +117,12 @@ pub fn copied_group(source: &Group, store: Arc<dyn Store>, path: &str, zarr_form
     Group::create(store, path, metadata)
 }
 
-/// Attributes as they are stored, where they are, with all numbers that JSON does not have.
+/// Attributes as they are stored, with all numbers that JSON does not have; those that are known, where no metadata are
+/// stored, as in the blocks of an ASDF file.
 fn as_stored(store: &dyn Store, path: &str, zarr_format: u8, known: &Attributes) -> Result<Attributes> {
-    let stored = if zarr_format == 0 { None } else { stored_attributes(store, path, zarr_format)? };
+    let stored = if zarr_format == 0 { Ok(None) } else { stored_attributes(store, path, zarr_format) };
+    // A store of references may take any key for that of a chunk.
+    let stored = if store.refers() { stored.unwrap_or(None) } else { stored? };
     Ok(stored.unwrap_or_else(|| known.clone()))
 }
 

@@ -195,6 +195,7 @@ mod tests {
     use crate::plan::Run;
 
     /// Elements of some size at strides in 997 bytes, read window by window, are those that are read at once.
+    #[allow(clippy::type_complexity)] // what a window gives
     #[test]
     fn windows_give_what_all_gives() {
         let source: Vec<u8> = (0..997u32).map(|i| (i * 7 % 251) as u8).collect();

@@ -163,6 +163,7 @@ impl<'a> Reader<'a> {
         across.place(output, leaf.elements.item)
     }
 
+    #[allow(clippy::unused_self)] // called like its siblings
     #[allow(clippy::too_many_arguments)] // what the pieces of a read have in common
     fn read_piece(
         &self,
