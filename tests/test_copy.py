@@ -163,9 +163,9 @@ def test_filters_of_v2_stay():
         source.metadata["compressor"],
     )
     assert v2[...].tolist() == v3[...].tolist() == list(range(50))
+    shifted = tegula.create_array({}, data=np.eye(2), filters={"name": "scale_offset", "configuration": {"offset": 1}})
     with pytest.raises(tegula.UnsupportedError, match="scale_offset"):
-        filters = {"name": "scale_offset", "configuration": {"offset": 1}}
-        tegula.copy(tegula.create_array({}, data=np.eye(2), filters=filters), {}, zarr_format=2)
+        tegula.copy(shifted, {}, zarr_format=2)
 
 
 def test_fortran_order_survives(tmp_path):
@@ -348,15 +348,14 @@ def test_what_progress_raises_ends_the_copy(tmp_path, call):
         if done:
             raise KeyError("enough")
 
+    calls = {
+        "copy": lambda: tegula.copy(source, tmp_path / "b", progress=stop),
+        "rechunk": lambda: tegula.rechunk(source, tmp_path / "b", chunks=(7, 7), max_memory="20 kB", progress=stop),
+        "group": lambda: tegula.copy(tmp_path / "a", tmp_path / "b", progress=stop),
+        "save": lambda: tegula.save(tmp_path / "b", source[...], progress=stop),
+    }
     with pytest.raises(KeyError, match="enough"):
-        if call == "copy":
-            tegula.copy(source, tmp_path / "b", progress=stop)
-        elif call == "rechunk":
-            tegula.rechunk(source, tmp_path / "b", chunks=(7, 7), max_memory="20 kB", progress=stop)
-        elif call == "group":
-            tegula.copy(tmp_path / "a", tmp_path / "b", progress=stop)
-        else:
-            tegula.save(tmp_path / "b", source[...], progress=stop)
+        calls[call]()
     assert seen
     assert not [file for file in (tmp_path / "b").rglob("*") if file.is_file()]
 

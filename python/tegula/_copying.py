@@ -31,8 +31,8 @@ class Copying(Geometry):
             takes, if that is more.
         progress : bool or callable, optional
             True draws a bar, if standard error is a terminal. A callable is called with the bytes that are done and
-            those of all, after each region; elements of variable length count as 16 bytes. What it raises ends the copy,
-            as Ctrl-C does: chunks of `target` are then as they were, or wholly copied.
+            those of all, after each region; elements of variable length count as 16 bytes. What it raises ends the
+            copy, as Ctrl-C does: chunks of `target` are then as they were, or wholly copied.
 
         Raises
         ------

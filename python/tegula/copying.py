@@ -44,8 +44,8 @@ def copy(
     Parameters
     ----------
     source : Array, Group, str, os.PathLike, mapping, Store or array_like
-        What to copy, or where it is as for `tegula.open`: ``"file.asdf#path"`` is an array of an ASDF file, of which the
-        elements are copied without a mask. An ndarray becomes an array; see `tegula.save`.
+        What to copy, or where it is as for `tegula.open`: ``"file.asdf#path"`` is an array of an ASDF file, of which
+        the elements are copied without a mask. An ndarray becomes an array; see `tegula.save`.
     store : str, os.PathLike, mapping or Store
         Where to, as for `tegula.open_array`; a mapping must be mutable.
     path : str
@@ -57,16 +57,16 @@ def copy(
     overwrite : bool
         Whether to erase an array or group that is there, with all that is in it.
     max_memory : int or str, optional
-        So many bytes of memory may be used, as a number or like ``"2 GB"``; by default 1 GiB, or what one chunk takes, if
-        that is more.
+        So many bytes of memory may be used, as a number or like ``"2 GB"``; by default 1 GiB, or what one chunk takes,
+        if that is more.
     progress : bool or callable, optional
-        True draws a bar, if standard error is a terminal. A callable is called with the bytes that are done and those of
-        all; elements of variable length count as 16 bytes. What it raises ends the copy, as Ctrl-C does.
+        True draws a bar, if standard error is a terminal. A callable is called with the bytes that are done and those
+        of all; elements of variable length count as 16 bytes. What it raises ends the copy, as Ctrl-C does.
 
     Returns
     -------
     Array or Group
-        The copy. Its metadata are stored last: until then nobody finds it. If the copy fails, what was stored is erased.
+        The copy. Its metadata are stored last: until then nobody finds it. If the copy fails, all of it is erased.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def rechunk(
     Returns
     -------
     Array
-        The copy. Its metadata are stored last: until then nobody finds it. If the copy fails, what was stored is erased.
+        The copy. Its metadata are stored last: until then nobody finds it. If the copy fails, all of it is erased.
 
     Raises
     ------
@@ -310,29 +310,21 @@ def _store_group(
     path = _tegula.node_path(path)
     _refuse_overlap(source, store, path)
     members = _members(source)
-    copies = {
-        name: _copied(node, store, f"{path}/{name}", compressors, zarr_format)
-        for name, node in members.items()
-        if isinstance(node, Array)
-    }
-    total = sum(_size(members[name]) for name in copies)  # type: ignore[arg-type]
+    arrays = [(name, node) for name, node in members.items() if isinstance(node, Array)]
+    groups = [(name, node) for name, node in members.items() if isinstance(node, Group)]
+    copies = [_copied(node, store, f"{path}/{name}", compressors, zarr_format) for name, node in arrays]
+    total = sum(_size(node) for _, node in arrays)
     make_room(store, path, zarr_format, overwrite=overwrite)
     done = 0
     try:
-        for name, native in copies.items():
-            _tegula.copy_array(
-                members[name]._native,  # type: ignore[arg-type]
-                native,
-                max_memory=max_memory,
-                is_new=True,
-                progress=joined(report, done, total),
-            )
-            done += _size(members[name])  # type: ignore[arg-type]
-        _tegula.store_metadata(list(copies.values()))
-        groups = [(name, node) for name, node in members.items() if isinstance(node, Group)]
-        for name, node in [*reversed(groups), ("", source)]:
-            native = _tegula.copied_group(node._native, store._native, f"{path}/{name}", zarr_format)
-            if node.is_consolidated and (not name or not source.is_consolidated):
+        for (_, array), copied in zip(arrays, copies, strict=True):
+            how: dict[str, Any] = {"max_memory": max_memory, "is_new": True, "progress": joined(report, done, total)}
+            _tegula.copy_array(array._native, copied, **how)
+            done += _size(array)
+        _tegula.store_metadata(copies)
+        for name, group in [*reversed(groups), ("", source)]:
+            native = _tegula.copied_group(group._native, store._native, f"{path}/{name}", zarr_format)
+            if group.is_consolidated and (not name or not source.is_consolidated):
                 native = native.consolidate()
     except BaseException:
         for name in METADATA:

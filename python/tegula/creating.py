@@ -162,12 +162,12 @@ def create_array(
     fill_value
         The value of elements that were never stored.
     filters : codec or list of codecs, optional
-        Codecs of elements, such as ``{"name": "transpose", "configuration": {"order": [1, 0]}}``; of Zarr V2 as numcodecs
-        configures them, such as ``{"id": "delta", "dtype": "<i4"}``, or numcodecs' own objects.
+        Codecs of elements, such as ``{"name": "transpose", "configuration": {"order": [1, 0]}}``; of Zarr V2 as
+        numcodecs configures them, such as ``{"id": "delta", "dtype": "<i4"}``, or numcodecs' own objects.
     compressors : codec, list of codecs or None
         Codecs of bytes: names such as ``"zstd"``, ``"zstd:5"``, ``"gzip:6"``, ``"blosc:zstd:5:bitshuffle"`` and
         ``"crc32c"``, or ``{"name": ..., "configuration": ...}`` as in the metadata, ``{"id": ...}`` or an object of
-        numcodecs, or a codec of zarr-python; None or ``"none"``: none. Of several in Zarr V2 all but the last are filters.
+        numcodecs, or a codec of zarr-python; None or ``"none"``: none. Of several in Zarr V2 the last is `compressor`.
     codecs : list of codecs, optional
         All codecs of a chunk as in the metadata of Zarr V3, in place of `filters` and `compressors`.
     dimension_names : sequence of str or None, optional

@@ -146,7 +146,7 @@ def _named(codec: Any, dtype: DataType) -> dict[str, Any]:
             codec = getattr(codec, tell)()
     if not isinstance(codec, Mapping) or not {"name", "id"} & set(codec):
         raise InvalidMetadataError(
-            f'a codec is named as {{"name": ..., "configuration": ...}} or, as numcodecs does, {{"id": ...}}, not {codec!r}'
+            f'a codec is named as {{"name": ..., "configuration": ...}} or, by numcodecs, {{"id": ...}}, not {codec!r}'
         )
     if "name" in codec:
         return {"name": codec["name"], "configuration": dict(codec.get("configuration") or {})}
@@ -182,8 +182,8 @@ def _from_text(text: str, dtype: DataType) -> dict[str, Any]:
     if name == "blosc":
         return {"name": "blosc", "configuration": _blosc(options, text, dtype)}
     raise InvalidMetadataError(
-        f'{text!r} names no codec; there are "none", "zstd:3", "gzip:5", "zlib:5", "bz2:5", "lzma:6", "lz4", "crc32c" and '
-        '"blosc:zstd:5:bitshuffle", the parts behind the name being optional'
+        f'{text!r} names no codec; there are "none", "zstd:3", "gzip:5", "zlib:5", "bz2:5", "lzma:6", "lz4", "crc32c" '
+        'and "blosc:zstd:5:bitshuffle", the parts behind the name being optional'
     )
 
 

@@ -11,7 +11,7 @@ import math
 import os
 import threading
 import weakref
-from collections.abc import Hashable, Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 

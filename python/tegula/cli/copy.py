@@ -16,7 +16,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         "copy",
         help="copy arrays and groups, with other chunks or codecs",
-        description="Copies an array, or a group with all that is in it. Without options, chunks are copied as they are.",
+        description="Copies an array, or a group with all that is in it. Without options, chunks stay as they are.",
     )
     source.add_argument(parser)
     parser.add_argument(

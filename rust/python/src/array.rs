@@ -6,8 +6,7 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use tegula::metadata::{ArrayMetadata, AttributesChange, NewArray, Order};
 use tegula::{
-    ChunkGrid, ChunkKeyEncoding, Dims, Field, FillValue, Heaps, InputBuffer, Kind, OutputBuffer,
-    Selection, Slot,
+    ChunkGrid, ChunkKeyEncoding, Dims, Field, FillValue, Heaps, InputBuffer, Kind, OutputBuffer, Selection, Slot,
 };
 
 use crate::buffer::{Elements, Origin, Target};

@@ -19,6 +19,7 @@ use crate::store::Store;
 
 /// A number of bytes, or text like "2 GB".
 #[pyfunction]
+#[pyo3(signature = (value, /))]
 pub(crate) fn bytes_of(value: &Bound<'_, PyAny>) -> PyResult<u64> {
     let Ok(text) = value.extract::<String>() else { return value.extract() };
     match text.parse::<CacheLimit>().or_raise(value.py())? {

@@ -139,10 +139,11 @@ impl<'a> Copying<'a> {
     }
 
     fn copy_blocks(&mut self) -> Result<()> {
-        let element = match self.source.data_type().is_variable() {
+        let element = if self.source.data_type().is_variable() {
             // Its slot, its offset, and its bytes, of which there are two copies for a moment.
-            true => (Slot::SIZE + 8) as u64 + 2 * self.sampled()?,
-            false => self.conversion.memory() as u64,
+            (Slot::SIZE + 8) as u64 + 2 * self.sampled()?
+        } else {
+            self.conversion.memory() as u64
         };
         let blocks = Blocks::new(&self.source, &self.target, element, self.options.max_memory)?;
         let limited = |array: &Array| {
