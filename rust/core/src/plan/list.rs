@@ -96,9 +96,10 @@ impl List {
 
     /// The first and the last chunk along an axis of the list, which must have entries.
     fn ends(&self, k: usize, grid: &ChunkGrid) -> (u64, u64) {
-        let (low, high) = self.column(k).iter().fold((u64::MAX, 0), |(low, high), position| {
-            (low.min(*position), high.max(*position))
-        });
+        let (low, high) = self
+            .column(k)
+            .iter()
+            .fold((u64::MAX, 0), |(low, high), position| (low.min(*position), high.max(*position)));
         (grid.locate(self.axes[k], low).0, grid.locate(self.axes[k], high).0)
     }
 
@@ -162,10 +163,7 @@ impl List {
         let sorted = if unmoved { self.clone() } else { self.rearranged(order.as_deref(), &starts, &located) };
         let group = |(located, bounds): (SmallVec<[(u64, u64); 4]>, &[usize])| Group {
             chunk: located.iter().map(|(chunk, _)| *chunk).collect(),
-            list: List {
-                range: sorted.range.start + bounds[0]..sorted.range.start + bounds[1],
-                ..sorted.clone()
-            },
+            list: List { range: sorted.range.start + bounds[0]..sorted.range.start + bounds[1], ..sorted.clone() },
         };
         located.into_iter().zip(starts.windows(2)).map(group).collect()
     }
