@@ -12,7 +12,7 @@ from tegula.asdf._array import AsdfArray
 __all__ = ["LazyArray"]
 
 
-class LazyArray(NDArrayType):  # type: ignore[misc]
+class LazyArray(NDArrayType):
     """An array that the library takes for one of its own.
 
     It is read whole when it is first used, into memory that can be written. Before that, indexing reads no more than it

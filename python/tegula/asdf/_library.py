@@ -22,7 +22,7 @@ try:
     from asdf.tagged import TaggedList as TheirList
     from asdf.tagged import TaggedString as TheirString
     from asdf.tags.core import AsdfObject, IntegerType
-    from asdf.tags.core.ndarray import numpy_dtype_to_asdf_datatype
+    from asdf.tags.core.ndarray import NDArrayType, numpy_dtype_to_asdf_datatype
 except ImportError as error:
     raise UnsupportedError(
         "converters and schemas are those of the asdf library: pip install 'tegula[asdf]'"
@@ -40,7 +40,7 @@ _CORE = "tag:stsci.edu:asdf/core/"
 _LAST_WITH_DEFAULTS = (1, 5, 0)
 """Newer versions of the standard have no defaults in schemas."""
 
-OURS = (np.ndarray, np.ma.MaskedArray, np.memmap, complex, np.complex64, np.complex128, IntegerType, LazyArray)
+OURS = (np.ndarray, np.ma.MaskedArray, np.memmap, np.complex64, np.complex128, NDArrayType, LazyArray, IntegerType)
 """Types that the library has converters for, and tegula writes by itself."""
 
 
@@ -218,23 +218,27 @@ class _Down:
         """Return the node that an object will be."""
         if isinstance(value, Reference):
             return {"$ref": value.uri}
-        if isinstance(value, Array) and getattr(value, "is_zarr", True):
-            return {"chunk_block_map": 0}
-        if isinstance(value, LazyArray):
-            value = value.stored or value._make_array()
-        if isinstance(value, (np.ndarray, AsdfArray)):
-            datatype, order = numpy_dtype_to_asdf_datatype(value.dtype)
-            node = {"source": 0, "datatype": datatype, "byteorder": order, "shape": list(value.shape)}
-            return TheirDict(node, f"{_CORE}ndarray-1.1.0")
         if isinstance(value, np.generic):
-            return self.walk(value.item())
+            value = value.item()
         if isinstance(value, complex):
             return _their_string(str(value), f"{_CORE}complex-1.0.0")
         if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) + 2 <= value < 2**63:
             sign, found, digits = words(value)
             inline = TheirDict({"data": found, "datatype": "uint32", "shape": [len(found)]}, f"{_CORE}ndarray-1.1.0")
             return TheirDict({"sign": sign, "string": digits, "words": inline}, f"{_CORE}integer-1.1.0")
+        return _array_node(value)
+
+
+def _array_node(value: Any) -> Any:
+    if isinstance(value, Array) and getattr(value, "is_zarr", True):
+        return {"chunk_block_map": 0}
+    if isinstance(value, LazyArray):
+        value = value.stored or value._make_array()
+    if not isinstance(value, (np.ndarray, AsdfArray)):
         return value
+    datatype, order = numpy_dtype_to_asdf_datatype(value.dtype)
+    node = {"source": 0, "datatype": datatype, "byteorder": order, "shape": list(value.shape)}
+    return TheirDict(node, f"{_CORE}ndarray-1.1.0")
 
 
 def _their_string(text: str, tag: str) -> Any:
@@ -301,7 +305,7 @@ class _Foreign:
         return getattr(self._manager, name)
 
 
-class _ReadContext(SerializationContext):  # type: ignore[misc]
+class _ReadContext(SerializationContext):
     """What converters ask while they read."""
 
     def __init__(self, library: Library, file: "AsdfFile | None") -> None:
@@ -328,7 +332,7 @@ class _ReadContext(SerializationContext):  # type: ignore[misc]
         return object()
 
 
-class _WriteContext(SerializationContext):  # type: ignore[misc]
+class _WriteContext(SerializationContext):
     """What converters ask while they write."""
 
     def __init__(self, library: Library) -> None:

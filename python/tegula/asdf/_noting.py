@@ -57,9 +57,10 @@ class Noting:
         seconds = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
         entry = TaggedDict(_ENTRY, {"description": description, "time": dt.datetime.fromtimestamp(seconds, dt.UTC)})
         if software is not None:
-            one = isinstance(software, Mapping)
-            found = [_software(item) for item in ([software] if one else software)]
-            entry["software"] = found[0] if one else found
+            if isinstance(software, Mapping):
+                entry["software"] = _software(software)
+            else:
+                entry["software"] = [_software(item) for item in software]
         history = self._tree.setdefault("history", {})
         # Before version 1.2 of the standard it was a list of entries.
         entries = history if isinstance(history, list) else history.setdefault("entries", [])
@@ -167,7 +168,8 @@ def _copied(value: Any, done: dict[int, Any]) -> Any:
         done[id(value)] = value.copy()
     elif isinstance(value, (dict, list)):
         tag = getattr(value, "tag", None)
-        made = done[id(value)] = type(value)(tag) if tag is not None else type(value)()
+        made: Any = type(value)(tag) if tag is not None else type(value)()
+        done[id(value)] = made
         if isinstance(value, dict):
             made.update((key, _copied(item, done)) for key, item in value.items())
         else:

@@ -53,9 +53,13 @@ class ArraySettings:
         if options is None:
             number = id(base)
             options = ArrayOptions()
-            # Another array may have its address later.
-            gone = weakref.ref(base, lambda _, entries=self._by_id: entries.pop(number, None))
-            self._by_id[number] = gone, options
+            entries = self._by_id
+
+            def gone(_: Any) -> None:
+                # Another array may have its address later.
+                entries.pop(number, None)
+
+            entries[number] = weakref.ref(base, gone), options
         return options
 
     def check_stream(self, array: Any) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from tegula.asdf import _write
-from tegula.asdf._array import AsdfArray
 from tegula.asdf._options import STORAGES, ArraySettings, Storage
 from tegula.errors import StoreError
 from tegula.stores import FilesystemStore, Store

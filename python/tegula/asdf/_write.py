@@ -112,7 +112,7 @@ def stored(array: Any) -> tuple[str, str | None]:
     return "internal", None
 
 
-def simplify(value: Any) -> tuple[str, tuple[Any, ...]]:  # noqa: C901, PLR0911 - a table
+def simplify(value: Any) -> tuple[str, tuple[Any, ...]]:  # noqa: C901, PLR0911, PLR0912 - a table
     """Say what an object is to be in a file, for the native module: a kind and what belongs to it."""
     if isinstance(value, np.ndarray):
         return _elements(value)
@@ -144,8 +144,8 @@ def simplify(value: Any) -> tuple[str, tuple[Any, ...]]:  # noqa: C901, PLR0911 
         return "same", (int(value),)
     raise UnsupportedError(
         f"{type(value).__module__}.{type(value).__qualname__} cannot be written to an ASDF file: there are dicts, "
-        'lists, strings, numbers, bools, None, bytes, dates, sets, ndarrays and Zarr arrays; converters="asdf" asks the asdf '
-        "library for more"
+        "lists, strings, numbers, bools, None, bytes, dates, sets, ndarrays and Zarr arrays; more are there with "
+        'converters="asdf", which asks the asdf library'
     )
 
 
