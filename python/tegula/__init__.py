@@ -35,6 +35,7 @@ from tegula.opening import (
 )
 from tegula.options import Config
 from tegula.stores import FilesystemStore, MemoryStore, ZipStore
+from tegula.validation import Validation, validate
 from tegula.variable import VariableArray
 
 config = Config()
@@ -59,6 +60,7 @@ __all__ = [
     "PartialDecoder",
     "StoreError",
     "UnsupportedError",
+    "Validation",
     "VariableArray",
     "ZipStore",
     "__version__",
@@ -74,4 +76,5 @@ __all__ = [
     "open_group",
     "register_codec",
     "save",
+    "validate",
 ]

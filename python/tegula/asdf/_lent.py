@@ -67,8 +67,7 @@ class LentBlocks(MutableMapping[str, bytes]):
         key = ctx.generate_block_key()
         with self._lock:
             found = np.frombuffer(ctx.get_block_data_callback(block, key)(), "<i4")
-        base: Any = type(key)
-        keys = _own_keys(base)
+        keys = _own_keys(type(key))  # type: ignore[arg-type]
         self._map_key = keys()
         ctx.get_block_data_callback(block, self._map_key)
         self._blocks: dict[int, tuple[Any, Any]] = {}

@@ -142,18 +142,21 @@ class _Reader:
     def walk(self, tree: Any) -> Any:
         """Convert what is below a collection, and itself."""
         if self._is_known(tree):
-            return self._made(tree)
+            tree = self._made(tree)
         stack, seen = [tree], set()
         while stack:
             collection = stack.pop()
-            if id(collection) in seen:
+            if id(collection) in seen or not isinstance(collection, (dict, list)):
                 continue
             seen.add(id(collection))
             entries = collection.items() if isinstance(collection, dict) else enumerate(collection)
             for key, value in list(entries):
-                if self._is_known(value):
-                    collection[key] = self._made(value)
-                elif isinstance(value, (dict, list)):
+                if not self._is_known(value):
+                    stack.append(value)
+                    continue
+                made = collection[key] = self._made(value)
+                if made is value:
+                    # It has failed. What is in it may be more than plain data all the same.
                     stack.append(value)
         return tree
 

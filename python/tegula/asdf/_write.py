@@ -114,7 +114,7 @@ def stored(array: Any) -> tuple[str, str | None]:
 
 def simplify(value: Any) -> tuple[str, tuple[Any, ...]]:  # noqa: C901, PLR0911, PLR0912 - a table
     """Say what an object is to be in a file, for the native module: a kind and what belongs to it."""
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and type(value).__module__.partition(".")[0] == "numpy":
         return _elements(value)
     if isinstance(value, np.generic):
         if value.dtype.kind in "biufcSU" and value.dtype.char not in "gG":

@@ -292,21 +292,18 @@ impl Array {
         Ok(self.like(py, detached(py, || self.array.reopen())?))
     }
 
-    /// The same array with another shape, which is not stored.
-    fn with_shape(&self, py: Python<'_>, shape: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let shape = indices(shape)?;
-        Ok(self.like(py, attached(py, || self.array.with_shape(&shape))?))
-    }
-
     /// Changes the stored shape; the same array with it.
     fn resize(&self, py: Python<'_>, shape: &Bound<'_, PyAny>) -> PyResult<Self> {
         let shape = indices(shape)?;
         Ok(self.like(py, detached(py, || self.array.resize(&shape))?))
     }
 
-    /// Erases the chunks that are stored outside the grid.
-    fn erase_outside(&self, py: Python<'_>) -> PyResult<()> {
-        detached(py, || self.array.erase_outside())
+    /// Writes an ndarray behind the end of an axis; the same array with the shape that is stored then.
+    fn append(&self, py: Python<'_>, data: &Bound<'_, PyAny>, axis: usize) -> PyResult<Self> {
+        let shape = indices(&data.getattr("shape")?)?;
+        let (array, origin) = (self.array.clone(), Origin::new(data, &self.elements, &shape)?);
+        let work = move || Ok((array.append_from(&shape, axis, origin.buffer())?, origin));
+        Ok(self.like(py, detached(py, work)?.0))
     }
 
     /// The stored document.

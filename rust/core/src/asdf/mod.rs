@@ -10,6 +10,7 @@ mod compression;
 mod datatype;
 mod file;
 mod inline;
+mod lz4;
 mod ndarray;
 mod open;
 mod reference;
@@ -19,6 +20,8 @@ mod zarr;
 
 #[cfg(test)]
 mod array_tests;
+#[cfg(test)]
+mod pieces_tests;
 #[cfg(test)]
 mod tests;
 

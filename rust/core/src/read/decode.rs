@@ -8,7 +8,7 @@ use crate::buffer::{Buffer, to_usize};
 use crate::cache::{ChunkCache, Origin};
 use crate::codec::Size;
 use crate::codec::packed::Packed;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{run_of, spans};
 use crate::selection::Selection;
 use crate::slot::{Keeping, Slot};
@@ -24,6 +24,13 @@ impl<'a> Reader<'a> {
         let stored = &leaf.stored;
         if let Some(bytes) = stored.object.bytes() {
             return self.decode_and_keep(leaf, stored.slice(bytes)?, output);
+        }
+        if let Some(pieces) = self.pieces(leaf, None)? {
+            match self.read_pieces(leaf, &pieces, output) {
+                // Who decodes it whole says what is wrong.
+                Err(error) if error.kind() == ErrorKind::CorruptData => {}
+                done => return done,
+            }
         }
         if !self.reads_parts(leaf) {
             let bytes = stored.read(leaf.chain.stored_size().bound())?;

@@ -7,7 +7,9 @@
 //! - *Fetch* joins leaves that lie close together in one object into one read.
 //! - *Decode and place* do one job after the other on all threads, straight into the output where that is possible.
 
+mod cuts;
 mod decode;
+mod ranges;
 mod resolve;
 mod source;
 
@@ -71,11 +73,11 @@ pub struct Explanation {
     pub inner_chunks: u64,
     /// Inner chunks that the selection touches but that are not stored.
     pub missing_inner_chunks: u64,
-    /// Reads of the store, those of shard indexes included.
+    /// Reads of the store, those of indexes included.
     pub requests: u64,
     /// Bytes of these reads.
     pub bytes_read: u64,
-    /// Of these, bytes of shard indexes that are not cached.
+    /// Of these, bytes that are not cached and tell where the inner chunks of shards lie, or the pieces of large chunks.
     pub index_bytes: u64,
     /// Bytes that are decoded to get at the selection.
     pub bytes_decoded: u64,
@@ -264,6 +266,15 @@ impl<'a> Reader<'a> {
             }
             for (_, length, range) in self.jobs(&mut leaves) {
                 let leaves = &leaves[range];
+                if let [leaf] = leaves
+                    && let Some(pieces) = self.pieces(leaf, Some(&counts)).map_err(|error| leaf.fail(error).1)?
+                {
+                    let reads = self.reads(leaf, &pieces, |_| Ok(true))?;
+                    explanation.requests += reads.requests();
+                    explanation.bytes_read += reads.bytes();
+                    explanation.bytes_decoded += reads.decoded(&pieces);
+                    continue;
+                }
                 for leaf in leaves {
                     explanation.bytes_decoded += leaf.elements.size;
                 }

@@ -16,13 +16,13 @@ use std::collections::HashMap;
 use crate::buffer::{Buffer, to_usize};
 use crate::codec::chain::{Chain, Elements, Terminal};
 use crate::codec::packed::Packed;
-use crate::error::{Place, Result};
+use crate::error::{Error, Place, Result};
 use crate::options::CodecOptions;
 use crate::plan::{Region, Run};
 use crate::read::{Caching, Counts, Reader, Source, Stored};
 use crate::runtime::parallel;
 use crate::slot::Slot;
-use crate::subset::{Dims, tuple};
+use crate::subset::{ArraySubset, Dims, tuple};
 use crate::view::{Axes, Axis, Output, c_strides, swap_words};
 
 /// Elements in memory. A [`Region`] tells where in the buffer those are that are written: what is the output of a read
@@ -78,6 +78,9 @@ impl Part {
 impl<'a> Writer<'a> {
     /// Stores a region, which may reach into the padding of chunks at the array's end.
     pub(crate) fn write(&self, region: &Region, input: Input<'_>) -> Result<()> {
+        if !self.options.unlocked_writes && !self.source.store.locks_all() {
+            self.check_aligned(region)?;
+        }
         let mut split = region.split(&self.source.grid);
         loop {
             let batch: Vec<_> = split.by_ref().take(BATCH).collect();
@@ -93,6 +96,26 @@ impl<'a> Writer<'a> {
     /// Stores the bytes of a chunk; `None`: erases it.
     pub(crate) fn store_encoded(&self, chunk: &[u64], bytes: Option<&[u8]>) -> Result<()> {
         self.set(&self.source.key(chunk), bytes).place(|| self.place(chunk))
+    }
+
+    /// Checks that no chunk is to be changed in part, as others may change it at the same time.
+    fn check_aligned(&self, region: &Region) -> Result<()> {
+        let grid = &self.source.grid;
+        let bounded = |chunk: &[u64]| grid.chunk_subset(chunk)?.bound(grid.array_shape());
+        let (mut aligned, mut around): (bool, Option<ArraySubset>) = (true, None);
+        for (chunk, region) in region.split(grid) {
+            let inside = bounded(&chunk)?;
+            let part = Part { region, inside: inside.shape().into() };
+            aligned &= part.covers(self.source.chain_of(&chunk)?.shape());
+            around = Some(around.map_or(Ok(inside.clone()), |around| around.hull(&inside))?);
+        }
+        match around {
+            Some(around) if !aligned => Err(Error::unsupported(format!(
+                "{}: chunks would be changed in part, and the store cannot keep other processes from changing them at the                  same time; the region {around} would be whole chunks, and the option unlocked_writes allows it",
+                self.source.name
+            ))),
+            _ => Ok(()),
+        }
     }
 
     fn place(&self, chunk: &[u64]) -> String {
