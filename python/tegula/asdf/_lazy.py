@@ -38,6 +38,12 @@ class LazyArray(NDArrayType):
         self._stored = stored
         self._lock = threading.Lock()
 
+    def __getattr__(self, name: str) -> Any:
+        # Whoever walks through trees asks for attributes that no array has; the elements need not be read for that.
+        if name.startswith("_") and not name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return super().__getattr__(name)
+
     @property
     def stored(self) -> AsdfArray | None:
         """The array of the file, as long as nothing can have been written to what was read of it."""

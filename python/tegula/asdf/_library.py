@@ -123,8 +123,9 @@ class Library:
         """Return what schemas say of a tree; see ``asdf.AsdfFile.schema_info``."""
         from asdf import _node_info
 
+        seen = _Down(nodes=False, mapping=_SeenDict).walk(tree)
         return _node_info.collect_schema_info(
-            key, path, _Down(nodes=False).walk(tree), preserve_list=preserve_list, extension_manager=self.manager
+            key, path, seen, preserve_list=preserve_list, extension_manager=self.manager
         )
 
 
@@ -186,8 +187,9 @@ class _Reader:
 class _Down:
     """Makes the library's tagged trees out of ours. With `nodes`, arrays become nodes too, as schemas see them."""
 
-    def __init__(self, *, nodes: bool) -> None:
+    def __init__(self, *, nodes: bool, mapping: Any = TheirDict) -> None:
         self._nodes = nodes
+        self._mapping = mapping
         self._done: dict[int, Any] = {}
         self._kept: list[Any] = []
 
@@ -207,7 +209,7 @@ class _Down:
             return made
         if isinstance(value, dict):
             entries: dict[Any, Any] = {}
-            made = TheirDict(entries, value.tag) if isinstance(value, TaggedDict) else entries
+            made = self._mapping(entries, value.tag) if isinstance(value, TaggedDict) else entries
             self._done[id(value)] = made
             entries.update((key, self.walk(item)) for key, item in value.items())
             return made
@@ -230,6 +232,13 @@ class _Down:
             inline = TheirDict({"data": found, "datatype": "uint32", "shape": [len(found)]}, f"{_CORE}ndarray-1.1.0")
             return TheirDict({"sign": sign, "string": digits, "words": inline}, f"{_CORE}integer-1.1.0")
         return _array_node(value)
+
+
+class _SeenDict(TheirDict):
+    """A node whose schema the library looks at, although no converter made an object of it."""
+
+    def __asdf_traverse__(self) -> Any:
+        return self.data
 
 
 def _array_node(value: Any) -> Any:

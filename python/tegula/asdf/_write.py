@@ -58,6 +58,7 @@ class Job:
             raise UnsupportedError(f"a tree is a dict, not {type(tree).__name__}")
         self.alone = alone
         checked_label(self.compression)
+        self._check()
         first: list[Any] = []
         if self.converters is not None:
             from tegula.asdf._library import Library
@@ -65,9 +66,17 @@ class Job:
             tree, first = Library(self.version or STANDARD).simplify(tree)
         before, _here.job = _here.job, self
         try:
-            _tegula.write_asdf(_Root(tree), path, None, self.checksums, self.keep_zarr_v3)
+            label = None if self.compression in ("input", "") else self.compression
+            _tegula.write_asdf(_Root(tree, first), path, label, self.checksums, self.keep_zarr_v3)
         finally:
             _here.job = before
+
+    def _check(self) -> None:
+        """Refuse what there is no writer for."""
+        if self.storage not in (None, "internal", "inline"):
+            raise UnsupportedError(f"all arrays as {self.storage!r} cannot be written yet")
+        if self.compression_kwargs or self.pad_blocks or not self.include_block_index or self.version is not None:
+            raise UnsupportedError("compression_kwargs, pad_blocks, include_block_index and version are still to come")
 
     def options(self, array: Any) -> ArrayOptions:
         """Return how an array is to be written."""
@@ -86,7 +95,9 @@ class _Root(dict[Any, Any]):
 
     tag = _ROOT
 
-    def __init__(self, tree: dict[Any, Any]) -> None:
+    def __init__(self, tree: dict[Any, Any], blocks: list[Any]) -> None:
+        self.blocks = blocks
+        """What gives the bytes of blocks that come before all others."""
         try:
             ours = version("tegula")
         except PackageNotFoundError:
@@ -171,6 +182,10 @@ def _elements(array: NDArray[Any], options: ArrayOptions | None = None) -> tuple
         node = inline_node(_plain(array))
         if node is not None:
             return "same", (node,)
+    if options.storage in ("external", "streamed") or options.save_base or options.compression_kwargs:
+        raise UnsupportedError("arrays in other files, in streams, and with their base cannot be written yet")
+    if options.compression not in ("input", _job().compression):
+        raise UnsupportedError("compression of single arrays is still to come; all_array_compression is there")
     return "ndarray", _ndarray(array)
 
 
@@ -210,8 +225,10 @@ def _packed(array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
-def gather(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return the bytes of an array in C order; without a copy if they lie so."""
+def gather(array: Any) -> NDArray[np.uint8]:
+    """Return the bytes of an array, or of what gives one, in C order; without a copy if they lie so."""
+    if callable(array):
+        array = np.asarray(array())
     if array.size == 0:
         return np.empty(0, np.uint8)
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
