@@ -219,6 +219,7 @@ class Array:
         dimension_names: Sequence[str | None] | None,
         attributes: Mapping[str, Any],
         zarr_format: int,
+        order: str = "C",
     ) -> Array: ...
     def store_metadata(self) -> None: ...
     @property

@@ -9,7 +9,7 @@ import numpy as np
 
 from tegula import _tegula, creation
 from tegula.array import Array
-from tegula.creating import METADATA, check_format, make_room, remove_folders
+from tegula.creating import METADATA, check_format, discard, make_room, remove_folders
 from tegula.creation import Codecs
 from tegula.errors import StoreError, UnsupportedError
 from tegula.group import Group
@@ -288,9 +288,7 @@ def _store_array(
         _tegula.copy_array(source._native, native, max_memory=max_memory, is_new=True, progress=report)
         native.store_metadata()
     except BaseException:
-        native.erase_metadata()
-        native.erase_chunks([(0, count) for count in native.chunk_grid_shape])
-        remove_folders(store, native.path)
+        discard(store, native)
         raise
     return Array._wrap(native, store)
 
@@ -327,11 +325,12 @@ def _store_group(
             if group.is_consolidated and (not name or not source.is_consolidated):
                 native = native.consolidate()
     except BaseException:
-        for name in METADATA:
-            store._native.erase(f"{path}/{name}" if path else name)
-        for name in {name.partition("/")[0] for name in members}:
-            store._native.erase_below(f"{path}/{name}" if path else name)
-        remove_folders(store, path)
+        for copied in copies:
+            discard(store, copied)
+        for place in [*(f"{path}/{name}".strip("/") for name, _ in reversed(groups)), path]:
+            for name in METADATA:
+                store._native.erase(f"{place}/{name}" if place else name)
+            remove_folders(store, place)
         raise
     return Group._wrap(native, store)
 

@@ -65,6 +65,13 @@ def erase(store: Store, path: str) -> None:
     remove_folders(store, where)
 
 
+def discard(store: Store, native: _tegula.Array) -> None:
+    """Erase an array that could not be stored whole, and nothing else that lies there."""
+    native.erase_metadata()
+    native.erase_chunks([(0, count) for count in native.chunk_grid_shape])
+    remove_folders(store, native.path)
+
+
 def remove_folders(store: Store, where: str) -> None:
     """Remove empty folders, which others take for something."""
     if isinstance(store, FilesystemStore):
@@ -213,11 +220,13 @@ def create_array(
         shards = None
     inner, outer = creation.chunk_shapes(lengths, chunks, shards, creation.item_size(element))
     compression = creation.compressors(compressors, element)
+    order = "C"
     if zarr_format == 2:
         if outer is not None or codecs is not None or dimension_names is not None:
             raise UnsupportedError("arrays of Zarr V2 have filters and a compressor, and no shards or dimension names")
         plain = [*creation.compressors(filters, element), creation.PLAIN_BYTES, *compression]
-        chain: list[Any] = creation.chain_v2(plain, len(lengths))[0]
+        chain: list[Any]
+        chain, order = creation.chain_v2(plain, len(lengths))
     else:
         plain = [*creation.compressors(filters, element), creation.serializer(element), *compression]
         chain = [*creation.codecs_v3(plain if codecs is None else codecs, inner, element, sharded=outer is not None)]
@@ -233,6 +242,7 @@ def create_array(
         dimension_names=dimension_names,
         attributes=dict(attributes or {}),
         zarr_format=zarr_format,
+        order=order,
     )
     make_room(resolved, path, zarr_format, overwrite=overwrite)
     array = Array._wrap(native, resolved)
@@ -240,7 +250,7 @@ def create_array(
         try:
             _fill(array, elements, progress)
         except BaseException:
-            resolved._native.erase_below(native.path)
+            discard(resolved, native)
             raise
     native.store_metadata()
     return array

@@ -4,7 +4,7 @@ use numpy::{PyArrayDescr, PyReadonlyArray2};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
-use tegula::metadata::{ArrayMetadata, AttributesChange, NewArray, Order};
+use tegula::metadata::{ArrayMetadata, AttributesChange, NewArray};
 use tegula::{
     ChunkGrid, ChunkKeyEncoding, Dims, Field, FillValue, Heaps, InputBuffer, Kind, OutputBuffer, Selection, Slot,
 };
@@ -12,7 +12,7 @@ use tegula::{
 use crate::buffer::{Elements, Origin, Target};
 use crate::cache::ChunkCache;
 use crate::call::{attached, detached, perform};
-use crate::copy::{named, numcodecs};
+use crate::copy::{axes, named, numcodecs};
 use crate::decoder::PartialDecoder;
 use crate::dtype::{field, from_numpy, to_numpy};
 use crate::errors::{At, OrRaise, exception};
@@ -158,7 +158,7 @@ impl Array {
     /// A new array, of which nothing is written yet. Codecs are those of Zarr V3, or the filters of V2 and, last, its
     /// compressor or None.
     #[staticmethod]
-    #[pyo3(signature = (store, path, *, shape, chunk_shape, data_type, fill_value, codecs, dimension_names, attributes, zarr_format))]
+    #[pyo3(signature = (store, path, *, shape, chunk_shape, data_type, fill_value, codecs, dimension_names, attributes, zarr_format, order='C'))]
     #[allow(clippy::too_many_arguments)] // what an array is
     #[pyo3(name = "new")]
     fn new_array(
@@ -173,6 +173,7 @@ impl Array {
         dimension_names: Option<Vec<Option<String>>>,
         attributes: &Bound<'_, PyAny>,
         zarr_format: u8,
+        order: char,
     ) -> PyResult<Self> {
         let new = NewArray {
             chunk_grid: ChunkGrid::regular(&indices(shape)?, &indices(chunk_shape)?).or_raise(py)?,
@@ -187,7 +188,7 @@ impl Array {
             attached(py, || ArrayMetadata::new_v3(&new, &encoding, &codecs, dimension_names.as_deref()))?
         } else {
             let (filters, compressor) = numcodecs(codecs)?;
-            attached(py, || ArrayMetadata::new_v2_filtered(&new, &filters, compressor.as_ref(), Order::C, '.'))?
+            attached(py, || ArrayMetadata::new_v2_filtered(&new, &filters, compressor.as_ref(), axes(order), '.'))?
         };
         Self::new(py, attached(py, || tegula::Array::new_with_metadata(store, path, metadata))?)
     }

@@ -86,7 +86,7 @@ pub(crate) fn copied_array(
         Some(codecs) if zarr_format == 3 => Encoding::V3(named(codecs)?),
         Some(codecs) => {
             let (filters, compressor) = numcodecs(codecs)?;
-            Encoding::V2 { filters, compressor, order: if order == 'F' { Order::F } else { Order::C } }
+            Encoding::V2 { filters, compressor, order: axes(order) }
         }
     };
     let grid = |shape| ChunkGrid::regular(source.shape(), &indices(shape)?).or_raise(py);
@@ -108,6 +108,11 @@ pub(crate) fn named(codecs: &Bound<'_, PyList>) -> PyResult<Vec<Named>> {
         })
     };
     codecs.iter().map(named).collect()
+}
+
+/// The order of axes of Zarr V2.
+pub(crate) fn axes(order: char) -> Order {
+    if order == 'F' { Order::F } else { Order::C }
 }
 
 /// The filters of Zarr V2 and, last, its compressor or None.
