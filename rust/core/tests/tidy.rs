@@ -23,7 +23,7 @@ const UNSAFE: &[&str] = &[
     "read/mod.rs",       // sharing the output
     "read/resolve.rs",   // the same, for an index
     "read/decode.rs",    // slices of the output
-    "write/mod.rs",      // gathering into a buffer
+    "write/part.rs",     // gathering into a buffer
     "array/retrieve.rs", // the caller's buffers
     "array/element.rs",  // which Rust types are plain bytes
     "codec/blosc.rs",    // C
