@@ -7,7 +7,7 @@ array([[7, 7],
        [7, 7]], dtype=int32)
 """
 
-from tegula._tegula import ArraySubset, ChunkCache, CodecOptions, PartialDecoder, __version__
+from tegula._tegula import ArraySubset, ChunkCache, CodecOptions, PartialDecoder, PartialEncoder, __version__
 from tegula.array import Array
 from tegula.asdf import AsdfFile
 from tegula.asdf import open as open_asdf
@@ -34,6 +34,7 @@ from tegula.opening import (
     save,
 )
 from tegula.options import Config
+from tegula.session import WriteSession
 from tegula.stores import FilesystemStore, MemoryStore, ZipStore
 from tegula.variable import VariableArray
 
@@ -57,9 +58,11 @@ __all__ = [
     "MemoryStore",
     "NotFoundError",
     "PartialDecoder",
+    "PartialEncoder",
     "StoreError",
     "UnsupportedError",
     "VariableArray",
+    "WriteSession",
     "ZipStore",
     "__version__",
     "config",

@@ -52,6 +52,15 @@ class Config:
         self.set(store_empty_chunks=value)
 
     @property
+    def inner_chunk_order(self) -> str:
+        """In which order inner chunks lie in the shards that are written: "C" or "morton"."""
+        return _tegula.global_options().inner_chunk_order
+
+    @inner_chunk_order.setter
+    def inner_chunk_order(self, value: str) -> None:
+        self.set(inner_chunk_order=value)
+
+    @property
     def threads(self) -> int:
         """The threads that decode: those of ``RAYON_NUM_THREADS``, or as many as there are processors.
 
@@ -69,13 +78,14 @@ class Config:
         concurrent_target: int | None = None,
         validate_checksums: bool | None = None,
         store_empty_chunks: bool | None = None,
+        inner_chunk_order: str | None = None,
         threads: int | None = None,
     ) -> "Changed":
         """Change some options.
 
         Parameters
         ----------
-        concurrent_target, validate_checksums, store_empty_chunks, threads
+        concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order, threads
             As the attributes.
 
         Returns
@@ -88,6 +98,7 @@ class Config:
             concurrent_target=concurrent_target,
             validate_checksums=validate_checksums,
             store_empty_chunks=store_empty_chunks,
+            inner_chunk_order=inner_chunk_order,
         )
         _tegula.set_global_options(options)
         if threads is not None:

@@ -46,7 +46,12 @@ impl Array {
         &self.array
     }
 
-    fn like(&self, py: Python<'_>, array: tegula::Array) -> Self {
+    /// What its elements are in Python.
+    pub(crate) fn elements(&self) -> &Elements {
+        &self.elements
+    }
+
+    pub(crate) fn like(&self, py: Python<'_>, array: tegula::Array) -> Self {
         Self { array, elements: self.elements.clone_ref(py) }
     }
 
