@@ -2,8 +2,8 @@
 
 import asyncio
 import struct
-import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import numcodecs
 import numpy as np
@@ -31,22 +31,9 @@ class Counting(dict):
 
 def in_threads(work, jobs, count=8):
     """Do all jobs in threads, and raise what one of them raised."""
-    errors = []
-
-    def run(own):
-        try:
-            for job in own:
-                work(job)
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(jobs[k::count],)) for k in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
+    with ThreadPoolExecutor(count) as pool:
+        for done in [pool.submit(lambda own: [work(job) for job in own], jobs[k::count]) for k in range(count)]:
+            done.result()
 
 
 def shuffled(count):
@@ -111,11 +98,24 @@ def test_a_small_budget_is_kept_by_threads():
     assert max(seen) <= 100_000 + 8 * 10_000
 
 
+def leave(array, work):
+    """Leave a session by an exception, and return it."""
+
+    def stop():
+        with array.write_session() as session:
+            sessions.append(session)
+            work(session)
+            raise KeyError
+
+    sessions = []
+    with pytest.raises(KeyError):
+        stop()
+    return sessions[0]
+
+
 def test_an_exception_discards_what_is_not_stored():
     array = tegula.create_array(tegula.MemoryStore(), shape=(8,), chunks=(4,), dtype="uint8")
-    with pytest.raises(KeyError), array.write_session() as session:
-        session[:5] = 1
-        raise KeyError
+    session = leave(array, lambda session: session.__setitem__(np.s_[:5], 1))
     assert array[...].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
     for use in (lambda: session.flush(), lambda: session.append([1]), lambda: session.__setitem__(0, 1), session.close):
         with pytest.raises(tegula.InvalidSelectionError, match="write session has ended"):
@@ -147,9 +147,11 @@ def test_what_failed_is_tried_again():
 def test_a_session_that_could_not_end_goes_on():
     store = Counting()
     array = tegula.create_array(store, shape=(6,), chunks=(3,), dtype="uint8")
-    with pytest.raises(tegula.StoreError), array.write_session() as session:
-        session[1] = 7
-        store.full = True
+    session = array.write_session()
+    session[1] = 7
+    store.full = True
+    with pytest.raises(tegula.StoreError):
+        session.__exit__(None, None, None)
     store.full = False
     session.close()
     assert array[1] == 7
@@ -199,10 +201,12 @@ def test_threads_append():
 
 def test_what_was_appended_and_discarded_is_gone():
     array = tegula.create_array(tegula.MemoryStore(), shape=(2, 4), chunks=(2, 4), dtype="int32")
-    with pytest.raises(KeyError), array.write_session() as session:
+
+    def append(session):
         session.append(np.ones((4, 4), "int32"))
         assert len(array.store) == 3
-        raise KeyError
+
+    leave(array, append)
     assert sorted(array.store) == ["zarr.json"]
     assert tegula.open_array(array.store).shape == (2, 4)
 
@@ -250,7 +254,7 @@ def test_chunks_and_twins():
     assert array.retrieve_chunk((1, 1))[2:].tolist() == padded[6:, 4:].tolist()
     with array.write_session() as session, pytest.raises(tegula.InvalidSelectionError):
         session.store_array_subset([(0, 7), (0, 1)], np.zeros((7, 1), "int16"))
-    assert "staged=0 B" in repr(session)
+    assert "staged=0 bytes" in repr(session)
 
 
 def test_several_parts_of_a_chunk_in_one_change(tmp_path):
@@ -259,7 +263,9 @@ def test_several_parts_of_a_chunk_in_one_change(tmp_path):
     array[...] = 1
     store.sets.clear()
     encoder = array.partial_encoder((0, 0))
-    encoder.partial_encode([([(0, 1), (0, 8)], np.full((1, 8), 2)), ((slice(0, 2), slice(3, 5)), [[3, 4], [5, 6]])])
+    encoder.partial_encode(
+        [([(0, 1), (0, 8)], np.full((1, 8), 2, "int32")), ((slice(0, 2), slice(3, 5)), [[3, 4], [5, 6]])]
+    )
     assert store.sets == {"c/0/0": 1}
     assert array[:2].tolist() == [[2, 2, 2, 3, 4, 2, 2, 2], [1, 1, 1, 5, 6, 1, 1, 1]]
     with pytest.raises(tegula.InvalidSelectionError):
@@ -286,7 +292,8 @@ def test_the_order_of_inner_chunks(tmp_path, order):
         assert array.options.inner_chunk_order == order
         for part in parts:
             array[part] = expected[part]
-        return {path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("c/**/*[0-9]")}
+        files = sorted(path for path in (tmp_path / name / "c").rglob("*") if path.is_file())
+        return {path.relative_to(tmp_path / name): path.read_bytes() for path in files}
 
     halves = [np.s_[k::2, :, j : j + 7] for k in (0, 1) for j in range(0, 16, 7)]
     once = write("once", 1, [...])

@@ -127,12 +127,11 @@ class WriteSession:
         InvalidSelectionError
             If there is no such axis, or the shape of `data` does not fit.
         """
-        elements = self._data(data)
-        return self._native.append(self._axis(axis), elements)
+        return self._native.append(self._axis(axis), np.asarray(data, self._dtype))
 
     async def async_append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
         """Await `append`."""
-        return await call(self._native.append, self._axis(axis), self._data(data))
+        return await call(self._native.append, self._axis(axis), np.asarray(data, self._dtype))
 
     def flush(self) -> None:
         """Store everything that is staged, and the shape if it changed. The session goes on."""
