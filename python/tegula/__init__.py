@@ -36,6 +36,7 @@ from tegula.opening import (
 from tegula.options import Config
 from tegula.session import WriteSession
 from tegula.stores import FilesystemStore, MemoryStore, ZipStore
+from tegula.validation import Validation, validate
 from tegula.variable import VariableArray
 
 config = Config()
@@ -61,6 +62,7 @@ __all__ = [
     "PartialEncoder",
     "StoreError",
     "UnsupportedError",
+    "Validation",
     "VariableArray",
     "WriteSession",
     "ZipStore",
@@ -77,4 +79,5 @@ __all__ = [
     "open_group",
     "register_codec",
     "save",
+    "validate",
 ]

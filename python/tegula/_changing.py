@@ -72,8 +72,8 @@ class Changing(Geometry):
         """Write elements behind the end of an axis, as far as the array is stored by now.
 
         The elements are stored first, and the new shape last: whoever opens the array sees the old or the new one.
-        Where elements cannot be stored, the array stays what it was. There are no locks: of two who append at once, one
-        may overwrite what the other wrote.
+        Where elements cannot be stored, the array stays what it was. Of several who append at once, each gets a place
+        of its own: threads wait for each other, and processes where the store is a local folder.
 
         Parameters
         ----------
@@ -101,23 +101,5 @@ class Changing(Geometry):
         elements = np.asarray(data, self._dtype)
         if not -self.ndim <= axis < self.ndim:
             raise InvalidSelectionError(f"{self.name}: there is no axis {axis} of {self.ndim}")
-        axis %= self.ndim
-        stored = self._native.reopen()
-        old = stored.shape
-        if elements.ndim != self.ndim or any(
-            length != due for at, (length, due) in enumerate(zip(elements.shape, old, strict=True)) if at != axis
-        ):
-            raise InvalidSelectionError(
-                f"{self.name}: elements of shape {elements.shape} do not fit behind axis {axis} of shape {old}"
-            )
-        shape = (*old[:axis], old[axis] + elements.shape[axis], *old[axis + 1 :])
-        grown = self._like(stored.with_shape(shape))
-        region = tuple(slice(old[axis] if at == axis else 0, length) for at, length in enumerate(shape))
-        try:
-            if elements.size:
-                grown[region] = elements  # type: ignore[index]
-            self._become(stored.resize(shape))
-        except BaseException:
-            stored.erase_outside()
-            raise
-        return shape
+        self._become(self._native.append(elements, axis % self.ndim))
+        return self._shape

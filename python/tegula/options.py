@@ -61,6 +61,15 @@ class Config:
         self.set(inner_chunk_order=value)
 
     @property
+    def unlocked_writes(self) -> bool:
+        """Whether chunks are changed in part where the store cannot keep other processes from doing the same."""
+        return _tegula.global_options().unlocked_writes
+
+    @unlocked_writes.setter
+    def unlocked_writes(self, value: bool) -> None:
+        self.set(unlocked_writes=value)
+
+    @property
     def threads(self) -> int:
         """The threads that decode: those of ``RAYON_NUM_THREADS``, or as many as there are processors.
 
@@ -79,13 +88,14 @@ class Config:
         validate_checksums: bool | None = None,
         store_empty_chunks: bool | None = None,
         inner_chunk_order: str | None = None,
+        unlocked_writes: bool | None = None,
         threads: int | None = None,
     ) -> "Changed":
         """Change some options.
 
         Parameters
         ----------
-        concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order, threads
+        concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order, unlocked_writes, threads
             As the attributes.
 
         Returns
@@ -99,6 +109,7 @@ class Config:
             validate_checksums=validate_checksums,
             store_empty_chunks=store_empty_chunks,
             inner_chunk_order=inner_chunk_order,
+            unlocked_writes=unlocked_writes,
         )
         _tegula.set_global_options(options)
         if threads is not None:

@@ -10,6 +10,7 @@ from tegula import _tegula
 from tegula._asynchronous import call
 from tegula.errors import InvalidSelectionError
 from tegula.explanation import readable
+from tegula.indexing import parse
 
 if TYPE_CHECKING:
     from tegula._geometry import Index, Region
@@ -78,7 +79,7 @@ class WriteSession:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         # The same assignment, which stages what the array would store.
-        type(self._array).__setitem__(cast("Array", self), key, value)
+        type(self._array)._set(cast("Array", self), key, value, parse)
 
     def store_chunk(self, chunk: "Index", data: Any) -> None:
         """Write a chunk, padding past the array's end included; see `Array.store_chunk`."""

@@ -124,13 +124,30 @@ class FilesystemStore(_PathStore):
     ----------
     path : str or os.PathLike
         The folder, which need not exist yet.
+    fsync : bool
+        Whether a write comes back only when the disk has the file and its name, so that it outlives a loss of power.
+        Without, files are replaced whole all the same: whatever becomes of this process, a reader sees the old one or
+        the new one.
     """
 
-    __slots__ = ()
+    __slots__ = ("_fsync",)
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, fsync: bool = False) -> None:
         self._path = os.fspath(path)
-        self._native = _tegula.Store.filesystem(self._path)
+        self._fsync = fsync
+        self._native = _tegula.Store.filesystem(self._path, fsync)
+
+    @property
+    def fsync(self) -> bool:
+        """Whether a write comes back only when the disk has it."""
+        return self._fsync
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _filesystem, (os.path.abspath(self._path), self._fsync)
+
+
+def _filesystem(path: str, fsync: bool) -> FilesystemStore:
+    return FilesystemStore(path, fsync=fsync)
 
 
 class ZipStore(_PathStore):

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Sequence
 
 import tegula
-from tegula.cli import cutout, demo, info
+from tegula.cli import cutout, demo, info, validate
 from tegula.cli.screen import Screen
 
-COMMANDS = (info, cutout, demo)
+COMMANDS = (info, cutout, demo, validate)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -16,6 +16,9 @@ pub struct CodecOptions {
     pub store_empty_chunks: bool,
     /// In which order inner chunks lie in the shards that are written.
     pub inner_chunk_order: InnerChunkOrder,
+    /// Whether chunks are changed in part where the store cannot keep other processes from doing the same: of two who
+    /// change one chunk at once, one loses what it wrote.
+    pub unlocked_writes: bool,
 }
 
 /// In which order inner chunks lie in a shard. Readers need not know.
@@ -60,6 +63,7 @@ const DEFAULT: CodecOptions = CodecOptions {
     validate_checksums: true,
     store_empty_chunks: false,
     inner_chunk_order: InnerChunkOrder::C,
+    unlocked_writes: false,
 };
 
 static GLOBAL: RwLock<CodecOptions> = RwLock::new(DEFAULT);

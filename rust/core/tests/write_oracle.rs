@@ -112,11 +112,12 @@ fn with_input(
     call: impl FnOnce(InputBuffer<'_>) -> Result<()>,
 ) -> Result<()> {
     let heap: Vec<u8> = elements.concat();
-    let mut strides = vec![0; selection.axes().len()];
+    let shape = selection.shape();
+    let mut strides = vec![0; shape.len()];
     let mut stride = data_type.size() as isize;
-    for (k, axis) in selection.axes().iter().enumerate().rev() {
+    for (k, length) in shape.iter().enumerate().rev() {
         strides[k] = stride;
-        stride *= axis.length.max(1) as isize;
+        stride *= (*length).max(1) as isize;
     }
     if !data_type.is_variable() {
         return call(InputBuffer { bytes: &heap, origin: 0, strides: &strides, heap: &[] });
@@ -156,8 +157,8 @@ fn random_array(random: &mut Random, target: &Arc<dyn Store>) -> (Array, String)
     (array, format!("{codecs}, {grid}"))
 }
 
-/// A random selection, with steps.
-fn random_selection(random: &mut Random, shape: &[u64]) -> Selection {
+/// A random selection, with steps and lists, and the positions that it takes in C order.
+fn random_selection(random: &mut Random, shape: &[u64]) -> (Selection, Vec<Dims>) {
     let axes = shape.iter().map(|length| {
         if random.below(3) == 0 {
             return AxisSelection { start: 0, step: 1, length: *length };
@@ -167,19 +168,26 @@ fn random_selection(random: &mut Random, shape: &[u64]) -> Selection {
         let (step, room) = if random.below(3) > 0 { (step, length - 1 - start) } else { (-step, start) };
         AxisSelection { start, step, length: random.below(room / step.unsigned_abs() + 2) }
     });
-    Selection::new(axes.collect()).unwrap()
+    let selection = Selection::new(axes.collect()).unwrap();
+    listed(random, selection, shape)
 }
 
-/// Random elements for a selection, which are assigned to those that are expected.
-fn assign(random: &mut Random, array: &Array, shape: &[u64], selection: &Selection, expected: &mut [Vec<u8>]) -> Vec<Vec<u8>> {
-    let indices = ArraySubset::new_with_shape(&selection.shape());
+/// The positions of a selection without lists, in C order.
+fn positions(selection: &Selection) -> Vec<Dims> {
+    let place = |index: Dims| {
+        let to = |(i, axis): (&u64, &AxisSelection)| axis.start.wrapping_add_signed(axis.step * *i as i64);
+        index.iter().zip(selection.axes()).map(to).collect()
+    };
+    ArraySubset::new_with_shape(&selection.shape()).indices().map(place).collect()
+}
+
+/// Random elements for positions, which are assigned to those that are expected.
+fn assign(random: &mut Random, array: &Array, shape: &[u64], places: &[Dims], expected: &mut [Vec<u8>]) -> Vec<Vec<u8>> {
     let fill = random.below(4) == 0;
     let mut given = Vec::new();
-    for index in indices.indices() {
-        let to = |(i, axis): (&u64, &AxisSelection)| axis.start.wrapping_add_signed(axis.step * *i as i64);
-        let to: Dims = index.iter().zip(selection.axes()).map(to).collect();
+    for to in places {
         let element = if fill { array.fill_value().bytes().to_vec() } else { element(random, array.data_type()) };
-        expected[position(&to, shape)].clone_from(&element);
+        expected[position(to, shape)].clone_from(&element);
         given.push(element);
     }
     given
@@ -190,6 +198,47 @@ fn target(folder: &Path, round: u64) -> Arc<dyn Store> {
         0 => Arc::new(MemoryStore::new()),
         _ => Arc::new(FilesystemStore::new(folder.join(round.to_string()))),
     }
+}
+
+/// The same selection with lists for some axes, and the positions that it takes in C order.
+fn listed(random: &mut Random, mut selection: Selection, shape: &[u64]) -> (Selection, Vec<Dims>) {
+    // What each dimension of the result takes of which axes, in the order of the first of these.
+    let mut parts: Vec<(Vec<usize>, Vec<Vec<u64>>)> = Vec::new();
+    let mut left: Vec<usize> = (0..shape.len()).collect();
+    while let Some(axis) = left.first().copied() {
+        left.remove(0);
+        if random.below(4) > 0 {
+            let run = selection.axes()[axis];
+            let positions = (0..run.length).map(|k| vec![run.start.wrapping_add_signed(run.step * k as i64)]).collect();
+            parts.push((vec![axis], positions));
+            continue;
+        }
+        let mut axes = vec![axis];
+        while !left.is_empty() && random.below(2) == 0 {
+            axes.push(left.remove(random.below(left.len() as u64) as usize));
+        }
+        let count = random.below(12);
+        let entries: Vec<Vec<u64>> =
+            (0..count).map(|_| axes.iter().map(|axis| random.below(shape[*axis])).collect()).collect();
+        let columns = (0..axes.len()).map(|k| entries.iter().map(|entry| entry[k]).collect()).collect();
+        selection = selection.with_list(&axes, columns).unwrap();
+        parts.push((axes, entries));
+    }
+    if random.below(3) == 0 {
+        let order: Vec<usize> = (0..parts.len()).rev().collect();
+        selection = selection.transposed(&order).unwrap();
+        parts.reverse();
+    }
+    let mut places = vec![Dims::from_elem(0, shape.len())];
+    for (axes, entries) in parts {
+        let placed = |place: &Dims, entry: &Vec<u64>| {
+            let mut place = place.clone();
+            axes.iter().zip(entry).for_each(|(axis, position)| place[*axis] = *position);
+            place
+        };
+        places = places.iter().flat_map(|place| entries.iter().map(|entry| placed(place, entry))).collect();
+    }
+    (selection, places)
 }
 
 #[test]
@@ -204,8 +253,8 @@ fn writes_are_what_an_assignment_gives() {
         let all = array.subset_all();
         let mut expected = vec![array.fill_value().bytes().to_vec(); all.num_elements() as usize];
         for step in 0..12 {
-            let selection = random_selection(&mut random, &shape);
-            let given = assign(&mut random, &array, &shape, &selection, &mut expected);
+            let (selection, places) = random_selection(&mut random, &shape);
+            let given = assign(&mut random, &array, &shape, &places, &mut expected);
             store(&array, &selection, &given).unwrap();
             for array in [&array, &cached] {
                 let found: ArrayBytes = array.retrieve_array_subset(&all).unwrap();
@@ -242,8 +291,8 @@ fn sessions_and_encoders_write_what_an_assignment_gives() {
         let mut expected = vec![array.fill_value().bytes().to_vec(); array.subset_all().num_elements() as usize];
         // Something may be there.
         for _ in 0..random.below(3) {
-            let selection = random_selection(&mut random, &shape);
-            let given = assign(&mut random, &array, &shape, &selection, &mut expected);
+            let (selection, places) = random_selection(&mut random, &shape);
+            let given = assign(&mut random, &array, &shape, &places, &mut expected);
             store(&array, &selection, &given).unwrap();
         }
         let memory = random.pick(&[0, 2000, 1 << 30]);
@@ -255,7 +304,7 @@ fn sessions_and_encoders_write_what_an_assignment_gives() {
             for index in ArraySubset::new_with_shape(&shape).indices() {
                 let axes = index.iter().map(|start| AxisSelection { start: *start, step: 1, length: 1 }).collect();
                 let selection = Selection::new(axes).unwrap();
-                let given = assign(&mut random, &array, &shape, &selection, &mut expected);
+                let given = assign(&mut random, &array, &shape, &positions(&selection), &mut expected);
                 let own = &mut writes[random.below(4) as usize];
                 let at = random.below(own.len() as u64 + 1) as usize;
                 own.insert(at, (selection, given));
@@ -290,14 +339,14 @@ fn sessions_and_encoders_write_what_an_assignment_gives() {
                     false => AxisSelection { start: 0, step: 1, length: *end },
                 });
                 let selection = Selection::new(axes.collect()).unwrap();
-                let given = assign(&mut random, &array, &grown, &selection, &mut expected);
+                let given = assign(&mut random, &array, &grown, &positions(&selection), &mut expected);
                 let append = |input: InputBuffer<'_>| session.append_from(axis, length, input).map(|_| ());
                 with_input(array.data_type(), &selection, &given, append).unwrap();
                 shape = grown;
                 assert_eq!(*session.shape(), *shape);
             }
-            let selection = random_selection(&mut random, &shape);
-            let given = assign(&mut random, &array, &shape, &selection, &mut expected);
+            let (selection, places) = random_selection(&mut random, &shape);
+            let given = assign(&mut random, &array, &shape, &places, &mut expected);
             let store = |input: InputBuffer<'_>| session.store_selection_from(&selection, input);
             with_input(array.data_type(), &selection, &given, store).unwrap();
             assert!(session.staged() <= memory);
@@ -329,7 +378,7 @@ fn sessions_and_encoders_write_what_an_assignment_gives() {
             let axes = inside.start().iter().zip(&start).zip(&lengths);
             let axes = axes.map(|((origin, start), length)| AxisSelection { start: origin + start, step: 1, length: *length });
             let selection = Selection::new(axes.collect()).unwrap();
-            let given = assign(&mut random, &array, &shape, &selection, &mut expected);
+            let given = assign(&mut random, &array, &shape, &positions(&selection), &mut expected);
             parts.push((ArraySubset::new_with_start_shape(&start, &lengths).unwrap(), selection, given));
         }
         let encoder = array.partial_encoder(&chunk).unwrap();

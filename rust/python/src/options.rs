@@ -19,35 +19,39 @@ pub(crate) struct CodecOptions {
     #[pyo3(get)]
     store_empty_chunks: bool,
     inner_chunk_order: InnerChunkOrder,
+    /// bool : Whether chunks are changed in part where the store cannot keep other processes from doing the same.
+    #[pyo3(get)]
+    unlocked_writes: bool,
 }
 
 impl From<tegula::CodecOptions> for CodecOptions {
     fn from(options: tegula::CodecOptions) -> Self {
-        let tegula::CodecOptions { concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order } = options;
-        Self { concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order }
+        let tegula::CodecOptions { concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order, unlocked_writes } = options;
+        Self { concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order, unlocked_writes }
     }
 }
 
 impl From<CodecOptions> for tegula::CodecOptions {
     fn from(options: CodecOptions) -> Self {
-        let CodecOptions { concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order } = options;
-        Self { concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order }
+        let CodecOptions { concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order, unlocked_writes } = options;
+        Self { concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order, unlocked_writes }
     }
 }
 
 #[pymethods]
 impl CodecOptions {
     #[new]
-    #[pyo3(signature = (*, concurrent_target=None, validate_checksums=None, store_empty_chunks=None, inner_chunk_order=None))]
+    #[pyo3(signature = (*, concurrent_target=None, validate_checksums=None, store_empty_chunks=None, inner_chunk_order=None, unlocked_writes=None))]
     fn new(
         py: Python<'_>,
         concurrent_target: Option<usize>,
         validate_checksums: Option<bool>,
         store_empty_chunks: Option<bool>,
         inner_chunk_order: Option<&str>,
+        unlocked_writes: Option<bool>,
     ) -> PyResult<Self> {
         let options = Self::from(tegula::global_options());
-        options.replace(py, concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order)
+        options.replace(py, concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order, unlocked_writes)
     }
 
     /// str : In which order inner chunks lie in the shards that are written: "C" or "morton".
@@ -57,7 +61,7 @@ impl CodecOptions {
     }
 
     /// The same options with some of them changed.
-    #[pyo3(signature = (*, concurrent_target=None, validate_checksums=None, store_empty_chunks=None, inner_chunk_order=None))]
+    #[pyo3(signature = (*, concurrent_target=None, validate_checksums=None, store_empty_chunks=None, inner_chunk_order=None, unlocked_writes=None))]
     fn replace(
         &self,
         py: Python<'_>,
@@ -65,6 +69,7 @@ impl CodecOptions {
         validate_checksums: Option<bool>,
         store_empty_chunks: Option<bool>,
         inner_chunk_order: Option<&str>,
+        unlocked_writes: Option<bool>,
     ) -> PyResult<Self> {
         let order = inner_chunk_order.map(str::parse).transpose().or_raise(py)?;
         Ok(Self {
@@ -72,17 +77,19 @@ impl CodecOptions {
             validate_checksums: validate_checksums.unwrap_or(self.validate_checksums),
             store_empty_chunks: store_empty_chunks.unwrap_or(self.store_empty_chunks),
             inner_chunk_order: order.unwrap_or(self.inner_chunk_order),
+            unlocked_writes: unlocked_writes.unwrap_or(self.unlocked_writes),
         })
     }
 
     fn __repr__(&self) -> String {
         let python = |value: bool| if value { "True" } else { "False" };
         format!(
-            "CodecOptions(concurrent_target={}, validate_checksums={}, store_empty_chunks={}, inner_chunk_order='{}')",
+            "CodecOptions(concurrent_target={}, validate_checksums={}, store_empty_chunks={}, inner_chunk_order='{}', unlocked_writes={})",
             self.concurrent_target,
             python(self.validate_checksums),
             python(self.store_empty_chunks),
-            self.inner_chunk_order.name()
+            self.inner_chunk_order.name(),
+            python(self.unlocked_writes)
         )
     }
 
@@ -92,6 +99,7 @@ impl CodecOptions {
         fields.set_item("validate_checksums", self.validate_checksums)?;
         fields.set_item("store_empty_chunks", self.store_empty_chunks)?;
         fields.set_item("inner_chunk_order", self.inner_chunk_order.name())?;
+        fields.set_item("unlocked_writes", self.unlocked_writes)?;
         Ok(((), fields))
     }
 }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use tegula::{AxisSelection, CacheLimit, Dims, InputBuffer, Selection, WriteSessionOptions};
+use tegula::{CacheLimit, Dims, InputBuffer, Selection, WriteSessionOptions};
 
 use crate::array::Array;
 use crate::buffer::Origin;
 use crate::call::{attached, detached, perform};
 use crate::errors::OrRaise;
 use crate::extract::{indices, region};
+use crate::selection::{Lists, selection};
 use crate::subset::tuple;
 
 /// The native part of `tegula.WriteSession`.
@@ -119,17 +120,19 @@ impl WriteSession {
         self.write_subset(py, subset, data, done)
     }
 
-    /// Stores an array at positions along each axis, as (start, step, length).
-    #[pyo3(signature = (axes, data, done=None))]
+    /// Stores an array at positions along each axis, as (start, step, length), or listed.
+    #[pyo3(signature = (axes, data, lists=None, order=None, done=None))]
     fn store_selection(
         &self,
         py: Python<'_>,
         axes: Vec<(u64, i64, u64)>,
         data: &Bound<'_, PyAny>,
+        lists: Option<Lists<'_>>,
+        order: Option<Vec<usize>>,
         done: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        let axis = |(start, step, length)| AxisSelection { start, step, length };
-        let selection = attached(py, || Selection::new(axes.into_iter().map(axis).collect()))?;
+        let shape = self.session.shape();
+        let selection = attached(py, || selection(&shape, axes, lists.as_ref(), order.as_deref()))?;
         self.write(py, &selection.shape(), data, done, move |session, buffer| {
             session.store_selection_from(&selection, buffer)
         })

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyMapping};
+use pyo3::types::{PyBytes, PyDict, PyMapping};
 use tegula::store::{ByteRange, FilesystemStore, Listing, MemoryStore, Object, ReadOnlyStore, Stat, ZipStore};
 use tegula::{Error, Result};
 
@@ -28,8 +28,8 @@ impl Store {
     }
 
     #[staticmethod]
-    fn filesystem(root: PathBuf) -> Self {
-        Self(Arc::new(FilesystemStore::new(root)))
+    fn filesystem(root: PathBuf, fsync: bool) -> Self {
+        Self(Arc::new(FilesystemStore::new(root).with_fsync(fsync)))
     }
 
     #[staticmethod]
@@ -39,7 +39,7 @@ impl Store {
 
     #[staticmethod]
     fn mapping(mapping: Bound<'_, PyMapping>) -> Self {
-        Self(Arc::new(Mapping::new(mapping.unbind())))
+        Self(Arc::new(Mapping::new(&mapping)))
     }
 
     /// The same objects, for reading; the error of a write says the reason.
@@ -81,21 +81,23 @@ impl Store {
 
 /// A mapping of keys to bytes that Python code may change at any time.
 struct Mapping {
-    mapping: Py<PyMapping>,
+    objects: Py<PyMapping>,
     identity: u64,
+    /// Whether it is a dict, which nobody outside this process can change.
+    ours: bool,
 }
 
 impl Mapping {
-    fn new(mapping: Py<PyMapping>) -> Self {
+    fn new(mapping: &Bound<'_, PyMapping>) -> Self {
         // All stores on one mapping are the same, for writers that wait for each other. Where another comes to lie at the
         // address, caches tell it apart by its values.
         let identity = mapping.as_ptr().addr() as u64 | 1 << 62;
-        Self { mapping, identity }
+        Self { ours: mapping.is_instance_of::<PyDict>(), objects: mapping.clone().unbind(), identity }
     }
 
     fn attach<T>(&self, call: impl FnOnce(&Bound<'_, PyMapping>) -> PyResult<T>) -> Result<T> {
         let result = Python::try_attach(|py| {
-            call(self.mapping.bind(py)).map_err(|error| Error::store(format!("{self:?}: {error}")))
+            call(self.objects.bind(py)).map_err(|error| Error::store(format!("{self:?}: {error}")))
         });
         result.unwrap_or_else(|| Err(Error::store("Python is on its way out")))
     }
@@ -181,6 +183,10 @@ impl tegula::store::Store for Mapping {
     fn list_dir(&self, prefix: &str) -> Result<Listing> {
         let keys: Vec<String> = self.attach(|mapping| mapping.keys()?.extract())?;
         Ok(tegula::store::listing(keys.iter().map(String::as_str), prefix))
+    }
+
+    fn locks_all(&self) -> bool {
+        self.ours
     }
 
     fn merge_gap(&self) -> u64 {

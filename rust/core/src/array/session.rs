@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::staged::{Claim, Staged};
 use super::{Array, AsArrayBytes, InputBuffer};
 use crate::error::{Error, Place, Result};
+use crate::metadata::{change_shape, lock_node};
 use crate::plan::Region;
 use crate::runtime::{lock, parallel};
 use crate::selection::{Selection, check_subset};
@@ -50,6 +51,8 @@ struct Growth {
     /// With the shape that it had when it was last needed.
     array: Array,
     shape: Dims,
+    /// The shape that was stored when it began to grow.
+    stored: Dims,
     /// The axes along which it grew.
     axes: Vec<bool>,
     /// Whether chunks may lie past the end of what is stored.
@@ -63,7 +66,8 @@ impl Array {
     /// Begins a session of writes.
     pub fn write_session(&self, options: WriteSessionOptions) -> WriteSession {
         let axes = vec![false; self.dimensionality()];
-        let growth = Growth { array: self.clone(), shape: self.shape().into(), axes, outside: false };
+        let shape = Dims::from(self.shape());
+        let growth = Growth { array: self.clone(), stored: shape.clone(), shape, axes, outside: false };
         WriteSession {
             base: self.clone(),
             growth: Mutex::new(growth),
@@ -186,6 +190,7 @@ impl WriteSession {
                 return Err(Error::selection(format!("the array is stored with shape {stored} by now, not {own}")));
             }
             growth.shape = stored.shape().into();
+            growth.stored = Dims::from(&growth.shape[..]);
         }
         let start = growth.shape[axis];
         let end = start.checked_add(length).filter(|end| i64::try_from(*end).is_ok());
@@ -327,11 +332,16 @@ impl WriteSession {
         if !growth.axes.contains(&true) {
             return Ok(());
         }
+        let (store, path) = (&**self.base.store(), self.base.path());
+        let _guard = lock_node(store, path)?;
         let stored = self.base.reopen()?;
-        let shape: Dims = stored.shape().iter().zip(&growth.shape).map(|(stored, own)| *stored.max(own)).collect();
-        if *shape != *stored.shape() {
-            stored.resize(&shape)?;
+        if *stored.shape() != growth.stored[..] {
+            let (stored, before) = (tuple(stored.shape()), tuple(&growth.stored));
+            let message = format!("others changed the stored shape from {before} to {stored} while a session appended");
+            return Err(Error::selection(message));
         }
+        change_shape(store, path, stored.with_shape(&growth.shape)?.metadata())?;
+        growth.stored = Dims::from(&growth.shape[..]);
         growth.outside = false;
         Ok(())
     }

@@ -97,14 +97,13 @@ impl Staged {
                 if state.ended {
                     return Err(ended());
                 }
-                match state.chunks.get(chunk).and_then(|entry| entry.cell.clone()) {
-                    Some(cell) => cell,
-                    None => {
-                        let cell = Cell::new(make()?);
-                        self.bytes.fetch_add(cell.size.load(Ordering::Relaxed), Ordering::Relaxed);
-                        state.chunks.entry(chunk.clone()).or_default().cell = Some(cell.clone());
-                        cell
-                    }
+                if let Some(cell) = state.chunks.get(chunk).and_then(|entry| entry.cell.clone()) {
+                    cell
+                } else {
+                    let cell = Cell::new(make()?);
+                    self.bytes.fetch_add(cell.size.load(Ordering::Relaxed), Ordering::Relaxed);
+                    state.chunks.entry(chunk.clone()).or_default().cell = Some(cell.clone());
+                    cell
                 }
             };
             // Where it was taken meanwhile, it is not in the map any more.
@@ -217,13 +216,11 @@ impl Claim<'_> {
             let mut state = lock(&staged.state);
             let ended = state.ended;
             let Some(entry) = state.chunks.get_mut(&self.chunk).filter(|_| !ended) else { return };
-            match &entry.cell {
-                Some(cell) => cell.clone(),
-                None => {
-                    entry.cell = Some(Cell::new(older));
-                    return;
-                }
-            }
+            let Some(cell) = &entry.cell else {
+                entry.cell = Some(Cell::new(older));
+                return;
+            };
+            cell.clone()
         };
         // As long as the claim lasts nobody takes it.
         if let Some(stage) = &mut *lock(&newer.stage) {

@@ -1,17 +1,19 @@
 //! Changes of stored metadata: a file is read, changed and replaced whole, so that what others wrote into it stays.
 //!
-//! Changes made in one process wait for each other. Of two processes that change one file at once, one may not see
-//! what the other wrote: stores have no locks.
-
-use std::sync::Mutex;
+//! Who changes the metadata of a node locks it ([`lock_node`]) from the first read to the last write: threads wait for
+//! each other, and processes where the store can make them.
 
 use super::node::{Folder, NodeKind, metadata_key, node_path};
 use super::{ArrayMetadata, Attributes, v2, v3};
 use crate::error::Result;
-use crate::runtime::{PerProcess, lock};
-use crate::store::Store;
+use crate::store::{Guard, Store};
 
-static CHANGES: PerProcess<Mutex<()>> = PerProcess::new(Mutex::default);
+/// Locks the metadata of the node at a path against everybody else who changes them.
+///
+/// Who holds this lock may wait for the threads that decode, as these change no metadata.
+pub(crate) fn lock_node(store: &dyn Store, path: &str) -> Result<Guard> {
+    store.lock(&metadata_key(path, "zarr.json"))
+}
 
 /// What is to become of the attributes of an array or a group.
 #[derive(Clone, Debug, Default)]
@@ -48,17 +50,17 @@ pub(crate) fn change_attributes(
 ) -> Result<Attributes> {
     let path = node_path(path)?;
     let folder = Folder { store, path: &path };
-    let _turn = lock(CHANGES.get());
+    let _guard = lock_node(store, &path)?;
     match zarr_format {
         3 => v3::change_attributes(&folder, change),
         _ => v2::change_attributes(&folder, change),
     }
 }
 
-/// Changes the shape of the array at a path, and how it is cut where that goes with it, to those of `array`.
+/// Changes the shape of the array at a path, and how it is cut where that goes with it, to those of `array`. The caller
+/// has locked the node.
 pub(crate) fn change_shape(store: &dyn Store, path: &str, array: &ArrayMetadata) -> Result<()> {
     let folder = Folder { store, path };
-    let _turn = lock(CHANGES.get());
     match array.zarr_format {
         3 => v3::change_shape(&folder, array),
         _ => v2::change_shape(&folder, array),
@@ -79,7 +81,7 @@ pub(crate) fn consolidate(
         .map(|((member, kind), path)| (member.clone(), *kind, Folder { store, path }))
         .collect();
     let folder = Folder { store, path };
-    let _turn = lock(CHANGES.get());
+    let _guard = lock_node(store, path)?;
     match zarr_format {
         3 => v3::consolidate(&folder, &below),
         _ => v2::consolidate(&folder, &below),

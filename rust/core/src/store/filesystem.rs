@@ -18,6 +18,7 @@ use crate::error::{Error, Place, Result};
 pub struct FilesystemStore {
     root: PathBuf,
     identity: u64,
+    fsync: bool,
 }
 
 impl FilesystemStore {
@@ -27,7 +28,14 @@ impl FilesystemStore {
         let mut hasher = DefaultHasher::new();
         // Two handles on one folder share what is cached of it.
         fs::canonicalize(&root).unwrap_or_else(|_| root.clone()).hash(&mut hasher);
-        Self { identity: hasher.finish() | 1 << 63, root }
+        Self { identity: hasher.finish() | 1 << 63, root, fsync: false }
+    }
+
+    /// Whether a write comes back only when the disk has the object and its name, so that it outlives a loss of power.
+    /// Without, it outlives the end of this process, however that comes.
+    #[must_use]
+    pub fn with_fsync(self, fsync: bool) -> Self {
+        Self { fsync, ..self }
     }
 
     /// The folder.
@@ -122,7 +130,7 @@ impl Store for FilesystemStore {
     fn set(&self, key: &str, value: &[u8]) -> Result<()> {
         check_key(key)?;
         let path = self.path(key);
-        write_whole(&path, |file| file.write_all(value)).map_err(Error::from).place(|| path.display().to_string())
+        write_whole(&path, self.fsync, |file| file.write_all(value)).map_err(unwritten).place(|| path.display().to_string())
     }
 
     fn set_parts(&self, key: &str, pieces: &[Piece<'_>], old: Option<&dyn Object>) -> Result<()> {
@@ -134,8 +142,8 @@ impl Store for FilesystemStore {
             parts::assemble(pieces, old, self.merge_gap(), &mut value)?;
             return self.set(key, &value);
         }
-        write_whole(&path, |new| parts::write(pieces, file, new))
-            .map_err(Error::from)
+        write_whole(&path, self.fsync, |new| parts::write(pieces, file, new))
+            .map_err(unwritten)
             .place(|| path.display().to_string())
     }
 
@@ -155,7 +163,7 @@ impl Store for FilesystemStore {
         check_key(key)?;
         let held = Held::wait(self.identity, key);
         let path = self.path(key);
-        let file = LockFile::wait(&path).map_err(Error::from).place(|| path.display().to_string())?;
+        let file = LockFile::wait(&path).map_err(unwritten).place(|| path.display().to_string())?;
         Ok(Guard::new((file, held)))
     }
 
@@ -199,27 +207,46 @@ impl Store for FilesystemStore {
     }
 }
 
+/// Why something cannot be written: a folder that is gone again is no answer to the question what is stored.
+#[allow(clippy::needless_pass_by_value)] // for `map_err`
+fn unwritten(error: io::Error) -> Error {
+    Error::store(error.to_string())
+}
+
 /// Files of such names are no objects.
 pub(super) const TEMPORARY: &str = ".tegula-";
 
 /// Replaces a file, and makes the folders that lead to it where there are none.
-fn write_whole(path: &Path, fill: impl Fn(&mut File) -> io::Result<()>) -> io::Result<()> {
+fn write_whole(path: &Path, fsync: bool, fill: impl Fn(&mut File) -> io::Result<()>) -> io::Result<()> {
     let write = || {
         replace_file(path, |file| {
             fill(file)?;
             // By this clock two files differ in age where by that of the filesystem they may not, so that caches tell
             // them apart. Some filesystems keep no such time.
             let _ = file.set_modified(SystemTime::now());
-            Ok::<_, io::Error>(())
+            if fsync { file.sync_all() } else { Ok(()) }
         })
     };
-    match (write(), path.parent()) {
-        (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    match write() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let new: Vec<_> = folder.ancestors().take_while(|folder| fsync && !folder.exists()).collect();
             fs::create_dir_all(folder)?;
-            write()
+            for folder in new.into_iter().filter_map(Path::parent) {
+                sync_folder(folder)?;
+            }
+            write()?;
         }
-        (done, _) => done,
+        done => done?,
     }
+    if fsync { sync_folder(folder) } else { Ok(()) }
+}
+
+/// Makes the disk keep the names in a folder.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    // The folder of a path of one name is the one that we are in.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    File::open(folder)?.sync_all()
 }
 
 /// Replaces a file by what `write` writes to a temporary name beside it: the old file stays whole until the new one is.

@@ -145,6 +145,12 @@ pub trait Store: Send + Sync + fmt::Debug {
         Ok(Guard::in_process(self.identity(), key))
     }
 
+    /// Whether [`lock`](Self::lock) keeps out everybody who can reach the objects, and not only the threads of this
+    /// process. Chunks are not changed in part where it does not, unless the options allow it.
+    fn locks_all(&self) -> bool {
+        true
+    }
+
     /// What lies directly under a prefix (`""`: the root; no closing `/`).
     fn list_dir(&self, _prefix: &str) -> Result<Listing> {
         Err(Error::unsupported(format!("{self:?} cannot be listed")))

@@ -26,6 +26,7 @@ impl Writer<'_> {
             if look(self)?.is_none() {
                 return Ok(0);
             }
+            self.check_change(chunk)?;
             let _guard = self.source.store.lock(&key)?;
             let alone = self.alone();
             let Some((old, inners)) = look(&alone)? else { return Ok(0) };

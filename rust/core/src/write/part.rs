@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::fetch::run_of;
 use crate::plan::{Region, Run};
 use crate::subset::{Dims, product};
-use crate::view::{Axes, Axis, Output, c_strides, odometer};
+use crate::view::{Axes, Axis, Output, c_strides, combinations, odometer};
 
 /// A region of a chunk, and the elements that go there.
 #[derive(Clone)]
@@ -17,7 +17,8 @@ pub(crate) struct Layer<'a> {
     /// Where in the chunk they go, and where in the bytes they lie: what is the output of a read is the input here.
     pub(crate) region: Region,
     pub(crate) bytes: &'a [u8],
-    /// Which of the elements in the bytes are written; `None`: all. They lie one after the other then.
+    /// Which of the elements in the bytes are written; `None`: all. They lie one after the other then, and the region has
+    /// no lists.
     pub(crate) mask: Option<&'a Bits>,
 }
 
@@ -37,7 +38,8 @@ impl<'a> Layer<'a> {
     pub(crate) fn whole(shape: &[u64], size: usize, bytes: &'a [u8]) -> Self {
         let strides = c_strides(shape, size);
         let run = |(length, stride): (&u64, &isize)| Run { start: 0, step: 1, length: *length, stride: *stride };
-        Self { region: Region { runs: shape.iter().zip(&strides).map(run).collect(), origin: 0 }, bytes, mask: None }
+        let runs = shape.iter().zip(&strides).map(run).collect();
+        Self { region: Region { runs, lists: SmallVec::new(), origin: 0 }, bytes, mask: None }
     }
 
     fn with(&self, region: Region) -> Self {
@@ -52,7 +54,7 @@ impl<'a> Layer<'a> {
         size: usize,
         mut visit: impl FnMut(isize, isize, Axis) -> Result<()>,
     ) -> Result<()> {
-        let (to, mut axes) = self.region.axes(strides);
+        let (first, mut axes) = self.region.axes(strides);
         if axes.iter().any(|axis| axis.length == 0) {
             return Ok(());
         }
@@ -60,24 +62,27 @@ impl<'a> Layer<'a> {
         let inner = axes.iter().rposition(|axis| axis.to == size as isize).or(axes.len().checked_sub(1));
         let run = inner.map_or(Axis { length: 1, from: 0, to: size as isize }, |inner| axes.remove(inner));
         let mut result = Ok(());
-        odometer(&axes, |chunk, bytes| {
-            let (to, from) = (to + chunk, self.region.origin + bytes);
-            let mut part = |first: usize, length: usize| {
-                if result.is_ok() {
-                    let first = first as isize;
-                    let axis = Axis { length, from: run.to, to: run.from };
-                    result = visit(to + first * run.from, from + first * run.to, axis);
-                }
-            };
-            let Some(mask) = self.mask else { return part(0, run.length) };
-            let bit = |offset: isize| offset.cast_unsigned() / size;
-            if run.to == size as isize {
-                let start = bit(from);
-                mask.runs(start, run.length).for_each(|(first, count)| part(first - start, count));
-            } else {
-                let there = |k: &usize| mask.count(bit(from + *k as isize * run.to), 1) > 0;
-                (0..run.length).filter(there).for_each(|k| part(k, 1));
+        let mut visit = |to: isize, from: isize, first: usize, length: usize| {
+            if result.is_ok() {
+                let first = first as isize;
+                let axis = Axis { length, from: run.to, to: run.from };
+                result = visit(to + first * run.from, from + first * run.to, axis);
             }
+        };
+        combinations(&self.region.jumps(strides), |chunk, bytes| {
+            let (to, from) = (first + chunk, self.region.origin + bytes);
+            odometer(&axes, |chunk, bytes| {
+                let (to, from) = (to + chunk, from + bytes);
+                let Some(mask) = self.mask else { return visit(to, from, 0, run.length) };
+                let bit = |offset: isize| offset.cast_unsigned() / size;
+                if run.to == size as isize {
+                    let start = bit(from);
+                    mask.runs(start, run.length).for_each(|(first, count)| visit(to, from, first - start, count));
+                } else {
+                    let there = |k: &usize| mask.count(bit(from + *k as isize * run.to), 1) > 0;
+                    (0..run.length).filter(there).for_each(|k| visit(to, from, k, 1));
+                }
+            });
         });
         result
     }
@@ -122,13 +127,20 @@ impl<'a> Layer<'a> {
         for axis in &mut axes {
             std::mem::swap(&mut axis.from, &mut axis.to);
         }
-        output.place(to + offset, &axes, self.bytes, self.region.origin, layout.item)
+        let mut jumps = self.region.jumps(&layout.strides);
+        for jump in jumps.iter_mut().flatten() {
+            std::mem::swap(&mut jump.from, &mut jump.to);
+        }
+        output.place_each(to + offset, &axes, &jumps, self.bytes, self.region.origin, layout.item)
     }
 }
 
 /// What of a region lies below an end on each axis.
 pub(super) fn clipped(region: &Region, end: &[u64]) -> Region {
     let mut clipped = region.clone();
+    for list in &mut clipped.lists {
+        list.clip(end);
+    }
     for (axis, end) in end.iter().enumerate() {
         let run = clipped.runs[axis];
         let step = run.step.unsigned_abs().max(1);
@@ -264,7 +276,7 @@ mod tests {
             (run(9, -3, 4), 10, 0, 4),
             (run(9, -3, 3), 3, 3, 0),
         ] {
-            let region = Region { runs: SmallVec::from_slice(&[given]), origin: 0 };
+            let region = Region { runs: SmallVec::from_slice(&[given]), lists: SmallVec::new(), origin: 0 };
             let expected =
                 if (first, length) == (0, given.length) { region.clone() } else { region.narrowed(0, first, length) };
             assert_eq!(clipped(&region, &[end]), expected, "{given:?} at {end}");

@@ -37,7 +37,7 @@ impl Inner<'_> {
 /// What becomes of the inner chunks of a shard, by number in C order; `None`: it is not stored.
 pub(super) type Inners<'a> = Vec<Option<Inner<'a>>>;
 
-impl<'a> Writer<'a> {
+impl Writer<'_> {
     /// Stores a part of the shard that a chunk is, its axes in encoded order.
     pub(super) fn store_shard(&self, chunk: &[u64], key: &str, shard: &Shard, part: &Part<'_>) -> Result<()> {
         if part.covering {

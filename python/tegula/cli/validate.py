@@ -1,0 +1,74 @@
+"""`tegula validate`: whether what is stored is whole."""
+
+import argparse
+import sys
+from typing import Any
+
+import tegula
+from tegula.cli import source
+from tegula.cli.screen import Screen, count
+
+PROBLEMS_SHOWN = 50
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Add the command."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "validate",
+        help="look whether what is stored is whole",
+        description="Reads the metadata of all arrays and groups, decodes every stored chunk, and names what is wrong "
+        "and what belongs to nothing. Of an ASDF file the checksums of the blocks are compared and all arrays "
+        "are read. The exit code is 1 where something is wrong.",
+    )
+    source.add_argument(parser)
+    parser.add_argument(
+        "--repair", action="store_true", help="remove temporary files that a process left behind which was killed"
+    )
+    return parser
+
+
+def run(arguments: argparse.Namespace, screen: Screen) -> None:
+    """Run the command."""
+    path = arguments.source.partition("#")[0]
+    if source.is_asdf(path):
+        validate_asdf(path, screen)
+        return
+    found = tegula.validate(arguments.source, repair=arguments.repair, progress=progress())
+    for file in found.removed:
+        screen.line(f"removed {file}")
+    for file in found.leftovers:
+        screen.line(f"{file}: left behind by a process that was killed, or in use; --repair removes the former")
+    for problem in found.problems[:PROBLEMS_SHOWN]:
+        screen.line(str(problem))
+    if len(found.problems) > PROBLEMS_SHOWN:
+        screen.line(f"... and {len(found.problems) - PROBLEMS_SHOWN:,} more")
+    looked = ", ".join(
+        count(n, what) for n, what in ((found.groups, "group"), (found.arrays, "array"), (found.chunks, "stored chunk"))
+    )
+    if not found.ok:
+        wrong = len(found.problems) + len(found.leftovers)
+        raise tegula.CorruptDataError(f"{arguments.source}: {count(wrong, 'problem')} in {looked}")
+    screen.line(f"{arguments.source}: {looked}: all whole")
+
+
+def validate_asdf(path: str, screen: Screen) -> None:
+    """Compare the checksums of an ASDF file and read its arrays."""
+    with tegula.open_asdf(path, validate_checksums=True) as file:
+        file.verify()
+        arrays = file.search(type_=tegula.Array).nodes
+        for array in arrays:
+            array[...]
+        screen.line(f"{path}: {count(len(file.blocks), 'block')}, {count(len(arrays), 'array')}: all whole")
+
+
+def progress() -> Any:
+    """Return what tells a person at a terminal how far it is; None where there is no terminal."""
+    if not sys.stderr.isatty():
+        return None
+
+    def tell(done: int, total: int) -> None:
+        if done % 100 == 0 or done == total:
+            end = "\r\x1b[K" if done == total else ""
+            print(f"\r{done} of {total} chunks{end}", end="", file=sys.stderr, flush=True)
+
+    return tell

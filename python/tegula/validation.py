@@ -1,0 +1,219 @@
+"""Looking whether what is stored is whole."""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from tegula._tegula import ArraySubset
+from tegula.array import Array
+from tegula.errors import Error
+from tegula.group import Group
+from tegula.opening import open as open_node
+from tegula.options import Config
+from tegula.stores import FilesystemStore, StoreLike, as_store
+
+__all__ = ["Problem", "Validation", "validate"]
+
+TEMPORARY = ".tegula-"
+"""How the names of files begin that are no objects: files that are being written, and locks."""
+
+# A file that is being written is renamed within moments; the number of its process may belong to another by then.
+_ABANDONED = 3600.0
+# Beyond so many chunks it is not looked for objects that are none of them.
+_CHUNKS_NAMED = 1_000_000
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is not as it should be."""
+
+    place: str
+    """The object or the file."""
+    message: str
+    """What is wrong with it."""
+
+    def __str__(self) -> str:
+        return self.message if self.place in self.message else f"{self.place}: {self.message}"
+
+
+@dataclass
+class Validation:
+    """What `tegula.validate` found."""
+
+    groups: int = 0
+    """Groups whose metadata were read."""
+    arrays: int = 0
+    """Arrays whose metadata were read."""
+    chunks: int = 0
+    """Chunks that are stored, and were decoded."""
+    problems: list[Problem] = field(default_factory=list)
+    """What is wrong."""
+    leftovers: list[str] = field(default_factory=list)
+    """Temporary files that a process left behind when it ended too early, and that are there still."""
+    removed: list[str] = field(default_factory=list)
+    """Those that were removed."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong and nothing is left behind."""
+        return not self.problems and not self.leftovers
+
+
+def validate(
+    store: StoreLike,
+    path: str = "/",
+    *,
+    repair: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Validation:
+    """Read all that is stored of an array, or of a group and what is below it, and say what is wrong.
+
+    Metadata are read and understood, every stored chunk is decoded and its checksums compared, and objects are named
+    that belong to nothing. In a local folder, temporary files are found that a process left behind which was killed
+    while it wrote; they are no part of any array.
+
+    Parameters
+    ----------
+    store : path, mapping or Store
+        Where it is stored.
+    path : str
+        The path of the array or group in the store.
+    repair : bool
+        Whether temporary files are removed that no process uses any more.
+    progress : callable, optional
+        Called with the number of chunks of an array that were looked at, and how many there are.
+
+    Returns
+    -------
+    Validation
+        What was found; its `ok` says whether all is well.
+
+    Raises
+    ------
+    NotFoundError
+        If there is neither an array nor a group.
+
+    Examples
+    --------
+    >>> store = tegula.MemoryStore()
+    >>> array = tegula.create_array(store, shape=(4,), chunks=(2,), dtype="uint8", fill_value=9)
+    >>> array[...] = range(4)
+    >>> tegula.validate(store).ok
+    True
+    >>> store["c/1"] = b"nonsense"
+    >>> [problem.place for problem in tegula.validate(store).problems]
+    ['memory:/c/1']
+    """
+    found, below = as_store(store, path)
+    report = Validation()
+    if isinstance(found, FilesystemStore):
+        for file in _temporary(Path(found.path, below.strip("/"))):
+            if repair and _remove(file):
+                report.removed.append(str(file))
+            else:
+                report.leftovers.append(str(file))
+    node = open_node(found, below, mode="r")
+    if isinstance(node, Array):
+        _check_array(node, report, progress)
+        return report
+    report.groups += 1
+    try:
+        members = node.members(recursive=True)
+    except Error as error:
+        report.problems.append(Problem(node.name, str(error)))
+        return report
+    for name in members:
+        _check_member(node, name, report, progress)
+    return report
+
+
+def _check_member(group: Group, name: str, report: Validation, progress: Callable[[int, int], None] | None) -> None:
+    try:
+        member = group[name]
+    except Error as error:
+        report.problems.append(Problem(f"{group.name}/{name}", str(error)))
+        return
+    if isinstance(member, Array):
+        _check_array(member, report, progress)
+    else:
+        report.groups += 1
+
+
+def _check_array(array: Array, report: Validation, progress: Callable[[int, int], None] | None) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    report.arrays += 1
+    grid = ArraySubset.new_with_shape(array.chunk_grid_shape)
+    if grid.num_elements <= _CHUNKS_NAMED:
+        _check_keys(array, grid, report)
+
+    def check(chunk: tuple[int, ...]) -> tuple[bool, Problem | None]:
+        try:
+            return array.retrieve_chunk_if_exists(chunk) is not None, None
+        except Error as error:
+            return True, Problem(array.store._native.display(array.chunk_key(chunk)), str(error))
+
+    with ThreadPoolExecutor(Config().threads) as pool:
+        chunks, done = iter(grid.indices()), 0
+        while batch := list(islice(chunks, 1000)):
+            for stored, problem in pool.map(check, batch):
+                report.chunks += stored
+                if problem is not None:
+                    report.problems.append(problem)
+            done += len(batch)
+            if progress is not None:
+                progress(done, grid.num_elements)
+
+
+def _check_keys(array: Array, grid: ArraySubset, report: Validation) -> None:
+    """Name objects below an array that are none of its chunks and no metadata."""
+    try:
+        stored = array.store._native.keys(array.path)
+    except Error:
+        return  # a store that cannot be listed
+    chunks = {array.chunk_key(chunk) for chunk in grid.indices()}
+    for key in stored:
+        name = key.rpartition("/")[2]
+        if key not in chunks and name not in ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"):
+            place = array.store._native.display(key)
+            report.problems.append(Problem(place, "this is no chunk of the array, and none of its metadata"))
+
+
+def _temporary(folder: Path) -> Iterator[Path]:
+    for above, _, files in os.walk(folder):
+        for name in files:
+            if name.startswith(TEMPORARY):
+                yield Path(above, name)
+
+
+def _remove(file: Path) -> bool:
+    """Remove a temporary file, unless a process uses it."""
+    with suppress(OSError):
+        if file.name.startswith(f"{TEMPORARY}lock-"):
+            with file.open("rb") as lock:
+                # Who holds the lock removes it; first removed, then unlocked.
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                file.unlink()
+            return True
+        process = file.name.removeprefix(TEMPORARY).partition("-")[0]
+        age = time.time() - file.stat().st_mtime
+        if not process.isdecimal() or (_runs(int(process)) and age < _ABANDONED):
+            return False
+        file.unlink()
+        return True
+    return not file.exists()
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
