@@ -62,7 +62,7 @@ def test_members(name):
 
 
 ASDF_NAMES = """
-AsdfArray AsdfFile Reference SearchResult TaggedDict TaggedList TaggedString chunked open open_node
+AsdfArray AsdfFile Reference SearchResult TaggedDict TaggedList TaggedString chunked info open open_node
 """
 
 
@@ -79,7 +79,10 @@ def public():
             if callable(value):
                 yield full, value
             if inspect.isclass(value):
-                for member, found in vars(value).items():
+                ours = [base for base in value.__mro__ if base.__module__.partition(".")[0] == "tegula"]
+                for member, found in {
+                    name: item for base in reversed(ours) for name, item in vars(base).items()
+                }.items():
                     # The class says what its slots are.
                     if not member.startswith("_") and not inspect.ismemberdescriptor(found):
                         yield f"{full}.{member}", inspect.getattr_static(value, member)

@@ -299,7 +299,8 @@ mod tests {
                 let pairs: Vec<(isize, u64, u64)> = if lists.len() == 1 {
                     (0..8).map(|k| (100 * k as isize, rows[k], columns[k])).collect()
                 } else {
-                    let pair = |k: usize| (1000 * (k / 8) as isize + 10 * (k % 8) as isize, rows[k / 8], columns[k % 8]);
+                    let pair =
+                        |k: usize| (1000 * (k / 8) as isize + 10 * (k % 8) as isize, rows[k / 8], columns[k % 8]);
                     (0..64).map(pair).collect()
                 };
                 let region = Region { runs: runs.clone(), lists, origin: 7 };
@@ -327,7 +328,9 @@ mod tests {
                 }
                 assert!(parts <= region.parts(grid));
                 seen.sort_unstable();
-                let place = |(to, row, column): &(isize, u64, u64), k: usize| (7 + to + k as isize, *row, *column, 5 - 2 * k as u64);
+                let place = |(to, row, column): &(isize, u64, u64), k: usize| {
+                    (7 + to + k as isize, *row, *column, 5 - 2 * k as u64)
+                };
                 let expected: Vec<_> = pairs.iter().flat_map(|pair| (0..3).map(|k| place(pair, k))).collect();
                 assert_eq!(seen, expected);
             }
@@ -342,7 +345,9 @@ mod tests {
             Region { runs: SmallVec::from_slice(&[run(2), run(1)]), lists, origin: 0 }
         };
         assert!(list(&[2, 0, 1]).covers(&[2, 3]) && list(&[2, 0, 1, 1, 5]).covers(&[2, 3]));
-        assert!(!list(&[2, 0, 0]).covers(&[2, 3]) && !list(&[0, 1]).covers(&[2, 3]) && !list(&[2, 0, 1]).covers(&[3, 3]));
+        assert!(
+            !list(&[2, 0, 0]).covers(&[2, 3]) && !list(&[0, 1]).covers(&[2, 3]) && !list(&[2, 0, 1]).covers(&[3, 3])
+        );
         assert!(!list(&[0]).is_whole(&[2, 1]) && list(&[0]).covers(&[2, 1]));
     }
 

@@ -278,13 +278,15 @@ fn points_open_each_chunk_once_and_explain_themselves() {
     let zstd = json!([bytes(), {"name": "zstd", "configuration": {"level": 1, "checksum": false}}]);
     for codecs in [shards(&[8, 8], &zstd), shards(&[8, 8], &json!([bytes()])), json!([bytes()]), zstd] {
         // Many points in two chunks, few points far apart, and rows by columns.
-        let many = Selection::points(vec![(0..64).map(|k| k * 5 % 64).collect(), (0..64).map(|k| k * 7 % 32).collect()]);
+        let many =
+            Selection::points(vec![(0..64).map(|k| k * 5 % 64).collect(), (0..64).map(|k| k * 7 % 32).collect()]);
         let few = Selection::points(vec![vec![63, 0, 31], vec![5, 1, 6]]);
         let rows = Selection::from(&region(0..64, 3..30)).with_list(&[0], vec![vec![60, 2, 60, 33]]);
         let corners = rows.clone().unwrap().with_list(&[1], vec![vec![8, 1, 30]]);
         for selection in [many, few, rows, corners].map(Result::unwrap) {
             let store = Arc::new(Counting::default());
-            let array = array(&store, &codecs).with_options(CodecOptions { concurrent_target: 1, ..CodecOptions::default() });
+            let array =
+                array(&store, &codecs).with_options(CodecOptions { concurrent_target: 1, ..CodecOptions::default() });
             let explained = array.explain(&selection).unwrap();
             let index_reads = store.take().len() as u64;
             let found = select(&array, &selection);

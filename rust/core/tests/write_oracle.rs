@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tegula::store::{ByteRange, FilesystemStore, MemoryStore, Object, Stat, Store};
 use tegula::{
-    Array, ArrayBytes, ArraySubset, AxisSelection, CacheLimit, ChunkCache, CodecOptions, DataType, Dims, Error, ErrorKind,
-    InnerChunkOrder, InputBuffer, PartialEncoder, Result, Selection, Slot, WriteSessionOptions,
+    Array, ArrayBytes, ArraySubset, AxisSelection, CacheLimit, ChunkCache, CodecOptions, DataType, Dims, Error,
+    ErrorKind, InnerChunkOrder, InputBuffer, PartialEncoder, Result, Selection, Slot, WriteSessionOptions,
 };
 
 /// A small generator, so that a failure is the same on every machine.
@@ -182,7 +182,13 @@ fn positions(selection: &Selection) -> Vec<Dims> {
 }
 
 /// Random elements for positions, which are assigned to those that are expected.
-fn assign(random: &mut Random, array: &Array, shape: &[u64], places: &[Dims], expected: &mut [Vec<u8>]) -> Vec<Vec<u8>> {
+fn assign(
+    random: &mut Random,
+    array: &Array,
+    shape: &[u64],
+    places: &[Dims],
+    expected: &mut [Vec<u8>],
+) -> Vec<Vec<u8>> {
     let fill = random.below(4) == 0;
     let mut given = Vec::new();
     for to in places {
@@ -269,7 +275,8 @@ fn writes_are_what_an_assignment_gives() {
             array.erase_chunks(&ArraySubset::new_with_shape(&array.chunk_grid_shape())).unwrap();
             assert!(chunk_keys(&*target).is_empty());
             let whole = Selection::from(&all);
-            store(&array.with_options(CodecOptions { concurrent_target: 8, ..array.options() }), &whole, &expected).unwrap();
+            store(&array.with_options(CodecOptions { concurrent_target: 8, ..array.options() }), &whole, &expected)
+                .unwrap();
             assert_eq!(chunk_keys(&*target), keys, "round {round}: {description}");
             for (key, stored) in keys.iter().zip(stored) {
                 let again = tegula::store::get(&*target, key, 1 << 30).unwrap();
@@ -361,7 +368,10 @@ fn sessions_and_encoders_write_what_an_assignment_gives() {
         assert_eq!(array.shape(), shape);
         let read = |array: &Array| elements(&array.retrieve_array_subset::<ArrayBytes>(&array.subset_all()).unwrap());
         let found = read(&array);
-        assert!(found == expected, "round {round}, memory {memory}, threads {threads}, appending {appending}: {description}");
+        assert!(
+            found == expected,
+            "round {round}, memory {memory}, threads {threads}, appending {appending}: {description}"
+        );
 
         // Several regions of one chunk.
         if shape.contains(&0) {
@@ -376,7 +386,8 @@ fn sessions_and_encoders_write_what_an_assignment_gives() {
             let lengths: Dims =
                 inside.shape().iter().zip(&start).map(|(length, start)| random.below(length - start + 1)).collect();
             let axes = inside.start().iter().zip(&start).zip(&lengths);
-            let axes = axes.map(|((origin, start), length)| AxisSelection { start: origin + start, step: 1, length: *length });
+            let axes =
+                axes.map(|((origin, start), length)| AxisSelection { start: origin + start, step: 1, length: *length });
             let selection = Selection::new(axes.collect()).unwrap();
             let given = assign(&mut random, &array, &shape, &positions(&selection), &mut expected);
             parts.push((ArraySubset::new_with_start_shape(&start, &lengths).unwrap(), selection, given));
@@ -696,12 +707,8 @@ fn what_could_not_be_stored_is_tried_again() {
     session.finish().unwrap();
     assert_eq!(session.staged(), 0);
     let found: Vec<u8> = array.retrieve_array_subset(&region(0..4, 0..8)).unwrap();
-    let expected = [
-        [1, 1, 1, 1, 7, 7, 7, 7],
-        [1, 3, 1, 1, 7, 7, 7, 7],
-        [2, 3, 2, 2, 2, 2, 7, 7],
-        [2, 2, 2, 2, 2, 2, 7, 7],
-    ];
+    let expected =
+        [[1, 1, 1, 1, 7, 7, 7, 7], [1, 3, 1, 1, 7, 7, 7, 7], [2, 3, 2, 2, 2, 2, 7, 7], [2, 2, 2, 2, 2, 2, 7, 7]];
     assert_eq!(found, expected.concat());
 
     // What is discarded is gone, and what was appended of it, too.

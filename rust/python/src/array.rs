@@ -6,9 +6,7 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use tegula::codec::Named;
 use tegula::metadata::{ArrayMetadata, AttributesChange, NewArray, Order};
-use tegula::{
-    ChunkGrid, ChunkKeyEncoding, Dims, FillValue, Heaps, InputBuffer, OutputBuffer, Selection, Slot,
-};
+use tegula::{ChunkGrid, ChunkKeyEncoding, Dims, FillValue, Heaps, InputBuffer, OutputBuffer, Selection, Slot};
 
 use crate::buffer::{Elements, Origin, Target};
 use crate::cache::ChunkCache;

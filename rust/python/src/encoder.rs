@@ -35,12 +35,7 @@ impl PartialEncoder {
 
     #[doc = include_str!("docs/partial_encode.txt")]
     #[pyo3(signature = (parts, /, *, done=None))]
-    fn partial_encode(
-        &self,
-        py: Python<'_>,
-        parts: &Bound<'_, PyAny>,
-        done: Option<Py<PyAny>>,
-    ) -> PyResult<Py<PyAny>> {
+    fn partial_encode(&self, py: Python<'_>, parts: &Bound<'_, PyAny>, done: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
         let (array, chunk) = (self.encoder.array(), self.encoder.chunk());
         let chunk_shape = attached(py, || array.chunk_shape(chunk))?;
         let asarray = py.import("numpy")?.getattr("asarray")?;

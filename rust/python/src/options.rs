@@ -26,14 +26,26 @@ pub(crate) struct CodecOptions {
 
 impl From<tegula::CodecOptions> for CodecOptions {
     fn from(options: tegula::CodecOptions) -> Self {
-        let tegula::CodecOptions { concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order, unlocked_writes } = options;
+        let tegula::CodecOptions {
+            concurrent_target,
+            validate_checksums,
+            store_empty_chunks,
+            inner_chunk_order,
+            unlocked_writes,
+        } = options;
         Self { concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order, unlocked_writes }
     }
 }
 
 impl From<CodecOptions> for tegula::CodecOptions {
     fn from(options: CodecOptions) -> Self {
-        let CodecOptions { concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order, unlocked_writes } = options;
+        let CodecOptions {
+            concurrent_target,
+            validate_checksums,
+            store_empty_chunks,
+            inner_chunk_order,
+            unlocked_writes,
+        } = options;
         Self { concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order, unlocked_writes }
     }
 }
@@ -51,7 +63,14 @@ impl CodecOptions {
         unlocked_writes: Option<bool>,
     ) -> PyResult<Self> {
         let options = Self::from(tegula::global_options());
-        options.replace(py, concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order, unlocked_writes)
+        options.replace(
+            py,
+            concurrent_target,
+            validate_checksums,
+            store_empty_chunks,
+            inner_chunk_order,
+            unlocked_writes,
+        )
     }
 
     /// str : In which order inner chunks lie in the shards that are written: "C" or "morton".

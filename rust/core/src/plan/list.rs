@@ -24,6 +24,9 @@ pub(crate) struct List {
     range: Range<usize>,
 }
 
+/// A chunk along each axis of a list, and where it starts.
+type Located = SmallVec<[(u64, u64); 4]>;
+
 /// The entries that lie in one chunk, as seen from it.
 pub(super) struct Group {
     /// The chunk along each axis of the list.
@@ -55,9 +58,8 @@ impl List {
 
     /// Leaves out the entries that lie at or past an end on one of the list's axes.
     pub(crate) fn clip(&mut self, end: &[u64]) {
-        let below = |entry: &usize| {
-            self.axes.iter().zip(self.columns.iter()).all(|(axis, column)| column[*entry] < end[*axis])
-        };
+        let below =
+            |entry: &usize| self.axes.iter().zip(self.columns.iter()).all(|(axis, column)| column[*entry] < end[*axis]);
         let kept: Vec<usize> = self.range.clone().filter(below).collect();
         if kept.len() < self.range.len() {
             let column = |column: &Vec<u64>| kept.iter().map(|entry| column[*entry]).collect();
@@ -110,9 +112,10 @@ impl List {
 
     /// The first and the last chunk along an axis of the list, which must have entries.
     fn ends(&self, k: usize, grid: &ChunkGrid) -> (u64, u64) {
-        let (low, high) = self.column(k).iter().fold((u64::MAX, 0), |(low, high), position| {
-            (low.min(*position), high.max(*position))
-        });
+        let (low, high) = self
+            .column(k)
+            .iter()
+            .fold((u64::MAX, 0), |(low, high), position| (low.min(*position), high.max(*position)));
         (grid.locate(self.axes[k], low).0, grid.locate(self.axes[k], high).0)
     }
 
@@ -147,14 +150,13 @@ impl List {
             }
             chunks.push(numbers);
         }
-        let order = match cells {
-            Some(cells) => ordered(&keys, cells),
-            None => {
-                let mut order: Vec<usize> = (0..count).collect();
-                let key = |entry: usize| chunks.iter().map(move |numbers| numbers[entry]);
-                order.sort_by(|a, b| key(*a).cmp(key(*b)));
-                Some(order)
-            }
+        let order = if let Some(cells) = cells {
+            ordered(&keys, cells)
+        } else {
+            let mut order: Vec<usize> = (0..count).collect();
+            let key = |entry: usize| chunks.iter().map(move |numbers| numbers[entry]);
+            order.sort_by(|a, b| key(*a).cmp(key(*b)));
+            Some(order)
         };
         let entry = |k: usize| order.as_ref().map_or(k, |order| order[k]);
         let mut starts = vec![0];
@@ -164,7 +166,7 @@ impl List {
         }
         starts.push(count);
 
-        let mut located: Vec<SmallVec<[(u64, u64); 4]>> = Vec::with_capacity(starts.len() - 1);
+        let mut located: Vec<Located> = Vec::with_capacity(starts.len() - 1);
         for start in &starts[..starts.len() - 1] {
             let locate = |(k, axis): (usize, &usize)| {
                 let (chunk, start, _) = grid.locate(*axis, self.column(k)[entry(*start)]);
@@ -174,18 +176,15 @@ impl List {
         }
         let unmoved = order.is_none() && located.len() == 1 && located[0].iter().all(|(_, start)| *start == 0);
         let sorted = if unmoved { self.clone() } else { self.rearranged(order.as_deref(), &starts, &located) };
-        let group = |(located, bounds): (SmallVec<[(u64, u64); 4]>, &[usize])| Group {
+        let group = |(located, bounds): (Located, &[usize])| Group {
             chunk: located.iter().map(|(chunk, _)| *chunk).collect(),
-            list: List {
-                range: sorted.range.start + bounds[0]..sorted.range.start + bounds[1],
-                ..sorted.clone()
-            },
+            list: List { range: sorted.range.start + bounds[0]..sorted.range.start + bounds[1], ..sorted.clone() },
         };
         located.into_iter().zip(starts.windows(2)).map(group).collect()
     }
 
     /// The same entries in another order, and as seen from their chunks.
-    fn rearranged(&self, order: Option<&[usize]>, starts: &[usize], located: &[SmallVec<[(u64, u64); 4]>]) -> Self {
+    fn rearranged(&self, order: Option<&[usize]>, starts: &[usize], located: &[Located]) -> Self {
         let mut columns: Columns = (0..self.axes.len())
             .map(|k| match order {
                 Some(order) => order.iter().map(|entry| self.column(k)[*entry]).collect(),

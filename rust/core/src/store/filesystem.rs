@@ -130,7 +130,9 @@ impl Store for FilesystemStore {
     fn set(&self, key: &str, value: &[u8]) -> Result<()> {
         check_key(key)?;
         let path = self.path(key);
-        write_whole(&path, self.fsync, |file| file.write_all(value)).map_err(unwritten).place(|| path.display().to_string())
+        write_whole(&path, self.fsync, |file| file.write_all(value))
+            .map_err(unwritten)
+            .place(|| path.display().to_string())
     }
 
     fn set_parts(&self, key: &str, pieces: &[Piece<'_>], old: Option<&dyn Object>) -> Result<()> {

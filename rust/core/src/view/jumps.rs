@@ -169,14 +169,7 @@ impl Output<'_> {
 ///
 /// # Safety
 /// Every offset that is reached must be readable from `source` and writable at `target`.
-unsafe fn copy_each(
-    source: *const u8,
-    target: *mut u8,
-    loops: &[Loop<'_>],
-    last: &[Jump],
-    inner: &[Axis],
-    item: Item,
-) {
+unsafe fn copy_each(source: *const u8, target: *mut u8, loops: &[Loop<'_>], last: &[Jump], inner: &[Axis], item: Item) {
     let (size, swap) = (item.unit(), item.word > 1);
     // SAFETY: the caller's promise, for each width.
     unsafe {
