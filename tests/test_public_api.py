@@ -14,8 +14,8 @@ import tegula.asdf
 NAMES = """
 Array ArraySubset AsdfFile CacheInfo ChunkCache CodecOptions CorruptDataError Error Explanation FilesystemStore
 Group InvalidMetadataError InvalidSelectionError MemoryStore NotFoundError PartialDecoder PartialEncoder StoreError
-UnsupportedError Validation VariableArray WriteSession ZipStore __version__ config consolidate_metadata create_array create_group
-delete load open open_array open_asdf open_group register_codec save validate
+UnsupportedError Validation VariableArray WriteSession ZipStore __version__ config consolidate_metadata create_array
+create_group delete load open open_array open_asdf open_group register_codec save validate
 """
 
 MEMBERS = {

@@ -171,7 +171,7 @@ def test_parts_of_chunks_are_refused_where_nothing_can_be_locked():
 
 def test_sessions_and_compaction_do_not_change_what_cannot_be_locked():
     mapping = Shared()
-    array = tegula.create_array(mapping, shape=(8,), dtype="uint8", chunks=(2,), shards=(4,))
+    array = tegula.create_array(mapping, shape=(8,), dtype="uint8", chunks=(2,), shards=(4,), compressors=None)
     with array.write_session() as session:
         session[1:5] = 1
         session[[0, 5, 7, 6]] = 2
