@@ -25,7 +25,8 @@ def write(tree: Any, path: str, *, compression: str | None, checksums: bool, kee
     """Write a tree; see `tegula.asdf.AsdfFile.write_to`."""
     if not isinstance(tree, dict):
         raise UnsupportedError(f"a tree is a dict, not {type(tree).__name__}")
-    _tegula.write_asdf(_Root(tree), path, compression, checksums, keep_zarr_v3)
+    options = {"compression": compression, "checksums": checksums, "keep_zarr_v3": keep_zarr_v3}
+    _tegula.write_asdf(_Root(tree), path, options)
 
 
 class _Root(dict[Any, Any]):
