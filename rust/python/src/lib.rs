@@ -20,6 +20,7 @@ mod extract;
 mod group;
 mod json;
 mod options;
+mod selection;
 mod store;
 mod strings;
 mod subset;

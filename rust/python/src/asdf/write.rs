@@ -52,6 +52,11 @@ pub(crate) fn write_asdf(tree: &Bound<'_, PyAny>, path: PathBuf, options: Option
         copied: HashMap::new(),
         options: Options::new(py, options)?,
     };
+    // What converters want in blocks of their own: their numbers are in the tree already.
+    for data in tree.getattr("blocks")?.try_iter()? {
+        let compression = builder.options.of_array(py, None, 1)?.compression;
+        builder.blocks.list.push(Block::Scattered(data?.unbind(), compression));
+    }
     let root = builder.node(tree, 0)?;
     builder.document.set_root(root);
     let Builder { document, blocks, options, .. } = builder;
