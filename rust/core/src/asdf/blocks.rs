@@ -151,6 +151,10 @@ impl Store for BlockStore {
         Ok(Some(Location { store, key, part: Some((header.data_offset, header.used)) }))
     }
 
+    fn is_remote(&self) -> bool {
+        self.file.opened().is_remote()
+    }
+
     fn merge_gap(&self) -> u64 {
         self.file.opened().merge_gap()
     }
@@ -217,6 +221,10 @@ impl Object for Chunk {
             Self::Memory(bytes) => Some(bytes),
             _ => None,
         }
+    }
+
+    fn changed(&self) -> bool {
+        matches!(self, Self::Part { object, .. } if object.changed())
     }
 }
 

@@ -337,6 +337,10 @@ impl Store for Opened {
         Ok(self.object())
     }
 
+    fn is_remote(&self) -> bool {
+        self.store.is_remote()
+    }
+
     fn merge_gap(&self) -> u64 {
         self.store.merge_gap()
     }
@@ -370,6 +374,10 @@ impl Object for Handle {
 
     fn bytes(&self) -> Option<&[u8]> {
         self.object.bytes()
+    }
+
+    fn changed(&self) -> bool {
+        self.object.changed()
     }
 }
 

@@ -4,17 +4,23 @@
 //! [`Store::open`] a key, then [`Object::read`] as many ranges of it as are needed. Opening never costs a request of
 //! its own: a store that would have to ask whether an object exists leaves the question to the first read.
 
+mod ahead;
 mod filesystem;
 mod lock;
 mod memory;
+#[cfg(feature = "cloud")]
+mod object;
 mod read_only;
 mod reference;
 mod zip;
 
+pub(crate) use ahead::Ahead;
 pub use filesystem::FilesystemStore;
 pub(crate) use filesystem::replace_file;
 pub use lock::Guard;
 pub use memory::MemoryStore;
+#[cfg(feature = "cloud")]
+pub use object::{RemoteOptions, RemoteStats, RemoteStore};
 pub use read_only::ReadOnlyStore;
 pub use reference::{Reference, ReferenceStore};
 pub use zip::ZipStore;
@@ -70,6 +76,35 @@ pub trait Object: Send + Sync {
     fn bytes(&self) -> Option<&[u8]> {
         None
     }
+
+    /// As [`read`](Self::read), but of a range that leaves the object only what lies in it; so an object is begun or
+    /// ended without asking first how large it is.
+    fn read_most(&self, range: ByteRange, into: &mut Vec<u8>) -> Result<Option<Stat>> {
+        let Some(stat) = self.stat()? else { return Ok(None) };
+        let (offset, length) = clipped(range, stat.size);
+        self.read(ByteRange::Range { offset, length }, u64::MAX, into)
+    }
+
+    /// What was known of the object when it was last read, by whatever handle, in a [remote](Store::is_remote) store:
+    /// all that this handle reads is of that version, or it fails and has [`changed`](Self::changed).
+    fn recall(&self) -> Option<Stat> {
+        None
+    }
+
+    /// Whether the object still is what was [recalled](Self::recall). Asks the store where nothing was read yet.
+    fn confirm(&self) -> Result<bool> {
+        Ok(!self.changed())
+    }
+
+    /// Whether a read failed because the object is no longer of the version that this handle read before.
+    fn changed(&self) -> bool {
+        false
+    }
+
+    /// Says that a small range is about to be read in parts, so that a handle can read it at once.
+    fn prepare(&self, _offset: u64, _length: u64) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Where the bytes of a key really are; see [`Store::locate`].
@@ -120,6 +155,18 @@ pub trait Store: Send + Sync + fmt::Debug {
         Err(Error::unsupported(format!("{self:?} is read-only")))
     }
 
+    /// Stores an object if the one that is there is of a version (`None`: if there is none); false: nothing was stored.
+    /// For stores that [compare](Self::compares) versions.
+    fn set_if(&self, _key: &str, _value: &[u8], _version: Option<u64>) -> Result<bool> {
+        Err(Error::unsupported(format!("{self:?} does not compare versions")))
+    }
+
+    /// Whether writers on other machines are kept apart by [`set_if`](Self::set_if): who changes an object tries again
+    /// where another was faster.
+    fn compares(&self) -> bool {
+        false
+    }
+
     /// Locks a key against all other writers that lock it: for those who read an object, change it and put it back, and
     /// for those who replace it meanwhile. Threads of this process always wait for each other; other processes do where the
     /// store can make them.
@@ -130,6 +177,12 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// What lies directly under a prefix (`""`: the root; no closing `/`).
     fn list_dir(&self, _prefix: &str) -> Result<Listing> {
         Err(Error::unsupported(format!("{self:?} cannot be listed")))
+    }
+
+    /// Whether each answer takes a round trip to another machine: then many are asked for at once, and nothing that the
+    /// next read tells anyway.
+    fn is_remote(&self) -> bool {
+        false
     }
 
     /// Whether an object all of which is wanted is better read at once: its checksum is checked then, or it is
@@ -228,6 +281,15 @@ pub fn resolve(range: ByteRange, size: u64, limit: u64) -> Result<(u64, usize)> 
             Ok((offset, length))
         }
         _ => Err(Error::corrupt(format!("bytes {offset} to {offset}+{length} lie outside an object of {size} bytes"))),
+    }
+}
+
+/// The part of a range that lies in an object of a size: (offset, length).
+pub(crate) fn clipped(range: ByteRange, size: u64) -> (u64, u64) {
+    match range {
+        ByteRange::All => (0, size),
+        ByteRange::Range { offset, length } => (offset.min(size), length.min(size.saturating_sub(offset))),
+        ByteRange::Suffix(length) => (size.saturating_sub(length), length.min(size)),
     }
 }
 

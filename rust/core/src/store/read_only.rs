@@ -54,6 +54,10 @@ impl Store for ReadOnlyStore {
         self.store.list_dir(prefix)
     }
 
+    fn is_remote(&self) -> bool {
+        self.store.is_remote()
+    }
+
     fn reads_whole(&self) -> bool {
         self.store.reads_whole()
     }

@@ -103,6 +103,10 @@ impl Object for ReferenceObject {
             _ => None,
         }
     }
+
+    fn changed(&self) -> bool {
+        matches!(self, Self::Part { object, .. } if object.changed())
+    }
 }
 
 impl Store for ReferenceStore {
@@ -136,6 +140,10 @@ impl Store for ReferenceStore {
         let mut keys: Vec<_> = self.references.keys().cloned().collect();
         keys.sort();
         Ok(Listing { keys, prefixes: Vec::new() })
+    }
+
+    fn is_remote(&self) -> bool {
+        self.target.is_remote()
     }
 
     fn merge_gap(&self) -> u64 {
