@@ -17,12 +17,9 @@ pub(crate) struct Span {
     pub(crate) to: isize,
 }
 
-/// A span is not joined with the next beyond this: what was read is placed while it is in cache.
-const LARGEST: u64 = 1 << 20;
-
 /// The reads that a region of plain elements takes, and the axes of each: rows that lie at most `gap` apart are read
-/// as one.
-pub(crate) fn spans(elements: &Elements, region: &Region, gap: u64) -> (Vec<Span>, Axes) {
+/// as one, of at most `largest` bytes: what was read is placed while it is in cache.
+pub(crate) fn spans(elements: &Elements, region: &Region, gap: u64, largest: u64) -> (Vec<Span>, Axes) {
     let (from, mut axes) = region.axes(&elements.strides);
     let from = from + elements.offset as isize;
     axes.sort_by_key(|axis| std::cmp::Reverse(axis.from.unsigned_abs()));
@@ -35,7 +32,7 @@ pub(crate) fn spans(elements: &Elements, region: &Region, gap: u64) -> (Vec<Span
     for (k, axis) in axes.iter().enumerate().rev() {
         let step = axis.from.unsigned_abs() as u64;
         let reach = (axis.length as u64 - 1).saturating_mul(step).saturating_add(extent);
-        if axis.length > 1 && (step.saturating_sub(extent) > gap || reach > LARGEST.max(extent)) {
+        if axis.length > 1 && (step.saturating_sub(extent) > gap || reach > largest.max(extent)) {
             break;
         }
         (extent, inner) = (reach, k);
@@ -111,13 +108,13 @@ mod tests {
         let rows = Run { start: 2, step: 1, length: 3, stride: 16 };
         let columns = Run { start: 5, step: -1, length: 2, stride: 8 };
         let region = Region { runs: SmallVec::from_slice(&[rows, columns]), origin: 0 };
-        let (found, axes) = spans(&elements, &region, 0);
+        let (found, axes) = spans(&elements, &region, 0, 1 << 20);
         assert_eq!(
             found.iter().map(|span| (span.offset, span.length)).collect::<Vec<_>>(),
             [(192, 16), (272, 16), (352, 16)]
         );
         assert_eq!((found[1].from, found[1].to, axes.len()), (8, 16, 1));
-        let (found, axes) = spans(&elements, &region, 64);
+        let (found, axes) = spans(&elements, &region, 64, 1 << 20);
         assert_eq!(found, [Span { offset: 192, length: 176, from: 8, to: 0 }]);
         assert_eq!(axes.len(), 2);
     }

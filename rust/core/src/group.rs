@@ -9,7 +9,7 @@ use crate::metadata::{
     metadata_key, node_path, open_node, write_node,
 };
 use crate::options::global_options;
-use crate::runtime::parallel_map;
+use crate::runtime::{gather_map, parallel_map};
 use crate::store::{Store, check_key};
 
 /// Nothing is looked for deeper below a group: a folder so deep is a link to one above itself.
@@ -239,8 +239,17 @@ impl Group {
 
     /// Opens members by their paths from here, each of which may fail; their metadata are read at once.
     pub fn open_members(&self, paths: &[String]) -> Vec<Result<Member>> {
-        let opened = parallel_map(paths, global_options().concurrency(), |path| Ok(self.member(path)));
+        let opened = self.each(paths, |path| Ok(self.member(path)));
         opened.unwrap_or_default()
+    }
+
+    /// Does `work` for each path, several at once.
+    fn each<R: Send>(&self, paths: &[String], work: impl Fn(&String) -> Result<R> + Sync) -> Result<Vec<R>> {
+        if self.store.is_remote() {
+            gather_map(paths, work)
+        } else {
+            parallel_map(paths, global_options().concurrency(), work)
+        }
     }
 
     fn folder<'a>(&'a self, path: &'a str) -> Folder<'a> {
@@ -252,7 +261,7 @@ impl Group {
         let names = self.store.list_dir(path).place(|| format!("cannot list {}", self.store.display(path)))?.prefixes;
         let paths: Vec<_> =
             names.iter().filter(|name| check_key(name).is_ok()).map(|name| metadata_key(path, name)).collect();
-        let found = parallel_map(&paths, global_options().concurrency(), |path| {
+        let found = self.each(&paths, |path| {
             let Some(kind) = self.folder(path).kind()? else { return Ok(Vec::new()) };
             let mut members = vec![(path.clone(), kind)];
             match (kind, deeper) {

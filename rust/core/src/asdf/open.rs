@@ -81,7 +81,11 @@ impl AsdfFile {
         let name = store.display(key);
         let read = || {
             let object: Arc<dyn Object> = store.open(key)?.into();
-            let layout = Layout::read_with(object.clone(), &options.limits)?;
+            let (layout, object) = if store.is_remote() {
+                Layout::read_remote(object, &options.limits)?
+            } else {
+                (Layout::read_with(object.clone(), &options.limits)?, object)
+            };
             let opened = Arc::new(Opened::new(&store, key, object, layout.stat));
             Ok((layout, opened))
         };
@@ -374,6 +378,11 @@ impl Object for Handle {
 
     fn bytes(&self) -> Option<&[u8]> {
         self.object.bytes()
+    }
+
+    /// The file was read when it was opened.
+    fn recall(&self) -> Option<Stat> {
+        Some(self.stat)
     }
 
     fn changed(&self) -> bool {

@@ -7,16 +7,17 @@ use super::{ByteRange, Object, Stat, clipped, reserve, resolve};
 use crate::error::{Error, Result};
 use crate::runtime::{PerProcess, gather_map, lock};
 
-/// No more is read ahead at once.
-const MOST: u64 = 1 << 20;
+/// Nothing larger is read ahead: as many parts as are announced at once are kept until they are read.
+const MOST: u64 = 128 << 10;
 
 /// Parts of no more bytes than these are kept, beside the first ones.
-const KEPT: usize = 32 << 20;
+const KEPT: usize = 64 << 20;
 
 /// An object that was read before it was asked for: parts of it are answered from memory.
 pub(crate) struct Ahead {
     object: Arc<dyn Object>,
     stat: Stat,
+    most: u64,
     /// Those that it was made with: each its offset and its bytes.
     first: Vec<(u64, Vec<u8>)>,
     /// Those that came later, the newest first.
@@ -26,7 +27,12 @@ pub(crate) struct Ahead {
 impl Ahead {
     /// An object of which some parts were read: (offset, bytes).
     pub(crate) fn new(object: Arc<dyn Object>, stat: Stat, first: Vec<(u64, Vec<u8>)>) -> Self {
-        Self { object, stat, first, later: PerProcess::new(Mutex::default) }
+        Self { object, stat, most: MOST, first, later: PerProcess::new(Mutex::default) }
+    }
+
+    /// The same, which reads more ahead at once; for one who reads one part.
+    pub(crate) fn up_to(self, most: u64) -> Self {
+        Self { most, ..self }
     }
 
     /// Reads the head and the tail of an object, of at most so many bytes each, both at once; `None`: there is no such
@@ -104,9 +110,8 @@ impl Object for Ahead {
     }
 
     fn prepare(&self, offset: u64, length: u64) -> Result<()> {
-        let range = ByteRange::Range { offset, length: length.min(MOST) };
-        let (offset, length) = clipped(range, self.stat.size);
-        if length == 0 || self.find(offset, length as usize, |_| {}) {
+        let (offset, length) = clipped(ByteRange::Range { offset, length }, self.stat.size);
+        if length == 0 || length > self.most || self.find(offset, length as usize, |_| {}) {
             return Ok(());
         }
         let mut bytes = Vec::new();

@@ -155,18 +155,6 @@ pub trait Store: Send + Sync + fmt::Debug {
         Err(Error::unsupported(format!("{self:?} is read-only")))
     }
 
-    /// Stores an object if the one that is there is of a version (`None`: if there is none); false: nothing was stored.
-    /// For stores that [compare](Self::compares) versions.
-    fn set_if(&self, _key: &str, _value: &[u8], _version: Option<u64>) -> Result<bool> {
-        Err(Error::unsupported(format!("{self:?} does not compare versions")))
-    }
-
-    /// Whether writers on other machines are kept apart by [`set_if`](Self::set_if): who changes an object tries again
-    /// where another was faster.
-    fn compares(&self) -> bool {
-        false
-    }
-
     /// Locks a key against all other writers that lock it: for those who read an object, change it and put it back, and
     /// for those who replace it meanwhile. Threads of this process always wait for each other; other processes do where the
     /// store can make them.

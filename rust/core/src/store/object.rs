@@ -271,10 +271,11 @@ impl Object for RemoteObject {
     }
 
     fn recall(&self) -> Option<Stat> {
-        let seen = self.client.seen(&self.path)?;
-        let stat = seen.stat;
-        *lock(&self.held) = Some(seen);
-        Some(stat)
+        let mut held = lock(&self.held);
+        if held.is_none() {
+            *held = self.client.seen(&self.path);
+        }
+        held.as_ref().map(|held| held.stat)
     }
 
     fn confirm(&self) -> Result<bool> {

@@ -19,8 +19,7 @@ use crate::codec::packed::Packed;
 use crate::error::{Place, Result};
 use crate::options::CodecOptions;
 use crate::plan::{Region, Run};
-use crate::read::{Caching, Counts, Reader, Source, Stored};
-use crate::runtime::parallel;
+use crate::read::{Caching, Counts, Need, Reader, Source, Stored};
 use crate::slot::Slot;
 use crate::subset::{Dims, tuple};
 use crate::view::{Axes, Axis, Output, c_strides, swap_words};
@@ -84,7 +83,8 @@ impl<'a> Writer<'a> {
             if batch.is_empty() {
                 return Ok(());
             }
-            parallel(&batch, self.options.concurrency(), |(chunk, region)| {
+            let bytes = |(chunk, _): &(Dims, Region)| self.source.chain_of(chunk).map_or(0, Chain::decoded_size);
+            self.source.each(&batch, self.options.concurrency(), bytes, |(chunk, region)| {
                 self.store_part(chunk, region, input).place(|| self.place(chunk))
             })?;
         }
@@ -136,7 +136,7 @@ impl<'a> Writer<'a> {
         };
         let _guard = source.store.lock(&key)?;
         let alone = Self { options: CodecOptions { concurrent_target: 1, ..self.options }, ..*self };
-        let old = alone.reader().open(chunk, None, &Counts::default())?;
+        let old = alone.reader().open(chunk, Need::Whole, None, &Counts::default())?;
         let keep = match &shard {
             Some((shard, part)) => alone.encode_shard(shard, part, input, old.as_ref(), ready, &mut stored)?,
             None => alone.encode(chain, &part, input, old.as_ref(), &mut stored)?,

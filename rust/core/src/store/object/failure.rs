@@ -1,7 +1,5 @@
 //! What went wrong, told without what may be secret: URLs are signed, and servers repeat what they were sent.
 
-use std::error::Error as _;
-
 use object_store::client::{HttpError, HttpErrorKind};
 
 /// How the crate `object_store` begins to tell of an answer that is an error; the status and the body follow.
@@ -10,7 +8,7 @@ const STATUS: &str = "Server returned non-2xx status code: ";
 /// The cause of an error.
 pub(super) fn said(error: &object_store::Error) -> String {
     let mut causes: Vec<&dyn std::error::Error> = vec![error];
-    while let Some(cause) = causes.last().and_then(|last| last.source()) {
+    while let Some(cause) = causes.last().copied().and_then(std::error::Error::source) {
         causes.push(cause);
     }
     let tries = causes.iter().find_map(|cause| tried(&cause.to_string())).unwrap_or_default();
