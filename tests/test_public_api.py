@@ -13,9 +13,9 @@ import tegula.asdf
 
 NAMES = """
 Array ArraySubset AsdfFile CacheInfo ChunkCache CodecOptions CorruptDataError Error Explanation FilesystemStore Group
-InvalidMetadataError InvalidSelectionError MemoryStore NotFoundError PartialDecoder StoreError UnsupportedError
-VariableArray ZipStore __version__ config consolidate_metadata create_array create_group delete load open open_array
-open_asdf open_group register_codec save
+InvalidMetadataError InvalidSelectionError MemoryStore NotFoundError PartialDecoder Problem StoreError
+UnsupportedError ValidationReport VariableArray ZipStore __version__ config consolidate_metadata create_array create_group delete load open open_array
+open_asdf open_group register_codec save validate
 """
 
 MEMBERS = {
@@ -40,7 +40,7 @@ MEMBERS = {
         metadata name path store traverse tree values zarr_format
     """,
     "ChunkCache": "clear counts decoded encoded",
-    "CodecOptions": "concurrent_target replace store_empty_chunks validate_checksums",
+    "CodecOptions": "concurrent_target replace store_empty_chunks unlocked_writes validate_checksums",
     "PartialDecoder": "chunk exists partial_decode size_held",
 }
 

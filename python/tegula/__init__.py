@@ -35,6 +35,7 @@ from tegula.opening import (
 )
 from tegula.options import Config
 from tegula.stores import FilesystemStore, MemoryStore, ZipStore
+from tegula.validation import Problem, ValidationReport, validate
 from tegula.variable import VariableArray
 
 config = Config()
@@ -57,8 +58,10 @@ __all__ = [
     "MemoryStore",
     "NotFoundError",
     "PartialDecoder",
+    "Problem",
     "StoreError",
     "UnsupportedError",
+    "ValidationReport",
     "VariableArray",
     "ZipStore",
     "__version__",
@@ -74,4 +77,5 @@ __all__ = [
     "open_group",
     "register_codec",
     "save",
+    "validate",
 ]

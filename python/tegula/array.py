@@ -145,6 +145,7 @@ class Array(Retrieving, Storing, Changing):
         concurrent_target: int | None = None,
         validate_checksums: bool | None = None,
         store_empty_chunks: bool | None = None,
+        unlocked_writes: bool | None = None,
     ) -> "Array":
         """Return the same array, read and written with other options.
 
@@ -152,7 +153,7 @@ class Array(Retrieving, Storing, Changing):
         ----------
         options : CodecOptions, optional
             All of them; by default those of the array.
-        concurrent_target, validate_checksums, store_empty_chunks : optional
+        concurrent_target, validate_checksums, store_empty_chunks, unlocked_writes : optional
             Changes to these; see `CodecOptions`.
 
         Examples
@@ -165,6 +166,7 @@ class Array(Retrieving, Storing, Changing):
             concurrent_target=concurrent_target,
             validate_checksums=validate_checksums,
             store_empty_chunks=store_empty_chunks,
+            unlocked_writes=unlocked_writes,
         )
         return self._wrap(self._native.with_options(options), self._store, self._cache)
 

@@ -52,6 +52,15 @@ class Config:
         self.set(store_empty_chunks=value)
 
     @property
+    def unlocked_writes(self) -> bool:
+        """Whether chunks may be written in part in a store that cannot keep other processes from them meanwhile."""
+        return _tegula.global_options().unlocked_writes
+
+    @unlocked_writes.setter
+    def unlocked_writes(self, value: bool) -> None:
+        self.set(unlocked_writes=value)
+
+    @property
     def threads(self) -> int:
         """The threads that decode: those of ``RAYON_NUM_THREADS``, or as many as there are processors.
 
@@ -69,13 +78,14 @@ class Config:
         concurrent_target: int | None = None,
         validate_checksums: bool | None = None,
         store_empty_chunks: bool | None = None,
+        unlocked_writes: bool | None = None,
         threads: int | None = None,
     ) -> "Changed":
         """Change some options.
 
         Parameters
         ----------
-        concurrent_target, validate_checksums, store_empty_chunks, threads
+        concurrent_target, validate_checksums, store_empty_chunks, unlocked_writes, threads
             As the attributes.
 
         Returns
@@ -88,6 +98,7 @@ class Config:
             concurrent_target=concurrent_target,
             validate_checksums=validate_checksums,
             store_empty_chunks=store_empty_chunks,
+            unlocked_writes=unlocked_writes,
         )
         _tegula.set_global_options(options)
         if threads is not None:

@@ -120,17 +120,50 @@ class _PathStore(Store):
 class FilesystemStore(_PathStore):
     """The files below a folder.
 
+    An object is written to a temporary name and renamed: readers, and what is there when a process is killed, see the
+    old one or the new one, never a part. Those who change an object lock it, with a file ``.tegula-lock`` that is in
+    its folder meanwhile. What a killed process leaves behind, `tegula.validate` finds.
+
     Parameters
     ----------
     path : str or os.PathLike
         The folder, which need not exist yet.
+    fsync : bool
+        Whether a write returns only when the object, and its name in the folder, are on the disk, so that it outlasts a
+        loss of power. Without, as by default, the system writes it within seconds; such a loss may leave the old
+        object, the new one or an empty file.
+
+    Examples
+    --------
+    >>> store = tegula.FilesystemStore("durable.zarr", fsync=True)
+    >>> _ = tegula.create_array(store, "a", data=np.arange(3))
+    >>> sorted(store)
+    ['a/c/0', 'a/zarr.json', 'zarr.json']
     """
 
-    __slots__ = ()
+    __slots__ = ("_fsync",)
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    _fsync: bool
+
+    def __init__(self, path: str | os.PathLike[str], *, fsync: bool = False) -> None:
         self._path = os.fspath(path)
-        self._native = _tegula.Store.filesystem(self._path)
+        self._fsync = fsync
+        self._native = _tegula.Store.filesystem(self._path, fsync)
+
+    @property
+    def fsync(self) -> bool:
+        """Whether a write returns only when it is on the disk."""
+        return self._fsync
+
+    def __repr__(self) -> str:
+        return f"tegula.FilesystemStore({self._path!r}{', fsync=True' if self._fsync else ''})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _filesystem, (os.path.abspath(self._path), self._fsync)
+
+
+def _filesystem(path: str, fsync: bool) -> FilesystemStore:
+    return FilesystemStore(path, fsync=fsync)
 
 
 class ZipStore(_PathStore):
@@ -168,6 +201,9 @@ class MappingStore(Store):
     Reads and writes go to the mapping, so that what others put there is seen. Each takes the GIL for as long as the
     mapping takes to answer: copy a large dict into a `MemoryStore` to be rid of that.
 
+    A mapping that is no dict may lie where other processes can write to it, and cannot be locked against them. Chunks
+    are only written whole to such a one, unless the option ``unlocked_writes`` is set; see `tegula.CodecOptions`.
+
     Parameters
     ----------
     mapping : mapping of str to bytes
@@ -178,7 +214,7 @@ class MappingStore(Store):
 
     def __init__(self, mapping: Mapping[str, Any]) -> None:
         self._mapping = mapping
-        self._native = _tegula.Store.mapping(mapping)
+        self._native = _tegula.Store.mapping(mapping, not isinstance(mapping, dict))
 
     @property
     def mapping(self) -> Mapping[str, Any]:

@@ -106,8 +106,14 @@ pub fn set_threads(threads: usize) {
 /// Items are taken one by one in their order, so that no thread is left with a long tail. After an error no further
 /// item is begun; of several errors that of the first item is returned.
 pub(crate) fn parallel<T: Sync>(items: &[T], limit: usize, work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
-    // Who has a turn to compute must not wait for threads of the pool, which may be waiting for one.
-    let helpers = if waiting::has_turn() { 0 } else { limit.min(items.len()).saturating_sub(1) };
+    let mut helpers = limit.min(items.len()).saturating_sub(1);
+    if helpers > 0 && waiting::has_turn() {
+        if waiting::turns_are_free() {
+            // Who has a turn to compute must not wait for threads of the pool, which may be waiting for one.
+            return waiting(|| parallel(items, limit, work));
+        }
+        helpers = 0;
+    }
     let pool = if helpers > 0 { POOL.get().as_ref() } else { None };
     let Some(pool) = pool else { return items.iter().try_for_each(work) };
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));

@@ -46,7 +46,12 @@ impl Array {
         &self.array
     }
 
-    fn like(&self, py: Python<'_>, array: tegula::Array) -> Self {
+    pub(crate) fn elements(&self) -> &Elements {
+        &self.elements
+    }
+
+    /// Another array of the same elements.
+    pub(crate) fn like(&self, py: Python<'_>, array: tegula::Array) -> Self {
         Self { array, elements: self.elements.clone_ref(py) }
     }
 
@@ -287,26 +292,10 @@ impl Array {
         Ok(self.like(py, detached(py, || self.array.change_attributes(&change))?))
     }
 
-    /// The same array as its metadata are stored now.
-    fn reopen(&self, py: Python<'_>) -> PyResult<Self> {
-        Ok(self.like(py, detached(py, || self.array.reopen())?))
-    }
-
-    /// The same array with another shape, which is not stored.
-    fn with_shape(&self, py: Python<'_>, shape: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let shape = indices(shape)?;
-        Ok(self.like(py, attached(py, || self.array.with_shape(&shape))?))
-    }
-
-    /// Changes the stored shape; the same array with it.
-    fn resize(&self, py: Python<'_>, shape: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let shape = indices(shape)?;
-        Ok(self.like(py, detached(py, || self.array.resize(&shape))?))
-    }
-
-    /// Erases the chunks that are stored outside the grid.
-    fn erase_outside(&self, py: Python<'_>) -> PyResult<()> {
-        detached(py, || self.array.erase_outside())
+    /// Which of the changes that this process made it came of.
+    #[getter]
+    fn turn(&self) -> u64 {
+        self.array.turn()
     }
 
     /// The stored document.

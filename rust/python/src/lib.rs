@@ -12,6 +12,7 @@ mod asdf;
 mod buffer;
 mod cache;
 mod call;
+mod changing;
 mod codec;
 mod decoder;
 mod dtype;
@@ -23,6 +24,7 @@ mod options;
 mod store;
 mod strings;
 mod subset;
+mod validate;
 mod variable;
 
 use pyo3::prelude::*;
@@ -41,6 +43,8 @@ mod _tegula {
     #[pymodule_export]
     use crate::cache::ChunkCache;
     #[pymodule_export]
+    use crate::changing::{append, resize};
+    #[pymodule_export]
     use crate::codec::codec_names;
     #[pymodule_export]
     use crate::decoder::PartialDecoder;
@@ -54,6 +58,8 @@ mod _tegula {
     use crate::store::Store;
     #[pymodule_export]
     use crate::subset::{ArraySubset, ArraySubsetIndices};
+    #[pymodule_export]
+    use crate::validate::Validation;
 
     #[pymodule_init]
     #[allow(clippy::unnecessary_wraps)] // what PyO3 calls may fail

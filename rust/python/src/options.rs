@@ -17,56 +17,68 @@ pub(crate) struct CodecOptions {
     /// bool : Whether chunks of nothing but the fill value are stored; otherwise they are erased.
     #[pyo3(get)]
     store_empty_chunks: bool,
+    /// bool : Whether chunks may be written in part where other processes may write to them meanwhile.
+    #[pyo3(get)]
+    unlocked_writes: bool,
 }
 
 impl From<tegula::CodecOptions> for CodecOptions {
     fn from(options: tegula::CodecOptions) -> Self {
-        let tegula::CodecOptions { concurrent_target, validate_checksums, store_empty_chunks } = options;
-        Self { concurrent_target, validate_checksums, store_empty_chunks }
+        let tegula::CodecOptions { concurrent_target, validate_checksums, store_empty_chunks, unlocked_writes } = options;
+        Self { concurrent_target, validate_checksums, store_empty_chunks, unlocked_writes }
     }
 }
 
 impl From<CodecOptions> for tegula::CodecOptions {
     fn from(options: CodecOptions) -> Self {
-        let CodecOptions { concurrent_target, validate_checksums, store_empty_chunks } = options;
-        Self { concurrent_target, validate_checksums, store_empty_chunks }
+        let CodecOptions { concurrent_target, validate_checksums, store_empty_chunks, unlocked_writes } = options;
+        Self { concurrent_target, validate_checksums, store_empty_chunks, unlocked_writes }
     }
 }
 
 #[pymethods]
 impl CodecOptions {
     #[new]
-    #[pyo3(signature = (*, concurrent_target=None, validate_checksums=None, store_empty_chunks=None))]
+    #[pyo3(signature = (*, concurrent_target=None, validate_checksums=None, store_empty_chunks=None, unlocked_writes=None))]
     fn new(
         concurrent_target: Option<usize>,
         validate_checksums: Option<bool>,
         store_empty_chunks: Option<bool>,
+        unlocked_writes: Option<bool>,
     ) -> Self {
-        Self::from(tegula::global_options()).replace(concurrent_target, validate_checksums, store_empty_chunks)
+        Self::from(tegula::global_options()).replace(
+            concurrent_target,
+            validate_checksums,
+            store_empty_chunks,
+            unlocked_writes,
+        )
     }
 
     /// The same options with some of them changed.
-    #[pyo3(signature = (*, concurrent_target=None, validate_checksums=None, store_empty_chunks=None))]
+    #[pyo3(signature = (*, concurrent_target=None, validate_checksums=None, store_empty_chunks=None, unlocked_writes=None))]
     fn replace(
         &self,
         concurrent_target: Option<usize>,
         validate_checksums: Option<bool>,
         store_empty_chunks: Option<bool>,
+        unlocked_writes: Option<bool>,
     ) -> Self {
         Self {
             concurrent_target: concurrent_target.unwrap_or(self.concurrent_target),
             validate_checksums: validate_checksums.unwrap_or(self.validate_checksums),
             store_empty_chunks: store_empty_chunks.unwrap_or(self.store_empty_chunks),
+            unlocked_writes: unlocked_writes.unwrap_or(self.unlocked_writes),
         }
     }
 
     fn __repr__(&self) -> String {
         let python = |value: bool| if value { "True" } else { "False" };
         format!(
-            "CodecOptions(concurrent_target={}, validate_checksums={}, store_empty_chunks={})",
+            "CodecOptions(concurrent_target={}, validate_checksums={}, store_empty_chunks={}, unlocked_writes={})",
             self.concurrent_target,
             python(self.validate_checksums),
-            python(self.store_empty_chunks)
+            python(self.store_empty_chunks),
+            python(self.unlocked_writes)
         )
     }
 
@@ -75,6 +87,7 @@ impl CodecOptions {
         fields.set_item("concurrent_target", self.concurrent_target)?;
         fields.set_item("validate_checksums", self.validate_checksums)?;
         fields.set_item("store_empty_chunks", self.store_empty_chunks)?;
+        fields.set_item("unlocked_writes", self.unlocked_writes)?;
         Ok(((), fields))
     }
 }

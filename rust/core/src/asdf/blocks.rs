@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use super::block::BlockHeader;
 use super::open::{AsdfFile, Opened};
 use crate::error::{Error, Place, Result};
-use crate::store::{ByteRange, Location, Object, Stat, Store, fresh_identity, resolve};
+use crate::store::{ByteRange, Exclusion, Location, Object, Stat, Store, fresh_identity, resolve};
 use crate::subset::product;
 
 /// A store of an array's chunks.
@@ -157,6 +157,11 @@ impl Store for BlockStore {
 
     fn merge_gap(&self) -> u64 {
         self.file.opened().merge_gap()
+    }
+
+    fn exclusion(&self) -> Exclusion {
+        // Nothing is written.
+        Exclusion::Everyone
     }
 
     fn display(&self, key: &str) -> String {

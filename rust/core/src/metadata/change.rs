@@ -1,17 +1,15 @@
 //! Changes of stored metadata: a file is read, changed and replaced whole, so that what others wrote into it stays.
 //!
-//! Changes made in one process wait for each other. Of two processes that change one file at once, one may not see
-//! what the other wrote: stores have no locks.
+//! Whoever changes the metadata of a node holds its [lock](lock_node) meanwhile: threads wait for each other, and so do
+//! processes where the store can make them. Callers alone wait for it, never a thread that decodes: so it can be held
+//! while those decode.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::node::{Folder, NodeKind, metadata_key, node_path};
+use super::node::{Folder, NodeKind, lock_key, metadata_key, node_path};
 use super::{ArrayMetadata, Attributes, v2, v3};
 use crate::error::Result;
-use crate::runtime::{PerProcess, lock};
-use crate::store::Store;
-
-static CHANGES: PerProcess<Mutex<()>> = PerProcess::new(Mutex::default);
+use crate::store::{Guard, Store};
 
 /// What is to become of the attributes of an array or a group.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +37,25 @@ impl AttributesChange {
     }
 }
 
-/// Changes the attributes of the array or group at a path; returns all that there are then.
+/// Waits until nobody else changes the metadata at a path, of which there must be some.
+pub(crate) fn lock_node(store: &dyn Store, path: &str) -> Result<Guard> {
+    let folder = Folder { store, path };
+    match folder.kind()? {
+        // Where there is nothing, a lock would make a folder.
+        None => Err(folder.missing()),
+        Some(_) => store.lock(&lock_key(path)),
+    }
+}
+
+/// A number greater than all before, for what was changed under a lock: so that of two changes of one node it can be told
+/// which came last.
+pub(crate) fn turn() -> u64 {
+    static TURN: AtomicU64 = AtomicU64::new(1);
+    TURN.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Changes the attributes of the array or group at a path; returns all that there are then. The caller
+/// holds the lock.
 pub(crate) fn change_attributes(
     store: &dyn Store,
     path: &str,
@@ -48,17 +64,16 @@ pub(crate) fn change_attributes(
 ) -> Result<Attributes> {
     let path = node_path(path)?;
     let folder = Folder { store, path: &path };
-    let _turn = lock(CHANGES.get());
     match zarr_format {
         3 => v3::change_attributes(&folder, change),
         _ => v2::change_attributes(&folder, change),
     }
 }
 
-/// Changes the shape of the array at a path, and how it is cut where that goes with it, to those of `array`.
+/// Changes the shape of the array at a path, and how it is cut where that goes with it, to those of `array`. The caller
+/// holds the lock.
 pub(crate) fn change_shape(store: &dyn Store, path: &str, array: &ArrayMetadata) -> Result<()> {
     let folder = Folder { store, path };
-    let _turn = lock(CHANGES.get());
     match array.zarr_format {
         3 => v3::change_shape(&folder, array),
         _ => v2::change_shape(&folder, array),
@@ -79,7 +94,7 @@ pub(crate) fn consolidate(
         .map(|((member, kind), path)| (member.clone(), *kind, Folder { store, path }))
         .collect();
     let folder = Folder { store, path };
-    let _turn = lock(CHANGES.get());
+    let _guard = lock_node(store, path)?;
     match zarr_format {
         3 => v3::consolidate(&folder, &below),
         _ => v2::consolidate(&folder, &below),

@@ -49,6 +49,11 @@ pub(super) fn has_turn() -> bool {
     TURN.get()
 }
 
+/// Whether fewer threads compute than could.
+pub(super) fn turns_are_free() -> bool {
+    *lock(&TURNS.get().free) > 0
+}
+
 fn take() {
     let turns = TURNS.get();
     let mut free = lock(&turns.free);
@@ -156,7 +161,7 @@ pub(crate) fn gather<T: Sync>(
     if items.is_empty() {
         return Ok(());
     }
-    let (progress, done) = (Mutex::new(Progress::default()), Condvar::new());
+    let (progress, done) = (Mutex::<Progress>::default(), Condvar::new());
     let begin = || {
         let mut progress = lock(&progress);
         loop {

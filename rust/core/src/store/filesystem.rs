@@ -5,12 +5,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::fmt;
 use std::time::{Duration, SystemTime};
-use std::{fmt, process};
 
-use super::lock::{Held, LockFile};
-use super::{ByteRange, Guard, Listing, Object, Stat, Store, check_key, reserve, resolve};
+use super::folder_lock::LockScope;
+use super::lock::lock_file;
+use super::temporary::{TEMPORARY, create_folder, left_over, replace_file, sync_folder};
+use super::{ByteRange, Exclusion, Guard, Listing, Object, Stat, Store, check_key, reserve, resolve};
 use crate::error::{Error, Place, Result};
 
 /// The files below a folder. Keys are paths below it.
@@ -18,6 +19,7 @@ use crate::error::{Error, Place, Result};
 pub struct FilesystemStore {
     root: PathBuf,
     identity: u64,
+    fsync: bool,
 }
 
 impl FilesystemStore {
@@ -27,7 +29,15 @@ impl FilesystemStore {
         let mut hasher = DefaultHasher::new();
         // Two handles on one folder share what is cached of it.
         fs::canonicalize(&root).unwrap_or_else(|_| root.clone()).hash(&mut hasher);
-        Self { identity: hasher.finish() | 1 << 63, root }
+        Self { identity: hasher.finish() | 1 << 63, root, fsync: false }
+    }
+
+    /// The same folder, where a write returns when the object is on the disk, and its name in the folder: what was stored
+    /// then outlasts a loss of power. Without, as by default, the system writes it within seconds, and such a loss may
+    /// leave an object as it was, or empty. It outlasts the end of the process either way.
+    #[must_use]
+    pub fn with_fsync(self, fsync: bool) -> Self {
+        Self { fsync, ..self }
     }
 
     /// The folder.
@@ -37,6 +47,35 @@ impl FilesystemStore {
 
     fn path(&self, key: &str) -> PathBuf {
         self.root.join(key)
+    }
+
+    /// Replaces a file, and makes the folders that lead to it where there are none.
+    fn write_whole(&self, path: &Path, value: &[u8]) -> io::Result<()> {
+        let write = || {
+            replace_file(path, |file| {
+                file.write_all(value)?;
+                // By this clock two files differ in age where by that of the filesystem they may not, so that caches
+                // tell them apart. Some filesystems keep no such time.
+                let _ = file.set_modified(SystemTime::now());
+                if self.fsync { file.sync_all() } else { Ok(()) }
+            })
+        };
+        match (write(), path.parent()) {
+            (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
+                create_folder(folder, self.fsync)?;
+                write()?;
+            }
+            (done, _) => done?,
+        }
+        self.settle(path)
+    }
+
+    /// Sees that a name that was given or taken lasts.
+    fn settle(&self, path: &Path) -> io::Result<()> {
+        match path.parent() {
+            Some(folder) if self.fsync => sync_folder(folder),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -118,13 +157,13 @@ impl Store for FilesystemStore {
     fn set(&self, key: &str, value: &[u8]) -> Result<()> {
         check_key(key)?;
         let path = self.path(key);
-        write_whole(&path, value).map_err(Error::from).place(|| path.display().to_string())
+        self.write_whole(&path, value).map_err(Error::from).place(|| path.display().to_string())
     }
 
     fn erase(&self, key: &str) -> Result<()> {
         check_key(key)?;
         let path = self.path(key);
-        match fs::remove_file(&path) {
+        match fs::remove_file(&path).and_then(|()| self.settle(&path)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Error::from(error).at(path.display().to_string()))
             }
@@ -135,10 +174,23 @@ impl Store for FilesystemStore {
     /// Other processes wait too, and threads that have the folder under another name.
     fn lock(&self, key: &str) -> Result<Guard> {
         check_key(key)?;
-        let held = Held::wait(self.identity, key);
         let path = self.path(key);
-        let file = LockFile::wait(&path).map_err(Error::from).place(|| path.display().to_string())?;
-        Ok(Guard::new((file, held)))
+        let create = |folder: &Path| create_folder(folder, self.fsync);
+        lock_file(&path, &create).map_err(Error::from).place(|| path.display().to_string())
+    }
+
+    fn lock_many(&self) -> Guard {
+        Guard::new(LockScope::new())
+    }
+
+    fn exclusion(&self) -> Exclusion {
+        Exclusion::Everyone
+    }
+
+    fn leftovers(&self, prefix: &str, remove: bool) -> Result<Vec<String>> {
+        let folder = if prefix.is_empty() { self.root.clone() } else { self.path(prefix) };
+        let found = left_over(&folder, remove).map_err(Error::from).place(|| folder.display().to_string())?;
+        Ok(found.iter().map(|path| path.display().to_string()).collect())
     }
 
     fn list_dir(&self, prefix: &str) -> Result<Listing> {
@@ -179,44 +231,4 @@ impl Store for FilesystemStore {
     fn identity(&self) -> u64 {
         self.identity
     }
-}
-
-/// Files of such names are no objects.
-pub(super) const TEMPORARY: &str = ".tegula-";
-
-/// Replaces a file, and makes the folders that lead to it where there are none.
-fn write_whole(path: &Path, value: &[u8]) -> io::Result<()> {
-    let write = || {
-        replace_file(path, |file| {
-            file.write_all(value)?;
-            // By this clock two files differ in age where by that of the filesystem they may not, so that caches tell
-            // them apart. Some filesystems keep no such time.
-            let _ = file.set_modified(SystemTime::now());
-            Ok::<_, io::Error>(())
-        })
-    };
-    match (write(), path.parent()) {
-        (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir_all(folder)?;
-            write()
-        }
-        (done, _) => done,
-    }
-}
-
-/// Replaces a file by what `write` writes to a temporary name beside it: the old file stays whole until the new one is.
-pub(crate) fn replace_file<E: From<io::Error>>(
-    path: &Path,
-    write: impl FnOnce(&mut File) -> Result<(), E>,
-) -> Result<(), E> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let temporary = folder.join(format!("{TEMPORARY}{}-{count}", process::id()));
-    let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
-    let done = write(&mut file).and_then(|()| Ok(fs::rename(&temporary, path)?));
-    if done.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    done
 }

@@ -5,24 +5,28 @@
 //! its own: a store that would have to ask whether an object exists leaves the question to the first read.
 
 mod ahead;
+mod byte_lock;
 mod filesystem;
+mod folder_lock;
 mod lock;
 mod memory;
 #[cfg(feature = "cloud")]
 mod object;
 mod read_only;
 mod reference;
+mod single_lock;
+mod temporary;
 mod zip;
 
 pub(crate) use ahead::Ahead;
 pub use filesystem::FilesystemStore;
-pub(crate) use filesystem::replace_file;
 pub use lock::Guard;
 pub use memory::MemoryStore;
 #[cfg(feature = "cloud")]
 pub use object::{RemoteOptions, RemoteStats, RemoteStore};
 pub use read_only::ReadOnlyStore;
 pub use reference::{Reference, ReferenceStore};
+pub(crate) use temporary::replace_file;
 pub use zip::ZipStore;
 
 use std::fmt;
@@ -118,6 +122,18 @@ pub struct Location {
     pub part: Option<(u64, u64)>,
 }
 
+/// Who else may write a key while it is [locked](Store::lock).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exclusion {
+    /// Nobody: all others wait, or there are none outside of this process.
+    Everyone,
+    /// Other processes, unnoticed. What changes a part of a chunk is refused, unless the
+    /// [options](crate::CodecOptions::unlocked_writes) allow it.
+    Process,
+    /// Other processes; but [`Store::set_if`] sets nothing over what they wrote.
+    Versions,
+}
+
 /// What a store holds directly under a prefix; see [`Store::list_dir`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
@@ -160,6 +176,28 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// store can make them.
     fn lock(&self, key: &str) -> Result<Guard> {
         Ok(Guard::in_process(self.identity(), key))
+    }
+
+    /// Says that many keys will be locked until what comes back is dropped: the store may keep what it takes to lock them.
+    fn lock_many(&self) -> Guard {
+        Guard::new(())
+    }
+
+    /// Whom [`lock`](Self::lock) keeps out. A store that says nothing is taken for one that others can reach.
+    fn exclusion(&self) -> Exclusion {
+        Exclusion::Process
+    }
+
+    /// Stores an object, or with `None` removes it, if it still has the [version](Stat::version) that was read, or with
+    /// `None` if it still is not there. False: it is another by now, and stays so. For [`Exclusion::Versions`].
+    fn set_if(&self, _key: &str, _value: Option<&[u8]>, _version: Option<u64>) -> Result<bool> {
+        Err(Error::unsupported(format!("{self:?} does not compare versions")))
+    }
+
+    /// What writers that were killed left below a prefix (`""`: the root) that is no object, and nobody uses any more,
+    /// such as temporary files. Removes it if `remove`.
+    fn leftovers(&self, _prefix: &str, _remove: bool) -> Result<Vec<String>> {
+        Ok(Vec::new())
     }
 
     /// What lies directly under a prefix (`""`: the root; no closing `/`).

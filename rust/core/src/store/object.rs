@@ -23,7 +23,7 @@ pub use self::client::RemoteStats;
 use self::client::{Client, Failure, Seen};
 pub use self::options::RemoteOptions;
 use self::options::{Service, Spec};
-use super::{ByteRange, Listing, Object, Stat, Store, check_key, clipped};
+use super::{ByteRange, Exclusion, Listing, Object, Stat, Store, check_key, clipped};
 use crate::error::{Error, Result};
 use crate::runtime::lock;
 
@@ -308,19 +308,26 @@ impl Store for RemoteStore {
         self.put(key, value, PutMode::Overwrite).map(|_| ())
     }
 
-    fn set_if(&self, key: &str, value: &[u8], version: Option<u64>) -> Result<bool> {
-        let Some(version) = version else { return self.put(key, value, PutMode::Create) };
-        match Client::of(&self.spec)?.seen(&self.path(key)?).filter(|seen| seen.stat.version == version) {
-            Some(Seen { etag: e_tag @ Some(_), version, .. }) => {
-                self.put(key, value, PutMode::Update(UpdateVersion { e_tag, version }))
-            }
-            // It was read again since, and was another.
-            _ => Ok(false),
-        }
+    fn exclusion(&self) -> Exclusion {
+        // What is only read need not be kept apart: the error of a write says why.
+        if self.spec.service == Service::Http { Exclusion::Everyone } else { Exclusion::Versions }
     }
 
-    fn compares(&self) -> bool {
-        self.spec.service != Service::Http
+    fn set_if(&self, key: &str, value: Option<&[u8]>, version: Option<u64>) -> Result<bool> {
+        let Some(value) = value else {
+            return Err(Error::unsupported(format!("{self:?} removes objects whatever their version")));
+        };
+        let Some(version) = version else { return self.put(key, value, PutMode::Create) };
+        match Client::of(&self.spec)?.seen(&self.path(key)?).filter(|seen| seen.stat.version == version) {
+            // It was read again since, and was another.
+            None => Ok(false),
+            Some(Seen { etag: None, version: None, .. }) => {
+                Err(Error::store("the server tells no versions (etags) by which writers could be kept apart").at(self.display(key)))
+            }
+            Some(Seen { etag: e_tag, version, .. }) => {
+                self.put(key, value, PutMode::Update(UpdateVersion { e_tag, version }))
+            }
+        }
     }
 
     fn erase(&self, key: &str) -> Result<()> {

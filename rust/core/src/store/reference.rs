@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{ByteRange, Listing, Location, Object, Stat, Store, fresh_identity, resolve};
+use super::{ByteRange, Exclusion, Listing, Location, Object, Stat, Store, fresh_identity, resolve};
 use crate::error::{Error, Result};
 
 /// What a key of a [`ReferenceStore`] stands for.
@@ -148,6 +148,11 @@ impl Store for ReferenceStore {
 
     fn merge_gap(&self) -> u64 {
         self.target.merge_gap()
+    }
+
+    fn exclusion(&self) -> Exclusion {
+        // Nothing is written.
+        Exclusion::Everyone
     }
 
     fn display(&self, key: &str) -> String {

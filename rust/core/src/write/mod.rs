@@ -9,6 +9,7 @@
 //! chunk is set, for otherwise others could put back what they read before. Nothing waits for the pool under a lock:
 //! what needs no stored elements is encoded before.
 
+mod exclusion;
 mod shard;
 
 use std::collections::HashMap;
@@ -130,22 +131,30 @@ impl<'a> Writer<'a> {
             return self.set(&key, keep.then_some(&stored));
         }
         let shard = chain.open_shard().map(|shard| (shard, part.permuted(chain.order())));
-        let ready = match &shard {
+        let mut ready = match &shard {
             Some((shard, part)) => self.encode_covered(shard, part, input)?,
             None => HashMap::new(),
         };
-        let _guard = source.store.lock(&key)?;
-        let alone = Self { options: CodecOptions { concurrent_target: 1, ..self.options }, ..*self };
-        let old = alone.reader().open(chunk, Need::Whole, None, &Counts::default())?;
-        let keep = match &shard {
-            Some((shard, part)) => alone.encode_shard(shard, part, input, old.as_ref(), ready, &mut stored)?,
-            None => alone.encode(chain, &part, input, old.as_ref(), &mut stored)?,
-        };
-        // What was missing and stays so.
-        if !keep && old.is_none() {
-            return Ok(());
+        let _guard = self.lock_to_change(chunk, &key)?;
+        let mut alone = Self { options: CodecOptions { concurrent_target: 1, ..self.options }, ..*self };
+        loop {
+            let old = alone.reader().open(chunk, Need::Whole, None, &Counts::default())?;
+            // No store removes an object by its version.
+            alone.options.store_empty_chunks |= old.is_some() && self.compares_versions();
+            let ready = if self.compares_versions() { ready.clone() } else { std::mem::take(&mut ready) };
+            stored.clear();
+            let keep = match &shard {
+                Some((shard, part)) => alone.encode_shard(shard, part, input, old.as_ref(), ready, &mut stored)?,
+                None => alone.encode(chain, &part, input, old.as_ref(), &mut stored)?,
+            };
+            // What was missing and stays so.
+            if !keep && old.is_none() {
+                return Ok(());
+            }
+            if self.put_back(&key, keep.then_some(&stored), old.map(|old| old.stat.version))? {
+                return Ok(());
+            }
         }
-        self.set_locked(&key, keep.then_some(&stored))
     }
 
     /// Encodes a chunk, of which `old` is stored, to the end of `stored`; false: it holds nothing but the fill value and

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock, RwLock};
 
 use self::directory::{Directory, Entry, LOCAL_SIZE};
-use super::{Ahead, ByteRange, FilesystemStore, Listing, Object, Stat, Store, reserve, resolve};
+use super::{Ahead, ByteRange, Exclusion, FilesystemStore, Listing, Object, Stat, Store, reserve, resolve};
 use crate::error::{Error, Place, Result};
 
 /// The entries of a zip archive. It is not written.
@@ -299,6 +299,11 @@ impl Store for ZipStore {
 
     fn merge_gap(&self) -> u64 {
         self.target.merge_gap()
+    }
+
+    fn exclusion(&self) -> Exclusion {
+        // Nothing is written.
+        Exclusion::Everyone
     }
 
     fn display(&self, key: &str) -> String {
