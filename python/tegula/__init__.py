@@ -35,7 +35,7 @@ from tegula.opening import (
 )
 from tegula.options import Config
 from tegula.stores import FilesystemStore, MemoryStore, ZipStore
-from tegula.validation import Problem, ValidationReport, validate
+from tegula.validation import Validation, validate
 from tegula.variable import VariableArray
 
 config = Config()
@@ -58,10 +58,9 @@ __all__ = [
     "MemoryStore",
     "NotFoundError",
     "PartialDecoder",
-    "Problem",
     "StoreError",
     "UnsupportedError",
-    "ValidationReport",
+    "Validation",
     "VariableArray",
     "ZipStore",
     "__version__",

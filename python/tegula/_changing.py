@@ -79,8 +79,8 @@ class Changing(Geometry):
         """Write elements behind the end of an axis, as far as the array is stored by now.
 
         The elements are stored first, and the new shape last: whoever opens the array sees the old or the new one.
-        Where elements cannot be stored, the array stays what it was. Of those who append at once each gets positions of
-        its own: they wait for each other, threads always, processes where the store is a local folder.
+        Where elements cannot be stored, the array stays what it was. Of several who append at once, each gets a place
+        of its own: threads wait for each other, and processes where the store is a local folder.
 
         Parameters
         ----------

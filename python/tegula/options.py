@@ -53,7 +53,7 @@ class Config:
 
     @property
     def unlocked_writes(self) -> bool:
-        """Whether chunks may be written in part in a store that cannot keep other processes from them meanwhile."""
+        """Whether chunks are changed in part where the store cannot keep other processes from doing the same."""
         return _tegula.global_options().unlocked_writes
 
     @unlocked_writes.setter

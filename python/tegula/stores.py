@@ -129,16 +129,9 @@ class FilesystemStore(_PathStore):
     path : str or os.PathLike
         The folder, which need not exist yet.
     fsync : bool
-        Whether a write returns only when the object, and its name in the folder, are on the disk, so that it outlasts a
-        loss of power. Without, as by default, the system writes it within seconds; such a loss may leave the old
-        object, the new one or an empty file.
-
-    Examples
-    --------
-    >>> store = tegula.FilesystemStore("durable.zarr", fsync=True)
-    >>> _ = tegula.create_array(store, "a", data=np.arange(3))
-    >>> sorted(store)
-    ['a/c/0', 'a/zarr.json', 'zarr.json']
+        Whether a write comes back only when the disk has the file and its name, so that it outlives a loss of power.
+        Without, files are replaced whole all the same: whatever becomes of this process, a reader sees the old one or
+        the new one.
     """
 
     __slots__ = ("_fsync",)
@@ -152,11 +145,8 @@ class FilesystemStore(_PathStore):
 
     @property
     def fsync(self) -> bool:
-        """Whether a write returns only when it is on the disk."""
+        """Whether a write comes back only when the disk has it."""
         return self._fsync
-
-    def __repr__(self) -> str:
-        return f"tegula.FilesystemStore({self._path!r}{', fsync=True' if self._fsync else ''})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _filesystem, (os.path.abspath(self._path), self._fsync)
@@ -214,7 +204,7 @@ class MappingStore(Store):
 
     def __init__(self, mapping: Mapping[str, Any]) -> None:
         self._mapping = mapping
-        self._native = _tegula.Store.mapping(mapping, not isinstance(mapping, dict))
+        self._native = _tegula.Store.mapping(mapping)
 
     @property
     def mapping(self) -> Mapping[str, Any]:

@@ -1,58 +1,58 @@
-"""Whether all that is stored can be read."""
+"""Looking whether what is stored is whole."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import islice
 
 from tegula import _tegula
+from tegula._tegula import ArraySubset
+from tegula.array import Array
+from tegula.errors import Error
+from tegula.group import Group
+from tegula.opening import open as open_node
+from tegula.options import Config
 from tegula.stores import StoreLike, as_store
 
-__all__ = ["Problem", "ValidationReport", "validate"]
+__all__ = ["Problem", "Validation", "validate"]
 
-Kind: TypeAlias = Literal["metadata", "chunk", "outside", "stray", "leftover"]
-
-BATCH = 64
-"""So many chunks are decoded between two words about progress."""
+# Beyond so many chunks it is not looked for objects that are none of them.
+_CHUNKS_NAMED = 1_000_000
 
 
-class Problem(NamedTuple):
-    """Something that is wrong with what is stored; see `ValidationReport`."""
+@dataclass(frozen=True)
+class Problem:
+    """Something that is not as it should be."""
 
-    kind: Kind
-    """What kind of thing: "metadata" that cannot be read, a "chunk" that cannot be decoded, a chunk "outside" of the
-    array, a "stray" key that belongs to no chunk, or what a killed writer left behind, a "leftover"."""
     place: str
-    """The key, as the store shows it."""
+    """The object or the file."""
     message: str
-    """What is wrong."""
+    """What is wrong with it."""
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.place}: {self.message}"
+        return self.message if self.place in self.message else f"{self.place}: {self.message}"
 
 
-class ValidationReport(NamedTuple):
-    """What `validate` found."""
+@dataclass
+class Validation:
+    """What `tegula.validate` found."""
 
-    arrays: int
-    """Arrays that can be opened."""
-    groups: int
-    """Groups that can be opened."""
-    chunks: int
-    """Chunks that are stored in them."""
-    problems: tuple[Problem, ...]
+    groups: int = 0
+    """Groups whose metadata were read."""
+    arrays: int = 0
+    """Arrays whose metadata were read."""
+    chunks: int = 0
+    """Chunks that are stored, and were decoded."""
+    problems: list[Problem] = field(default_factory=list)
     """What is wrong."""
-    removed: tuple[str, ...]
-    """What was left behind and has been removed."""
+    leftovers: list[str] = field(default_factory=list)
+    """Temporary files and locks that a process left behind when it was killed, and that are there still."""
+    removed: list[str] = field(default_factory=list)
+    """Those that were removed."""
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.problems
-
-    def __str__(self) -> str:
-        head = f"{self.arrays:,} arrays, {self.groups:,} groups, {self.chunks:,} chunks: "
-        lines = [head + (f"{len(self.problems):,} problems" if self.problems else "all well")]
-        lines += [f"  {problem}" for problem in self.problems]
-        return "\n".join(lines + [f"  removed {name}" for name in self.removed])
+        """Whether nothing is wrong and nothing is left behind."""
+        return not self.problems and not self.leftovers
 
 
 def validate(
@@ -60,74 +60,112 @@ def validate(
     path: str = "/",
     *,
     repair: bool = False,
-    progress: Callable[[int, int], object] | None = None,
-) -> ValidationReport:
-    """Look whether all arrays and groups at and below a path are whole.
+    progress: Callable[[int, int], None] | None = None,
+) -> Validation:
+    """Read all that is stored of an array, or of a group and what is below it, and say what is wrong.
 
-    The metadata of every node are parsed, and every chunk that is stored is decoded, checksums included. Keys that are
-    neither, chunks outside of their array, and temporary files and locks of writers that were killed are named.
+    Metadata are read and understood, every stored chunk is decoded and its checksums compared, and objects are named
+    that belong to nothing. In a local folder, temporary files are found that a process left behind which was killed
+    while it wrote; they are no part of any array.
 
     Parameters
     ----------
-    store : str, os.PathLike, mapping or Store
-        As for `tegula.open_array`.
+    store : path, mapping or Store
+        Where it is stored.
     path : str
-        The path of an array or a group in the store.
+        The path of the array or group in the store.
     repair : bool
-        Whether to remove what killed writers left behind, and nothing else: files of which no process is there any
-        more, or that are older than an hour.
+        Whether temporary files and locks are removed that no process uses any more.
     progress : callable, optional
-        Called with the numbers of chunks that have been decoded, and of all.
+        Called with the number of chunks of an array that were looked at, and how many there are.
 
     Returns
     -------
-    ValidationReport
-        What was looked at, and what is wrong.
+    Validation
+        What was found; its `ok` says whether all is well.
 
     Raises
     ------
     NotFoundError
         If there is neither an array nor a group.
-    UnsupportedError
-        If the store cannot be listed.
 
     Examples
     --------
-    >>> store = {}
-    >>> _ = tegula.create_array(store, "a", data=np.arange(6), chunks=2, compressors="crc32c")
+    >>> store = tegula.MemoryStore()
+    >>> array = tegula.create_array(store, shape=(4,), chunks=(2,), dtype="uint8", fill_value=9)
+    >>> array[...] = range(4)
     >>> tegula.validate(store).ok
     True
-    >>> store["a/c/1"] = store["a/c/1"][::-1]
+    >>> store["c/1"] = b"nonsense"
     >>> [problem.place for problem in tegula.validate(store).problems]
-    ['mapping:/a/c/1']
+    ['memory:/c/1']
     """
+    found, below = as_store(store, path)
+    report = Validation()
+    left = found._native.leftovers(_tegula.node_path(below), repair)
+    (report.removed if repair else report.leftovers).extend(left)
+    node = open_node(found, below, mode="r")
+    if isinstance(node, Array):
+        _check_array(node, report, progress)
+        return report
+    report.groups += 1
+    try:
+        members = node.members(recursive=True)
+    except Error as error:
+        report.problems.append(Problem(node.name, str(error)))
+        return report
+    for name in members:
+        _check_member(node, name, report, progress)
+    return report
 
-    def reported(batches: Sequence[range]) -> Iterator[range]:
-        for batch in batches:
-            yield batch
+
+def _check_member(group: Group, name: str, report: Validation, progress: Callable[[int, int], None] | None) -> None:
+    try:
+        member = group[name]
+    except Error as error:
+        report.problems.append(Problem(f"{group.name}/{name}", str(error)))
+        return
+    if isinstance(member, Array):
+        _check_array(member, report, progress)
+    else:
+        report.groups += 1
+
+
+def _check_array(array: Array, report: Validation, progress: Callable[[int, int], None] | None) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    report.arrays += 1
+    grid = ArraySubset.new_with_shape(array.chunk_grid_shape)
+    if grid.num_elements <= _CHUNKS_NAMED:
+        _check_keys(array, grid, report)
+
+    def check(chunk: tuple[int, ...]) -> tuple[bool, Problem | None]:
+        try:
+            return array.retrieve_chunk_if_exists(chunk) is not None, None
+        except Error as error:
+            return True, Problem(array.store._native.display(array.chunk_key(chunk)), str(error))
+
+    with ThreadPoolExecutor(Config().threads) as pool:
+        chunks, done = iter(grid.indices()), 0
+        while batch := list(islice(chunks, 1000)):
+            for stored, problem in pool.map(check, batch):
+                report.chunks += stored
+                if problem is not None:
+                    report.problems.append(problem)
+            done += len(batch)
             if progress is not None:
-                progress(batch.stop, batches[-1].stop)
-
-    return look(store, path, repair=repair, through=reported)
+                progress(done, grid.num_elements)
 
 
-def look(
-    store: StoreLike, path: str, *, repair: bool, through: Callable[[Sequence[range]], Iterable[range]]
-) -> ValidationReport:
-    """Validate, and decode the chunks batch by batch as they come back out of `through`."""
-    resolved, path = as_store(store, path)
-    native = _tegula.Validation(resolved._native, path)
-    problems = native.problems()
-    total = native.chunks
-    for batch in through([range(start, min(start + BATCH, total)) for start in range(0, total, BATCH)]):
-        problems += native.check(batch.start, batch.stop)
-    left = resolved._native.leftovers(_tegula.node_path(path), repair)
-    if not repair:
-        problems += [("leftover", name, "a writer that was killed left it behind") for name in left]
-    return ValidationReport(
-        native.arrays,
-        native.groups,
-        total,
-        tuple(Problem(*problem) for problem in problems),
-        tuple(left if repair else ()),
-    )
+def _check_keys(array: Array, grid: ArraySubset, report: Validation) -> None:
+    """Name objects below an array that are none of its chunks and no metadata."""
+    try:
+        stored = array.store._native.keys(array.path)
+    except Error:
+        return  # a store that cannot be listed
+    chunks = {array.chunk_key(chunk) for chunk in grid.indices()}
+    for key in stored:
+        name = key.rpartition("/")[2]
+        if key not in chunks and name not in ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"):
+            place = array.store._native.display(key)
+            report.problems.append(Problem(place, "this is no chunk of the array, and none of its metadata"))

@@ -1,7 +1,6 @@
-"""The command `tegula`: what a file holds, a region of it, whether it is whole, a demonstration.
+"""The command `tegula`: what a file holds, a region of it, a demonstration.
 
-To add a command, write its file with `add_parser(commands)` and `run(arguments, screen)`, which may return an
-exit code, and name it in COMMANDS.
+To add a command, write its file with `add_parser(commands)` and `run(arguments, screen)`, and name it in COMMANDS.
 """
 
 import argparse
@@ -14,7 +13,7 @@ import tegula
 from tegula.cli import cutout, demo, info, validate
 from tegula.cli.screen import Screen
 
-COMMANDS = (info, cutout, validate, demo)
+COMMANDS = (info, cutout, demo, validate)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,11 +29,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command, and return its exit code: the command's, or 1 after an error. A misuse exits with 2."""
+    """Run a command, and return its exit code: 0, or 1 after an error. A misuse exits with 2."""
     given = sys.argv[1:] if argv is None else argv
     arguments = parser().parse_args([guarded(argument) for argument in given])
     try:
-        code: int | None = arguments.run(arguments, Screen(sys.stdout))
+        arguments.run(arguments, Screen(sys.stdout))
         sys.stdout.flush()
     except (tegula.Error, OSError, MemoryError) as error:
         if isinstance(error, BrokenPipeError):
@@ -45,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    return code or 0
+    return 0
 
 
 def guarded(argument: str) -> str:

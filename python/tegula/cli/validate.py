@@ -1,58 +1,74 @@
-"""`tegula validate`: whether all that is stored can be read."""
+"""`tegula validate`: whether what is stored is whole."""
 
 import argparse
-import json
+import sys
 from typing import Any
 
 import tegula
 from tegula.cli import source
-from tegula.cli.screen import BAD, GOOD, LABEL, NAME, NOTE, Screen, count
-from tegula.validation import look
+from tegula.cli.screen import Screen, count
+
+PROBLEMS_SHOWN = 50
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Add the command."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "validate",
-        help="look whether all that is stored can be read",
-        description="Parses all metadata of a store and decodes all chunks, checksums included. Names what is damaged, "
-        "what belongs to no array, and what writers that were killed left behind. Exits with 1 if there is anything.",
+        help="look whether what is stored is whole",
+        description="Reads the metadata of all arrays and groups, decodes every stored chunk, and names what is wrong "
+        "and what belongs to nothing. Of an ASDF file the checksums of the blocks are compared and all arrays "
+        "are read. The exit code is 1 where something is wrong.",
     )
-    parser.add_argument("source", metavar="STORE", help="a store, or a node in one: data.zarr, data.zarr/group/array")
+    source.add_argument(parser)
     parser.add_argument(
-        "--repair", action="store_true", help="remove what killed writers left behind: temporary files and locks"
+        "--repair", action="store_true", help="remove temporary files that a process left behind which was killed"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
-def run(arguments: argparse.Namespace, screen: Screen) -> int:
+def run(arguments: argparse.Namespace, screen: Screen) -> None:
     """Run the command."""
-    if source.is_asdf(arguments.source.partition("#")[0]):
-        raise tegula.UnsupportedError(f"{arguments.source} is an ASDF file: it is stores that are validated")
-    report = look(
-        arguments.source,
-        "/",
-        repair=arguments.repair,
-        through=lambda batches: screen.progress(batches, "decoding chunks"),
+    path = arguments.source.partition("#")[0]
+    if source.is_asdf(path):
+        validate_asdf(path, screen)
+        return
+    found = tegula.validate(arguments.source, repair=arguments.repair, progress=progress())
+    for file in found.removed:
+        screen.line(f"removed {file}")
+    for file in found.leftovers:
+        screen.line(f"{file}: left behind by a process that was killed; --repair removes it")
+    for problem in found.problems[:PROBLEMS_SHOWN]:
+        screen.line(str(problem))
+    if len(found.problems) > PROBLEMS_SHOWN:
+        screen.line(f"... and {len(found.problems) - PROBLEMS_SHOWN:,} more")
+    looked = ", ".join(
+        count(n, what) for n, what in ((found.groups, "group"), (found.arrays, "array"), (found.chunks, "stored chunk"))
     )
-    if arguments.json:
-        problems = [problem._asdict() for problem in report.problems]
-        facts = {"source": arguments.source, "ok": report.ok, **report._asdict(), "problems": problems}
-        screen.line(json.dumps(facts))
-    else:
-        show(arguments.source, report, screen)
-    return 0 if report.ok else 1
+    if not found.ok:
+        wrong = len(found.problems) + len(found.leftovers)
+        raise tegula.CorruptDataError(f"{arguments.source}: {count(wrong, 'problem')} in {looked}")
+    screen.line(f"{arguments.source}: {looked}: all whole")
 
 
-def show(name: str, report: tegula.ValidationReport, screen: Screen) -> None:
-    """Print what was found."""
-    looked = [count(report.arrays, "array"), count(report.groups, "group"), count(report.chunks, "chunk")]
-    screen.line((name, NAME), ("  " + ", ".join(looked), NOTE))
-    width = max((len(problem.kind) for problem in report.problems), default=0)
-    for problem in report.problems:
-        screen.line("  ", (problem.kind.ljust(width), BAD), "  ", problem.place, (f"  {problem.message}", LABEL))
-    for file in report.removed:
-        screen.line(("  removed  ", LABEL), file)
-    found = len(report.problems)
-    screen.line((f"  {count(found, 'problem')}", BAD) if found else ("  all well", GOOD))
+def validate_asdf(path: str, screen: Screen) -> None:
+    """Compare the checksums of an ASDF file and read its arrays."""
+    with tegula.open_asdf(path, validate_checksums=True) as file:
+        file.verify()
+        arrays = file.search(type_=tegula.Array).nodes
+        for array in arrays:
+            array[...]
+        screen.line(f"{path}: {count(len(file.blocks), 'block')}, {count(len(arrays), 'array')}: all whole")
+
+
+def progress() -> Any:
+    """Return what tells a person at a terminal how far it is; None where there is no terminal."""
+    if not sys.stderr.isatty():
+        return None
+
+    def tell(done: int, total: int) -> None:
+        if done % 100 == 0 or done == total:
+            end = "\r\x1b[K" if done == total else ""
+            print(f"\r{done} of {total} chunks{end}", end="", file=sys.stderr, flush=True)
+
+    return tell

@@ -59,7 +59,6 @@ mod selection;
 mod slot;
 pub mod store;
 mod subset;
-mod validate;
 mod view;
 mod write;
 
@@ -79,4 +78,3 @@ pub use runtime::{Pending, requests, set_requests, set_threads, spawn, threads};
 pub use selection::{AxisSelection, Selection, size_in_memory};
 pub use slot::{Heaps, Put, Sink, Slot, Variable};
 pub use subset::{ArraySubset, Dims, Indices};
-pub use validate::{Problem, ProblemKind, Validation};

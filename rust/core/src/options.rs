@@ -13,8 +13,8 @@ pub struct CodecOptions {
     pub validate_checksums: bool,
     /// Whether chunks that hold nothing but the fill value are stored; otherwise they are erased.
     pub store_empty_chunks: bool,
-    /// Whether chunks may be written in part where the store cannot keep other processes from writing to them meanwhile;
-    /// see [`Exclusion`](crate::store::Exclusion). What they write then may be lost.
+    /// Whether chunks are changed in part where the store cannot keep other processes from doing the same: of two who
+    /// change one chunk at once, one loses what it wrote.
     pub unlocked_writes: bool,
 }
 
@@ -26,12 +26,7 @@ impl CodecOptions {
 }
 
 const DEFAULT: CodecOptions =
-    CodecOptions {
-        concurrent_target: 0,
-        validate_checksums: true,
-        store_empty_chunks: false,
-        unlocked_writes: false,
-    };
+    CodecOptions { concurrent_target: 0, validate_checksums: true, store_empty_chunks: false, unlocked_writes: false };
 
 static GLOBAL: RwLock<CodecOptions> = RwLock::new(DEFAULT);
 

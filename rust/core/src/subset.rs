@@ -161,6 +161,15 @@ impl ArraySubset {
         Ok(Self { start, shape })
     }
 
+    /// The smallest region that holds both.
+    pub fn hull(&self, other: &Self) -> Result<Self> {
+        same_rank(&self.start, &other.start)?;
+        let start: Dims = self.start.iter().zip(&other.start).map(|(own, other)| *own.min(other)).collect();
+        let ends = self.end_exc().into_iter().zip(other.end_exc());
+        let shape = ends.zip(&start).map(|((own, other), start)| own.max(other) - start).collect();
+        Ok(Self { start, shape })
+    }
+
     /// The region as seen from `origin`, which must not lie past its start.
     pub fn relative_to(&self, origin: &[u64]) -> Result<Self> {
         same_rank(&self.start, origin)?;

@@ -20,7 +20,7 @@ pub(crate) fn append(
 ) -> PyResult<Py<PyAny>> {
     let (shape, own) = (indices(&data.getattr("shape")?)?, array.get());
     let (origin, core, like) = (Origin::new(data, own.elements(), &shape)?, own.core().clone(), array.clone().unbind());
-    let work = move || core.append_from(axis, &shape, origin.buffer()).map(|grown| (grown, origin));
+    let work = move || core.append_from(&shape, axis, origin.buffer()).map(|grown| (grown, origin));
     perform(py, done, work, move |py, (grown, _)| Ok(Py::new(py, like.get().like(py, grown))?.into_any()))
 }
 
@@ -34,7 +34,10 @@ pub(crate) fn resize(
     done: Option<Py<PyAny>>,
 ) -> PyResult<Py<PyAny>> {
     let (core, shape, like) = (array.get().core().clone(), indices(shape)?, array.clone().unbind());
-    perform(py, done, move || core.resize(&shape), move |py, resized| {
-        Ok(Py::new(py, like.get().like(py, resized))?.into_any())
-    })
+    perform(
+        py,
+        done,
+        move || core.resize(&shape),
+        move |py, resized| Ok(Py::new(py, like.get().like(py, resized))?.into_any()),
+    )
 }

@@ -21,10 +21,10 @@ mod extract;
 mod group;
 mod json;
 mod options;
+mod selection;
 mod store;
 mod strings;
 mod subset;
-mod validate;
 mod variable;
 
 use pyo3::prelude::*;
@@ -39,7 +39,7 @@ mod _tegula {
     #[pymodule_export]
     use crate::arrow::{arrow_array, arrow_schema};
     #[pymodule_export]
-    use crate::asdf::{AsdfFile, write_asdf};
+    use crate::asdf::{AsdfFile, ZarrBlocks, block_labels, compress_block, decompress_block, write_asdf};
     #[pymodule_export]
     use crate::cache::ChunkCache;
     #[pymodule_export]
@@ -58,8 +58,6 @@ mod _tegula {
     use crate::store::Store;
     #[pymodule_export]
     use crate::subset::{ArraySubset, ArraySubsetIndices};
-    #[pymodule_export]
-    use crate::validate::Validation;
 
     #[pymodule_init]
     #[allow(clippy::unnecessary_wraps)] // what PyO3 calls may fail

@@ -17,14 +17,15 @@ pub(crate) struct CodecOptions {
     /// bool : Whether chunks of nothing but the fill value are stored; otherwise they are erased.
     #[pyo3(get)]
     store_empty_chunks: bool,
-    /// bool : Whether chunks may be written in part where other processes may write to them meanwhile.
+    /// bool : Whether chunks are changed in part where the store cannot keep other processes from doing the same.
     #[pyo3(get)]
     unlocked_writes: bool,
 }
 
 impl From<tegula::CodecOptions> for CodecOptions {
     fn from(options: tegula::CodecOptions) -> Self {
-        let tegula::CodecOptions { concurrent_target, validate_checksums, store_empty_chunks, unlocked_writes } = options;
+        let tegula::CodecOptions { concurrent_target, validate_checksums, store_empty_chunks, unlocked_writes } =
+            options;
         Self { concurrent_target, validate_checksums, store_empty_chunks, unlocked_writes }
     }
 }

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyMapping};
-use tegula::store::{ByteRange, Exclusion, FilesystemStore, Listing, MemoryStore, Object, ReadOnlyStore, Stat, ZipStore};
+use pyo3::types::{PyBytes, PyDict, PyMapping};
+use tegula::store::{
+    ByteRange, Exclusion, FilesystemStore, Listing, MemoryStore, Object, ReadOnlyStore, Stat, ZipStore,
+};
 use tegula::{Error, Result};
 
 use crate::call::{attached, detached};
@@ -37,10 +39,9 @@ impl Store {
         detached(py, || Ok(Self(Arc::new(ZipStore::open(path)?))))
     }
 
-    /// `shared`: other processes may write to it too.
     #[staticmethod]
-    fn mapping(mapping: Bound<'_, PyMapping>, shared: bool) -> Self {
-        Self(Arc::new(Mapping::new(mapping.unbind(), shared)))
+    fn mapping(mapping: Bound<'_, PyMapping>) -> Self {
+        Self(Arc::new(Mapping::new(&mapping)))
     }
 
     /// The same objects, for reading; the error of a write says the reason.
@@ -87,23 +88,24 @@ impl Store {
 
 /// A mapping of keys to bytes that Python code may change at any time.
 struct Mapping {
-    mapping: Py<PyMapping>,
+    objects: Py<PyMapping>,
     identity: u64,
-    shared: bool,
+    /// Whether it is a dict, which nobody outside this process can change.
+    ours: bool,
 }
 
 impl Mapping {
-    fn new(mapping: Py<PyMapping>, shared: bool) -> Self {
+    fn new(mapping: &Bound<'_, PyMapping>) -> Self {
         // All stores on one mapping are the same, for writers that wait for each other. Where another comes to lie at the
         // address, caches tell it apart by its values.
         let identity = mapping.as_ptr().addr() as u64 | 1 << 62;
-        Self { mapping, identity, shared }
+        Self { ours: mapping.is_instance_of::<PyDict>(), objects: mapping.clone().unbind(), identity }
     }
 
     /// Asks the mapping for a key, or with `""` for all.
     fn attach<T>(&self, key: &str, call: impl FnOnce(&Bound<'_, PyMapping>) -> PyResult<T>) -> Result<T> {
         let result = Python::try_attach(|py| {
-            call(self.mapping.bind(py)).map_err(|error| {
+            call(self.objects.bind(py)).map_err(|error| {
                 let place = if key.is_empty() { format!("{self:?}") } else { format!("mapping:/{key}") };
                 Error::store(format!("{place}: {error}"))
             })
@@ -195,7 +197,7 @@ impl tegula::store::Store for Mapping {
     }
 
     fn exclusion(&self) -> Exclusion {
-        if self.shared { Exclusion::Process } else { Exclusion::Everyone }
+        if self.ours { Exclusion::Everyone } else { Exclusion::Process }
     }
 
     fn merge_gap(&self) -> u64 {

@@ -29,7 +29,7 @@ impl Array {
             let message = format!("an array of {} dimensions cannot have the shape", self.dimensionality());
             return Err(Error::selection(format!("{message} {}", tuple(shape))).at(self.name()));
         }
-        let _guard = lock_node(&**self.store(), self.path())?;
+        let _guard = lock_node(&**self.store(), self.path()).place(|| self.name())?;
         let stored = self.reopen()?;
         let resized = stored.with_shape(shape)?;
         if stored.chunk_grid_shape().iter().zip(&resized.chunk_grid_shape()).any(|(old, new)| new < old) {
@@ -45,12 +45,12 @@ impl Array {
     /// The elements are stored first, and the new shape last: whoever opens the array sees the old or the new one, and
     /// where elements cannot be stored, the array stays what it was. Of those who append at once each has elements of
     /// its own: they wait for each other as [writers of one chunk](Self::store_array_subset) do, for all of the call.
-    pub fn append_from(&self, axis: usize, shape: &[u64], input: InputBuffer<'_>) -> Result<Self> {
+    pub fn append_from(&self, shape: &[u64], axis: usize, input: InputBuffer<'_>) -> Result<Self> {
         if axis >= self.dimensionality() {
             let message = format!("there is no axis {axis} of {}", self.dimensionality());
             return Err(Error::selection(message).at(self.name()));
         }
-        let _guard = lock_node(&**self.store(), self.path())?;
+        let _guard = lock_node(&**self.store(), self.path()).place(|| self.name())?;
         let stored = self.reopen()?;
         let mut length = Dims::from(stored.shape());
         length[axis] = shape.get(axis).copied().unwrap_or_default();
@@ -162,7 +162,7 @@ mod tests {
         let rows = |count: usize, value: u8| (vec![value; count * 4], [count as u64, 4]);
         let append = |count, value| {
             let (bytes, shape) = rows(count, value);
-            array.append_from(0, &shape, InputBuffer { bytes: &bytes, origin: 0, strides: &[4, 1], heap: &[] })
+            array.append_from(&shape, 0, InputBuffer { bytes: &bytes, origin: 0, strides: &[4, 1], heap: &[] })
         };
         assert_eq!(append(1, 1).unwrap().shape(), [5, 4]);
         assert_eq!(append(4, 2).unwrap().shape(), [9, 4]);
@@ -172,12 +172,12 @@ mod tests {
         assert_eq!(found, [[7; 16].as_slice(), &[1; 4], &[2; 16]].concat());
         for (shape, axis) in [(vec![1, 5], 0), (vec![4], 0), (vec![1, 4], 2), (vec![1, 4], 1)] {
             let input = InputBuffer { bytes: &[0; 64], origin: 0, strides: &[4, 1][..shape.len()], heap: &[] };
-            assert_eq!(array.append_from(axis, &shape, input).unwrap_err().kind(), ErrorKind::InvalidSelection);
+            assert_eq!(array.append_from(&shape, axis, input).unwrap_err().kind(), ErrorKind::InvalidSelection);
         }
         // What cannot be written: the memory is too short.
         let before = keys_below(&*store, "a").unwrap();
         let short = InputBuffer { bytes: &[9; 10], origin: 0, strides: &[4, 1], heap: &[] };
-        assert!(array.append_from(0, &[6, 4], short).is_err());
+        assert!(array.append_from(&[6, 4], 0, short).is_err());
         assert_eq!(keys_below(&*store, "a").unwrap(), before);
         assert_eq!(array.reopen().unwrap().shape(), [9, 4]);
         std::thread::scope(|scope| {
@@ -190,6 +190,32 @@ mod tests {
         let found: Vec<u8> = all.retrieve_array_subset(&all.subset_all()).unwrap();
         assert_eq!(all.shape(), [9 + 8 * 15, 4]);
         assert!((10..18).all(|value| found.iter().filter(|found| **found == value).count() == 60));
+    }
+
+    #[test]
+    fn all_who_append_have_a_place() {
+        let (store, array) = array();
+        std::thread::scope(|scope| {
+            for number in 0..8u8 {
+                let array = &array;
+                scope.spawn(move || {
+                    let row = [number; 4];
+                    let input = InputBuffer { bytes: &row, origin: 0, strides: &[4, 1], heap: &[] };
+                    array.append_from(&[1, 4], 0, input).unwrap();
+                });
+            }
+        });
+        let grown = array.reopen().unwrap();
+        assert_eq!(grown.shape(), [12, 4]);
+        let found: Vec<u8> = grown.retrieve_array_subset(&ArraySubset::new_with_shape(&[12, 4])).unwrap();
+        let mut rows: Vec<_> = found.chunks(4).skip(4).map(|row| (row[0], row.iter().all(|e| *e == row[0]))).collect();
+        rows.sort_unstable();
+        assert_eq!(rows, (0..8).map(|number| (number, true)).collect::<Vec<_>>());
+        for (shape, axis) in [(&[1, 3][..], 0), (&[1, 4], 2), (&[4], 0)] {
+            let input = InputBuffer { bytes: &[0; 4], origin: 0, strides: &[1; 2][..shape.len()], heap: &[] };
+            assert_eq!(array.append_from(shape, axis, input).unwrap_err().kind(), ErrorKind::InvalidSelection);
+        }
+        assert_eq!(keys_below(&*store, "a/c").unwrap().len(), 13);
     }
 
     #[test]

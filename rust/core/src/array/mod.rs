@@ -87,7 +87,12 @@ impl Array {
             identity: hasher.finish(),
             name: name.to_owned(),
         };
-        Ok(Self { parts: Arc::new(Parts { metadata, path, source }), options: CodecOptions::default(), cache: None, turn: 0 })
+        Ok(Self {
+            parts: Arc::new(Parts { metadata, path, source }),
+            options: CodecOptions::default(),
+            cache: None,
+            turn: 0,
+        })
     }
 
     /// The same array, read and written with other options.

@@ -15,7 +15,7 @@ fn document(tree: &str) -> Document {
     Document::parse(format!("{handles}{tree}\n").as_bytes()).unwrap()
 }
 
-fn file_bytes(tree: &str, blocks: Vec<OutBlock<'_>>) -> Vec<u8> {
+pub(super) fn file_bytes(tree: &str, blocks: Vec<OutBlock<'_>>) -> Vec<u8> {
     write_bytes(&Preamble::default(), Some(&document(tree)), blocks.into_iter().map(Ok)).unwrap()
 }
 

@@ -131,32 +131,46 @@ impl ZarrNode {
         self.chunks.len() + 1
     }
 
+    /// The places of the chunks in the map, block by block.
+    pub fn places(&self) -> Vec<usize> {
+        self.map.iter().enumerate().filter(|(_, number)| **number >= 0).map(|(place, _)| place).collect()
+    }
+
     /// Adds the node to a tree; its blocks are counted from `first` on.
     pub fn to_node(&self, document: &mut Document, first: usize) -> NodeId {
-        let metadata = self.anew.as_ref().unwrap_or(&self.array).metadata();
-        let last = first + self.chunks.len();
+        let mut entries: Vec<_> =
+            self.documents().into_iter().map(|(name, value)| (name, document.add_json(&value))).collect();
+        entries.push(("chunk_block_map", document.add_int((first + self.chunks.len()) as u64)));
+        let node = document.add_map(entries);
+        document.set_tag(node, self.tag());
+        node
+    }
+
+    fn metadata(&self) -> &ArrayMetadata {
+        self.anew.as_ref().unwrap_or(&self.array).metadata()
+    }
+
+    /// The tag of the node.
+    pub fn tag(&self) -> &'static str {
+        if self.metadata().zarr_format == 2 { ZARR_TAG } else { ZARR_V3_TAG }
+    }
+
+    /// What stands in the node beside `chunk_block_map`: the documents of metadata, by their names.
+    pub fn documents(&self) -> Vec<(&'static str, Value)> {
+        let metadata = self.metadata();
         if metadata.zarr_format != 2 {
-            let entries = [
-                ("zarr.json", document.add_json(&metadata.document)),
-                ("chunk_block_map", document.add_int(last as u64)),
-            ];
-            let node = document.add_map(entries);
-            document.set_tag(node, ZARR_V3_TAG);
-            return node;
+            return vec![("zarr.json", metadata.document.clone())];
         }
         let mut zarray = metadata.document.clone();
         if let Some(members) = zarray.as_object_mut() {
             // The chunks have no keys, and readers know no other separator.
             members.shift_remove("dimension_separator");
         }
-        let mut entries = vec![(".zarray", document.add_json(&zarray))];
+        let mut documents = vec![(".zarray", zarray)];
         if !metadata.attributes.is_empty() {
-            entries.push((".zattrs", document.add_json(&Value::Object(metadata.attributes.clone()))));
+            documents.push((".zattrs", Value::Object(metadata.attributes.clone())));
         }
-        entries.push(("chunk_block_map", document.add_int(last as u64)));
-        let node = document.add_map(entries);
-        document.set_tag(node, ZARR_TAG);
-        node
+        documents
     }
 
     /// The bytes of one of its blocks, which are counted from `first` on in the file.

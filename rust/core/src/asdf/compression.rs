@@ -1,21 +1,16 @@
 //! How blocks are compressed: labels of four bytes in their headers, and the codecs that they stand for
 //! ([the specification](https://asdf-standard.readthedocs.io/en/latest/file_layout.html#compression)).
 //!
-//! `zlib` and `bzp2` are the standard's. `lz4` is what the Python library writes besides: a sequence of pieces, each
-//! `[u32 big-endian: bytes that follow][u32 little-endian: decoded bytes][LZ4 block]`. The others come from extensions;
-//! `lz4f` is [LZ4's own format](https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md).
+//! `zlib` and `bzp2` are the standard's. `lz4` is what the Python library writes besides. The others come from extensions.
 
-use std::io::{Read, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use lz4_flex::block::{compress_into, decompress_into, get_maximum_output_size};
-use lz4_flex::frame::{FrameDecoder, FrameEncoder};
 use serde_json::json;
 
-use crate::codec::{BytesToBytes, Codec, Named, Size, create};
+use super::lz4::{Lz4Frame, Lz4Pieces, PIECE};
+use crate::codec::{BytesToBytes, Codec, Named, create};
 use crate::data_type::DataType;
 use crate::error::{Error, Place, Result};
-use crate::runtime::{lock, parallel, threads};
 
 /// The name of a codec of Zarr, and its configuration.
 type Configured = (&'static str, fn() -> serde_json::Value);
@@ -65,8 +60,8 @@ pub fn compression_label(name: &str) -> Result<[u8; 4]> {
 }
 
 fn unknown(name: &str) -> Error {
-    let names: Vec<_> = TABLE.iter().map(|row| show(row.label)).collect();
-    Error::unsupported(format!("unknown compression {name:?} of a block; there are {}", names.join(", ")))
+    let names = compression_labels().join(", ");
+    Error::unsupported(format!("unknown compression {name:?} of a block; there are {names}"))
 }
 
 fn find(label: [u8; 4]) -> Result<&'static Row> {
@@ -77,8 +72,8 @@ impl Row {
     fn stage(&self) -> Result<Arc<dyn BytesToBytes>> {
         let (name, configuration) = match self.codec {
             Kind::Codec(codec) => codec,
-            Kind::Pieces => return Ok(Arc::new(Pieces)),
-            Kind::Frame => return Ok(Arc::new(Frame)),
+            Kind::Pieces => return Ok(Arc::new(Lz4Pieces(PIECE))),
+            Kind::Frame => return Ok(Arc::new(Lz4Frame)),
         };
         let configuration = configuration().as_object().cloned().unwrap_or_default();
         match create(&Named { name: name.to_owned(), configuration }, &DataType::from_name("uint8")?)? {
@@ -105,129 +100,17 @@ pub fn compress(label: [u8; 4], data: &[u8]) -> Result<Vec<u8>> {
     Ok(encoded)
 }
 
-/// Pieces of LZ4.
-#[derive(Debug)]
-struct Pieces;
-
-/// Decoded bytes of a piece, but for the last.
-const PIECE: usize = 4 << 20;
-
-/// What a frame begins with: some writers have it behind the label of pieces.
-const FRAME: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
-
-/// A piece: its decoded size, and its LZ4 block.
-fn pieces(mut encoded: &[u8]) -> Result<Vec<(usize, &[u8])>> {
-    let mut pieces = Vec::new();
-    while !encoded.is_empty() {
-        let cut = || Error::corrupt("lz4: a piece is cut off");
-        let (length, rest) = encoded.split_first_chunk().ok_or_else(cut)?;
-        let length = u32::from_be_bytes(*length) as usize;
-        let (piece, rest) = rest.split_at_checked(length).ok_or_else(cut)?;
-        let (size, block) = piece.split_first_chunk().ok_or_else(cut)?;
-        let size = u32::from_le_bytes(*size) as usize;
-        // A byte of a block stands for 255 at most.
-        if size > block.len().saturating_mul(255) {
-            return Err(Error::corrupt(format!("lz4: {} bytes cannot hold {size}", block.len())));
-        }
-        pieces.push((size, block));
-        encoded = rest;
-    }
-    Ok(pieces)
+/// Decodes the data of a block, which are to become `size` bytes.
+pub fn decompress(label: [u8; 4], encoded: &[u8], size: u64) -> Result<Vec<u8>> {
+    let stage = decoder(label, encoded.len() as u64, size)?;
+    let mut decoded = crate::view::zeroed(crate::buffer::to_usize(size)?)?;
+    stage.decode_into(encoded, &mut decoded).place(|| show(label))?;
+    Ok(decoded)
 }
 
-fn decode_piece(block: &[u8], decoded: &mut [u8]) -> Result<()> {
-    match decompress_into(block, decoded) {
-        Ok(size) if size == decoded.len() => Ok(()),
-        Ok(size) => Err(Error::corrupt(format!("lz4: decodes to {size} bytes instead of {}", decoded.len()))),
-        Err(error) => Err(Error::corrupt(format!("lz4: {error}"))),
-    }
-}
-
-impl BytesToBytes for Pieces {
-    fn encoded_size(&self, decoded: Size) -> Size {
-        decoded.compressed()
-    }
-
-    fn decode_into(&self, encoded: &[u8], mut decoded: &mut [u8]) -> Result<()> {
-        if encoded.starts_with(&FRAME) {
-            return Frame.decode_into(encoded, decoded);
-        }
-        let pieces = pieces(encoded)?;
-        let (size, due) = (pieces.iter().map(|piece| piece.0).sum::<usize>(), decoded.len());
-        if size != due {
-            return Err(Error::corrupt(format!("lz4: decodes to {size} bytes instead of {due}")));
-        }
-        let mut jobs = Vec::with_capacity(pieces.len());
-        for (size, block) in pieces {
-            let (piece, rest) = std::mem::take(&mut decoded).split_at_mut(size);
-            jobs.push((block, Mutex::new(piece)));
-            decoded = rest;
-        }
-        let limit = if due > PIECE { threads() } else { 1 };
-        parallel(&jobs, limit, |(block, decoded)| decode_piece(block, &mut lock(decoded)))
-    }
-
-    fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
-        if encoded.starts_with(&FRAME) {
-            return Frame.decode_bounded(encoded, limit, decoded);
-        }
-        let size = pieces(encoded)?.iter().map(|piece| piece.0).sum::<usize>();
-        if size > limit {
-            return Err(Error::corrupt(format!("lz4: decodes to {size} bytes where at most {limit} belong")));
-        }
-        let start = decoded.len();
-        decoded.resize(start + size, 0);
-        self.decode_into(encoded, &mut decoded[start..])
-    }
-
-    fn encode(&self, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()> {
-        for piece in decoded.chunks(PIECE) {
-            let start = encoded.len();
-            encoded.resize(start + 8 + get_maximum_output_size(piece.len()), 0);
-            let written = compress_into(piece, &mut encoded[start + 8..]);
-            let written = written.map_err(|error| Error::unsupported(format!("cannot encode: {error}")))?;
-            encoded[start..start + 4].copy_from_slice(&(written as u32 + 4).to_be_bytes());
-            encoded[start + 4..start + 8].copy_from_slice(&(piece.len() as u32).to_le_bytes());
-            encoded.truncate(start + 8 + written);
-        }
-        Ok(())
-    }
-}
-
-/// A frame of LZ4.
-#[derive(Debug)]
-struct Frame;
-
-fn damaged(error: impl std::fmt::Display) -> Error {
-    Error::corrupt(format!("lz4f: {error}"))
-}
-
-impl BytesToBytes for Frame {
-    fn encoded_size(&self, decoded: Size) -> Size {
-        decoded.compressed()
-    }
-
-    fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
-        let mut decoder = FrameDecoder::new(encoded);
-        decoder.read_exact(decoded).map_err(damaged)?;
-        // Only at the end of the frame is its checksum compared.
-        match decoder.read(&mut [0]).map_err(damaged)? {
-            0 => Ok(()),
-            _ => Err(damaged(format_args!("decodes to more than {} bytes", decoded.len()))),
-        }
-    }
-
-    fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
-        let size = FrameDecoder::new(encoded).take(limit as u64 + 1).read_to_end(decoded).map_err(damaged)?;
-        if size > limit { Err(damaged(format_args!("decodes to more than {limit} bytes"))) } else { Ok(()) }
-    }
-
-    fn encode(&self, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()> {
-        let mut encoder = FrameEncoder::new(encoded);
-        let done = encoder.write_all(decoded).map_err(|error| error.to_string());
-        done.and_then(|()| encoder.finish().map(drop).map_err(|error| error.to_string()))
-            .map_err(|error| Error::unsupported(format!("cannot encode: {error}")))
-    }
+/// The names of all labels.
+pub fn compression_labels() -> Vec<String> {
+    TABLE.iter().map(|row| show(row.label)).collect()
 }
 
 #[cfg(test)]
@@ -263,18 +146,18 @@ mod tests {
         let encoded = compress(*b"lz4\0", &data).unwrap();
         let mut decoded = vec![0; data.len()];
         for length in 0..encoded.len() {
-            assert!(Pieces.decode_into(&encoded[..length], &mut decoded).is_err(), "{length}");
+            assert!(Lz4Pieces(PIECE).decode_into(&encoded[..length], &mut decoded).is_err(), "{length}");
         }
         for at in 0..8 {
             let mut lie = encoded.clone();
             lie[at] ^= 0x41;
-            assert_eq!(Pieces.decode_into(&lie, &mut decoded).unwrap_err().kind(), ErrorKind::CorruptData);
+            assert_eq!(Lz4Pieces(PIECE).decode_into(&lie, &mut decoded).unwrap_err().kind(), ErrorKind::CorruptData);
         }
         let frame = compress(*b"lz4f", &data).unwrap();
-        Pieces.decode_into(&frame, &mut decoded).unwrap();
+        Lz4Pieces(PIECE).decode_into(&frame, &mut decoded).unwrap();
         assert_eq!(decoded, data);
         for length in 0..frame.len() - 4 {
-            assert!(Frame.decode_into(&frame[..length], &mut decoded).is_err(), "{length}");
+            assert!(Lz4Frame.decode_into(&frame[..length], &mut decoded).is_err(), "{length}");
         }
         assert_eq!(find(*b"what").err().unwrap().kind(), ErrorKind::Unsupported);
     }

@@ -10,6 +10,7 @@ mod compression;
 mod datatype;
 mod file;
 mod inline;
+mod lz4;
 mod ndarray;
 mod open;
 mod reference;
@@ -20,11 +21,13 @@ mod zarr;
 #[cfg(test)]
 mod array_tests;
 #[cfg(test)]
+mod pieces_tests;
+#[cfg(test)]
 mod tests;
 
 pub use block::{BLOCK_MAGIC, BlockHeader, Blocks, HEADER_LENGTH, INDEX_MAGIC, md5};
 pub use build::ZarrNode;
-pub use compression::{compress, compression_label};
+pub use compression::{compress, compression_label, compression_labels, decompress};
 pub use datatype::{Datatype, Field};
 pub use file::{FILE_FORMAT, FIRST_STANDARD, Layout};
 pub use inline::Inline;

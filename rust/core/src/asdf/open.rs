@@ -10,10 +10,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::block::{BlockHeader, Blocks};
-use super::compression::{decoder, show};
+use super::compression::decompress;
 use super::file::Layout;
 use super::yaml::{Document, Kind, Limits, NodeId};
-use crate::buffer::to_usize;
 use crate::error::{Error, Place, Result};
 use crate::runtime::lock;
 use crate::store::{ByteRange, FilesystemStore, Object, Stat, Store, fresh_identity};
@@ -240,10 +239,7 @@ impl AsdfFile {
 
 /// Decompresses the data of a block.
 fn decode(header: &BlockHeader, used: &[u8]) -> Result<Vec<u8>> {
-    let stage = decoder(header.compression, header.used, header.data_size)?;
-    let mut decoded = crate::view::zeroed(to_usize(header.data_size)?)?;
-    stage.decode_into(used, &mut decoded).place(|| show(header.compression))?;
-    Ok(decoded)
+    decompress(header.compression, used, header.data_size)
 }
 
 /// The key of a file that another one names by a relative URI.

@@ -18,9 +18,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::append::append;
+use super::blosc_pieces::{self, due, out_of_bounds, read_header};
 use super::blosc_snappy::{self, Layout};
 use super::sizes::at_most;
-use super::{BytesToBytes, Codec, Configuration, Size, configure};
+use super::{BytesToBytes, Codec, Configuration, Pieces, ReadEncoded, Size, configure};
 use crate::data_type::DataType;
 use crate::error::{Error, Result};
 
@@ -132,7 +133,7 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
 pub(super) const HEADER: usize = 16;
 
 /// The most bytes that blosc can take.
-const MAX_SIZE: usize = i32::MAX as usize - HEADER;
+pub(super) const MAX_SIZE: usize = i32::MAX as usize - HEADER;
 
 /// What a header says, checked against the bytes that are there.
 struct Buffer<'a> {
@@ -148,26 +149,7 @@ impl<'a> Buffer<'a> {
         let Some(header) = encoded.first_chunk::<HEADER>() else {
             return Err(bad(format!("{} bytes hold no header", encoded.len())));
         };
-        let size = |at| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]) as usize;
-        let (version, flags, type_size) = (header[0], header[2], header[3]);
-        let (decoded_size, block_size, encoded_size) = (size(4), size(8), size(12));
-        if version != 2 {
-            return Err(bad(format!("format {version} instead of 2")));
-        }
-        let compressor = flags >> 5;
-        if compressor >= 5 {
-            return Err(bad(format!("unknown compressor {compressor}")));
-        }
-        if encoded_size < HEADER || encoded_size > encoded.len() {
-            return Err(bad(format!("{encoded_size} bytes by its header, but there are {}", encoded.len())));
-        }
-        if decoded_size > MAX_SIZE {
-            return Err(bad(format!("decodes to {decoded_size} bytes by its header, which is impossible")));
-        }
-        if decoded_size > 0 && (type_size == 0 || block_size == 0 || block_size > decoded_size) {
-            let sizes = format!("elements of {type_size} bytes in blocks of {block_size}, {decoded_size} in all");
-            return Err(bad(format!("impossible sizes in its header: {sizes}")));
-        }
+        let (layout, decoded_size, encoded_size) = read_header(header, encoded.len())?;
         let encoded = &encoded[..encoded_size];
         let mut validated = 0;
         // SAFETY: the pointer is to a slice of that length, the other to a number.
@@ -176,21 +158,14 @@ impl<'a> Buffer<'a> {
         if result != 0 || validated != decoded_size {
             return Err(bad("a header that makes no sense".into()));
         }
-        Ok(Self { encoded, decoded_size, layout: Layout { flags, type_size: type_size.into(), block_size } })
+        Ok(Self { encoded, decoded_size, layout })
     }
 
     /// A buffer that decodes to so many bytes.
     fn due(encoded: &'a [u8], size: usize) -> Result<Self> {
         let buffer = Self::new(encoded)?;
-        if buffer.decoded_size != size {
-            let sizes = format!("{} bytes by its header instead of {size}", buffer.decoded_size);
-            return Err(Error::corrupt(format!("blosc: decodes to {sizes}")));
-        }
+        due(buffer.decoded_size, size)?;
         Ok(buffer)
-    }
-
-    fn is_copy(&self) -> bool {
-        self.layout.flags & blosc_snappy::COPIED != 0
     }
 
     /// Decodes into a slice that has the decoded size.
@@ -199,7 +174,7 @@ impl<'a> Buffer<'a> {
         if decoded.is_empty() {
             return Ok(());
         }
-        if self.layout.flags >> 5 == blosc_snappy::FORMAT && !self.is_copy() {
+        if self.layout.flags >> 5 == blosc_snappy::FORMAT && !self.layout.is_copy() {
             return self.layout.decode(self.encoded, decoded);
         }
         // SAFETY: blosc trusts the sizes in the header, which `new` has checked against the slice; it checks all that
@@ -220,7 +195,7 @@ impl<'a> Buffer<'a> {
         if into.is_empty() {
             return Ok(true);
         }
-        if self.is_copy() {
+        if self.layout.is_copy() {
             let copy = &self.encoded[HEADER..];
             if copy.len() != self.decoded_size {
                 let sizes = format!("{} instead of {}", copy.len(), self.decoded_size);
@@ -238,7 +213,10 @@ impl<'a> Buffer<'a> {
         for block in blocks {
             let start = block * size;
             let length = size.min(self.decoded_size - start);
-            let encoded = self.block(block, length)?;
+            let number = HEADER + 4 * block;
+            let from = self.encoded.get(number..).and_then(<[u8]>::first_chunk).map(|from| u32::from_le_bytes(*from));
+            let bytes = from.and_then(|from| self.encoded.get(from as usize..)).ok_or_else(out_of_bounds)?;
+            let encoded = self.layout.single(self.encoded, bytes, length)?;
             let single = Buffer::new(&encoded)?;
             let part = offset.max(start)..end.min(start + length);
             let target = &mut into[part.start - offset..part.end - offset];
@@ -251,26 +229,6 @@ impl<'a> Buffer<'a> {
             }
         }
         Ok(true)
-    }
-
-    /// A buffer of just one block, which decodes to so many bytes.
-    fn block(&self, block: usize, length: usize) -> Result<Vec<u8>> {
-        let number = |at: usize| Some(u32::from_le_bytes(*self.encoded.get(at..)?.first_chunk()?) as usize);
-        let splits = self.layout.splits(length);
-        let find = || {
-            let start = number(HEADER + 4 * block)?;
-            let end = (0..splits).try_fold(start, |at, _| at.checked_add(4)?.checked_add(number(at)?))?;
-            self.encoded.get(start..end)
-        };
-        let bytes = find().ok_or_else(|| Error::corrupt("blosc: a block is out of bounds"))?;
-        let mut header = [self.encoded[0], self.encoded[1], self.layout.flags, self.encoded[3]];
-        // The last block, which may be shorter than the others, is not split then. Here it is the first.
-        if splits == 1 {
-            header[2] |= blosc_snappy::NOT_SPLIT;
-        }
-        let offset = HEADER + 4;
-        let numbers = [length, length, offset + bytes.len(), offset].map(|number| (number as u32).to_le_bytes());
-        Ok([&header[..], numbers.as_flattened(), bytes].concat())
     }
 }
 
@@ -285,6 +243,25 @@ impl BytesToBytes for Blosc {
 
     fn decode_range(&self, encoded: &[u8], decoded_size: usize, offset: usize, into: &mut [u8]) -> Result<bool> {
         Buffer::due(encoded, decoded_size)?.decode_range(offset, into)
+    }
+
+    fn has_pieces(&self) -> bool {
+        true
+    }
+
+    fn pieces(&self, encoded_size: u64, decoded_size: u64, read: &mut ReadEncoded<'_>) -> Result<Option<Pieces>> {
+        blosc_pieces::find(encoded_size, decoded_size, read)
+    }
+
+    fn decode_piece(&self, pieces: &Pieces, _: usize, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
+        let header = pieces.head().first_chunk().ok_or_else(out_of_bounds)?;
+        let (layout, ..) = read_header(header, usize::MAX)?;
+        if layout.is_copy() && encoded.len() == decoded.len() {
+            decoded.copy_from_slice(encoded);
+            return Ok(());
+        }
+        let encoded = layout.single(header, encoded, decoded.len())?;
+        Buffer::due(&encoded, decoded.len())?.decode(decoded)
     }
 
     fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {

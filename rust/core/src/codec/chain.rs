@@ -217,6 +217,14 @@ impl Chain {
             }
     }
 
+    /// The one stage, where that may have made pieces of elements that decode without each other.
+    pub(crate) fn piecewise(&self) -> Option<&dyn BytesToBytes> {
+        match (&self.terminal, &self.stages[..]) {
+            (Terminal::Elements(_), [stage]) if stage.has_pieces() => Some(&**stage),
+            _ => None,
+        }
+    }
+
     /// Runs the stages backwards: what the terminal made.
     pub(crate) fn decode<'a>(&self, stored: &'a [u8], validate: bool) -> Result<Decoded<'a>> {
         let mut current = Decoded::stored(stored);

@@ -13,6 +13,7 @@ mod astype;
 mod base64;
 mod bitround;
 mod blosc;
+mod blosc_pieces;
 mod blosc_snappy;
 mod bytes;
 mod bz2;
@@ -41,6 +42,7 @@ mod packbits;
 pub(crate) mod packed;
 mod pcodec;
 mod pickle;
+mod pieces;
 mod quantize;
 mod real;
 mod reshape;
@@ -66,6 +68,7 @@ pub use bytes::Endian;
 pub use extension::{Extension, register_codecs};
 pub(crate) use named::parse_named;
 pub use named::{Named, parse_named_list};
+pub use pieces::{Piece, Pieces, ReadEncoded};
 pub use reshape::Reshape;
 pub use sharding::{IndexLocation, ShardingConfiguration};
 
@@ -122,6 +125,23 @@ pub trait BytesToBytes: Send + Sync + fmt::Debug {
     /// `into`, and no more blocks than that takes. `false`: nothing is done, as it takes all that there is.
     fn decode_range(&self, _encoded: &[u8], _decoded_size: usize, _offset: usize, _into: &mut [u8]) -> Result<bool> {
         Ok(false)
+    }
+
+    /// Whether there may be [`pieces`](Self::pieces).
+    fn has_pieces(&self) -> bool {
+        false
+    }
+
+    /// For codecs of pieces that decode without each other: where they lie in `encoded_size` bytes, of which `read` hands
+    /// out what is asked of it, and which of the `decoded_size` bytes that are due they become. `None`: these bytes have no
+    /// such pieces.
+    fn pieces(&self, _encoded_size: u64, _decoded_size: u64, _read: &mut ReadEncoded<'_>) -> Result<Option<Pieces>> {
+        Ok(None)
+    }
+
+    /// Decodes a piece, out of the bytes that [`pieces`](Self::pieces) told, into all that it becomes.
+    fn decode_piece(&self, _pieces: &Pieces, _number: usize, _encoded: &[u8], _decoded: &mut [u8]) -> Result<()> {
+        Err(Error::unsupported(format!("{self:?} decodes no pieces")))
     }
 
     /// Encodes `decoded` to the end of `encoded`.

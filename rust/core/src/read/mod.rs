@@ -7,7 +7,9 @@
 //! - *Fetch* joins leaves that lie close together in one object into one read.
 //! - *Decode and place* do one job after the other on all threads, straight into the output where that is possible.
 
+mod cuts;
 mod decode;
+mod ranges;
 mod remote;
 mod resolve;
 mod source;
@@ -76,11 +78,11 @@ pub struct Explanation {
     pub inner_chunks: u64,
     /// Inner chunks that the selection touches but that are not stored.
     pub missing_inner_chunks: u64,
-    /// Reads of the store, those of shard indexes included.
+    /// Reads of the store, those of indexes included.
     pub requests: u64,
     /// Bytes of these reads.
     pub bytes_read: u64,
-    /// Of these, bytes of shard indexes that are not cached.
+    /// Of these, bytes that are not cached and tell where the inner chunks of shards lie, or the pieces of large chunks.
     pub index_bytes: u64,
     /// Bytes that are decoded to get at the selection.
     pub bytes_decoded: u64,
@@ -106,7 +108,9 @@ impl<'a> Reader<'a> {
             if self.source.chain.shard().is_none() && !self.source.store.refers() {
                 // A chunk is an object: there is nothing to look up or join first.
                 parallel(&batch, limit, |(chunk, part)| {
-                    let Some(stored) = self.open(chunk, Need::Chunk, None, &counts)? else { return self.fill(part, output) };
+                    let Some(stored) = self.open(chunk, Need::Chunk, None, &counts)? else {
+                        return self.fill(part, output);
+                    };
                     let chain = self.source.chain_of(chunk)?;
                     let Some(elements) = chain.elements() else { return Ok(()) };
                     let (inner, region) = (InnerPath::new(), part.clone());
@@ -138,7 +142,7 @@ impl<'a> Reader<'a> {
         for (chunk, part) in split.by_ref().take(size) {
             let bytes = part.elements().saturating_mul(self.source.chain.data_type().size() as u64);
             match self.source.chain_of(&chunk).ok().and_then(Chain::raw) {
-                Some(elements) if bytes >= 2 * PART && cuts => {
+                Some(elements) if bytes >= 2 * PART && cuts && part.lists.is_empty() => {
                     // Along the axis that runs slowest in the file.
                     let axis = (0..part.runs.len())
                         .filter(|axis| part.runs[*axis].length > 1)
@@ -186,17 +190,18 @@ impl<'a> Reader<'a> {
     fn fill(&self, region: &Region, output: &Output<'_>) -> Result<()> {
         let axes: smallvec::SmallVec<[Axis; 6]> =
             region.runs.iter().map(|run| Axis { length: run.length as usize, from: 0, to: run.stride }).collect();
+        let jumps = region.jumps(&Dims::<i64>::from_elem(0, region.runs.len()));
         let value = self.source.chain.fill_value().bytes();
         if self.source.chain.data_type().is_variable() {
             if let Keeping::Sink(sink) = output.kept()? {
                 let mut put = sink.lock();
-                return output.each(region.origin, &axes, Slot::SIZE, 0, Slot::SIZE, |_, to| put(to, value));
+                return output.each(region.origin, &axes, &jumps, Slot::SIZE, 0, Slot::SIZE, |_, to| put(to, value));
             }
             // The first heap is the fill value.
             let slot = Slot { heap: 0, length: value.len() as u32, offset: 0 };
-            return output.fill(region.origin, &axes, &slot.to_bytes());
+            return output.fill_each(region.origin, &axes, &jumps, &slot.to_bytes());
         }
-        output.fill(region.origin, &axes, value)
+        output.fill_each(region.origin, &axes, &jumps, value)
     }
 
     /// Sorts the leaves by where they lie, and joins them into reads.
@@ -286,6 +291,15 @@ impl<'a> Reader<'a> {
             }
             for (_, length, range) in self.jobs(&mut leaves) {
                 let leaves = &leaves[range];
+                if let [leaf] = leaves
+                    && let Some(pieces) = self.pieces(leaf, Some(&counts)).map_err(|error| leaf.fail(error).1)?
+                {
+                    let reads = self.reads(leaf, &pieces, |_| Ok(true))?;
+                    explanation.requests += reads.requests();
+                    explanation.bytes_read += reads.bytes();
+                    explanation.bytes_decoded += reads.decoded(&pieces);
+                    continue;
+                }
                 for leaf in leaves {
                     explanation.bytes_decoded += leaf.elements.size;
                 }

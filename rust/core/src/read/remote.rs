@@ -202,24 +202,32 @@ impl<'a> Reader<'a> {
         let mut leaves = self.resolve(batch, usize::MAX, Some(output), counts)?;
         let jobs = self.jobs(&mut leaves);
         let leaves = &leaves[..];
-        gather(&jobs, |(_, length, _)| *length, |(_, _, range)| {
-            let leaves = &leaves[range.clone()];
-            match self.read_job(leaves, output) {
-                Err((_, error)) if leaves[0].stored.object.changed() => {
-                    lock(changed).extend(leaves.iter().map(|leaf| (leaf.chunk, error.clone())));
-                    Ok(())
+        gather(
+            &jobs,
+            |(_, length, _)| *length,
+            |(_, _, range)| {
+                let leaves = &leaves[range.clone()];
+                match self.read_job(leaves, output) {
+                    Err((_, error)) if leaves[0].stored.object.changed() => {
+                        lock(changed).extend(leaves.iter().map(|leaf| (leaf.chunk, error.clone())));
+                        Ok(())
+                    }
+                    read => read.map_err(|(chunk, error)| error.at(self.place(&batch[chunk].0))),
                 }
-                read => read.map_err(|(chunk, error)| error.at(self.place(&batch[chunk].0))),
-            }
-        })?;
+            },
+        )?;
         // Only objects of which nothing was read are asked about.
         let recalled = std::mem::take(&mut *lock(&counts.recalled));
-        gather(&recalled, |_| 0, |(chunk, object)| {
-            if !object.confirm().place(|| self.place(&batch[*chunk].0))? {
-                let error = Error::store("the object changed while it was read");
-                lock(changed).entry(*chunk).or_insert(error);
-            }
-            Ok(())
-        })
+        gather(
+            &recalled,
+            |_| 0,
+            |(chunk, object)| {
+                if !object.confirm().place(|| self.place(&batch[*chunk].0))? {
+                    let error = Error::store("the object changed while it was read");
+                    lock(changed).entry(*chunk).or_insert(error);
+                }
+                Ok(())
+            },
+        )
     }
 }

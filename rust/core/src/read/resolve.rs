@@ -59,6 +59,14 @@ pub(crate) struct Counts {
     pub(super) recalled: Mutex<Vec<(usize, Arc<dyn Object>)>>,
 }
 
+impl Counts {
+    /// Counts reads of an index, and their bytes.
+    pub(super) fn index(&self, (requests, bytes): (u64, u64)) {
+        self.index_requests.fetch_add(requests, Ordering::Relaxed);
+        self.index_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
 impl Leaf<'_> {
     /// The error of a leaf of several, with the chunk it lies in.
     pub(super) fn fail(&self, error: Error) -> (usize, Error) {
@@ -260,8 +268,7 @@ impl<'a> Reader<'a> {
             return Ok(index);
         }
         let bytes = Stored { offset: stored.offset + offset, length: size, ..stored.clone() }.read(size)?;
-        counts.index_requests.fetch_add(1, Ordering::Relaxed);
-        counts.index_bytes.fetch_add(size, Ordering::Relaxed);
+        counts.index((1, size));
         let index = Arc::new(ShardIndex::decode(&shard.index, &bytes, self.options.validate_checksums)?);
         if let Some(origin) = origin {
             let size = index.entries.len() as u64 * 16 + 128;

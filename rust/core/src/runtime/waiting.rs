@@ -207,10 +207,14 @@ pub(crate) fn gather<T: Sync>(
 /// [`gather`] with results, in the order of the items.
 pub(crate) fn gather_map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
     let slots: Vec<(&T, Mutex<Option<R>>)> = items.iter().map(|item| (item, Mutex::new(None))).collect();
-    gather(&slots, |_| 0, |(item, slot)| {
-        *lock(slot) = Some(work(item)?);
-        Ok(())
-    })?;
+    gather(
+        &slots,
+        |_| 0,
+        |(item, slot)| {
+            *lock(slot) = Some(work(item)?);
+            Ok(())
+        },
+    )?;
     Ok(slots.into_iter().filter_map(|(_, slot)| slot.into_inner().unwrap_or_else(PoisonError::into_inner)).collect())
 }
 
@@ -240,16 +244,21 @@ mod tests {
     fn work_within_work_comes_to_an_end() {
         let outer: Vec<u64> = (0..200).collect();
         let sum = Mutex::new(0);
-        gather(&outer, |_| 1 << 26, |outer| {
-            let inner = gather_map(&[1u64, 2, 3], |inner| Ok(waiting(|| outer * inner)))?;
-            super::super::parallel(&inner, 8, |number| {
-                *lock(&sum) += number;
-                Ok(())
-            })
-        })
+        gather(
+            &outer,
+            |_| 1 << 26,
+            |outer| {
+                let inner = gather_map(&[1u64, 2, 3], |inner| Ok(waiting(|| outer * inner)))?;
+                super::super::parallel(&inner, 8, |number| {
+                    *lock(&sum) += number;
+                    Ok(())
+                })
+            },
+        )
         .unwrap();
         assert_eq!(sum.into_inner().unwrap(), 6 * 199 * 100);
-        let failed = gather(&outer, |_| 0, |number| if *number < 7 { Ok(()) } else { Err(Error::corrupt(number.to_string())) });
+        let failed =
+            gather(&outer, |_| 0, |number| if *number < 7 { Ok(()) } else { Err(Error::corrupt(number.to_string())) });
         assert_eq!(failed.unwrap_err().message(), "7");
         assert!(!has_turn());
     }

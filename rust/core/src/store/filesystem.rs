@@ -1,11 +1,11 @@
 //! A folder of the local filesystem as a store.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use super::folder_lock::LockScope;
@@ -32,9 +32,8 @@ impl FilesystemStore {
         Self { identity: hasher.finish() | 1 << 63, root, fsync: false }
     }
 
-    /// The same folder, where a write returns when the object is on the disk, and its name in the folder: what was stored
-    /// then outlasts a loss of power. Without, as by default, the system writes it within seconds, and such a loss may
-    /// leave an object as it was, or empty. It outlasts the end of the process either way.
+    /// Whether a write comes back only when the disk has the object and its name, so that it outlives a loss of power.
+    /// Without, it outlives the end of this process, however that comes.
     #[must_use]
     pub fn with_fsync(self, fsync: bool) -> Self {
         Self { fsync, ..self }
@@ -116,6 +115,12 @@ impl FileObject {
     }
 }
 
+/// Why something cannot be written: a folder that is gone again is no answer to the question what is stored.
+#[allow(clippy::needless_pass_by_value)] // for `map_err`
+fn unwritten(error: io::Error) -> Error {
+    Error::store(error.to_string())
+}
+
 /// The file may have been cut short since it was opened.
 fn cut_short(error: io::Error) -> Error {
     match error.kind() {
@@ -157,7 +162,7 @@ impl Store for FilesystemStore {
     fn set(&self, key: &str, value: &[u8]) -> Result<()> {
         check_key(key)?;
         let path = self.path(key);
-        self.write_whole(&path, value).map_err(Error::from).place(|| path.display().to_string())
+        self.write_whole(&path, value).map_err(unwritten).place(|| path.display().to_string())
     }
 
     fn erase(&self, key: &str) -> Result<()> {
@@ -176,7 +181,7 @@ impl Store for FilesystemStore {
         check_key(key)?;
         let path = self.path(key);
         let create = |folder: &Path| create_folder(folder, self.fsync);
-        lock_file(&path, &create).map_err(Error::from).place(|| path.display().to_string())
+        lock_file(&path, &create).map_err(unwritten).place(|| path.display().to_string())
     }
 
     fn lock_many(&self) -> Guard {

@@ -213,10 +213,12 @@ impl RemoteObject {
         };
         match found {
             // Nothing of an empty object can be asked for by a range.
-            Err(error) if error.kind() == crate::ErrorKind::CorruptData && range != ByteRange::All => match self.stat()? {
-                Some(stat) if clipped(range, stat.size).1 == 0 => Ok(Some((Vec::new(), stat))),
-                _ => Err(error),
-            },
+            Err(error) if error.kind() == crate::ErrorKind::CorruptData && range != ByteRange::All => {
+                match self.stat()? {
+                    Some(stat) if clipped(range, stat.size).1 == 0 => Ok(Some((Vec::new(), stat))),
+                    _ => Err(error),
+                }
+            }
             found => found,
         }
     }
@@ -322,7 +324,8 @@ impl Store for RemoteStore {
             // It was read again since, and was another.
             None => Ok(false),
             Some(Seen { etag: None, version: None, .. }) => {
-                Err(Error::store("the server tells no versions (etags) by which writers could be kept apart").at(self.display(key)))
+                Err(Error::store("the server tells no versions (etags) by which writers could be kept apart")
+                    .at(self.display(key)))
             }
             Some(Seen { etag: e_tag, version, .. }) => {
                 self.put(key, value, PutMode::Update(UpdateVersion { e_tag, version }))

@@ -135,7 +135,9 @@ fn writer(name: &str) -> Option<u32> {
 fn is_gone(process: u32) -> bool {
     // A process that has ended stays as a zombie until its parent asks for its end.
     match fs::read_to_string(format!("/proc/{process}/stat")) {
-        Ok(stat) => stat.rsplit_once(')').is_some_and(|(_, rest)| matches!(rest.trim().chars().next(), Some('Z' | 'X'))),
+        Ok(stat) => {
+            stat.rsplit_once(')').is_some_and(|(_, rest)| matches!(rest.trim().chars().next(), Some('Z' | 'X')))
+        }
         Err(error) => error.kind() == io::ErrorKind::NotFound,
     }
 }
@@ -164,7 +166,8 @@ mod tests {
         for (name, _) in &names {
             fs::write(folder.join(name), b"x").unwrap();
         }
-        let mut unused: Vec<_> = names.iter().filter(|(_, unused)| *unused).map(|(name, _)| folder.join(name)).collect();
+        let mut unused: Vec<_> =
+            names.iter().filter(|(_, unused)| *unused).map(|(name, _)| folder.join(name)).collect();
         unused.sort();
         assert_eq!(left_over(&folder, false).unwrap(), unused);
         assert!(unused.iter().all(|path| path.exists()));

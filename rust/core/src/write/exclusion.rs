@@ -59,10 +59,10 @@ impl Writer<'_> {
 
     fn refusal(&self, chunks: &ArraySubset) -> Error {
         let region = self.source.grid.chunks_subset(chunks).and_then(|all| all.bound(self.source.grid.array_shape()));
-        let region = region.map_or_else(|_| "whole chunks".to_owned(), |region| format!("the region {region}"));
+        let region = region.map_or_else(|_| "more of them".to_owned(), |region| format!("the region {region}"));
         Error::unsupported(format!(
-            "chunks are written in part, and the store cannot keep other processes from writing to them meanwhile: write \
-             {region}, of which all chunks are whole, or set the option unlocked_writes where there is no other writer"
+            "chunks would be changed in part, and the store cannot keep other processes from changing them at the same \
+             time; {region} would be whole chunks, and the option unlocked_writes allows it"
         ))
         .at(&self.source.name)
     }

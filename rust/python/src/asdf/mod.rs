@@ -1,16 +1,20 @@
 //! ASDF files; see `tegula::asdf`. What users see of them is in `tegula.asdf`.
 
+mod blocks;
 mod dtype;
 mod tree;
 mod write;
 
+pub(crate) use blocks::{ZarrBlocks, block_labels, compress_block, decompress_block};
 pub(crate) use write::write_asdf;
+
+use std::collections::HashMap;
 
 use numpy::PyArrayDescr;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
-use tegula::asdf::yaml::NodeId;
+use tegula::asdf::yaml::{NodeId, Scalar};
 use tegula::asdf::{Class, OpenOptions};
 use tegula::{Error, Result};
 
@@ -120,6 +124,17 @@ impl AsdfFile {
 
     fn is_zarr(&self, node: usize) -> PyResult<bool> {
         Ok(self.0.class(self.node(node)?) == Class::Zarr)
+    }
+
+    /// The nodes of Zarr arrays, by the numbers of the blocks that hold their maps.
+    fn zarr_nodes(&self) -> HashMap<i64, usize> {
+        let tree = self.0.tree();
+        let nodes = (0..tree.len()).filter_map(|node| tree.id(node)).filter(|node| self.0.class(*node) == Class::Zarr);
+        let map = |node: NodeId| match tree.scalar(tree.get(node, "chunk_block_map")?) {
+            Ok(Scalar::Int(block)) => Some((block, node.index())),
+            _ => None,
+        };
+        nodes.filter_map(map).collect()
     }
 
     /// The file and the node that a URI names.

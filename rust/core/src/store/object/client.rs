@@ -34,7 +34,8 @@ static RUNTIME: PerProcess<Option<Runtime>> = PerProcess::new(|| {
 static GATE: PerProcess<Arc<Semaphore>> = PerProcess::new(|| Arc::new(Semaphore::new(requests())));
 
 /// The clients of the process, so that a server is connected to once.
-static CLIENTS: PerProcess<Mutex<LruCache<Spec, Arc<Client>>>> = PerProcess::new(|| Mutex::new(LruCache::new(CLIENTS_KEPT)));
+static CLIENTS: PerProcess<Mutex<LruCache<Spec, Arc<Client>>>> =
+    PerProcess::new(|| Mutex::new(LruCache::new(CLIENTS_KEPT)));
 const CLIENTS_KEPT: NonZeroUsize = NonZeroUsize::new(128).unwrap();
 
 /// Of so many objects it is known what they were when they were last read.

@@ -81,10 +81,14 @@ mod tests {
     #[test]
     fn secrets_are_left_out() {
         assert_eq!(plain("cannot GET https://me:pass@h/x?sig=1 at all"), "cannot GET https://h/x at all");
-        let body = "403 Forbidden: <Error><Code>SignatureDoesNotMatch</Code><AWSAccessKeyId>AKIA</AWSAccessKeyId></Error>";
+        let body =
+            "403 Forbidden: <Error><Code>SignatureDoesNotMatch</Code><AWSAccessKeyId>AKIA</AWSAccessKeyId></Error>";
         assert_eq!(status(body), "403 Forbidden (SignatureDoesNotMatch)");
         assert_eq!(status("404 Not Found: <html>?</html>"), "404 Not Found");
         assert_eq!(status("500 Internal Server Error: "), "500 Internal Server Error");
-        assert_eq!(tried("Error performing GET x in 1s, after 3 retries, max_retries: 3"), Some(", tried 4 times".into()));
+        assert_eq!(
+            tried("Error performing GET x in 1s, after 3 retries, max_retries: 3"),
+            Some(", tried 4 times".into())
+        );
     }
 }

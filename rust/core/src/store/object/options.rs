@@ -146,11 +146,8 @@ impl Spec {
     /// The client.
     pub(super) fn connect(&self, connector: impl HttpConnector) -> Result<Arc<dyn ObjectStore>> {
         let mut http = ClientOptions::new();
-        let mut retry = RetryConfig {
-            backoff: BackoffConfig::default(),
-            max_retries: 3,
-            retry_timeout: Duration::from_secs(30),
-        };
+        let mut retry =
+            RetryConfig { backoff: BackoffConfig::default(), max_retries: 3, retry_timeout: Duration::from_secs(30) };
         let (mut anonymous, mut allow_http) = (false, self.base.scheme() == "http");
         let mut others = Vec::new();
         for (name, value) in &self.options.options {
@@ -185,9 +182,8 @@ impl Spec {
         if !headers.is_empty() {
             http = http.with_default_headers(headers);
         }
-        let unknown = |name: &str| {
-            Error::unsupported(format!("{:?} is no option of {}:// URLs", name, self.base.scheme()))
-        };
+        let unknown =
+            |name: &str| Error::unsupported(format!("{:?} is no option of {}:// URLs", name, self.base.scheme()));
         let url = self.base.as_str();
         let built: object_store::Result<Arc<dyn ObjectStore>> = match self.service {
             Service::Http => {
@@ -200,7 +196,10 @@ impl Spec {
             Service::S3 => {
                 // Later options win: what the environment says of the client is kept where the options are silent.
                 let mut builder = AmazonS3Builder::from_env().with_url(url);
-                if !allow_http && let Some(allowed) = builder.get_config_value(&AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp)) {
+                if !allow_http
+                    && let Some(allowed) =
+                        builder.get_config_value(&AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp))
+                {
                     http = http.with_config(ClientConfigKey::AllowHttp, allowed);
                 }
                 builder = builder.with_client_options(http).with_retry(retry).with_http_connector(connector);

@@ -1,0 +1,197 @@
+"""What tegula adds to the ``asdf`` library, which finds it by the entry point ``asdf.extensions``.
+
+Zarr arrays: ``asdf.open`` gives tegula arrays for them, and ``asdf.AsdfFile`` takes tegula's and zarr-python's arrays,
+a block for each chunk. And codecs of blocks that the library lacks. Where asdf-zarr and asdf-compression are installed
+they come first, and keep the tags, types and labels that they know.
+"""
+
+from collections.abc import Iterable, Iterator
+from importlib.metadata import entry_points
+from typing import Any
+
+import numpy as np
+
+from tegula import _tegula
+from tegula.array import Array
+from tegula.asdf._array import AsdfArray
+from tegula.asdf._lent import lent_array, open_lent
+from tegula.asdf._zarr_python import from_zarr
+from tegula.errors import UnsupportedError
+
+__all__ = ["extensions"]
+
+V2_TAG = "asdf://asdf-format.org/zarr/tags/zarr-1.0.0"
+"""The tag, and the URI of the extension, of asdf-zarr 0.0.4 and later."""
+
+OLD_V2_TAG = "asdf://stsci.edu/example-project/tags/zarr-1.0.0"
+"""The same of asdf-zarr before 0.0.4."""
+
+V3_TAG = "asdf://tegula/zarr/tags/zarr-v3-1.0.0"
+"""The tag of arrays of Zarr V3, which is tegula's own."""
+
+V3_URI = "asdf://tegula/zarr/extensions/zarr-v3-1.0.0"
+COMPRESSION_URI = "asdf://tegula/compression/extensions/compression-1.0.0"
+
+BUILT_IN = ("zlib", "bzp2", "lz4")
+"""Labels that the library itself has. It warns at each block whose label has two codecs."""
+
+
+class _V2Node:
+    """An array that becomes a node of Zarr V2."""
+
+    def __init__(self, array: Array, blocks: _tegula.ZarrBlocks) -> None:
+        self.array = array
+        self.blocks = blocks
+
+
+class _V3Node(_V2Node):
+    """An array that becomes a node of Zarr V3."""
+
+
+def _blocks_of(array: Array) -> _tegula.ZarrBlocks:
+    """Choose what an array becomes: others read Zarr V2 only, but have nothing like shards, nor all data types."""
+    if array.is_sharded:
+        return _tegula.ZarrBlocks(array._native, True)
+    try:
+        return _tegula.ZarrBlocks(array._native, False)
+    except UnsupportedError:
+        return _tegula.ZarrBlocks(array._native, True)
+
+
+class _Arrays:
+    """Turns arrays into what has a tag: a Zarr node, or an ndarray."""
+
+    tags: tuple[str, ...] = ()
+    types = (Array, AsdfArray, "zarr.core.array.Array", "tegula.asdf._lazy.LazyArray")
+
+    def select_tag(self, obj: Any, tags: list[str], ctx: Any) -> str | None:
+        return None
+
+    def to_yaml_tree(self, obj: Any, tag: str | None, ctx: Any) -> Any:
+        if isinstance(obj, AsdfArray) and not obj.is_zarr:
+            return obj[...]
+        if not isinstance(obj, Array):
+            if hasattr(obj, "_make_array"):
+                return obj._make_array()
+            obj = from_zarr(obj)
+        blocks = _blocks_of(obj)
+        return (_V2Node if blocks.tag == V2_TAG else _V3Node)(obj, blocks)
+
+    def from_yaml_tree(self, node: Any, tag: str, ctx: Any) -> Any:
+        raise NotImplementedError
+
+
+class _Zarr:
+    """Nodes of Zarr arrays."""
+
+    def __init__(self, tag: str, types: tuple[type, ...] = ()) -> None:
+        self.tags = (tag,)
+        self.types = types
+
+    def to_yaml_tree(self, obj: _V2Node, tag: str, ctx: Any) -> dict[str, Any]:
+        blocks, array = obj.blocks, obj.array
+        lent = lent_array(array)
+        keys = [None] * len(blocks) if lent is None else lent.keys_of(blocks.places())
+        first = None
+        for number, key in enumerate(keys):
+            index = ctx.find_available_block_index(_Data(blocks, number, first), key or ctx.generate_block_key())
+            first = index if first is None else first
+            # The map says the number of a chunk by that of the first.
+            if index != first + number:
+                raise UnsupportedError("the blocks of a Zarr array must follow each other")
+        return {**blocks.documents(), "chunk_block_map": index}
+
+    def from_yaml_tree(self, node: Any, tag: str, ctx: Any) -> Array:
+        return open_lent(node, ctx)
+
+
+class _Data:
+    """The bytes of a block, made when it is written."""
+
+    def __init__(self, blocks: _tegula.ZarrBlocks, number: int, first: int | None) -> None:
+        self._blocks = blocks
+        self._number = number
+        self._first = first
+
+    def __call__(self) -> Any:
+        return np.frombuffer(self._blocks.block(self._number, self._first or 0), np.uint8)
+
+
+class _Extension:
+    """What the library asks extensions for."""
+
+    converters: Iterable[Any] = ()
+    compressors: Iterable[Any] = ()
+
+    def __init__(self, uri: str, tags: Iterable[str] = ()) -> None:
+        self.extension_uri = uri
+        self.tags = list(tags)
+
+
+class _ZarrExtension(_Extension):
+    """Zarr arrays under a tag."""
+
+    def __init__(self, uri: str, tag: str, *converters: Any) -> None:
+        super().__init__(uri, [tag])
+        self.converters = converters
+
+
+class _CompressionExtension(_Extension):
+    """Codecs of blocks."""
+
+    def __init__(self, labels: Iterable[str]) -> None:
+        super().__init__(COMPRESSION_URI)
+        self.compressors = [Compressor(label) for label in labels]
+
+
+class Compressor:
+    """A codec of blocks for the ``asdf`` library.
+
+    Parameters
+    ----------
+    label : str
+        What stands in the header of a block.
+    """
+
+    def __init__(self, label: str) -> None:
+        self.label = label.encode("ascii")
+        self._name = label
+
+    def compress(self, data: memoryview, **options: Any) -> Iterator[bytes]:
+        """Encode the data of a block."""
+        yield _tegula.compress_block(self._name, np.asarray(data).view(np.uint8).tobytes(), **options)
+
+    def decompress(self, data: Iterable[Any], out: Any, **options: Any) -> int:
+        """Decode the data of a block into memory."""
+        into = np.frombuffer(out, np.uint8)
+        into[:] = _tegula.decompress_block(self._name, b"".join(data), into.size)
+        return into.size
+
+
+def _known_labels() -> set[str]:
+    """Return the labels that the library, and other extensions, have codecs for."""
+    labels = set(BUILT_IN)
+    for point in entry_points(group="asdf.extensions"):
+        package = point.dist.name if point.dist is not None else ""
+        # What comes of these is never a codec, and there is much of it.
+        if package in ("asdf", "tegula") or point.value.startswith(("asdf_astropy", "gwcs", "asdf._core")):
+            continue
+        try:
+            found = point.load()()
+        except Exception:  # noqa: BLE001, S112 - the library warns of an extension that fails
+            continue
+        for extension in found if isinstance(found, (list, tuple)) else [found]:
+            labels.update(codec.label.decode("ascii") for codec in getattr(extension, "compressors", ()))
+    return labels
+
+
+def extensions() -> list[Any]:
+    """Return the extensions, for the ``asdf`` library."""
+    known = _known_labels()
+    missing = [label for label in _tegula.block_labels() if label not in known]
+    return [
+        _ZarrExtension(V2_TAG, V2_TAG, _Arrays(), _Zarr(V2_TAG, (_V2Node,))),
+        _ZarrExtension(OLD_V2_TAG, OLD_V2_TAG, _Zarr(OLD_V2_TAG)),
+        _ZarrExtension(V3_URI, V3_TAG, _Zarr(V3_TAG, (_V3Node,))),
+        _CompressionExtension(missing),
+    ]

@@ -1,0 +1,62 @@
+"""Arrays of zarr-python as arrays of tegula."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tegula.array import Array
+from tegula.errors import UnsupportedError
+from tegula.opening import open_array
+from tegula.stores import FilesystemStore
+
+__all__ = ["from_zarr", "is_zarr_python"]
+
+
+def is_zarr_python(value: Any) -> bool:
+    """Return whether something is an array of zarr-python."""
+    kind = type(value)
+    return kind.__name__ == "Array" and kind.__module__.partition(".")[0] == "zarr"
+
+
+def from_zarr(array: Any) -> Array:
+    """Open an array of zarr-python in its store, to be read.
+
+    Parameters
+    ----------
+    array : zarr.Array
+        The array, of version 3 of zarr-python.
+    """
+    store = getattr(array, "store", None)
+    if not hasattr(store, "get") or not hasattr(array, "store_path"):
+        raise UnsupportedError("of arrays of zarr-python those of its version 3 can be written to an ASDF file")
+    root = getattr(store, "root", None)
+    if type(store).__name__ == "LocalStore" and root is not None:
+        return open_array(FilesystemStore(root), array.path, mode="r")
+    return open_array(_Objects(store), array.path, mode="r")
+
+
+class _Objects(Mapping[str, bytes]):
+    """A store of zarr-python as a mapping."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getitem__(self, key: str) -> bytes:
+        from zarr.core.buffer import default_buffer_prototype
+        from zarr.core.sync import sync
+
+        value = sync(self._store.get(key, default_buffer_prototype()))
+        if value is None:
+            raise KeyError(key)
+        return bytes(value.to_bytes())
+
+    def __iter__(self) -> Iterator[str]:
+        from zarr.core.sync import sync
+
+        return iter(sync(_listed(self._store)))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+async def _listed(store: Any) -> list[str]:
+    return [key async for key in store.list()]

@@ -1,0 +1,183 @@
+//! Parts of large compressed blocks: what is read of the file, and that it is what a whole read gives.
+
+use std::sync::{Arc, Mutex};
+
+use super::array_tests::file_bytes;
+use super::{AsdfFile, OutBlock, compress};
+use crate::array::{Array, ArrayBytes, OutputBuffer};
+use crate::cache::shared_cache;
+use crate::error::Result;
+use crate::options::CodecOptions;
+use crate::selection::Selection;
+use crate::store::{ByteRange, MemoryStore, Object, Stat, Store};
+use crate::subset::ArraySubset;
+
+/// A store that writes down what is read, and hides that it is in memory.
+#[derive(Debug)]
+struct Recording {
+    store: MemoryStore,
+    reads: Arc<Mutex<Vec<(u64, u64)>>>,
+    gap: u64,
+}
+
+struct Recorded(Box<dyn Object>, Arc<Mutex<Vec<(u64, u64)>>>);
+
+impl Object for Recorded {
+    fn read(&self, range: ByteRange, limit: u64, into: &mut Vec<u8>) -> Result<Option<Stat>> {
+        self.0.read(range, limit, into)
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<Option<Stat>> {
+        self.1.lock().unwrap().push((offset, into.len() as u64));
+        self.0.read_at(offset, into)
+    }
+
+    fn stat(&self) -> Result<Option<Stat>> {
+        self.0.stat()
+    }
+}
+
+impl Store for Recording {
+    fn open(&self, key: &str) -> Result<Box<dyn Object>> {
+        Ok(Box::new(Recorded(self.store.open(key)?, self.reads.clone())))
+    }
+
+    fn merge_gap(&self) -> u64 {
+        self.gap
+    }
+
+    fn display(&self, key: &str) -> String {
+        key.to_owned()
+    }
+
+    fn identity(&self) -> u64 {
+        self.store.identity()
+    }
+}
+
+impl Recording {
+    fn file(bytes: &[u8], gap: u64) -> (AsdfFile, Arc<Self>) {
+        let store = MemoryStore::new();
+        store.set("a.asdf", bytes).unwrap();
+        let store = Arc::new(Self { store, reads: Arc::default(), gap });
+        (AsdfFile::open(store.clone(), "a.asdf").unwrap(), store)
+    }
+
+    fn take(&self) -> (u64, u64) {
+        let reads = std::mem::take(&mut *self.reads.lock().unwrap());
+        (reads.len() as u64, reads.iter().map(|(_, length)| length).sum())
+    }
+}
+
+const ROWS: u64 = 1500;
+const COLUMNS: u64 = 2000;
+
+/// Numbers that do not compress to nothing.
+fn elements() -> Vec<u32> {
+    let mut state = 1u32;
+    let mut next = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state >> 12
+    };
+    std::iter::repeat_with(&mut next).take((ROWS * COLUMNS) as usize).collect()
+}
+
+fn file(label: [u8; 4], tree: &str) -> Vec<u8> {
+    let data: Vec<u8> = elements().into_iter().flat_map(u32::to_be_bytes).collect();
+    let block = OutBlock::new(compress(label, &data).unwrap()).compressed(label, data.len() as u64);
+    file_bytes(tree, vec![OutBlock::new(vec![1; 9]), block])
+}
+
+const TREE: &str = "a: !core/ndarray-1.1.0 {source: 1, datatype: uint32, byteorder: big, shape: [1500, 2000]}";
+const TURNED: &str = "a: !core/ndarray-1.1.0 {source: 1, datatype: uint32, byteorder: big, shape: [2000, 1499], \
+                      strides: [4, 8000], offset: 8000}";
+
+fn read(array: &Array, part: &ArraySubset) -> Vec<u32> {
+    array.retrieve_array_subset::<Vec<u32>>(part).unwrap()
+}
+
+/// As [`read`], with the process's cache.
+fn read_keeping(array: &Array, part: &ArraySubset) -> Vec<u32> {
+    let mut found = vec![0u32; part.num_elements() as usize];
+    let output = OutputBuffer::new(bytemuck::cast_slice_mut(&mut found), part.shape(), 4).unwrap();
+    array.retrieve_selection_into(&Selection::from(part), output).unwrap();
+    found
+}
+
+#[allow(clippy::useless_conversion)] // indices of either kind
+#[test]
+fn parts_are_what_a_whole_read_gives() {
+    let expected = elements();
+    for label in [*b"lz4\0", *b"lz4f", *b"blsc"] {
+        let name = String::from_utf8_lossy(&label).into_owned();
+        for gap in [1 << 10, 64 << 10, 256 << 10, 600 << 10] {
+            let (plain, store) = Recording::file(&file(label, TREE), gap);
+            let array = plain.array("a").unwrap();
+            for part in [[7..9, 30..40], [0..1500, 3..5], [1499..1500, 0..2000], [0..1500, 0..2000], [0..1490, 0..2000]]
+            {
+                let part = ArraySubset::new_with_ranges(&part);
+                let found = read(&array, &part);
+                let due = part.indices().map(|at| expected[(at[0] * COLUMNS + at[1]) as usize]);
+                assert!(found.into_iter().eq(due), "{name} {part}");
+            }
+            let stored = plain.blocks().block(1).unwrap().used;
+            // Rows 700 and 701, of which nothing was kept.
+            shared_cache().clear();
+            store.take();
+            let part = ArraySubset::new_with_ranges(&[700..702, 5..10]);
+            let explained = array.explain(&Selection::from(&part)).unwrap();
+            store.take();
+            read_keeping(&array, &part);
+            let (requests, bytes) = store.take();
+            assert_eq!((explained.requests, explained.bytes_read), (requests, bytes), "{name}");
+            assert!(bytes < stored / 2, "{name}: {bytes} of {stored} bytes");
+            let found = read_keeping(&array, &ArraySubset::new_with_ranges(&[700..701, 50..90]));
+            assert_eq!(found, expected[700 * 2000 + 50..700 * 2000 + 90]);
+            assert_eq!(store.take(), (0, 0), "{name}: what is beside it was kept");
+        }
+        let (turned, _) = Recording::file(&file(label, TURNED), 64 << 10);
+        let array = turned.array("a").unwrap();
+        let whole = read(&array, &array.subset_all());
+        let due = array.subset_all().indices().into_iter().map(|at| expected[((at[1] + 1) * COLUMNS + at[0]) as usize]);
+        assert!(whole.into_iter().eq(due), "{name}");
+    }
+}
+
+#[allow(clippy::single_range_in_vec_init, clippy::useless_conversion)] // one range of many
+#[test]
+fn elements_across_pieces_are_put_together() {
+    let data: Vec<u8> = elements().iter().flat_map(|number| number.to_le_bytes()).collect();
+    let tree =
+        "a: !core/ndarray-1.1.0 {source: 0, datatype: [[ascii, 7]], byteorder: big, shape: [1714285], offset: 3}";
+    let block = OutBlock::new(compress(*b"lz4\0", &data).unwrap()).compressed(*b"lz4\0", data.len() as u64);
+    let (file, _) = Recording::file(&file_bytes(tree, vec![block]), 64 << 10);
+    let array = file.array("a").unwrap();
+    let mut found = vec![0; 1_714_285 * 7];
+    let output = OutputBuffer::new(&mut found, &[1_714_285], 7).unwrap();
+    array.retrieve_selection_into(&Selection::from(&array.subset_all()), output).unwrap();
+    assert!(found == data[3..3 + found.len()]);
+    let part = ArraySubset::new_with_ranges(&[599_180..599_200]);
+    let found = array.retrieve_array_subset::<ArrayBytes>(&part).unwrap().bytes;
+    assert!(found == data[3 + 599_180 * 7..3 + 599_200 * 7]);
+}
+
+#[test]
+fn damaged_pieces_are_found_where_they_are_read() {
+    let bytes = file(*b"lz4\0", TREE);
+    let (plain, _) = Recording::file(&bytes, 64 << 10);
+    let header = plain.blocks().block(1).unwrap();
+    let one = CodecOptions { concurrent_target: 1, ..CodecOptions::default() };
+    let start = header.data_offset as usize;
+    let first = ArraySubset::new_with_ranges(&[0..2, 0..2]);
+    for at in (0..header.used as usize).step_by(200_003).chain([0, 3, 4, 7, header.used as usize - 1]) {
+        let mut damaged = bytes.clone();
+        damaged[start + at] ^= 0x55;
+        let (file, _) = Recording::file(&damaged, 64 << 10);
+        let array = file.array("a").unwrap().with_options(one);
+        let all = array.retrieve_array_subset::<Vec<u32>>(&array.subset_all());
+        // Not every change makes a block of LZ4 impossible, but every one of a head does.
+        assert!(all.is_err() || at > 7, "{at}");
+        let part = array.retrieve_array_subset::<Vec<u32>>(&first);
+        assert!(part.is_err() || at > 7, "{at}");
+    }
+}
