@@ -177,10 +177,9 @@ def test_blocks_are_chunks(made):
             array.blocks[::2]
 
 
+@pytest.mark.parametrize("made", ["fields"], indirect=True)
 def test_fields_of_listed_elements(made):
     array, elements = made
-    if not elements.dtype.names:
-        pytest.skip("no fields")
     same(array["b", [1, 0], 2], elements["b"][[1, 0], 2])
     same(array.oindex["a", 1], elements["a"][1])
     same(array.oindex["a", [4, 0], [1, 1]], elements["a"][np.ix_([4, 0], [1, 1])])

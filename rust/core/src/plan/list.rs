@@ -24,6 +24,9 @@ pub(crate) struct List {
     range: Range<usize>,
 }
 
+/// A chunk along each axis of a list, and where it starts.
+type Located = SmallVec<[(u64, u64); 4]>;
+
 /// The entries that lie in one chunk, as seen from it.
 pub(super) struct Group {
     /// The chunk along each axis of the list.
@@ -134,14 +137,13 @@ impl List {
             }
             chunks.push(numbers);
         }
-        let order = match cells {
-            Some(cells) => ordered(&keys, cells),
-            None => {
-                let mut order: Vec<usize> = (0..count).collect();
-                let key = |entry: usize| chunks.iter().map(move |numbers| numbers[entry]);
-                order.sort_by(|a, b| key(*a).cmp(key(*b)));
-                Some(order)
-            }
+        let order = if let Some(cells) = cells {
+            ordered(&keys, cells)
+        } else {
+            let mut order: Vec<usize> = (0..count).collect();
+            let key = |entry: usize| chunks.iter().map(move |numbers| numbers[entry]);
+            order.sort_by(|a, b| key(*a).cmp(key(*b)));
+            Some(order)
         };
         let entry = |k: usize| order.as_ref().map_or(k, |order| order[k]);
         let mut starts = vec![0];
@@ -151,7 +153,7 @@ impl List {
         }
         starts.push(count);
 
-        let mut located: Vec<SmallVec<[(u64, u64); 4]>> = Vec::with_capacity(starts.len() - 1);
+        let mut located: Vec<Located> = Vec::with_capacity(starts.len() - 1);
         for start in &starts[..starts.len() - 1] {
             let locate = |(k, axis): (usize, &usize)| {
                 let (chunk, start, _) = grid.locate(*axis, self.column(k)[entry(*start)]);
@@ -161,7 +163,7 @@ impl List {
         }
         let unmoved = order.is_none() && located.len() == 1 && located[0].iter().all(|(_, start)| *start == 0);
         let sorted = if unmoved { self.clone() } else { self.rearranged(order.as_deref(), &starts, &located) };
-        let group = |(located, bounds): (SmallVec<[(u64, u64); 4]>, &[usize])| Group {
+        let group = |(located, bounds): (Located, &[usize])| Group {
             chunk: located.iter().map(|(chunk, _)| *chunk).collect(),
             list: List { range: sorted.range.start + bounds[0]..sorted.range.start + bounds[1], ..sorted.clone() },
         };
@@ -169,7 +171,7 @@ impl List {
     }
 
     /// The same entries in another order, and as seen from their chunks.
-    fn rearranged(&self, order: Option<&[usize]>, starts: &[usize], located: &[SmallVec<[(u64, u64); 4]>]) -> Self {
+    fn rearranged(&self, order: Option<&[usize]>, starts: &[usize], located: &[Located]) -> Self {
         let mut columns: Columns = (0..self.axes.len())
             .map(|k| match order {
                 Some(order) => order.iter().map(|entry| self.column(k)[*entry]).collect(),
