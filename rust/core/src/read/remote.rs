@@ -36,7 +36,7 @@ const TRIES: usize = 3;
 /// Chunks of a batch that changed while they were read, and what was said of it.
 type Changed = Mutex<BTreeMap<usize, Error>>;
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     /// Asks for what is needed of the object of a chunk; `None`: there is none. What was read is in `stored.object`
     /// then.
     pub(super) fn ask(&self, stored: &mut Stored, chunk: &[u64], need: Need) -> Result<Option<Stat>> {
@@ -157,7 +157,7 @@ impl<'a> Reader<'a> {
             if self.reads_parts(&leaf) && !part.is_whole(chain.shape()) {
                 return match self.read_leaf(&leaf, output) {
                     Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-                    read => self.sized(object, size).and(read).map(|()| true),
+                    read => sized(object, size).and(read).map(|()| true),
                 };
             }
         }
@@ -178,16 +178,6 @@ impl<'a> Reader<'a> {
         let stored = Stored { length: stat.size, stat, ..stored };
         self.decode_and_keep(&leaf(stored), &bytes, output)?;
         Ok(true)
-    }
-
-    /// Checks the size of an object that was read.
-    fn sized(&self, object: &Arc<dyn Object>, size: u64) -> Result<()> {
-        match object.recall() {
-            Some(stat) if stat.size != size => {
-                Err(Error::corrupt(format!("{} bytes are stored instead of {size}", stat.size)))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Reads chunks that are shards, or that lie in objects with others.
@@ -229,5 +219,15 @@ impl<'a> Reader<'a> {
                 Ok(())
             },
         )
+    }
+}
+
+/// Checks the size of an object that was read.
+fn sized(object: &Arc<dyn Object>, size: u64) -> Result<()> {
+    match object.recall() {
+        Some(stat) if stat.size != size => {
+            Err(Error::corrupt(format!("{} bytes are stored instead of {size}", stat.size)))
+        }
+        _ => Ok(()),
     }
 }

@@ -13,6 +13,8 @@ const MOST: u64 = 128 << 10;
 /// Parts of no more bytes than these are kept, beside the first ones.
 const KEPT: usize = 64 << 20;
 
+type Later = VecDeque<(u64, Arc<Vec<u8>>)>;
+
 /// An object that was read before it was asked for: parts of it are answered from memory.
 pub(crate) struct Ahead {
     object: Arc<dyn Object>,
@@ -21,7 +23,7 @@ pub(crate) struct Ahead {
     /// Those that it was made with: each its offset and its bytes.
     first: Vec<(u64, Vec<u8>)>,
     /// Those that came later, the newest first.
-    later: PerProcess<Mutex<VecDeque<(u64, Arc<Vec<u8>>)>>>,
+    later: PerProcess<Mutex<Later>>,
 }
 
 impl Ahead {

@@ -186,7 +186,9 @@ impl Drop for LockScope {
         });
         let unused: Vec<_> = unused.map(|(_, entry)| entry.file).collect();
         drop(table);
-        unused.iter().for_each(|file| file.finish());
+        for file in unused {
+            file.finish();
+        }
     }
 }
 

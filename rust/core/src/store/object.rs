@@ -269,7 +269,7 @@ impl Object for RemoteObject {
         }
         let path = self.path.clone();
         let head = self.client.ask(|client| async move { Ok(((), client.head(path).await?)) });
-        Ok(self.answer(head)?.map(|(_, stat)| stat))
+        Ok(self.answer(head)?.map(|((), stat)| stat))
     }
 
     fn recall(&self) -> Option<Stat> {
