@@ -15,15 +15,15 @@ NAMES = """
 Array ArraySubset AsdfFile CacheInfo ChunkCache CodecOptions CorruptDataError Error Explanation FilesystemStore Group
 InvalidMetadataError InvalidSelectionError MemoryStore NotFoundError PartialDecoder StoreError UnsupportedError
 Validation
-VariableArray ZipStore __version__ config consolidate_metadata create_array create_group delete load open open_array
-open_asdf open_group register_codec save validate
+VariableArray ZipStore __version__ config consolidate_metadata copy create_array create_group delete load open
+open_array open_asdf open_group rechunk register_codec save validate
 """
 
 MEMBERS = {
     "Array": """
         append attrs blocks cache cache_info chunk_exists chunk_grid_shape chunk_key chunk_origin chunk_shape
         chunk_subset chunk_subset_bounded chunks chunks_in_array_subset chunks_subset chunks_subset_bounded
-        codecs data_type dimension_names dtype erase_chunk erase_chunks erase_metadata explain fields fill_value
+        codecs copy_to data_type dimension_names dtype erase_chunk erase_chunks erase_metadata explain fields fill_value
         info inner_chunk_grid_shape inner_chunk_shape is_sharded map_chunks metadata name nbytes ndim oindex options
         partial_decoder path resize retrieve_array_subset retrieve_array_subsets retrieve_chunk
         retrieve_chunk_if_exists retrieve_chunk_subset retrieve_chunks retrieve_encoded_chunk
@@ -58,7 +58,7 @@ def test_members(name):
 
 
 ASDF_NAMES = """
-AsdfArray AsdfFile Reference SearchResult TaggedDict TaggedList TaggedString chunked open open_node
+AsdfArray AsdfFile Reference SearchResult TaggedDict TaggedList TaggedString chunked info open open_node
 """
 
 
@@ -75,7 +75,10 @@ def public():
             if callable(value):
                 yield full, value
             if inspect.isclass(value):
-                for member, found in vars(value).items():
+                ours = [base for base in value.__mro__ if base.__module__.partition(".")[0] == "tegula"]
+                for member, found in {
+                    name: item for base in reversed(ours) for name, item in vars(base).items()
+                }.items():
                     # The class says what its slots are.
                     if not member.startswith("_") and not inspect.ismemberdescriptor(found):
                         yield f"{full}.{member}", inspect.getattr_static(value, member)

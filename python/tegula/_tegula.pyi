@@ -22,8 +22,12 @@ __all__ = [
     "arrow_array",
     "arrow_schema",
     "block_labels",
+    "bytes_of",
     "codec_names",
     "compress_block",
+    "copied_array",
+    "copied_group",
+    "copy_array",
     "decompress_block",
     "error_kinds",
     "global_options",
@@ -32,6 +36,7 @@ __all__ = [
     "resize",
     "set_global_options",
     "set_threads",
+    "store_metadata",
     "threads",
     "write_asdf",
 ]
@@ -217,10 +222,11 @@ class Array:
         chunk_shape: _Index,
         data_type: np.dtype[Any] | str,
         fill_value: bytes,
-        codecs: list[dict[str, Any]],
+        codecs: list[dict[str, Any] | None],
         dimension_names: Sequence[str | None] | None,
         attributes: Mapping[str, Any],
         zarr_format: int,
+        order: str = "C",
     ) -> Array: ...
     def store_metadata(self) -> None: ...
     @property
@@ -321,6 +327,28 @@ class Array:
     def erase_chunks(self, chunks: _Region, done: _Done = None) -> None: ...
     def erase_metadata(self, done: _Done = None) -> None: ...
 
+def bytes_of(value: int | str, /) -> int: ...
+def copy_array(
+    source: Array,
+    target: Array,
+    *,
+    max_memory: int | None,
+    is_new: bool,
+    progress: Callable[[int, int], object] | None,
+) -> None: ...
+def copied_array(
+    source: Array,
+    store: Store,
+    path: str,
+    *,
+    codecs: list[dict[str, Any] | None] | None = None,
+    order: str = "C",
+    zarr_format: int = 3,
+    chunk_shape: _Index | None = None,
+    fill_value: bytes | None = None,
+) -> Array: ...
+def copied_group(source: Group, store: Store, path: str, zarr_format: int) -> Group: ...
+def store_metadata(arrays: Sequence[Array]) -> None: ...
 def error_kinds() -> list[str]: ...
 def node_path(path: str, /) -> str: ...
 def open_node(store: Store, path: str) -> Array | Group: ...
@@ -355,6 +383,7 @@ class AsdfFile:
     def target(self, uri: str) -> tuple[AsdfFile, int]: ...
     def target_of(self, node: int) -> tuple[AsdfFile | None, int]: ...
     def describe(self, node: int) -> tuple[tuple[int, ...] | None, np.dtype[Any], int | None]: ...
+    def storage(self, node: int) -> tuple[str, str]: ...
     def array(self, node: int) -> Array: ...
     def mapped(self, array: Array) -> tuple[int, list[int]] | None: ...
     def block(self, number: int) -> bytes: ...

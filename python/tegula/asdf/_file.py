@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from tegula import _tegula
 from tegula.asdf import _text, _write
 from tegula.asdf._array import AsdfArray
+from tegula.asdf._noting import Noting
+from tegula.asdf._options import ArraySettings
+from tegula.asdf._saving import Saving
 from tegula.asdf._search import SearchResult, search
-from tegula.asdf._tree import Reference, resolve_references
-from tegula.errors import StoreError
+from tegula.asdf._tree import Reference
 from tegula.stores import FilesystemStore, Store
 
 __all__ = ["AsdfFile"]
@@ -29,7 +31,7 @@ class _Family:
         self.targets: dict[tuple[str, int], Any] = {}
 
 
-class AsdfFile(Mapping[Any, Any]):
+class AsdfFile(Saving, Noting, Mapping[Any, Any]):
     """An ASDF file: a tree of plain data with arrays in it, as a mapping of the names at its root.
 
     `tegula.asdf.open` opens files. A new one is made of a tree and written with `write_to`.
@@ -57,29 +59,32 @@ class AsdfFile(Mapping[Any, Any]):
     __slots__ = (
         "__weakref__",
         "_arrays",
+        "_converters",
         "_family",
         "_key",
         "_mapped",
         "_memmap",
+        "_mode",
         "_native",
+        "_settings",
         "_store",
         "_tree",
         "_validate",
     )
 
-    # Of an opened file only, but for the tree.
+    # Of an opened file only, but for the tree and what is said of its writing.
     _arrays: dict[int, AsdfArray]
     _family: "_Family"
-    _key: str
     _mapped: NDArray[np.uint8] | None
     _memmap: bool
     _native: _tegula.AsdfFile
-    _store: Store
-    _tree: Any
     _validate: bool
 
     def __init__(self, tree: Mapping[Any, Any] | None = None) -> None:
         self._tree = {} if tree is None else dict(tree)
+        self._converters = None
+        self._mode = None
+        self._settings = ArraySettings()
 
     @classmethod
     def _open(cls, store: Store, key: str, *, memmap: bool, validate_checksums: bool) -> "AsdfFile":
@@ -92,6 +97,9 @@ class AsdfFile(Mapping[Any, Any]):
     ) -> "AsdfFile":
         file = cls.__new__(cls)
         file._arrays = {}
+        file._converters = None
+        file._mode = None
+        file._settings = ArraySettings()
         file._family = family
         file._key = native.key
         file._mapped = None
@@ -113,6 +121,11 @@ class AsdfFile(Mapping[Any, Any]):
         if array is None:
             array = self._arrays[node] = AsdfArray._of(self, node)
         return array
+
+    def _inline(self, elements: NDArray[Any]) -> None:
+        """Note that an array was in the tree, where it is written again."""
+        if isinstance(elements, np.ndarray):
+            self._settings.change(elements).storage = "inline"
 
     def _reference(self, uri: str) -> Reference:
         return Reference(uri, self)
@@ -169,11 +182,6 @@ class AsdfFile(Mapping[Any, Any]):
     def comments(self) -> list[str]:
         """The comments in the header of the file, without those that give versions."""
         return self._native.comments if self._opened else []
-
-    @property
-    def history(self) -> Any:
-        """What the file says of its making: entries and extensions; None where it says nothing."""
-        return self._tree.get("history") if isinstance(self._tree, dict) else None
 
     @property
     def uri(self) -> str | None:
@@ -264,18 +272,6 @@ class AsdfFile(Mapping[Any, Any]):
         """
         return search(self._tree, key=key, type_=type_, value=value, filter_=filter_)
 
-    def resolve_references(self) -> None:
-        """Put into the tree what references to other files refer to.
-
-        Raises
-        ------
-        NotFoundError
-            If something is not there.
-        UnsupportedError
-            If something lies neither in the folder of the file nor below.
-        """
-        resolve_references(self._tree)
-
     def verify(self) -> None:
         """Compare the checksums of all blocks with their data.
 
@@ -287,55 +283,72 @@ class AsdfFile(Mapping[Any, Any]):
         if self._opened:
             self._native.verify()
 
-    # Writing.
+    def validate(self) -> None:
+        """Ask the schemas of all tags in the tree, which the ``asdf`` library has, as it does when it writes.
 
-    def write_to(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        all_array_compression: str | None = None,
-        checksums: bool = True,
-        keep_zarr_v3: bool = False,
-    ) -> None:
-        """Write the tree with its arrays to a file.
+        Raises
+        ------
+        InvalidMetadataError
+            If the tree is not as they want it.
+        UnsupportedError
+            If the library is not installed.
+        """
+        self._library().validate(self._tree)
 
-        The file appears under its name when it is complete, so that a file can be read from and written to at once.
-        Arrays of an opened file are copied as they are stored. An object that is in the tree twice is written once.
+    def schema_info(self, key: str = "description", path: Any = None, *, preserve_list: bool = True) -> Any:
+        """Return what the schemas of tags say of the tree, by the ``asdf`` library.
 
         Parameters
         ----------
-        path : str or os.PathLike
-            The name of the file.
-        all_array_compression : {None, "zlib", "bzp2", "lz4", "zstd", "blsc"}
-            How ndarrays are compressed. The first two are the standard's, "lz4" is what the Python library knows too,
-            the others need its extensions. Zarr arrays keep their own compression.
-        checksums : bool
-            Whether blocks get MD5 checksums.
-        keep_zarr_v3 : bool
-            Whether arrays of Zarr V3 stay such, with their shards, under a tag that only tegula knows. Otherwise they
-            are written as arrays of Zarr V2, which others can read too.
+        key : str
+            What of the schemas: ``"description"``, ``"title"`` and the like.
+        path : str, optional
+            Names and indices that lead to a part of the tree, joined by dots.
+        preserve_list : bool
+            Whether what belongs to lists is in lists, and not in dicts of indices.
 
         Raises
         ------
         UnsupportedError
-            If the tree holds what ASDF cannot.
+            If the library is not installed.
         """
-        path = os.path.abspath(os.fspath(path))
-        _write.write(
-            self._tree, path, compression=all_array_compression, checksums=checksums, keep_zarr_v3=keep_zarr_v3
-        )
+        return self._library().schema_info(self._tree, key, path, preserve_list=preserve_list)
 
-    def update(self, **options: Any) -> None:
-        """Write the tree to the file it came from. Arrays that were read before go on as they are.
+    def _library(self, *, ignore_unrecognized_tag: bool = True) -> Any:
+        from tegula.asdf._library import Library
 
-        Parameters
-        ----------
-        **options
-            As for `write_to`.
-        """
-        if not self._opened or not isinstance(self._store, FilesystemStore):
-            raise StoreError("the tree does not come from a file that can be written; write_to names one")
-        self.write_to(os.path.join(self._store.path, self._key), **options)
+        return Library(self.version, ignore_unrecognized_tag=ignore_unrecognized_tag)
+
+    def _convert_tree(self, *, ignore_unrecognized_tag: bool) -> None:
+        """Let converters make objects of nodes."""
+        library = self._library(ignore_unrecognized_tag=ignore_unrecognized_tag)
+        self._converters = "asdf"
+        self._tree = library.convert(self._tree, self)
+
+    def _load(self) -> None:
+        """Put ndarrays into the tree for the arrays that are read as a whole."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        arrays = [array for array in list(self._arrays.values()) if not array.is_zarr]
+        with ThreadPoolExecutor(min(_tegula.threads(), 16)) as pool:
+            loaded = dict(zip(map(id, arrays), pool.map(_whole, arrays), strict=True))
+        for array in arrays:
+            elements = loaded[id(array)]
+            storage, label = self._native.storage(array._node)
+            if label or storage != "internal":
+                options = self._settings.change(elements)
+                options.storage, options.compression = storage, label or None
+        stack, seen = [self._tree], set()
+        while stack:
+            collection = stack.pop()
+            if id(collection) in seen or not isinstance(collection, (dict, list)):
+                continue
+            seen.add(id(collection))
+            for key, value in list(collection.items() if isinstance(collection, dict) else enumerate(collection)):
+                if isinstance(value, AsdfArray):
+                    collection[key] = loaded.get(id(value), value)
+                else:
+                    stack.append(value)
 
     def close(self) -> None:
         """Let go of the file. Tree and arrays can still be used; what they need stays open as long as they do."""
@@ -353,6 +366,11 @@ class AsdfFile(Mapping[Any, Any]):
         if not self._opened:
             return AsdfFile, (self._tree,)
         return _restore, self._address()
+
+
+def _whole(array: AsdfArray) -> NDArray[Any]:
+    elements: NDArray[Any] = array[...]
+    return elements
 
 
 def _restore(store: Store, key: str, memmap: bool, validate_checksums: bool) -> AsdfFile:

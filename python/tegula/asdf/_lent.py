@@ -84,8 +84,10 @@ class LentBlocks(MutableMapping[str, bytes]):
     def _chunk(self, key: str) -> int | None:
         """Return the place of a chunk in the map."""
         try:
-            indices = [int(index) for index in key.split(".")] if self._grid else []
-            return int(np.ravel_multi_index(tuple(indices), self._grid)) if indices else 0
+            indices = [int(index) for index in key.split(".")]
+            if not self._grid:
+                return 0 if indices == [0] else None
+            return int(np.ravel_multi_index(tuple(indices), self._grid))
         except ValueError:
             return None
 
@@ -156,7 +158,8 @@ def open_lent(node: Any, ctx: Any) -> Array:
     block = node.get("chunk_block_map")
     if not isinstance(block, int):
         raise UnsupportedError("the chunks are in another store, not in blocks")
-    return _own(block, ctx) or _lent(dict(node), block, ctx)
+    own = _own(block, ctx)
+    return _lent(dict(node), block, ctx) if own is None else own
 
 
 def _own(block: int, ctx: Any) -> Array | None:

@@ -1,8 +1,11 @@
 """Writing trees."""
 
 import datetime as dt
+import sys
+import threading
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.lib import recfunctions
@@ -11,7 +14,10 @@ from numpy.typing import NDArray
 from tegula import _tegula
 from tegula.array import Array
 from tegula.asdf._array import AsdfArray
+from tegula.asdf._inline import inline_node
+from tegula.asdf._options import ArrayOptions, ArraySettings
 from tegula.asdf._tree import Reference, TaggedDict
+from tegula.asdf._zarr_python import from_zarr, is_zarr_python
 from tegula.errors import UnsupportedError
 
 STANDARD = "1.6.0"
@@ -21,11 +27,67 @@ _ROOT = "tag:stsci.edu:asdf/core/asdf-1.1.0"
 _SOFTWARE = "tag:stsci.edu:asdf/core/software-1.0.0"
 
 
-def write(tree: Any, path: str, *, compression: str | None, checksums: bool, keep_zarr_v3: bool) -> None:
-    """Write a tree; see `tegula.asdf.AsdfFile.write_to`."""
-    if not isinstance(tree, dict):
-        raise UnsupportedError(f"a tree is a dict, not {type(tree).__name__}")
-    _tegula.write_asdf(_Root(tree), path, compression, checksums, keep_zarr_v3)
+class _Here(threading.local):
+    """The file that this thread is writing."""
+
+    job: "Job | None" = None
+
+
+_here = _Here()
+
+
+@dataclass
+class Job:
+    """A file that is written, and how; see `tegula.asdf.AsdfFile.write_to`."""
+
+    settings: ArraySettings = field(default_factory=ArraySettings)
+    storage: str | None = None
+    compression: str | None = "input"
+    compression_kwargs: dict[str, Any] = field(default_factory=dict)
+    pad_blocks: bool | float = False
+    include_block_index: bool = True
+    version: str | None = None
+    checksums: bool = True
+    keep_zarr_v3: bool = False
+    converters: Literal["asdf"] | None = None
+    alone: bool = False
+
+    def write(self, tree: Any, path: str, *, alone: bool = False) -> None:
+        """Write a tree to a file; `alone`: other files cannot lie beside it."""
+        if not isinstance(tree, dict):
+            raise UnsupportedError(f"a tree is a dict, not {type(tree).__name__}")
+        self.alone = alone
+        checked_label(self.compression)
+        self._check()
+        first: list[Any] = []
+        if self.converters is not None:
+            from tegula.asdf._library import Library
+
+            tree, first = Library(self.version or STANDARD).simplify(tree)
+        before, _here.job = _here.job, self
+        try:
+            label = None if self.compression in ("input", "") else self.compression
+            _tegula.write_asdf(_Root(tree, first), path, label, self.checksums, self.keep_zarr_v3)
+        finally:
+            _here.job = before
+
+    def _check(self) -> None:
+        """Refuse what there is no writer for."""
+        if self.storage not in (None, "internal", "inline"):
+            raise UnsupportedError(f"all arrays as {self.storage!r} cannot be written yet")
+        if self.compression_kwargs or self.pad_blocks or not self.include_block_index or self.version is not None:
+            raise UnsupportedError("compression_kwargs, pad_blocks, include_block_index and version are still to come")
+
+    def options(self, array: Any) -> ArrayOptions:
+        """Return how an array is to be written."""
+        said = self.settings.of(array) or ArrayOptions()
+        override = self.compression != "input"
+        return ArrayOptions(
+            storage=self.storage or said.storage,
+            compression=(self.compression or None) if override else said.compression,
+            compression_kwargs=self.compression_kwargs if override else said.compression_kwargs,
+            save_base=said.save_base,
+        )
 
 
 class _Root(dict[Any, Any]):
@@ -33,7 +95,9 @@ class _Root(dict[Any, Any]):
 
     tag = _ROOT
 
-    def __init__(self, tree: dict[Any, Any]) -> None:
+    def __init__(self, tree: dict[Any, Any], blocks: list[Any]) -> None:
+        self.blocks = blocks
+        """What gives the bytes of blocks that come before all others."""
         try:
             ours = version("tegula")
         except PackageNotFoundError:
@@ -43,18 +107,32 @@ class _Root(dict[Any, Any]):
         self.update((key, value) for key, value in tree.items() if key != "asdf_library")
 
 
-def simplify(value: Any) -> tuple[str, tuple[Any, ...]]:  # noqa: C901, PLR0911 - a table
+def checked_label(label: str | None) -> str | None:
+    """Return the label of a compression, None for none, or "input"."""
+    if label in (None, "", "input") or label in _tegula.block_labels():
+        return label or None
+    names = ", ".join(_tegula.block_labels())
+    raise UnsupportedError(f"unknown compression {label!r} of a block; there are {names}")
+
+
+def stored(array: Any) -> tuple[str, str | None]:
+    """Return how an array lies in its file: the storage, and the label of its compression."""
+    if isinstance(array, AsdfArray) and not array.is_zarr:
+        storage, label = array._file._native.storage(array._node)
+        return storage, label or None
+    return "internal", None
+
+
+def simplify(value: Any) -> tuple[str, tuple[Any, ...]]:  # noqa: C901, PLR0911, PLR0912 - a table
     """Say what an object is to be in a file, for the native module: a kind and what belongs to it."""
-    if isinstance(value, np.ndarray):
-        return "ndarray", _ndarray(value)
+    if isinstance(value, np.ndarray) and type(value).__module__.partition(".")[0] == "numpy":
+        return _elements(value)
     if isinstance(value, np.generic):
-        if value.dtype.kind in "biufcSU":
+        if value.dtype.kind in "biufcSU" and value.dtype.char not in "gG":
             return "same", (value.item(),)
         return "ndarray", _ndarray(np.asarray(value))
-    if isinstance(value, AsdfArray) and not value.is_zarr:
-        return "copy", (value._file._native, value._node)
     if isinstance(value, Array):
-        return "zarr", (value._native,)
+        return _array(value)
     if isinstance(value, dt.datetime):
         return "timestamp", (value.isoformat(sep=" "),)
     if isinstance(value, dt.date):
@@ -67,10 +145,52 @@ def simplify(value: Any) -> tuple[str, tuple[Any, ...]]:  # noqa: C901, PLR0911 
         return "same", (int(value),)
     if isinstance(value, (bytearray, memoryview)):
         return "same", (bytes(value),)
+    if hasattr(value, "_make_array"):
+        # An array of the asdf library; of ours it knows the stored one, as long as nothing was written to it.
+        whole = getattr(value, "stored", None)
+        return simplify(value._make_array() if whole is None else whole)
+    if is_zarr_python(value):
+        return "zarr", (from_zarr(value)._native,)
+    if "asdf" in sys.modules and type(value).__name__ == "IntegerType":
+        return "same", (int(value),)
     raise UnsupportedError(
         f"{type(value).__module__}.{type(value).__qualname__} cannot be written to an ASDF file: there are dicts, "
-        "lists, strings, numbers, bools, None, bytes, dates, sets, ndarrays and tegula arrays"
+        "lists, strings, numbers, bools, None, bytes, dates, sets, ndarrays and Zarr arrays; more are there with "
+        'converters="asdf", which asks the asdf library'
     )
+
+
+def _job() -> Job:
+    return _here.job or Job()
+
+
+def _array(array: Array) -> tuple[str, tuple[Any, ...]]:
+    """Say what a stored array is to be: what it is, unless something else was said."""
+    if not isinstance(array, AsdfArray) or array.is_zarr:
+        return "zarr", (array._native,)
+    options = _job().options(array)
+    storage, label = stored(array)
+    if options.storage in (None, storage) and options.compression in ("input", label):
+        return "copy", (array._file._native, array._node)
+    return _elements(array[...], options)
+
+
+def _elements(array: NDArray[Any], options: ArrayOptions | None = None) -> tuple[str, tuple[Any, ...]]:
+    """Say what an ndarray is to be: a block, or a part of the tree."""
+    options = options or _job().options(array)
+    if options.storage == "inline":
+        node = inline_node(_plain(array))
+        if node is not None:
+            return "same", (node,)
+    if options.storage in ("external", "streamed") or options.save_base or options.compression_kwargs:
+        raise UnsupportedError("arrays in other files, in streams, and with their base cannot be written yet")
+    if options.compression not in ("input", _job().compression):
+        raise UnsupportedError("compression of single arrays is still to come; all_array_compression is there")
+    return "ndarray", _ndarray(array)
+
+
+def _plain(array: NDArray[Any]) -> NDArray[Any]:
+    return array if isinstance(array, np.ma.MaskedArray) else _packed(array)
 
 
 def _ndarray(array: NDArray[Any]) -> tuple[Any, np.dtype[Any], tuple[int, ...], Any, bool]:
@@ -80,8 +200,6 @@ def _ndarray(array: NDArray[Any]) -> tuple[Any, np.dtype[Any], tuple[int, ...], 
     """
     mask = None
     if isinstance(array, np.ma.MaskedArray):
-        if array.dtype.names is not None:
-            raise UnsupportedError("masked arrays of records cannot be written to an ASDF file")
         mask = None if array.mask is np.ma.nomask else np.ma.getmaskarray(array)
         array = np.ma.getdata(array)
     array = _packed(np.asarray(array))
@@ -97,13 +215,20 @@ def _packed(array: NDArray[Any]) -> NDArray[Any]:
         return array if packed == dtype and packed.itemsize == dtype.itemsize else array.astype(packed)
     if dtype.kind in "SU" and dtype.itemsize == 0:
         return array.astype(f"{dtype.kind}1")
-    if dtype.kind not in "biufcSU":
+    if dtype.kind in "mM":
+        raise UnsupportedError(
+            f"ASDF has no {dtype} arrays: write them as int64 with their unit beside them, or as astropy's Time with "
+            'converters="asdf"'
+        )
+    if dtype.kind not in "biufcSU" or dtype.char in "gG":
         raise UnsupportedError(f"arrays of {dtype} cannot be written to an ASDF file")
     return array
 
 
-def gather(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return the bytes of an array in C order; without a copy if they lie so."""
+def gather(array: Any) -> NDArray[np.uint8]:
+    """Return the bytes of an array, or of what gives one, in C order; without a copy if they lie so."""
+    if callable(array):
+        array = np.asarray(array())
     if array.size == 0:
         return np.empty(0, np.uint8)
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)

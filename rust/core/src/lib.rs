@@ -43,6 +43,7 @@ mod cache;
 mod chunk_grid;
 mod chunk_key;
 pub mod codec;
+mod copy;
 mod data_type;
 mod error;
 mod fetch;
@@ -68,6 +69,7 @@ pub use array::{
 pub use cache::{CacheInfo, CacheLimit, ChunkCache, shared_cache};
 pub use chunk_grid::ChunkGrid;
 pub use chunk_key::ChunkKeyEncoding;
+pub use copy::{CopyOptions, Encoding, Layout, Progress, copied_group, copied_metadata, copy, store_metadata};
 pub use data_type::{DataType, Field, Kind};
 pub use error::{Error, ErrorKind, Result};
 pub use fill_value::FillValue;

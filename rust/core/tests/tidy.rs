@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["metadata"],
     &["plan", "selection", "fetch", "cache", "read", "write"],
     &["array", "group"],
-    &["asdf"],
+    &["asdf", "copy"],
 ];
 
 /// Where memory is handled by hand, and why.

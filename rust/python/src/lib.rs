@@ -14,6 +14,7 @@ mod cache;
 mod call;
 mod changing;
 mod codec;
+mod copy;
 mod decoder;
 mod dtype;
 mod errors;
@@ -46,6 +47,8 @@ mod _tegula {
     use crate::changing::{append, resize};
     #[pymodule_export]
     use crate::codec::codec_names;
+    #[pymodule_export]
+    use crate::copy::{bytes_of, copied_array, copied_group, copy_array, store_metadata};
     #[pymodule_export]
     use crate::decoder::PartialDecoder;
     #[pymodule_export]

@@ -15,7 +15,7 @@ use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use tegula::asdf::yaml::{NodeId, Scalar};
-use tegula::asdf::{Class, OpenOptions};
+use tegula::asdf::{BlockHeader, Class, OpenOptions, Source};
 use tegula::{Error, Result};
 
 use crate::array::Array;
@@ -36,6 +36,10 @@ type Mapped = (u64, Vec<i64>);
 
 /// A block: offset, allocated bytes, used bytes, decompressed bytes, compression.
 type Block = (u64, u64, u64, u64, String);
+
+fn label(header: &BlockHeader) -> String {
+    String::from_utf8_lossy(&header.compression).trim_end_matches('\0').to_owned()
+}
 
 impl AsdfFile {
     fn node(&self, node: usize) -> PyResult<NodeId> {
@@ -165,6 +169,22 @@ impl AsdfFile {
         Ok((shape, dtype::native(py, &ndarray.datatype)?, ndarray.mask.map(NodeId::index)))
     }
 
+    /// Where the elements of an ndarray are, and the label of their compression.
+    fn storage(&self, py: Python<'_>, node: usize) -> PyResult<(&'static str, String)> {
+        let node = self.node(node)?;
+        detached(py, || {
+            let ndarray = self.0.ndarray(node)?;
+            let number = match &ndarray.source {
+                Source::Inline(_) => return Ok(("inline", String::new())),
+                Source::External(_) => return Ok(("external", String::new())),
+                Source::Block(number) => *number,
+            };
+            let header = self.0.blocks().block(number).map_err(|error| error.at(self.0.describe(node)))?;
+            let storage = if header.streamed { "streamed" } else { "internal" };
+            Ok((storage, label(&header)))
+        })
+    }
+
     fn array(&self, py: Python<'_>, node: usize) -> PyResult<Array> {
         let node = self.node(node)?;
         if self.0.class(node) != Class::Ndarray {
@@ -196,8 +216,7 @@ impl AsdfFile {
             let blocks = self.0.blocks();
             let describe = |number: usize| {
                 let header = blocks.block(number as i64).map_err(|error| error.at(self.0.name()))?;
-                let label = String::from_utf8_lossy(&header.compression).trim_end_matches('\0').to_owned();
-                Ok((header.offset, header.allocated, header.used, header.data_size, label))
+                Ok((header.offset, header.allocated, header.used, header.data_size, label(&header)))
             };
             (0..blocks.len()?).map(describe).collect::<Result<_, Error>>()
         })

@@ -91,6 +91,7 @@ impl<'a, 'py> Converter<'a, 'py> {
         let tree = self.tree;
         let inline = tree.pairs(id).is_none() || tree.get(id, "data").is_some();
         if inline && let Ok(elements) = array.get_item(self.py.Ellipsis()) {
+            self.owner.call_method1("_inline", (&elements,))?;
             return Ok(elements);
         }
         Ok(array)

@@ -68,6 +68,10 @@ pub(crate) fn write_asdf(
         copied: HashMap::new(),
         keep_zarr_v3,
     };
+    // What converters want in blocks of their own: their numbers are in the tree already.
+    for data in tree.getattr("blocks")?.try_iter()? {
+        builder.blocks.push(Block::Scattered(data?.unbind()));
+    }
     let root = builder.node(tree, 0)?;
     builder.document.set_root(root);
     let Builder { document, blocks, .. } = builder;
