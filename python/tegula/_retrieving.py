@@ -12,7 +12,7 @@ from tegula._asynchronous import call
 from tegula._geometry import Geometry, Index, Region
 from tegula._tegula import ArraySubset, PartialDecoder
 from tegula.errors import InvalidSelectionError
-from tegula.indexing import Axes, parse
+from tegula.indexing import Parsed, parse
 from tegula.variable import VariableArray
 
 T = TypeVar("T")
@@ -140,19 +140,19 @@ class Retrieving(Geometry):
         CorruptDataError
             If a chunk cannot be decoded.
         """
-        native, axes, shape = self._parts(selection)
-        return self._finish(native.retrieve_selection(axes), shape)
+        native, parsed = self._parts(selection)
+        return self._finish(native.retrieve_selection(parsed.axes, None, parsed.lists, parsed.order), parsed.shape)
 
     async def async_retrieve_variable(self, selection: Any = ...) -> VariableArray:
         """Await `retrieve_variable`."""
-        native, axes, shape = self._parts(selection)
-        return self._finish(await call(native.retrieve_selection, axes), shape)
+        native, parsed = self._parts(selection)
+        parts = await call(native.retrieve_selection, parsed.axes, None, parsed.lists, parsed.order)
+        return self._finish(parts, parsed.shape)
 
-    def _parts(self, selection: Any) -> tuple[_tegula.Array, Axes, tuple[int, ...]]:
+    def _parts(self, selection: Any) -> tuple[_tegula.Array, Parsed]:
         if isinstance(selection, ArraySubset):
             selection = selection.to_slices()
-        axes, shape, *_ = parse(selection, self._shape)
-        return self._native.with_elements(None), axes, shape
+        return self._native.with_elements(None), parse(selection, self._shape)
 
     def _finish(self, parts: Any, shape: tuple[int, ...]) -> VariableArray:
         elements, offsets = parts

@@ -8,6 +8,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from tegula import _tegula
 from tegula._changing import Changing
+from tegula._indexing import Indexing
 from tegula._retrieving import Retrieving
 from tegula._storing import Storing
 from tegula._tegula import ArraySubset, ChunkCache, CodecOptions
@@ -22,7 +23,7 @@ ROWS = 64 << 20
 """Iteration reads no more rows at once than make so many bytes, but at least one chunk of them."""
 
 
-class Array(Retrieving, Storing, Changing):
+class Array(Indexing, Retrieving, Storing, Changing):
     """A chunked array in a store.
 
     Nothing is read until it is asked for. `tegula.open_array` and `tegula.create_array` make arrays; there is no other
@@ -245,35 +246,10 @@ class Array(Retrieving, Storing, Changing):
         """
         if isinstance(selection, ArraySubset):
             selection = selection.to_slices()
-        axes, *_ = parse(selection, self._shape)
-        return Explanation(**self._native.explain(axes))
+        parsed = parse(selection, self._shape)
+        return Explanation(**self._native.explain(parsed.axes, parsed.lists))
 
-    # Indexing.
-
-    def __getitem__(self, key: Any) -> Any:
-        if self._dtype.names and (names := _fields(key)):
-            rest = key[1:] if isinstance(key, tuple) else ...
-            return self[rest][names]
-        axes, shape, scalar, straight = parse(key, self._shape)
-        if self._native.is_variable:
-            elements = self._native.retrieve_selection(axes).reshape(shape)
-            return elements[()] if scalar else elements
-        try:
-            out: NDArray[Any] = np.empty(shape, self._dtype)
-        except ValueError as error:  # no address space has so many bytes; too few of them is a MemoryError
-            raise InvalidSelectionError(f"{self.name}: elements of shape {shape} do not fit in memory") from error
-        whole = out if straight else out.reshape([axis[2] for axis in axes])
-        self._native.retrieve_selection(axes, whole)
-        return out[()] if scalar else out
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        axes, shape, *_ = parse(key, self._shape)
-        # As NumPy assigns: converted, and repeated along axes of length 1 and those that are not there.
-        data = np.asarray(value, self._dtype)
-        while data.ndim > len(shape) and len(data) == 1:
-            data = data[0]
-        data = np.broadcast_to(data, shape).reshape([axis[2] for axis in axes])
-        self._native.store_selection(axes, data)
+    # As NumPy sees it.
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
@@ -336,14 +312,6 @@ def _describe(codec: dict[str, Any]) -> str:
         return f"{codec['name']} of " + " + ".join(named["name"] for named in inner)
     plain = {name: value for name, value in codec["configuration"].items() if not isinstance(value, (dict, list))}
     return f"{codec['name']}({', '.join(f'{name}={value}' for name, value in plain.items())})"
-
-
-def _fields(key: Any) -> str | list[str] | None:
-    """Return the fields that an index names in the first place."""
-    first = key[0] if isinstance(key, tuple) and key else key
-    if isinstance(first, str):
-        return first
-    return list(first) if isinstance(first, list) and first and all(isinstance(name, str) for name in first) else None
 
 
 def _longest(length: int | tuple[int, ...]) -> int:

@@ -1,23 +1,47 @@
-"""NumPy's basic indices as positions along each axis.
+"""NumPy's indices, and those of ``oindex``, ``vindex`` and ``blocks``, as positions along each axis.
 
-See https://numpy.org/doc/stable/user/basics.indexing.html: integers, slices, ``...`` and ``None``.
+See https://numpy.org/doc/stable/user/basics.indexing.html.
 """
 
 import operator
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tegula.errors import InvalidSelectionError, UnsupportedError
+from tegula.errors import InvalidSelectionError
 
 Axes: TypeAlias = list[tuple[int, int, int]]
 """A start, a step and a length for each axis."""
 
+Lists: TypeAlias = list[tuple[list[int], list[NDArray[np.int64]]]]
+"""Positions that are listed: the axes that they go along together, and the positions along each."""
 
-def parse(  # noqa: C901, PLR0912 - a branch for each kind of index
-    key: Any, shape: tuple[int, ...]
-) -> tuple[Axes, tuple[int, ...], bool, bool]:
-    """Read an index.
+Positions: TypeAlias = NDArray[np.int64]
+
+
+BASIC = {int, slice, type(None), type(...)}
+"""The types of which most indices are."""
+
+
+class Parsed(NamedTuple):
+    """What an index selects."""
+
+    axes: Axes
+    """The positions along each axis, clipped as NumPy clips slices; of listed axes a single one that does not count."""
+    shape: tuple[int, ...]
+    """The shape of what is selected: without the axes that integers took, with those that ``None`` gave."""
+    scalar: bool
+    """Whether the result is one element and no array."""
+    inner: tuple[int, ...] | None
+    """The shape with a dimension for each axis and each list; None if it is `shape`."""
+    lists: Lists | None = None
+    order: list[int] | None = None
+    """The order of the dimensions of `inner`, where it is not that of the axes."""
+
+
+def parse(key: Any, shape: tuple[int, ...]) -> Parsed:  # noqa: C901 - a branch for each kind of index
+    """Read an index as NumPy does.
 
     Parameters
     ----------
@@ -26,25 +50,14 @@ def parse(  # noqa: C901, PLR0912 - a branch for each kind of index
     shape
         The shape of what is indexed.
 
-    Returns
-    -------
-    axes
-        The positions along each axis of `shape`, clipped as NumPy clips slices.
-    result
-        The shape of what is selected: without the axes that integers took, with those that ``None`` gave.
-    scalar
-        Whether the result is one element and no array.
-    straight
-        Whether each axis of the result is one of `shape`, in order: neither integers nor ``None`` were given.
-
     Raises
     ------
     InvalidSelectionError
-        For an integer out of bounds, too many indices, or what is no index.
-    UnsupportedError
-        For indices that are arrays, lists or booleans.
+        For a position out of bounds, too many indices, lists that do not go together, or what is no index.
     """
-    keys = key if type(key) is tuple else (key,)
+    keys = key if isinstance(key, tuple) else (key,)
+    if not all(type(item) in BASIC for item in keys) and any(_is_listed(item) for item in keys):
+        return _fancy(keys, shape)
     ndim = len(shape)
     axes: Axes = []
     result: list[int] = []
@@ -54,16 +67,9 @@ def parse(  # noqa: C901, PLR0912 - a branch for each kind of index
         if type(item) is slice:
             if axis >= ndim:
                 raise _too_many(keys, shape)
-            start, stop, step = item.indices(shape[axis])
-            length = stop - start if step == 1 else len(range(start, stop, step))
-            if length > 1:
-                axes.append((start, step, length))
-            elif length == 1:
-                axes.append((start, 1, 1))
-            else:
-                length = 0
-                axes.append((0, 1, 0))
-            result.append(length)
+            run = _run(item, shape[axis])
+            axes.append(run)
+            result.append(run[2])
         elif item is Ellipsis:
             if not scalar:
                 raise InvalidSelectionError("an index can only have a single ellipsis ('...')")
@@ -82,32 +88,268 @@ def parse(  # noqa: C901, PLR0912 - a branch for each kind of index
             index = _integer(item)
             if axis >= ndim:
                 raise _too_many(keys, shape)
-            length = shape[axis]
-            if not -length <= index < length:
-                raise InvalidSelectionError(f"index {index} is out of bounds for axis {axis} with size {length}")
-            axes.append((index + length if index < 0 else index, 1, 1))
+            axes.append((_inside(index, shape[axis], axis), 1, 1))
     for length in shape[len(axes) :]:
         axes.append((0, 1, length))
         result.append(length)
-    return axes, tuple(result), scalar and not result, straight
+    inner = None if straight else tuple(length for _, _, length in axes)
+    return Parsed(axes, tuple(result), scalar and not result, inner)
 
 
-def _integer(item: Any) -> int:
-    if not isinstance(item, (bool, np.bool_)):
-        try:
-            return operator.index(item)
-        except TypeError:
-            pass
-        if not isinstance(item, (list, tuple, np.ndarray)):
-            raise InvalidSelectionError(
-                "only integers, slices (`:`), ellipsis (`...`) and None (`np.newaxis`) are indices, "
-                f"not {type(item).__name__}"
-            )
-    raise UnsupportedError(
-        "indices that are arrays, lists or booleans are still to come: read a slice and index the ndarray"
+def parse_points(key: Any, shape: tuple[int, ...]) -> Parsed:
+    """Read an index of ``vindex``: as NumPy's, but what integers and arrays select always comes first."""
+    return _fancy(key if isinstance(key, tuple) else (key,), shape, first=True)
+
+
+def parse_orthogonal(key: Any, shape: tuple[int, ...]) -> Parsed:
+    """Read an index of ``oindex``: each item is of its own axis."""
+    keys = _expanded(key if isinstance(key, tuple) else (key,), shape)
+    axes: Axes = []
+    result: list[int] = []
+    lists: Lists = []
+    for item in keys:
+        axis = len(axes)
+        if item is ...:
+            continue
+        if item is None:
+            result.append(1)
+            continue
+        if axis >= len(shape):
+            raise _too_many(keys, shape)
+        length = shape[axis]
+        if isinstance(item, slice):
+            axes.append(_run(item, length))
+        elif _is_listed(item):
+            found = _array(item)
+            if found.ndim != 1:
+                raise InvalidSelectionError(f"an index of one axis has one dimension, not {found.ndim}")
+            if found.dtype == bool:
+                found = _nonzero(found, shape, axis)[0]
+            axes.append(_listed(_wrapped(found, length, axis), axis, lists))
+        else:
+            axes.append((_inside(_integer(item), length, axis), 1, 1))
+            continue
+        result.append(len(lists[-1][1][0]) if lists and lists[-1][0] == [axis] else axes[-1][2])
+    for length in shape[len(axes) :]:
+        axes.append((0, 1, length))
+        result.append(length)
+    counts = {axis: len(columns[0]) for (axis,), columns in lists}
+    inner = tuple(counts.get(axis, run[2]) for axis, run in enumerate(axes))
+    return Parsed(axes, tuple(result), not result, inner, lists or None)
+
+
+def parse_blocks(key: Any, shape: tuple[int, ...], lengths: tuple[Any, ...], grid: tuple[int, ...]) -> Parsed:
+    """Read an index of ``blocks``: integers and slices of the grid of chunks, whose lengths are given for each axis."""
+    keys = key if isinstance(key, tuple) else (key,)
+    if any(item is None or _is_listed(item) for item in keys):
+        raise InvalidSelectionError("blocks are selected by integers and slices")
+    axes: Axes = []
+    for (first, step, count), chunks, length in zip(parse(keys, grid).axes, lengths, shape, strict=True):
+        if step != 1:
+            raise InvalidSelectionError(f"blocks are selected without steps, not by {step}")
+        if isinstance(chunks, int):
+            start, stop = first * chunks, (first + count) * chunks
+        else:
+            start, stop = sum(chunks[:first]), sum(chunks[: first + count])
+        start = min(start, length)
+        axes.append((start, 1, min(stop, length) - start) if count else (0, 1, 0))
+    return Parsed(axes, tuple(length for _, _, length in axes), False, None)
+
+
+def _fancy(keys: tuple[Any, ...], shape: tuple[int, ...], *, first: bool = False) -> Parsed:
+    """Read an index with arrays, as NumPy does; `first`: what they select comes first in any case."""
+    items = _expanded(
+        tuple(item if item is None or item is ... or isinstance(item, slice) else _array(item) for item in keys), shape
+    )
+    if sum(0 if item is None or item is ... else _width(item) for item in items) > len(shape):
+        raise _too_many(items, shape)
+    arrays: list[tuple[int | None, NDArray[Any]]] = []
+    axes: Axes = []
+    # What stands around the arrays: the axis of each dimension, or None for a new one.
+    parts: list[int | None] = []
+    at: list[int] = []
+    place = 0
+    for position, item in enumerate(items):
+        axis = len(axes)
+        if item is None:
+            parts.append(None)
+        elif isinstance(item, slice):
+            axes.append(_run(item, shape[axis]))
+            parts.append(axis)
+        elif item is not ...:
+            place = place if at else len(parts)
+            at.append(position)
+            axes.extend([(0, 1, 1)] * _width(item))
+            if item.dtype != bool:
+                arrays.append((axis, item))
+            elif item.ndim == 0:
+                arrays.append((None, np.zeros(int(item), np.int64)))
+            else:
+                arrays.extend(enumerate(_nonzero(item, shape, axis), axis))
+    for axis in range(len(axes), len(shape)):
+        axes.append((0, 1, shape[axis]))
+        parts.append(axis)
+    apart = bool(at) and at[-1] - at[0] >= len(at)
+    return _assembled(axes, parts, arrays, 0 if first or apart else place, shape)
+
+
+def _assembled(
+    axes: Axes,
+    parts: list[int | None],
+    arrays: list[tuple[int | None, NDArray[Any]]],
+    place: int,
+    shape: tuple[int, ...],
+) -> Parsed:
+    """Put together what arrays, each of its axis or of none, select with the other parts around `place`."""
+    together = _broadcast([array.shape for _, array in arrays])
+    lengths = [1 if axis is None else axes[axis][2] for axis in parts]
+    result = (*lengths[:place], *together, *lengths[place:])
+    for axis, array in arrays:
+        if axis is not None and array.ndim == 0:
+            _wrapped(array, shape[axis], axis)
+    if 0 in together:  # then NumPy does not look where arrays point to
+        return Parsed([(0, 1, 0)] * len(shape), result, False, (0,) * len(shape))
+    lists: Lists = []
+    listed: list[int] = []
+    several: list[tuple[int, Positions]] = []
+    for axis, array in arrays:
+        if axis is not None:
+            positions = _wrapped(array, shape[axis], axis)
+            if positions.size == 1:
+                axes[axis] = (int(positions.reshape(-1)[0]), 1, 1)
+                listed.append(axis)
+            else:
+                several.append((axis, positions))
+    own = [[k - array.ndim for k, length in enumerate(array.shape) if length > 1] for _, array in several]
+    if len(several) == 1 or (all(len(one) == 1 for one in own) and len({one[0] for one in own}) == len(own)):
+        # Each of an axis of its own, as `numpy.ix_` makes them.
+        for _, (axis, positions) in sorted(zip(own, several, strict=True), key=lambda one: one[0]):
+            axes[axis] = _listed(positions.reshape(-1), axis, lists)
+            listed.append(axis)
+    elif several:
+        columns = [np.broadcast_to(positions, together).reshape(-1) for _, positions in several]
+        lists.append(([axis for axis, _ in several], columns))
+        listed.append(min(axis for axis, _ in several))
+    # A list stands where its first axis does, until the dimensions are put in order.
+    order = [axis for axis in (*parts[:place], *listed, *parts[place:]) if axis is not None]
+    ranks = {axis: rank for rank, axis in enumerate(sorted(order))}
+    counts = {min(of): len(columns[0]) for of, columns in lists}
+    inner = tuple(counts.get(axis, axes[axis][2]) for axis in order)
+    ranked = [ranks[axis] for axis in order]
+    return Parsed(
+        axes, result, not result, inner, lists or None, None if ranked == list(range(len(ranked))) else ranked
     )
 
 
+def _broadcast(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError as error:
+        told = " ".join(map(str, shapes))
+        raise InvalidSelectionError(
+            f"shape mismatch: indexing arrays could not be broadcast together with shapes {told}"
+        ) from error
+
+
+def _expanded(keys: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """Put slices where the ellipsis stands, which itself stays before them."""
+    at = [k for k, item in enumerate(keys) if item is ...]
+    if not at:
+        return keys
+    if len(at) > 1:
+        raise InvalidSelectionError("an index can only have a single ellipsis ('...')")
+    used = sum(0 if item is None or item is ... else _width(item) for item in keys)
+    if used > len(shape):
+        raise _too_many(keys, shape)
+    return (*keys[: at[0] + 1], *[slice(None)] * (len(shape) - used), *keys[at[0] + 1 :])
+
+
+def _width(item: Any) -> int:
+    return item.ndim if isinstance(item, np.ndarray) and item.dtype == bool else 1
+
+
+def _is_listed(item: Any) -> bool:
+    if isinstance(item, np.ndarray):
+        return bool(item.ndim) or item.dtype == bool
+    if isinstance(item, (bool, np.bool_, list, tuple, range)):
+        return True
+    return hasattr(item, "__array__") and not isinstance(item, np.generic)
+
+
+def _array(item: Any) -> NDArray[Any]:
+    """Read an item as an array of positions or a mask."""
+    if not _is_listed(item):
+        return np.asarray(_integer(item), np.int64)
+    try:
+        found = np.asarray(item)
+    except ValueError as error:  # of lists of several lengths
+        raise InvalidSelectionError(f"no index: {error}") from error
+    if found.dtype == bool:
+        return found
+    if found.size == 0 and not isinstance(item, np.ndarray):
+        return found.astype(np.int64)
+    if found.dtype.kind not in "iu":
+        raise InvalidSelectionError(f"arrays used as indices must be of integer (or boolean) type, not {found.dtype}")
+    return found.astype(np.int64, copy=False)
+
+
+def _run(item: slice, length: int) -> tuple[int, int, int]:
+    start, stop, step = item.indices(length)
+    count = stop - start if step == 1 else len(range(start, stop, step))
+    if count > 1:
+        return start, step, count
+    return (start, 1, 1) if count == 1 else (0, 1, 0)
+
+
+def _inside(index: int, length: int, axis: int) -> int:
+    if not -length <= index < length:
+        raise InvalidSelectionError(f"index {index} is out of bounds for axis {axis} with size {length}")
+    return index + length if index < 0 else index
+
+
+def _wrapped(positions: Positions, length: int, axis: int) -> Positions:
+    """Count negative positions from the end, once all are seen to be in bounds."""
+    if not positions.size:
+        return positions
+    low, high = int(positions.min()), int(positions.max())
+    _inside(high if high >= length else low, length, axis)
+    return np.where(positions < 0, positions + length, positions) if low < 0 else positions
+
+
+def _nonzero(mask: NDArray[np.bool_], shape: tuple[int, ...], axis: int) -> tuple[Positions, ...]:
+    for k, size in enumerate(mask.shape, axis):
+        if size != shape[k]:
+            raise InvalidSelectionError(
+                f"boolean index did not match indexed array along axis {k}; size of axis is {shape[k]} but size of "
+                f"corresponding boolean axis is {size}"
+            )
+    return mask.nonzero()
+
+
+def _listed(positions: Positions, axis: int, lists: Lists) -> tuple[int, int, int]:
+    """Return the run that positions are, or list them."""
+    count = len(positions)
+    if count == 0:
+        return 0, 1, 0
+    start = int(positions[0])
+    step = int(positions[1]) - start if count > 1 else 1
+    evenly = step and int(positions[-1]) - start == step * (count - 1)
+    if evenly and (count < 3 or bool((np.diff(positions) == step).all())):
+        return start, step, count
+    lists.append(([axis], [positions]))
+    return 0, 1, 1
+
+
+def _integer(item: Any) -> int:
+    try:
+        return operator.index(item)
+    except TypeError:
+        raise InvalidSelectionError(
+            "only integers, slices (`:`), ellipsis (`...`), None (`np.newaxis`) and arrays or lists of integers or "
+            f"booleans are indices, not {type(item).__name__}"
+        ) from None
+
+
 def _too_many(keys: tuple[Any, ...], shape: tuple[int, ...]) -> InvalidSelectionError:
-    count = sum(item is not None and item is not Ellipsis for item in keys)
+    count = sum(0 if item is None or item is Ellipsis else _width(item) for item in keys)
     return InvalidSelectionError(f"too many indices: {count} for an array of shape {shape}")

@@ -74,6 +74,8 @@ class Job:
         try:
             options = {
                 "checksums": self.checksums,
+                "compression": None if self.compression in ("input", "") else self.compression,
+                "compression_kwargs": self.compression_kwargs,
                 "include_block_index": self.include_block_index,
                 "keep_zarr_v3": self.keep_zarr_v3,
                 "pad_blocks": self.pad_blocks,

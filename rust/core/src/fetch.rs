@@ -2,7 +2,7 @@
 
 use crate::codec::chain::Elements;
 use crate::plan::Region;
-use crate::view::{Axes, Axis, Item};
+use crate::view::{Axes, Axis, Item, Jump, Jumps};
 
 /// One read of elements that are stored as they are: its bytes, and how they are placed.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,14 +15,26 @@ pub(crate) struct Span {
     pub(crate) from: isize,
     /// Where it goes.
     pub(crate) to: isize,
+    /// What comes to both for each element, where they follow no rule.
+    pub(crate) jumps: Jumps,
 }
 
 /// A span is not joined with the next beyond this: what was read is placed while it is in cache.
 const LARGEST: u64 = 1 << 20;
 
+/// What follows no rule is read whole where it lies no farther apart than this on average: a read costs about as much
+/// as so many bytes.
+const SPARSE: u64 = 4 << 10;
+
+/// No more than this is read at once for its sake.
+const WHOLE: u64 = 256 << 20;
+
 /// The reads that a region of plain elements takes, and the axes of each: rows that lie at most `gap` apart are read
 /// as one.
 pub(crate) fn spans(elements: &Elements, region: &Region, gap: u64) -> (Vec<Span>, Axes) {
+    if !region.lists.is_empty() {
+        return listed_spans(elements, region, gap);
+    }
     let (from, mut axes) = region.axes(&elements.strides);
     let from = from + elements.offset as isize;
     axes.sort_by_key(|axis| std::cmp::Reverse(axis.from.unsigned_abs()));
@@ -46,10 +58,61 @@ pub(crate) fn spans(elements: &Elements, region: &Region, gap: u64) -> (Vec<Span
     let mut spans = Vec::with_capacity(outer.iter().map(|axis| axis.length).product());
     crate::view::odometer(outer, |source, to| {
         let offset = (from + source + back) as u64;
-        spans.push(Span { offset, length: extent, from: -back, to: region.origin + to });
+        spans.push(Span { offset, length: extent, from: -back, to: region.origin + to, jumps: Jumps::new() });
     });
     let inner = Axes::from_slice(inner);
     (spans, inner)
+}
+
+/// The same for a region with lists: all of the elements at once, or the runs that are wanted, those together that lie
+/// near.
+fn listed_spans(elements: &Elements, region: &Region, gap: u64) -> (Vec<Span>, Axes) {
+    let (from, mut axes) = region.axes(&elements.strides);
+    let from = from + elements.offset as isize;
+    if region.elements() == 0 {
+        return (Vec::new(), axes);
+    }
+    let all = axes.clone();
+    axes.sort_by_key(|axis| std::cmp::Reverse(axis.from.unsigned_abs()));
+    let mut extent = elements.item.size as u64;
+    let mut inner = axes.len();
+    for (k, axis) in axes.iter().enumerate().rev() {
+        if axis.length > 1 && axis.from.unsigned_abs() as u64 != extent {
+            break;
+        }
+        (extent, inner) = (extent.saturating_mul(axis.length as u64), k);
+    }
+    let jumps = region.jumps(&elements.strides);
+    let runs = axes[..inner].iter().map(|axis| axis.length).chain(jumps.iter().map(Vec::len));
+    let runs = runs.fold(1, |runs: u64, length| runs.saturating_mul(length as u64));
+    if elements.size <= WHOLE && runs.saturating_mul(gap.max(SPARSE).max(extent)) >= elements.size {
+        return (vec![Span { offset: 0, length: elements.size, from, to: region.origin, jumps }], all);
+    }
+    let (outer, inner) = axes.split_at(inner);
+    let back: isize = inner.iter().map(|axis| (axis.length as isize - 1) * axis.from.min(0)).sum();
+    let mut runs = vec![Jump { from: from + back, to: region.origin }];
+    let axis = |axis: &Axis| -> Vec<Jump> {
+        (0..axis.length as isize).map(|k| Jump { from: k * axis.from, to: k * axis.to }).collect()
+    };
+    for more in jumps.into_iter().chain(outer.iter().map(axis)) {
+        let mut all = Vec::with_capacity(runs.len().saturating_mul(more.len()));
+        for run in &runs {
+            all.extend(more.iter().map(|jump| Jump { from: run.from + jump.from, to: run.to + jump.to }));
+        }
+        runs = all;
+    }
+    runs.sort_by_key(|run| run.from);
+    let together = merge(runs.iter().map(|run| (run.from as u64, extent)), gap, LARGEST.max(extent));
+    let span = |(offset, length, range): (u64, u64, std::ops::Range<usize>)| {
+        let inside = |run: &Jump| Jump { from: run.from - offset as isize, to: run.to };
+        let jumps: Vec<Jump> = runs[range].iter().map(inside).collect();
+        match jumps[..] {
+            [Jump { from, to }] => Span { offset, length, from: from - back, to, jumps: Jumps::new() },
+            _ => Span { offset, length, from: -back, to: 0, jumps: Jumps::from_iter([jumps]) },
+        }
+    };
+    let inner = Axes::from_slice(inner);
+    (together.into_iter().map(span).collect(), inner)
 }
 
 /// Whether the axes are one run on both sides, of so many bytes.
@@ -110,7 +173,7 @@ mod tests {
             Elements { size: 800, offset: 0, strides: SmallVec::from_slice(&[80, 8]), item: Item { size: 8, word: 1 } };
         let rows = Run { start: 2, step: 1, length: 3, stride: 16 };
         let columns = Run { start: 5, step: -1, length: 2, stride: 8 };
-        let region = Region { runs: SmallVec::from_slice(&[rows, columns]), origin: 0 };
+        let region = Region { runs: SmallVec::from_slice(&[rows, columns]), lists: SmallVec::new(), origin: 0 };
         let (found, axes) = spans(&elements, &region, 0);
         assert_eq!(
             found.iter().map(|span| (span.offset, span.length)).collect::<Vec<_>>(),
@@ -118,7 +181,7 @@ mod tests {
         );
         assert_eq!((found[1].from, found[1].to, axes.len()), (8, 16, 1));
         let (found, axes) = spans(&elements, &region, 64);
-        assert_eq!(found, [Span { offset: 192, length: 176, from: 8, to: 0 }]);
+        assert_eq!(found, [Span { offset: 192, length: 176, from: 8, to: 0, jumps: Jumps::new() }]);
         assert_eq!(axes.len(), 2);
     }
 }

@@ -2,12 +2,18 @@
 //!
 //! The same planner cuts a selection at the chunks of an array and a chunk at the inner chunks of a shard: a [`Region`]
 //! knows for each axis which positions are wanted and the stride of the output, and stays that through every cut.
+//! Positions that follow no rule are a [`List`], of one axis or of several that go together.
+
+mod list;
 
 use smallvec::SmallVec;
 
 use crate::chunk_grid::ChunkGrid;
 use crate::subset::Dims;
-use crate::view::{Axes, Axis};
+use crate::view::{Axes, Axis, Jumps};
+
+use list::Group;
+pub(crate) use list::{Columns, List};
 
 /// Positions along one axis, evenly spaced, and how far apart they come to lie in the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +34,12 @@ impl Run {
     }
 }
 
-/// A part of an array or of a chunk: a [`Run`] for each axis, and where the first element goes.
+/// A part of an array or of a chunk: a [`Run`] for each axis, lists for those axes whose runs are one position at 0, and
+/// where the first element goes. What is wanted is every combination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Region {
     pub(crate) runs: SmallVec<[Run; 4]>,
+    pub(crate) lists: SmallVec<[List; 1]>,
     /// Offset in the output, in bytes.
     pub(crate) origin: isize,
 }
@@ -39,12 +47,22 @@ pub(crate) struct Region {
 impl Region {
     /// Number of elements, which the output has room for.
     pub(crate) fn elements(&self) -> u64 {
-        self.runs.iter().fold(1, |elements: u64, run| elements.saturating_mul(run.length))
+        let lengths = self.runs.iter().map(|run| run.length).chain(self.lists.iter().map(|list| list.len() as u64));
+        lengths.fold(1, u64::saturating_mul)
+    }
+
+    /// Whether there is nothing in it.
+    fn is_empty(&self) -> bool {
+        self.runs.iter().any(|run| run.length == 0) || self.lists.iter().any(|list| list.len() == 0)
     }
 
     /// Number of parts that [`split`](Self::split) gives, or somewhat more.
     pub(crate) fn parts(&self, grid: &ChunkGrid) -> u64 {
-        self.runs.iter().enumerate().fold(1, |parts: u64, (axis, run)| {
+        if self.is_empty() {
+            return 0;
+        }
+        let listed = self.lists.iter().map(|list| list.chunks(grid)).fold(1, u64::saturating_mul);
+        self.runs.iter().enumerate().fold(listed, |parts: u64, (axis, run)| {
             let (first, last) = (run.start, run.position(run.length.saturating_sub(1)));
             let chunks = grid.locate(axis, first).0.abs_diff(grid.locate(axis, last).0).saturating_add(1);
             parts.saturating_mul(chunks.min(run.length))
@@ -53,19 +71,22 @@ impl Region {
 
     /// Whether all of `shape`, without steps, is wanted.
     pub(crate) fn is_whole(&self, shape: &[u64]) -> bool {
-        self.runs
-            .iter()
-            .zip(shape)
-            .all(|(run, length)| run.start == 0 && run.length == *length && (run.step == 1 || run.length <= 1))
+        let whole =
+            |(run, length): (&Run, &u64)| run.start == 0 && run.length == *length && (run.step == 1 || run.length <= 1);
+        self.lists.is_empty() && self.runs.iter().zip(shape).all(whole)
     }
 
     /// Whether every position of `shape` is among those that are wanted.
     pub(crate) fn covers(&self, shape: &[u64]) -> bool {
-        self.runs.iter().zip(shape).all(|(run, length)| {
+        let runs = self.runs.iter().zip(shape).enumerate().all(|(axis, (run, length))| {
+            if self.lists.iter().any(|list| list.axes.contains(&axis)) {
+                return true;
+            }
             let dense = run.length <= 1 || run.step.unsigned_abs() == 1;
             let first = if run.step < 0 { run.position(run.length.saturating_sub(1)) } else { run.start };
             dense && first == 0 && run.length >= *length
-        })
+        });
+        runs && self.lists.iter().all(|list| list.covers(shape))
     }
 
     /// The axes of the copy into the output, for strides (in bytes) of what is decoded, and the offset of the first
@@ -80,9 +101,18 @@ impl Region {
         (from, axes)
     }
 
+    /// What comes to these axes: the offsets of the entries of each list, of which every combination is copied.
+    pub(crate) fn jumps(&self, strides: &[i64]) -> Jumps {
+        self.lists.iter().map(|list| list.jumps(strides)).collect()
+    }
+
     /// The same region with its axes in another order.
     pub(crate) fn permuted(&self, order: &[usize]) -> Self {
-        Self { runs: order.iter().map(|axis| self.runs[*axis]).collect(), origin: self.origin }
+        Self {
+            runs: order.iter().map(|axis| self.runs[*axis]).collect(),
+            lists: self.lists.iter().map(|list| list.permuted(order)).collect(),
+            origin: self.origin,
+        }
     }
 
     /// A part of the region along one axis.
@@ -94,12 +124,16 @@ impl Region {
         part
     }
 
-    /// Cuts the region at the chunks of a grid: the parts in C order of the selection.
+    /// Cuts the region at the chunks of a grid: the parts of each combination of the lists' chunks in C order of the
+    /// selection.
     pub(crate) fn split<'a>(&'a self, grid: &'a ChunkGrid) -> Split<'a> {
-        let empty = self.runs.iter().any(|run| run.length == 0);
-        let mut split = Split { region: self, grid, pieces: SmallVec::new(), done: empty };
-        if !empty {
+        let done = self.is_empty();
+        let mut split =
+            Split { region: self, grid, pieces: SmallVec::new(), groups: SmallVec::new(), at: SmallVec::new(), done };
+        if !done {
             split.pieces = (0..self.runs.len()).map(|axis| split.piece(axis, 0)).collect();
+            split.groups = self.lists.iter().map(|list| list.groups(grid)).collect();
+            split.at = SmallVec::from_elem(0, self.lists.len());
         }
         split
     }
@@ -120,6 +154,9 @@ pub(crate) struct Split<'a> {
     region: &'a Region,
     grid: &'a ChunkGrid,
     pieces: SmallVec<[Piece; 4]>,
+    /// Of each list, its entries chunk by chunk, and where we are among the chunks.
+    groups: SmallVec<[Vec<Group>; 1]>,
+    at: SmallVec<[usize; 1]>,
     done: bool,
 }
 
@@ -147,28 +184,60 @@ impl Iterator for Split<'_> {
         if self.done {
             return None;
         }
-        let chunk = self.pieces.iter().map(|piece| piece.chunk).collect();
+        let mut chunk: Dims = self.pieces.iter().map(|piece| piece.chunk).collect();
         let origin = self
             .pieces
             .iter()
             .fold(self.region.origin, |origin, piece| origin + piece.first as isize * piece.run.stride);
-        let part = Region { runs: self.pieces.iter().map(|piece| piece.run).collect(), origin };
-        self.done = true;
+        let runs = self.pieces.iter().map(|piece| piece.run).collect();
+        let mut part = Region { runs, lists: SmallVec::new(), origin };
+        for (groups, at) in self.groups.iter().zip(&self.at) {
+            let Group { chunk: inside, list } = &groups[*at];
+            for (axis, inside) in list.axes.iter().zip(inside) {
+                chunk[*axis] = *inside;
+            }
+            if list.len() > 1 {
+                part.lists.push(list.clone());
+                continue;
+            }
+            // One entry is a run as well.
+            let (positions, to) = list.first();
+            for (axis, position) in list.axes.iter().zip(positions) {
+                part.runs[*axis].start = position;
+            }
+            part.origin += to;
+        }
+        self.done = !self.advance();
+        Some((chunk, part))
+    }
+}
+
+impl Split<'_> {
+    /// Goes to the next part, if there is one.
+    fn advance(&mut self) -> bool {
         for axis in (0..self.pieces.len()).rev() {
             let next = self.pieces[axis].first + self.pieces[axis].run.length;
             if next < self.region.runs[axis].length {
                 self.pieces[axis] = self.piece(axis, next);
-                self.done = false;
-                break;
+                return true;
             }
             self.pieces[axis] = self.piece(axis, 0);
         }
-        Some((chunk, part))
+        for (groups, at) in self.groups.iter().zip(&mut self.at).rev() {
+            *at += 1;
+            if *at < groups.len() {
+                return true;
+            }
+            *at = 0;
+        }
+        false
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     /// Every element of the selection is in exactly one part, at the place of the output where it belongs.
@@ -178,7 +247,7 @@ mod tests {
         for (start, step, length) in [(0u64, 1i64, 17u64), (3, 4, 4), (16, -1, 17), (15, -7, 3), (2, 1, 0), (9, 1, 1)] {
             let rows = Run { start, step, length, stride: 100 };
             let columns = Run { start: 9, step: -2, length: 5, stride: 2 };
-            let region = Region { runs: SmallVec::from_slice(&[rows, columns]), origin: 7 };
+            let region = Region { runs: SmallVec::from_slice(&[rows, columns]), lists: SmallVec::new(), origin: 7 };
             let mut seen = Vec::new();
             for (chunk, part) in region.split(&grid) {
                 for i in 0..part.runs[0].length {
@@ -201,10 +270,91 @@ mod tests {
         }
     }
 
+    /// Every combination of the entries of lists and of runs is in exactly one part; entries that lie in one chunk stay in
+    /// order.
+    #[test]
+    fn lists_are_cut_at_chunks() {
+        let grids = [
+            ChunkGrid::regular(&[17, 10, 6], &[5, 3, 6]).unwrap(),
+            ChunkGrid::regular(&[17, 10, 6], &[20, 20, 20]).unwrap(),
+            // So many chunks that their numbers overflow.
+            ChunkGrid::regular(&[1 << 62, 1 << 62, 6], &[5, 3, 4]).unwrap(),
+        ];
+        let far = [1 << 61, 3, 16, 0, 1 << 61, 3, 16, 4];
+        let near = [16, 3, 16, 0, 7, 3, 16, 4];
+        let columns = [9, 0, 9, 9, 2, 1, 9, 8];
+        for (number, grid) in grids.iter().enumerate() {
+            let rows = if number == 2 { far } else { near };
+            let chunk_shape = grid.regular_shape().unwrap();
+            let plain = |length: u64, stride| Run { start: 0, step: 1, length, stride };
+            // Rows and columns together, and one by one; planes 5, 3, 1.
+            let planes = Run { start: 5, step: -2, length: 3, stride: 1 };
+            let runs = SmallVec::from_slice(&[plain(1, 0), plain(1, 0), planes]);
+            let together = List::new(&[1, 0], Arc::new(vec![columns.to_vec(), rows.to_vec()]), 100);
+            let apart = [
+                List::new(&[0], Arc::new(vec![rows.to_vec()]), 1000),
+                List::new(&[1], Arc::new(vec![columns.to_vec()]), 10),
+            ];
+            for lists in [SmallVec::from_iter([together]), SmallVec::from_iter(apart)] {
+                let pairs: Vec<(isize, u64, u64)> = if lists.len() == 1 {
+                    (0..8).map(|k| (100 * k as isize, rows[k], columns[k])).collect()
+                } else {
+                    let pair =
+                        |k: usize| (1000 * (k / 8) as isize + 10 * (k % 8) as isize, rows[k / 8], columns[k % 8]);
+                    (0..64).map(pair).collect()
+                };
+                let region = Region { runs: runs.clone(), lists, origin: 7 };
+                assert_eq!(region.elements(), 3 * pairs.len() as u64);
+                let (mut seen, mut parts) = (Vec::new(), 0);
+                for (chunk, part) in region.split(grid) {
+                    parts += 1;
+                    let strides: Vec<i64> = vec![10_000, 100, 1];
+                    let (first, axes) = part.axes(&strides);
+                    let mut offsets = vec![(first, part.origin)];
+                    for jumps in part.jumps(&strides) {
+                        assert!(jumps.is_sorted_by_key(|jump| jump.to), "in order");
+                        let all = |(from, to)| jumps.iter().map(move |jump| (from + jump.from, to + jump.to));
+                        offsets = offsets.into_iter().flat_map(all).collect();
+                    }
+                    for (from, to) in offsets {
+                        crate::view::odometer(&axes, |more, further| {
+                            let from = (from + more) as u64;
+                            let inside = [from / 10_000, from / 100 % 100, from % 100];
+                            assert!(inside.iter().zip(&chunk_shape).all(|(i, length)| i < length));
+                            let at = |axis: usize| chunk[axis] * chunk_shape[axis] + inside[axis];
+                            seen.push((to + further, at(0), at(1), at(2)));
+                        });
+                    }
+                }
+                assert!(parts <= region.parts(grid));
+                seen.sort_unstable();
+                let place = |(to, row, column): &(isize, u64, u64), k: usize| {
+                    (7 + to + k as isize, *row, *column, 5 - 2 * k as u64)
+                };
+                let expected: Vec<_> = pairs.iter().flat_map(|pair| (0..3).map(|k| place(pair, k))).collect();
+                assert_eq!(seen, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn lists_cover_what_they_have_all_positions_of() {
+        let list = |positions: &[u64]| {
+            let run = |length| Run { start: 0, step: 1, length, stride: 0 };
+            let lists = SmallVec::from_iter([List::new(&[1], Arc::new(vec![positions.to_vec()]), 1)]);
+            Region { runs: SmallVec::from_slice(&[run(2), run(1)]), lists, origin: 0 }
+        };
+        assert!(list(&[2, 0, 1]).covers(&[2, 3]) && list(&[2, 0, 1, 1, 5]).covers(&[2, 3]));
+        assert!(
+            !list(&[2, 0, 0]).covers(&[2, 3]) && !list(&[0, 1]).covers(&[2, 3]) && !list(&[2, 0, 1]).covers(&[3, 3])
+        );
+        assert!(!list(&[0]).is_whole(&[2, 1]) && list(&[0]).covers(&[2, 1]));
+    }
+
     #[test]
     fn a_scalar_is_one_chunk() {
         let grid = ChunkGrid::regular(&[], &[]).unwrap();
-        let region = Region { runs: SmallVec::new(), origin: 0 };
+        let region = Region { runs: SmallVec::new(), lists: SmallVec::new(), origin: 0 };
         assert_eq!(region.split(&grid).count(), 1);
     }
 }

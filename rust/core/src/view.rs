@@ -3,6 +3,8 @@
 //! The order of the axes, transposition, steps, negative strides and byte order are all of the same nature here: a list
 //! of [`Axis`], each with a length and a stride on both sides.
 
+mod jumps;
+
 use std::marker::PhantomData;
 
 use smallvec::SmallVec;
@@ -10,6 +12,8 @@ use smallvec::SmallVec;
 use crate::error::{Error, Result};
 use crate::slot::Keeping;
 use crate::subset::Dims;
+
+pub(crate) use jumps::{Jump, Jumps};
 
 /// One axis of a copy. Strides are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,33 +65,6 @@ impl<'a> Output<'a> {
     /// What becomes of elements of variable length.
     pub(crate) fn kept(&self) -> Result<Keeping<'a>> {
         self.keeping.ok_or_else(|| Error::selection("elements of variable length cannot be read into plain memory"))
-    }
-
-    /// Calls `visit` for each element of the axes with its offset in a source of `length` bytes and in the buffer; both are
-    /// checked.
-    pub(crate) fn each(
-        &self,
-        to: isize,
-        axes: &[Axis],
-        length: usize,
-        from: isize,
-        size: usize,
-        mut visit: impl FnMut(usize, usize) -> Result<()>,
-    ) -> Result<()> {
-        let inside = within(length, from, size, axes.iter().map(|axis| (axis.length, axis.from)))
-            && within(self.length, to, size, axes.iter().map(|axis| (axis.length, axis.to)));
-        if !inside {
-            return Err(Error::corrupt("elements lie outside their buffer"));
-        }
-        let mut result = Ok(());
-        if axes.iter().all(|axis| axis.length > 0) {
-            odometer(axes, |more, further| {
-                if result.is_ok() {
-                    result = visit((from + more).cast_unsigned(), (to + further).cast_unsigned());
-                }
-            });
-        }
-        result
     }
 
     /// Copies elements of `item` bytes from `source`, the first of which lies at `from`, to the offset `to`. Each

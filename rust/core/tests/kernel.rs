@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use tegula::store::{ByteRange, MemoryStore, Object, Reference, ReferenceStore, Stat, Store};
-use tegula::{Array, ArraySubset, CacheLimit, ChunkCache, CodecOptions, ErrorKind, OutputBuffer, Result};
+use tegula::{Array, ArraySubset, CacheLimit, ChunkCache, CodecOptions, ErrorKind, OutputBuffer, Result, Selection};
 
 /// A store that counts, and hides that it is in memory.
 #[derive(Debug, Default)]
@@ -263,4 +263,63 @@ fn what_is_explained_is_what_is_read() {
             }
         }
     }
+}
+
+/// Reads a selection of the array of numbers that count up.
+fn select(array: &Array, selection: &Selection) -> Vec<u32> {
+    let shape = selection.shape();
+    let mut found = vec![0; shape.iter().product::<u64>() as usize * 4];
+    array.retrieve_selection_into(selection, OutputBuffer::new(&mut found, &shape, 4).unwrap()).unwrap();
+    found.as_chunks().0.iter().map(|bytes| u32::from_ne_bytes(*bytes)).collect()
+}
+
+#[test]
+fn points_open_each_chunk_once_and_explain_themselves() {
+    let zstd = json!([bytes(), {"name": "zstd", "configuration": {"level": 1, "checksum": false}}]);
+    for codecs in [shards(&[8, 8], &zstd), shards(&[8, 8], &json!([bytes()])), json!([bytes()]), zstd] {
+        // Many points in two chunks, few points far apart, and rows by columns.
+        let many =
+            Selection::points(vec![(0..64).map(|k| k * 5 % 64).collect(), (0..64).map(|k| k * 7 % 32).collect()]);
+        let few = Selection::points(vec![vec![63, 0, 31], vec![5, 1, 6]]);
+        let rows = Selection::from(&region(0..64, 3..30)).with_list(&[0], vec![vec![60, 2, 60, 33]]);
+        let corners = rows.clone().unwrap().with_list(&[1], vec![vec![8, 1, 30]]);
+        for selection in [many, few, rows, corners].map(Result::unwrap) {
+            let store = Arc::new(Counting::default());
+            let array =
+                array(&store, &codecs).with_options(CodecOptions { concurrent_target: 1, ..CodecOptions::default() });
+            let explained = array.explain(&selection).unwrap();
+            let index_reads = store.take().len() as u64;
+            let found = select(&array, &selection);
+            let (opened, reads) = (store.opened.load(Ordering::Relaxed), store.take());
+            let what = format!("{selection:?} of {codecs}");
+            assert_eq!((explained.chunks, opened), (2, 2), "{what}");
+            assert_eq!(explained.requests, index_reads + reads.len() as u64, "{what}");
+            let bytes: u64 = reads.iter().map(|(_, length)| length).sum();
+            assert_eq!(explained.bytes_read, explained.index_bytes + bytes, "{what}");
+            let whole: Vec<u32> = array.retrieve_array_subset(&array.subset_all()).unwrap();
+            assert!(found.iter().all(|number| whole.contains(number)), "{what}");
+        }
+    }
+}
+
+#[test]
+fn lists_outside_cost_no_read() {
+    let store = Arc::new(Counting::default());
+    let array = array(&store, &json!([bytes()]));
+    let mut found = [0; 8];
+    for (rows, columns) in [(vec![0, 64], vec![0, 0]), (vec![0, 1], vec![1 << 40, 0])] {
+        let selection = Selection::points(vec![rows, columns]).unwrap();
+        let output = OutputBuffer::new(&mut found, &[2], 4).unwrap();
+        let error = array.retrieve_selection_into(&selection, output).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidSelection);
+    }
+    let all = Selection::from(&array.subset_all());
+    assert!(all.clone().with_list(&[2], vec![vec![0]]).is_err());
+    assert!(all.clone().with_list(&[0, 0], vec![vec![0], vec![0]]).is_err());
+    assert!(all.clone().with_list(&[0, 1], vec![vec![0], vec![]]).is_err());
+    assert!(all.clone().with_list(&[], vec![]).is_err());
+    assert!(all.clone().with_list(&[0], vec![vec![u64::MAX]]).is_err());
+    assert!(all.clone().with_list(&[0], vec![vec![1]]).unwrap().with_list(&[0], vec![vec![1]]).is_err());
+    assert!(all.transposed(&[0, 0]).is_err());
+    assert_eq!((store.take(), store.opened.load(Ordering::Relaxed)), (vec![], 0));
 }

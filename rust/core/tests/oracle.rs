@@ -384,6 +384,47 @@ fn selection(random: &mut Random, shape: &[u64]) -> Vec<AxisSelection> {
     shape.iter().map(&mut axis).collect()
 }
 
+/// The same selection with lists for some axes, and the positions that it takes in C order.
+fn listed(random: &mut Random, mut selection: Selection, shape: &[u64]) -> (Selection, Vec<Dims>) {
+    // What each dimension of the result takes of which axes, in the order of the first of these.
+    let mut parts: Vec<(Vec<usize>, Vec<Vec<u64>>)> = Vec::new();
+    let mut left: Vec<usize> = (0..shape.len()).collect();
+    while let Some(axis) = left.first().copied() {
+        left.remove(0);
+        if random.below(2) == 0 {
+            let run = selection.axes()[axis];
+            let positions = (0..run.length).map(|k| vec![run.start.wrapping_add_signed(run.step * k as i64)]).collect();
+            parts.push((vec![axis], positions));
+            continue;
+        }
+        let mut axes = vec![axis];
+        while !left.is_empty() && random.below(2) == 0 {
+            axes.push(left.remove(random.below(left.len() as u64) as usize));
+        }
+        let count = random.below(12);
+        let entries: Vec<Vec<u64>> =
+            (0..count).map(|_| axes.iter().map(|axis| random.below(shape[*axis])).collect()).collect();
+        let columns = (0..axes.len()).map(|k| entries.iter().map(|entry| entry[k]).collect()).collect();
+        selection = selection.with_list(&axes, columns).unwrap();
+        parts.push((axes, entries));
+    }
+    if random.below(3) == 0 {
+        let order: Vec<usize> = (0..parts.len()).rev().collect();
+        selection = selection.transposed(&order).unwrap();
+        parts.reverse();
+    }
+    let mut places = vec![Dims::from_elem(0, shape.len())];
+    for (axes, entries) in parts {
+        let placed = |place: &Dims, entry: &Vec<u64>| {
+            let mut place = place.clone();
+            axes.iter().zip(entry).for_each(|(axis, position)| place[*axis] = *position);
+            place
+        };
+        places = places.iter().flat_map(|place| entries.iter().map(|entry| placed(place, entry))).collect();
+    }
+    (selection, places)
+}
+
 /// Makes an array and reads it in every way.
 fn check(round: u64, types: &[Type], folder: &Path) {
     let mut random = Random(round);
@@ -430,6 +471,11 @@ fn check(round: u64, types: &[Type], folder: &Path) {
         let array = array.with_cache(caches[k % 3].clone());
         let selection = Selection::new(selection(&mut random, &shape)).unwrap();
         let expected = array_bytes(&gather(&elements, &shape, selection.axes()), data_type, &selection.shape());
+        assert!(select(&array, &selection) == expected, "round {round}: {selection:?} of {document}");
+
+        let (selection, places) = listed(&mut random, selection, &shape);
+        let places = places.iter().map(|place| elements[position(place, &shape)].clone()).collect::<Vec<_>>();
+        let expected = array_bytes(&places, data_type, &selection.shape());
         assert!(select(&array, &selection) == expected, "round {round}: {selection:?} of {document}");
 
         let explanation = array.explain(&selection).unwrap();

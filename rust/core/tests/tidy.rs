@@ -19,6 +19,7 @@ const LAYERS: &[&[&str]] = &[
 /// Where memory is handled by hand, and why.
 const UNSAFE: &[&str] = &[
     "view.rs",           // moving elements between buffers
+    "view/jumps.rs",     // the same, at offsets that follow no rule
     "runtime.rs",        // what lives once in a process
     "read/mod.rs",       // sharing the output
     "read/resolve.rs",   // the same, for an index

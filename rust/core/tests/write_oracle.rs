@@ -106,11 +106,12 @@ fn element(random: &mut Random, data_type: &DataType) -> Vec<u8> {
 fn store(array: &Array, selection: &Selection, elements: &[Vec<u8>]) -> Result<()> {
     let heap: Vec<u8> = elements.concat();
     let size = array.data_type().size();
-    let mut strides = vec![0; selection.axes().len()];
+    let shape = selection.shape();
+    let mut strides = vec![0; shape.len()];
     let mut stride = size as isize;
-    for (k, axis) in selection.axes().iter().enumerate().rev() {
+    for (k, length) in shape.iter().enumerate().rev() {
         strides[k] = stride;
-        stride *= axis.length.max(1) as isize;
+        stride *= (*length).max(1) as isize;
     }
     if !array.data_type().is_variable() {
         return array
@@ -122,6 +123,47 @@ fn store(array: &Array, selection: &Selection, elements: &[Vec<u8>]) -> Result<(
         offset += element.len() as u64;
     }
     array.store_selection_from(selection, InputBuffer { bytes: &slots, origin: 0, strides: &strides, heap: &heap })
+}
+
+/// The same selection with lists for some axes, and the positions that it takes in C order.
+fn listed(random: &mut Random, mut selection: Selection, shape: &[u64]) -> (Selection, Vec<Dims>) {
+    // What each dimension of the result takes of which axes, in the order of the first of these.
+    let mut parts: Vec<(Vec<usize>, Vec<Vec<u64>>)> = Vec::new();
+    let mut left: Vec<usize> = (0..shape.len()).collect();
+    while let Some(axis) = left.first().copied() {
+        left.remove(0);
+        if random.below(4) > 0 {
+            let run = selection.axes()[axis];
+            let positions = (0..run.length).map(|k| vec![run.start.wrapping_add_signed(run.step * k as i64)]).collect();
+            parts.push((vec![axis], positions));
+            continue;
+        }
+        let mut axes = vec![axis];
+        while !left.is_empty() && random.below(2) == 0 {
+            axes.push(left.remove(random.below(left.len() as u64) as usize));
+        }
+        let count = random.below(12);
+        let entries: Vec<Vec<u64>> =
+            (0..count).map(|_| axes.iter().map(|axis| random.below(shape[*axis])).collect()).collect();
+        let columns = (0..axes.len()).map(|k| entries.iter().map(|entry| entry[k]).collect()).collect();
+        selection = selection.with_list(&axes, columns).unwrap();
+        parts.push((axes, entries));
+    }
+    if random.below(3) == 0 {
+        let order: Vec<usize> = (0..parts.len()).rev().collect();
+        selection = selection.transposed(&order).unwrap();
+        parts.reverse();
+    }
+    let mut places = vec![Dims::from_elem(0, shape.len())];
+    for (axes, entries) in parts {
+        let placed = |place: &Dims, entry: &Vec<u64>| {
+            let mut place = place.clone();
+            axes.iter().zip(entry).for_each(|(axis, position)| place[*axis] = *position);
+            place
+        };
+        places = places.iter().flat_map(|place| entries.iter().map(|entry| placed(place, entry))).collect();
+    }
+    (selection, places)
 }
 
 #[test]
@@ -166,13 +208,10 @@ fn writes_are_what_an_assignment_gives() {
                     AxisSelection { start, step, length: random.below(room / step.unsigned_abs() + 2) }
                 })
                 .collect();
-            let selection = Selection::new(axes.clone()).unwrap();
-            let indices = ArraySubset::new_with_shape(&selection.shape());
+            let (selection, places) = listed(&mut random, Selection::new(axes.clone()).unwrap(), &shape);
             let fill = random.below(4) == 0;
             let mut given = Vec::new();
-            for index in indices.indices() {
-                let to = |(i, axis): (&u64, &AxisSelection)| axis.start.wrapping_add_signed(axis.step * *i as i64);
-                let to: Dims = index.iter().zip(&axes).map(to).collect();
+            for to in places {
                 let element =
                     if fill { array.fill_value().bytes().to_vec() } else { element(&mut random, array.data_type()) };
                 expected[position(&to, &shape)].clone_from(&element);

@@ -6,9 +6,7 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use tegula::codec::Named;
 use tegula::metadata::{ArrayMetadata, AttributesChange, NewArray, Order};
-use tegula::{
-    AxisSelection, ChunkGrid, ChunkKeyEncoding, Dims, FillValue, Heaps, InputBuffer, OutputBuffer, Selection, Slot,
-};
+use tegula::{ChunkGrid, ChunkKeyEncoding, Dims, FillValue, Heaps, InputBuffer, OutputBuffer, Selection, Slot};
 
 use crate::buffer::{Elements, Origin, Target};
 use crate::cache::ChunkCache;
@@ -19,6 +17,7 @@ use crate::errors::{At, OrRaise, exception};
 use crate::extract::{indices, region};
 use crate::json::{self, from_python, object_from_python, object_to_python};
 use crate::options::CodecOptions;
+use crate::selection::{Lists, selection};
 use crate::store::Store;
 use crate::subset::{ArraySubset, tuple};
 use crate::variable::{As, to_python};
@@ -413,16 +412,18 @@ impl Array {
         self.geometry(py, |array| array.chunk_key(&chunk))
     }
 
-    /// Reads positions along each axis, as (start, step, length), into an array of their lengths.
-    #[pyo3(signature = (axes, out=None, done=None))]
+    /// Reads positions along each axis, as (start, step, length), or listed, into an array of their lengths.
+    #[pyo3(signature = (axes, out=None, lists=None, order=None, done=None))]
     fn retrieve_selection(
         &self,
         py: Python<'_>,
         axes: Vec<(u64, i64, u64)>,
         out: Option<&Bound<'_, PyAny>>,
+        lists: Option<Lists<'_>>,
+        order: Option<Vec<usize>>,
         done: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        let selection = self.selection(py, axes)?;
+        let selection = self.selection(py, axes, lists.as_ref(), order.as_deref())?;
         let shape = selection.shape();
         self.read(py, &shape, out, done, move |array, buffer| array.retrieve_selection_into(&selection, buffer))
     }
@@ -605,8 +606,14 @@ impl Array {
     }
 
     /// What reading positions along each axis would do.
-    fn explain<'py>(&self, py: Python<'py>, axes: Vec<(u64, i64, u64)>) -> PyResult<Bound<'py, PyDict>> {
-        let selection = self.selection(py, axes)?;
+    #[pyo3(signature = (axes, lists=None))]
+    fn explain<'py>(
+        &self,
+        py: Python<'py>,
+        axes: Vec<(u64, i64, u64)>,
+        lists: Option<Lists<'py>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let selection = self.selection(py, axes, lists.as_ref(), None)?;
         let found = detached(py, || self.array.explain(&selection))?;
         let dict = PyDict::new(py);
         for (name, count) in [
@@ -680,16 +687,18 @@ impl Array {
         self.write_chunks(py, subset, data, done)
     }
 
-    /// Stores an array at positions along each axis, as (start, step, length).
-    #[pyo3(signature = (axes, data, done=None))]
+    /// Stores an array at positions along each axis, as (start, step, length), or listed.
+    #[pyo3(signature = (axes, data, lists=None, order=None, done=None))]
     fn store_selection(
         &self,
         py: Python<'_>,
         axes: Vec<(u64, i64, u64)>,
         data: &Bound<'_, PyAny>,
+        lists: Option<Lists<'_>>,
+        order: Option<Vec<usize>>,
         done: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        let selection = self.selection(py, axes)?;
+        let selection = self.selection(py, axes, lists.as_ref(), order.as_deref())?;
         self.write(py, &selection.shape(), data, done, move |array, buffer| {
             array.store_selection_from(&selection, buffer)
         })
@@ -729,11 +738,14 @@ impl Array {
 
 impl Array {
     /// Positions that lie in the array: checked before memory is asked for.
-    fn selection(&self, py: Python<'_>, axes: Vec<(u64, i64, u64)>) -> PyResult<Selection> {
-        let axis = |(start, step, length)| AxisSelection { start, step, length };
-        self.geometry(py, |array| {
-            let selection = Selection::new(axes.into_iter().map(axis).collect())?;
-            selection.check(array.shape()).map(|()| selection)
-        })
+    fn selection(
+        &self,
+        py: Python<'_>,
+        axes: Vec<(u64, i64, u64)>,
+        lists: Option<&Lists<'_>>,
+        order: Option<&[usize]>,
+    ) -> PyResult<Selection> {
+        // The lists belong to the interpreter.
+        selection(self.array.shape(), axes, lists, order).map_err(|error| error.at(self.array.name())).or_raise(py)
     }
 }

@@ -20,6 +20,7 @@ mod extract;
 mod group;
 mod json;
 mod options;
+mod selection;
 mod store;
 mod strings;
 mod subset;
@@ -37,7 +38,7 @@ mod _tegula {
     #[pymodule_export]
     use crate::arrow::{arrow_array, arrow_schema};
     #[pymodule_export]
-    use crate::asdf::{AsdfFile, ZarrBlocks, block_labels, compress_block, decompress_block, write_asdf};
+    use crate::asdf::{AsdfFile, ZarrBlocks, append_asdf, block_labels, compress_block, decompress_block, write_asdf};
     #[pymodule_export]
     use crate::cache::ChunkCache;
     #[pymodule_export]

@@ -66,11 +66,11 @@ impl<'a> OutputBuffer<'a> {
 /// Reads positions that were checked, or that lie in the padding of a chunk; returns how many chunks are missing.
 #[allow(clippy::needless_pass_by_value)] // the buffer is given away
 fn read_into(reader: Reader<'_>, selection: &Selection, output: OutputBuffer<'_>) -> Result<u64> {
-    if output.strides.len() != selection.axes().len() {
+    if output.strides.len() != selection.shape().len() {
         return Err(Error::selection(format!(
             "a buffer of {} dimensions for a selection of {}",
             output.strides.len(),
-            selection.axes().len()
+            selection.shape().len()
         )));
     }
     let region = selection.region(&output.strides, output.origin);

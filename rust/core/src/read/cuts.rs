@@ -215,7 +215,7 @@ mod tests {
             let item = Item { size: *size, word: 1 };
             let elements = Elements { size: 997, offset: *offset, strides: SmallVec::from_slice(strides), item };
             let mut stride = *size as isize;
-            let mut region = Region { runs: SmallVec::new(), origin: 0 };
+            let mut region = Region { runs: SmallVec::new(), origin: 0, lists: SmallVec::new() };
             for (start, step, length) in runs.iter().rev() {
                 region.runs.insert(0, Run { start: *start, step: *step, length: *length, stride });
                 stride *= *length as isize;

@@ -50,11 +50,12 @@ impl<'a> Reader<'a> {
                 stored.read_at(stored.offset + part.start, &mut bytes)?;
                 let mut unpacked = Buffer::new(length)?;
                 packed.unpack_part(&bytes, first, &mut unpacked)?;
-                output.place(span.to, &axes, &unpacked, span.from, elements.item)?;
+                output.place_each(span.to, &axes, &span.jumps, &unpacked, span.from, elements.item)?;
                 continue;
             }
             let offset = stored.offset + span.offset;
-            if run_of(&axes, elements.item).is_some_and(|run| run as u64 == span.length) {
+            let straight = span.jumps.is_empty();
+            if straight && run_of(&axes, elements.item).is_some_and(|run| run as u64 == span.length) {
                 // SAFETY: the planner gives each element of the output to one leaf and one span.
                 if let Some(target) = unsafe { output.slice(span.to, length) } {
                     stored.read_at(offset, target)?;
@@ -64,7 +65,7 @@ impl<'a> Reader<'a> {
             }
             let mut buffer = Buffer::new(length)?;
             stored.read_at(offset, &mut buffer)?;
-            output.place(span.to, &axes, &buffer, span.from, elements.item)?;
+            output.place_each(span.to, &axes, &span.jumps, &buffer, span.from, elements.item)?;
         }
         Ok(())
     }
@@ -138,7 +139,8 @@ impl<'a> Reader<'a> {
         }
         let (from, axes) = region.axes(&elements.strides);
         let from = from + elements.offset as isize;
-        if from == 0 && run_of(&axes, elements.item).is_some_and(|run| run as u64 == elements.size) {
+        let straight = from == 0 && region.lists.is_empty();
+        if straight && run_of(&axes, elements.item).is_some_and(|run| run as u64 == elements.size) {
             // SAFETY: the planner gives each element of the output to one leaf.
             if let Some(target) = unsafe { output.slice(region.origin, to_usize(elements.size)?) } {
                 if let Some(packed) = leaf.fixed() {
@@ -187,6 +189,9 @@ impl<'a> Reader<'a> {
 /// Decodes only what is wanted of a leaf, where that is little and its codec can; false: it was not done.
 fn decode_spans(leaf: &Leaf<'_>, stored: &[u8], output: &Output<'_>) -> Result<bool> {
     let elements = leaf.elements;
+    if !leaf.region.lists.is_empty() {
+        return Ok(false);
+    }
     let (spans, axes) = spans(elements, &leaf.region, NEAR);
     if spans.iter().fold(0, |sum: u64, span| sum.saturating_add(span.length)) > elements.size / 2 {
         return Ok(false);
@@ -205,7 +210,7 @@ fn decode_spans(leaf: &Leaf<'_>, stored: &[u8], output: &Output<'_>) -> Result<b
 fn place_decoded(leaf: &Leaf<'_>, decoded: &[u8], output: &Output<'_>) -> Result<()> {
     let (region, elements) = (&leaf.region, leaf.elements);
     let (from, axes) = region.axes(&elements.strides);
-    let from = from + elements.offset as isize;
+    let (from, jumps) = (from + elements.offset as isize, region.jumps(&elements.strides));
     if let Some((packed, codec)) = leaf.chain.packed().and_then(|packed| Some((packed, packed.variable()?))) {
         let keeping = output.kept()?;
         let (mut slots, own) = packed.slots(codec, decoded)?;
@@ -215,18 +220,18 @@ fn place_decoded(leaf: &Leaf<'_>, decoded: &[u8], output: &Output<'_>) -> Result
                 for slot in &mut slots {
                     slot.heap = number;
                 }
-                output.place(region.origin, &axes, bytemuck::cast_slice(&slots), from, elements.item)
+                output.place_each(region.origin, &axes, &jumps, bytemuck::cast_slice(&slots), from, elements.item)
             }
             Keeping::Sink(sink) => {
                 let (length, heap) = (slots.len() * Slot::SIZE, own.as_deref().unwrap_or(decoded));
                 let mut put = sink.lock();
-                output.each(region.origin, &axes, length, from, Slot::SIZE, |slot, to| {
+                output.each(region.origin, &axes, &jumps, length, from, Slot::SIZE, |slot, to| {
                     put(to, slots[slot / Slot::SIZE].of(heap).unwrap_or_default())
                 })
             }
         };
     }
-    output.place(region.origin, &axes, decoded, from, elements.item)
+    output.place_each(region.origin, &axes, &jumps, decoded, from, elements.item)
 }
 
 impl<'a> Leaf<'a> {

@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
         for (chunk, part) in split.by_ref().take(size) {
             let bytes = part.elements().saturating_mul(self.source.chain.data_type().size() as u64);
             match self.source.chain_of(&chunk).ok().and_then(Chain::raw) {
-                Some(elements) if bytes >= 2 * PART && cuts => {
+                Some(elements) if bytes >= 2 * PART && cuts && part.lists.is_empty() => {
                     // Along the axis that runs slowest in the file.
                     let axis = (0..part.runs.len())
                         .filter(|axis| part.runs[*axis].length > 1)
@@ -172,17 +172,18 @@ impl<'a> Reader<'a> {
     fn fill(&self, region: &Region, output: &Output<'_>) -> Result<()> {
         let axes: smallvec::SmallVec<[Axis; 6]> =
             region.runs.iter().map(|run| Axis { length: run.length as usize, from: 0, to: run.stride }).collect();
+        let jumps = region.jumps(&Dims::<i64>::from_elem(0, region.runs.len()));
         let value = self.source.chain.fill_value().bytes();
         if self.source.chain.data_type().is_variable() {
             if let Keeping::Sink(sink) = output.kept()? {
                 let mut put = sink.lock();
-                return output.each(region.origin, &axes, Slot::SIZE, 0, Slot::SIZE, |_, to| put(to, value));
+                return output.each(region.origin, &axes, &jumps, Slot::SIZE, 0, Slot::SIZE, |_, to| put(to, value));
             }
             // The first heap is the fill value.
             let slot = Slot { heap: 0, length: value.len() as u32, offset: 0 };
-            return output.fill(region.origin, &axes, &slot.to_bytes());
+            return output.fill_each(region.origin, &axes, &jumps, &slot.to_bytes());
         }
-        output.fill(region.origin, &axes, value)
+        output.fill_each(region.origin, &axes, &jumps, value)
     }
 
     /// Sorts the leaves by where they lie, and joins them into reads.

@@ -13,6 +13,8 @@ mod shard;
 
 use std::collections::HashMap;
 
+use smallvec::SmallVec;
+
 use crate::buffer::{Buffer, to_usize};
 use crate::codec::chain::{Chain, Elements, Terminal};
 use crate::codec::packed::Packed;
@@ -61,7 +63,8 @@ impl Part {
     /// All of a chunk, with strides of the input.
     fn whole(shape: &[u64], strides: &[isize]) -> Self {
         let run = |(length, stride): (&u64, &isize)| Run { start: 0, step: 1, length: *length, stride: *stride };
-        Self { region: Region { runs: shape.iter().zip(strides).map(run).collect(), origin: 0 }, inside: shape.into() }
+        let runs = shape.iter().zip(strides).map(run).collect();
+        Self { region: Region { runs, lists: SmallVec::new(), origin: 0 }, inside: shape.into() }
     }
 
     /// Whether nothing of what is stored stays. The padding of chunks at the array's end does not count; what is nothing
@@ -303,7 +306,11 @@ fn gather(layout: &Elements, part: &Part, input: Input<'_>, elements: &mut Buffe
     for axis in &mut axes {
         std::mem::swap(&mut axis.from, &mut axis.to);
     }
+    let mut jumps = part.region.jumps(&layout.strides);
+    for jump in jumps.iter_mut().flatten() {
+        std::mem::swap(&mut jump.from, &mut jump.to);
+    }
     // SAFETY: one thread.
     let output = unsafe { Output::share(elements) };
-    output.place(to + layout.offset as isize, &axes, input.bytes, part.region.origin, layout.item)
+    output.place_each(to + layout.offset as isize, &axes, &jumps, input.bytes, part.region.origin, layout.item)
 }

@@ -1,0 +1,139 @@
+"""Indexing: what stands between brackets."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tegula._geometry import Geometry
+from tegula.errors import InvalidSelectionError
+from tegula.indexing import Parsed, parse, parse_blocks, parse_orthogonal, parse_points
+
+Parse = Callable[[Any, tuple[int, ...]], Parsed]
+
+
+class Indexer:
+    """Another way to read what stands between brackets; see `Array.oindex`, `Array.vindex` and `Array.blocks`."""
+
+    __slots__ = ("_array", "_parse")
+
+    def __init__(self, array: "Indexing", parse: Parse) -> None:
+        self._array = array
+        self._parse = parse
+
+    def __getitem__(self, key: Any) -> Any:
+        """Read what an index selects."""
+        return self._array._get(key, self._parse)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Store what is broadcast to what an index selects."""
+        self._array._set(key, value, self._parse)
+
+    def __repr__(self) -> str:
+        return f"<indices of {self._array!r}>"
+
+
+class Indexing(Geometry):
+    """Reading and writing with NumPy's indices, and with others."""
+
+    __slots__ = ()
+
+    @property
+    def oindex(self) -> Indexer:
+        """Orthogonal indices: each item is of its own axis.
+
+        An item is an integer, a slice, a list or array of integers of one dimension, or a mask as long as the axis.
+        What is selected is every combination, as ``array[numpy.ix_(...)]`` has it. Integers drop their axis.
+
+        Examples
+        --------
+        >>> array = tegula.create_array(tegula.MemoryStore(), shape=(4, 6), chunks=(2, 3), dtype="int32")
+        >>> array[...] = np.arange(24).reshape(4, 6)
+        >>> array.oindex[[3, 0], [1, -1]]
+        array([[19, 23],
+               [ 1,  5]], dtype=int32)
+        >>> array.oindex[[True, False, False, True], ::5] = 0
+        >>> array[3]
+        array([ 0, 19, 20, 21, 22,  0], dtype=int32)
+        """
+        return Indexer(self, parse_orthogonal)
+
+    @property
+    def vindex(self) -> Indexer:
+        """Vectorised indices: lists and arrays of integers that are broadcast together, and masks, as NumPy has them.
+
+        An element is selected for each element of the arrays. Where there are slices too, the dimensions of the arrays
+        come first in any case, while ``array[...]`` has them where the arrays stand if these stand together.
+
+        Examples
+        --------
+        >>> array = tegula.create_array(tegula.MemoryStore(), shape=(4, 6), chunks=(2, 3), dtype="int32")
+        >>> array[...] = np.arange(24).reshape(4, 6)
+        >>> array.vindex[[3, 0], [1, -1]]
+        array([19,  5], dtype=int32)
+        >>> array.vindex[[3, 0], [1, -1]] = [7, 8]
+        >>> array[:, 1]
+        array([ 1,  7, 13,  7], dtype=int32)
+        """
+        return Indexer(self, parse_points)
+
+    @property
+    def blocks(self) -> Indexer:
+        """The elements of chunks: integers and slices of the grid of chunks (of shards, if the array is sharded).
+
+        Chunks at the array's end are cut there.
+
+        Examples
+        --------
+        >>> array = tegula.create_array(tegula.MemoryStore(), shape=(4, 5), chunks=(2, 3), dtype="int32")
+        >>> array.blocks[1, 1] = 7
+        >>> array[...]
+        array([[0, 0, 0, 0, 0],
+               [0, 0, 0, 0, 0],
+               [0, 0, 0, 7, 7],
+               [0, 0, 0, 7, 7]], dtype=int32)
+        >>> array.blocks[:, 1].shape
+        (4, 2)
+        """
+        lengths, grid = self._native.grid_chunk_shape, self._native.chunk_grid_shape
+        return Indexer(self, lambda key, shape: parse_blocks(key, shape, lengths, grid))
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._get(key, parse)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._set(key, value, parse)
+
+    def _get(self, key: Any, parse: Parse) -> Any:
+        if self._dtype.names and (names := _fields(key)):
+            rest = key[1:] if isinstance(key, tuple) else ...
+            return self._get(rest, parse)[names]
+        axes, shape, scalar, inner, lists, order = parse(key, self._shape)
+        if self._native.is_variable and 0 not in shape:
+            elements = self._native.retrieve_selection(axes, None, lists, order).reshape(shape)
+            return elements[()] if scalar else elements
+        try:
+            out = np.empty(shape, self._dtype)
+        except ValueError as error:  # no address space has so many bytes; too few of them is a MemoryError
+            raise InvalidSelectionError(f"{self.name}: elements of shape {shape} do not fit in memory") from error
+        if 0 not in shape:
+            self._native.retrieve_selection(axes, out if inner is None else out.reshape(inner), lists, order)
+        return out[()] if scalar else out
+
+    def _set(self, key: Any, value: Any, parse: Parse) -> None:
+        axes, shape, _, inner, lists, order = parse(key, self._shape)
+        # As NumPy assigns: converted, and repeated along axes of length 1 and those that are not there.
+        data = np.asarray(value, self._dtype)
+        while data.ndim > len(shape) and len(data) == 1:
+            data = data[0]
+        data = np.broadcast_to(data, shape)
+        if 0 not in shape:
+            self._native.store_selection(axes, data if inner is None else data.reshape(inner), lists, order)
+
+
+def _fields(key: Any) -> str | list[str] | None:
+    """Return the fields that an index names in the first place."""
+    first = key[0] if isinstance(key, tuple) and key else key
+    if isinstance(first, str):
+        return first
+    return list(first) if isinstance(first, list) and first and all(isinstance(name, str) for name in first) else None
