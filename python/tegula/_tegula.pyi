@@ -15,22 +15,31 @@ __all__ = [
     "CodecOptions",
     "Group",
     "PartialDecoder",
+    "PartialEncoder",
     "Store",
+    "WriteSession",
     "ZarrBlocks",
     "__version__",
     "append_asdf",
     "arrow_array",
     "arrow_schema",
     "block_labels",
+    "bytes_of",
     "codec_names",
+    "compact",
     "compress_block",
+    "copied_array",
+    "copied_group",
+    "copy_array",
     "decompress_block",
     "error_kinds",
     "global_options",
     "node_path",
     "open_node",
+    "partial_encoder",
     "set_global_options",
     "set_threads",
+    "store_metadata",
     "threads",
     "write_asdf",
 ]
@@ -98,6 +107,7 @@ class CodecOptions:
         concurrent_target: int | None = None,
         validate_checksums: bool | None = None,
         store_empty_chunks: bool | None = None,
+        inner_chunk_order: str | None = None,
         unlocked_writes: bool | None = None,
     ) -> CodecOptions: ...
     @property
@@ -107,6 +117,8 @@ class CodecOptions:
     @property
     def store_empty_chunks(self) -> bool: ...
     @property
+    def inner_chunk_order(self) -> str: ...
+    @property
     def unlocked_writes(self) -> bool: ...
     def replace(
         self,
@@ -114,6 +126,7 @@ class CodecOptions:
         concurrent_target: int | None = None,
         validate_checksums: bool | None = None,
         store_empty_chunks: bool | None = None,
+        inner_chunk_order: str | None = None,
         unlocked_writes: bool | None = None,
     ) -> CodecOptions: ...
     def __eq__(self, other: object, /) -> bool: ...
@@ -211,10 +224,11 @@ class Array:
         chunk_shape: _Index,
         data_type: np.dtype[Any] | str,
         fill_value: bytes,
-        codecs: list[dict[str, Any]],
+        codecs: list[dict[str, Any] | None],
         dimension_names: Sequence[str | None] | None,
         attributes: Mapping[str, Any],
         zarr_format: int,
+        order: str = "C",
     ) -> Array: ...
     def store_metadata(self) -> None: ...
     @property
@@ -316,10 +330,67 @@ class Array:
     def erase_chunks(self, chunks: _Region, done: _Done = None) -> None: ...
     def erase_metadata(self, done: _Done = None) -> None: ...
 
+def bytes_of(value: int | str, /) -> int: ...
+def copy_array(
+    source: Array,
+    target: Array,
+    *,
+    max_memory: int | None,
+    is_new: bool,
+    progress: Callable[[int, int], object] | None,
+) -> None: ...
+def copied_array(
+    source: Array,
+    store: Store,
+    path: str,
+    *,
+    codecs: list[dict[str, Any] | None] | None = None,
+    order: str = "C",
+    zarr_format: int = 3,
+    chunk_shape: _Index | None = None,
+    fill_value: bytes | None = None,
+) -> Array: ...
+def copied_group(source: Group, store: Store, path: str, zarr_format: int) -> Group: ...
+def store_metadata(arrays: Sequence[Array]) -> None: ...
+
+@final
+class PartialEncoder:
+    @property
+    def chunk(self) -> tuple[int, ...]: ...
+    def partial_encode(self, parts: Iterable[tuple[_Region, NDArray[Any] | Any]], /, *, done: _Done = None) -> None: ...
+    def erase(self, *, done: _Done = None) -> None: ...
+
+@final
+class WriteSession:
+    @staticmethod
+    def begin(array: Array, memory: int | str) -> WriteSession: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def staged(self) -> int: ...
+    def array(self) -> Array: ...
+    def store_chunk(self, chunk: _Index, data: NDArray[Any], done: _Done = None) -> None: ...
+    def store_chunk_subset(self, chunk: _Index, subset: _Region, data: NDArray[Any], done: _Done = None) -> None: ...
+    def store_array_subset(self, subset: _Region, data: NDArray[Any], done: _Done = None) -> None: ...
+    def store_selection(
+        self,
+        axes: list[tuple[int, int, int]],
+        data: NDArray[Any],
+        lists: _Lists | None = None,
+        order: list[int] | None = None,
+        done: _Done = None,
+    ) -> None: ...
+    def append(self, axis: int, data: NDArray[Any], done: _Done = None) -> tuple[int, ...]: ...
+    def flush(self, done: _Done = None) -> None: ...
+    def finish(self, done: _Done = None) -> None: ...
+    def discard(self) -> None: ...
+
+def compact(array: Array, chunk: _Index | None, drop_empty: bool, done: _Done = None) -> int: ...
 def error_kinds() -> list[str]: ...
 def node_path(path: str, /) -> str: ...
 def open_node(store: Store, path: str) -> Array | Group: ...
 def global_options() -> CodecOptions: ...
+def partial_encoder(array: Array, chunk: _Index) -> PartialEncoder: ...
 def set_global_options(options: CodecOptions, /) -> None: ...
 def threads() -> int: ...
 def set_threads(threads: int, /) -> None: ...

@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["metadata"],
     &["plan", "selection", "fetch", "cache", "read", "write"],
     &["array", "group"],
-    &["asdf"],
+    &["asdf", "copy"],
 ];
 
 /// Where memory is handled by hand, and why.
@@ -25,7 +25,7 @@ const UNSAFE: &[&str] = &[
     "read/resolve.rs",   // the same, for an index
     "read/decode.rs",    // slices of the output
     "read/ranges.rs",    // the same
-    "write/mod.rs",      // gathering into a buffer
+    "write/part.rs",     // gathering into a buffer
     "array/retrieve.rs", // the caller's buffers
     "array/element.rs",  // which Rust types are plain bytes
     "codec/blosc.rs",    // C

@@ -13,7 +13,7 @@ use crate::store::Store;
 
 /// The native part of `tegula.Group`.
 #[pyclass(module = "tegula._tegula", frozen)]
-pub(crate) struct Group(tegula::Group);
+pub(crate) struct Group(pub(crate) tegula::Group);
 
 #[pymethods]
 impl Group {

@@ -41,6 +41,17 @@ impl AttributesChange {
     }
 }
 
+/// The attributes of the array or group at a path as they are stored, so that they are written as they were read; `None`:
+/// there is no such node.
+pub(crate) fn stored_attributes(store: &dyn Store, path: &str, zarr_format: u8) -> Result<Option<Attributes>> {
+    let path = node_path(path)?;
+    let folder = Folder { store, path: &path };
+    match zarr_format {
+        3 => v3::stored_attributes(&folder),
+        _ => v2::stored_attributes(&folder),
+    }
+}
+
 /// Changes the attributes of the array or group at a path; returns all that there are then.
 pub(crate) fn change_attributes(
     store: &dyn Store,

@@ -99,7 +99,7 @@ pub(crate) struct Folder<'a> {
 impl Folder<'_> {
     /// Reads a file.
     pub(super) fn file(&self, name: &str) -> Result<Option<Value>> {
-        self.read(name, json::parse)
+        self.read(name, if name == v2::ATTRIBUTES { json::parse_attributes } else { json::parse })
     }
 
     /// Reads a file that is to be written again, by [`replace`](Self::replace).
@@ -118,7 +118,8 @@ impl Folder<'_> {
     /// Stores a file, and returns it as it will be read.
     pub(super) fn replace(&self, name: &str, document: &Value) -> Result<Value> {
         let text = json::write_literal(document);
-        let read = json::parse(text.as_bytes())?;
+        let parse = if name == v2::ATTRIBUTES { json::parse_attributes } else { json::parse };
+        let read = parse(text.as_bytes())?;
         self.store.set(&metadata_key(self.path, name), text.as_bytes())?;
         Ok(read)
     }
