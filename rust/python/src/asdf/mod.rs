@@ -187,11 +187,7 @@ impl AsdfFile {
     }
 
     /// The data type of an ndarray as it is stored, and its shape.
-    fn stored<'py>(
-        &self,
-        py: Python<'py>,
-        node: usize,
-    ) -> PyResult<(Bound<'py, PyArrayDescr>, Bound<'py, PyTuple>)> {
+    fn stored<'py>(&self, py: Python<'py>, node: usize) -> PyResult<(Bound<'py, PyArrayDescr>, Bound<'py, PyTuple>)> {
         let node = self.node(node)?;
         let (ndarray, array) = detached(py, || {
             let ndarray = self.0.ndarray(node)?;
