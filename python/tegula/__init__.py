@@ -7,7 +7,7 @@ array([[7, 7],
        [7, 7]], dtype=int32)
 """
 
-from tegula._tegula import ArraySubset, ChunkCache, CodecOptions, PartialDecoder, __version__
+from tegula._tegula import ArraySubset, ChunkCache, CodecOptions, PartialDecoder, PartialEncoder, __version__
 from tegula.array import Array
 from tegula.asdf import AsdfFile
 from tegula.asdf import open as open_asdf
@@ -35,6 +35,7 @@ from tegula.opening import (
     save,
 )
 from tegula.options import Config
+from tegula.session import WriteSession
 from tegula.stores import FilesystemStore, MemoryStore, ZipStore
 from tegula.validation import Validation, validate
 from tegula.variable import VariableArray
@@ -59,10 +60,12 @@ __all__ = [
     "MemoryStore",
     "NotFoundError",
     "PartialDecoder",
+    "PartialEncoder",
     "StoreError",
     "UnsupportedError",
     "Validation",
     "VariableArray",
+    "WriteSession",
     "ZipStore",
     "__version__",
     "config",

@@ -56,7 +56,12 @@ impl Array {
         Ok((known.data_type != *self.array.data_type()).then_some(known))
     }
 
-    fn like(&self, py: Python<'_>, array: tegula::Array) -> Self {
+    /// What its elements are in Python.
+    pub(crate) fn elements(&self) -> &Elements {
+        &self.elements
+    }
+
+    pub(crate) fn like(&self, py: Python<'_>, array: tegula::Array) -> Self {
         Self { array, elements: self.elements.clone_ref(py) }
     }
 

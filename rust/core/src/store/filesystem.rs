@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use std::{fmt, process};
 
 use super::lock::{Held, LockFile};
-use super::{ByteRange, Guard, Listing, Object, Stat, Store, check_key, reserve, resolve};
+use super::{ByteRange, Guard, Listing, Object, Piece, Stat, Store, check_key, parts, reserve, resolve};
 use crate::error::{Error, Place, Result};
 
 /// The files below a folder. Keys are paths below it.
@@ -114,6 +114,10 @@ impl Object for FileObject {
     fn stat(&self) -> Result<Option<Stat>> {
         Ok(self.file.as_ref().map(|(_, stat)| *stat))
     }
+
+    fn file(&self) -> Option<&File> {
+        self.file.as_ref().map(|(file, _)| file)
+    }
 }
 
 impl Store for FilesystemStore {
@@ -126,7 +130,23 @@ impl Store for FilesystemStore {
     fn set(&self, key: &str, value: &[u8]) -> Result<()> {
         check_key(key)?;
         let path = self.path(key);
-        write_whole(&path, value, self.fsync).map_err(unwritten).place(|| path.display().to_string())
+        write_whole(&path, self.fsync, |file| file.write_all(value))
+            .map_err(unwritten)
+            .place(|| path.display().to_string())
+    }
+
+    fn set_parts(&self, key: &str, pieces: &[Piece<'_>], old: Option<&dyn Object>) -> Result<()> {
+        check_key(key)?;
+        let path = self.path(key);
+        let file = old.and_then(Object::file);
+        if old.is_some() && file.is_none() {
+            let mut value = Vec::new();
+            parts::assemble(pieces, old, self.merge_gap(), &mut value)?;
+            return self.set(key, &value);
+        }
+        write_whole(&path, self.fsync, |new| parts::write(pieces, file, new))
+            .map_err(unwritten)
+            .place(|| path.display().to_string())
     }
 
     fn erase(&self, key: &str) -> Result<()> {
@@ -199,10 +219,10 @@ fn unwritten(error: io::Error) -> Error {
 pub(super) const TEMPORARY: &str = ".tegula-";
 
 /// Replaces a file, and makes the folders that lead to it where there are none.
-fn write_whole(path: &Path, value: &[u8], fsync: bool) -> io::Result<()> {
+fn write_whole(path: &Path, fsync: bool, fill: impl Fn(&mut File) -> io::Result<()>) -> io::Result<()> {
     let write = || {
         replace_file(path, |file| {
-            file.write_all(value)?;
+            fill(file)?;
             // By this clock two files differ in age where by that of the filesystem they may not, so that caches tell
             // them apart. Some filesystems keep no such time.
             let _ = file.set_modified(SystemTime::now());

@@ -7,6 +7,7 @@
 mod filesystem;
 mod lock;
 mod memory;
+mod parts;
 mod read_only;
 mod reference;
 mod zip;
@@ -15,6 +16,7 @@ pub use filesystem::FilesystemStore;
 pub(crate) use filesystem::replace_file;
 pub use lock::Guard;
 pub use memory::MemoryStore;
+pub use parts::{Piece, assemble};
 pub use read_only::ReadOnlyStore;
 pub use reference::{Reference, ReferenceStore};
 pub use zip::ZipStore;
@@ -70,6 +72,11 @@ pub trait Object: Send + Sync {
     fn bytes(&self) -> Option<&[u8]> {
         None
     }
+
+    /// The file that the object is, for copies that the system makes; they move its position.
+    fn file(&self) -> Option<&std::fs::File> {
+        None
+    }
 }
 
 /// Where the bytes of a key really are; see [`Store::locate`].
@@ -113,6 +120,17 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Stores an object whole: a reader, or a crash, sees the old one or the new one.
     fn set(&self, _key: &str, _value: &[u8]) -> Result<()> {
         Err(Error::unsupported(format!("{self:?} is read-only")))
+    }
+
+    /// Stores an object whole, made of pieces, some of which are parts of `old`: the object of this key, as it was when it
+    /// was opened. Stores that can copy these by themselves do; otherwise they are read.
+    fn set_parts(&self, key: &str, pieces: &[Piece<'_>], old: Option<&dyn Object>) -> Result<()> {
+        if let [Piece::Bytes(bytes)] = pieces {
+            return self.set(key, bytes);
+        }
+        let mut value = Vec::new();
+        assemble(pieces, old, self.merge_gap(), &mut value)?;
+        self.set(key, &value)
     }
 
     /// Removes an object, if it is there.
