@@ -442,7 +442,7 @@ def documents(array) -> dict[str, bytes]:
 
 
 def bare(codecs) -> str:
-    return json.dumps(codecs).replace(', "configuration": {}', "")
+    return json.dumps(codecs, sort_keys=True).replace('"configuration": {}, ', "")
 
 
 @hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -464,9 +464,12 @@ def test_zarr_reads_what_we_write_into_its_arrays(folder, data, create, seed):
 @given(data=st.data(), version=st.sampled_from([2, 3]), seed=st.integers(0, 1 << 32))
 def test_zarr_reads_our_arrays(folder, data, version, seed):
     path = folder / str(next(NUMBER))
-    types = [*NUMBERS, *OTHERS, STRING]
-    create = ours_v3 if version == 3 else ours_v2
-    array, dtype, start = create(data.draw, path, types if version == 3 else [*types, *STRUCTS])
+    if version == 3:
+        # It has names of its own for structs and raw bytes, and does not know those of the specification.
+        types = [name for name in OTHERS if not name.startswith("V")]
+        array, dtype, start = ours_v3(data.draw, path, [*NUMBERS, *types, STRING])
+    else:
+        array, dtype, start = ours_v2(data.draw, path, [*NUMBERS, *OTHERS, STRING, *STRUCTS])
     expected = store(data.draw, np.random.default_rng(seed), array, dtype, start)
     theirs = zarr.open_array(path)
     same(np.asarray(theirs[...], dtype), expected)
