@@ -313,4 +313,7 @@ def _numcodec(name: str, configuration: Mapping[str, Any]) -> dict[str, Any]:
         configuration["shuffle"] = SHUFFLES.index(configuration["shuffle"])
     if name == "blosc":
         configuration.pop("typesize", None)
+    # The default of numcodecs, which others do not know.
+    if name == "zstd" and not configuration.get("checksum", True):
+        del configuration["checksum"]
     return {"id": name, **configuration}

@@ -1,0 +1,258 @@
+"""Times the writes of tegula beside its peers in one interleaved run, and prints the ratios.
+
+    pip install . zarr zarrs tensorstore && python benches/compare_writes.py [--folder DIR] [--rounds N] [--only TEXT]
+
+Each round calls every library once, in turn, as in `compare.py`. All write into arrays that zarr-python has made, so
+that their layouts are the same, and what they wrote is read back with zarr-python and compared.
+
+Nobody waits for the disk: tensorstore, which does by default, is told not to. tegula, zarr-python and tensorstore write
+a file beside the old one and rename it; zarrs writes into the old one, which a reader may see half written.
+
+The last table gives the memory that one large write takes beyond its elements, as the operating system counts it
+(Linux only), each in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from compare import SHAPE, data
+
+import tegula
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Opened = dict[str, Callable[[Path], Any]]
+
+INNER = (32, 32, 32)
+SHARD = (256, 256, 128)
+"""16 MiB of 16-bit elements."""
+
+
+def layouts() -> dict[str, dict[str, Any]]:
+    """The arrays of whole writes, as zarr-python makes them."""
+    from zarr import codecs
+
+    blosc = codecs.BloscCodec(cname="lz4", clevel=5, shuffle="shuffle")
+    return {
+        "plain 64^3": {"chunks": (64,) * 3, "compressors": None},
+        "plain 16^3": {"chunks": (16,) * 3, "compressors": None},
+        "zstd": {"chunks": (64,) * 3, "compressors": codecs.ZstdCodec(level=1)},
+        "blosc lz4": {"chunks": (64,) * 3, "compressors": blosc},
+        "shards, plain": {"shards": SHARD, "chunks": INNER, "compressors": None},
+        "shards, zstd": {"shards": SHARD, "chunks": INNER, "compressors": codecs.ZstdCodec(level=1)},
+    }
+
+
+def peers() -> Opened:
+    """What opens an array to write to it, by the name of the library; those that are not installed are left out."""
+    import zarr
+
+    found: Opened = {"tegula": tegula.open_array}
+
+    def with_zarr(path: Path) -> Any:
+        zarr.config.set({"codec_pipeline.path": "zarr.core.codec_pipeline.BatchedCodecPipeline"})
+        return zarr.open_array(path)
+
+    found["zarr-python"] = with_zarr
+    try:
+        import zarrs  # noqa: F401
+
+        def with_zarrs(path: Path) -> Any:
+            zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"})
+            return zarr.open_array(path)
+
+        found["zarr-python + zarrs"] = with_zarrs
+    except ImportError:
+        pass
+    try:
+        import tensorstore
+
+        def with_tensorstore(path: Path) -> Any:
+            spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path}/"}}
+            return tensorstore.open({**spec, "context": {"file_io_sync": False}}).result()
+
+        found["tensorstore"] = with_tensorstore
+    except ImportError:
+        pass
+    return found
+
+
+def append(array: Any, part: np.ndarray) -> Any:
+    """Appends to an array of any library; returns the handle on what it is then."""
+    if hasattr(array, "append"):
+        array.append(part)
+        return array
+    start = array.shape[0]
+    grown = array.resize(exclusive_max=[start + len(part), *part.shape[1:]]).result()
+    grown[start:] = part
+    return grown
+
+
+class Bench:
+    """Where arrays are, how often each is written, and which are wanted."""
+
+    def __init__(self, folder: Path, rounds: int, only: str) -> None:
+        self.folder, self.rounds, self.only = folder, rounds, only
+        self.libraries = peers()
+
+    def create(self, name: str, **options: Any) -> Path:
+        """Makes an empty array."""
+        import zarr
+
+        path = self.folder / name.replace(" ", "_")
+        shutil.rmtree(path, ignore_errors=True)
+        zarr.config.set({"codec_pipeline.path": "zarr.core.codec_pipeline.BatchedCodecPipeline"})
+        zarr.create_array(path, dtype="uint16", **options)
+        return path
+
+    def row(
+        self, array: str, write: str, prepare: Callable[[str], Path], act: Callable[[Any], Any], expected: np.ndarray
+    ) -> None:
+        """Times a write by each library in turn, compares what was written, and prints the ratios."""
+        import zarr
+
+        if self.only not in f"{array} {write}":
+            return
+        times: dict[str, list[float]] = {name: [] for name in self.libraries}
+        for done in range(self.rounds):
+            for name, opened in self.libraries.items():
+                path = prepare(name)
+                handle = opened(path)
+                start = time.perf_counter()
+                act(handle)
+                times[name].append(time.perf_counter() - start)
+                if done == 0:
+                    zarr.config.set({"codec_pipeline.path": "zarr.core.codec_pipeline.BatchedCodecPipeline"})
+                    if not np.array_equal(zarr.open_array(path, mode="r")[...], expected):
+                        message = f"{name} writes {array} {write} wrong"
+                        raise SystemExit(message)
+        medians = {name: statistics.median(values) for name, values in times.items()}
+        ratios = [f"{median / medians['tegula']:.2f}" for name, median in medians.items() if name != "tegula"]
+        print(f"| {array} | {write} | {medians['tegula'] * 1e3:.2f} | {' | '.join(ratios)} |", flush=True)
+
+    def whole(self, values: np.ndarray) -> None:
+        """Writes of all elements into arrays of which nothing is stored."""
+        for array, options in layouts().items():
+
+            def prepare(name: str, options: dict[str, Any] = options) -> Path:
+                return self.create(f"whole {name}", shape=SHAPE, **options)
+
+            def act(handle: Any) -> None:
+                handle[...] = values
+
+            self.row(array, "whole", prepare, act, values)
+
+    def updates(self, values: np.ndarray) -> None:
+        """Writes of single inner chunks into shards that are stored."""
+        random = np.random.default_rng(4)
+        corners = [tuple(int(k) * 32 for k in random.integers(0, np.array(SHAPE) // 32)) for _ in range(8)]
+        keys = [tuple(slice(start, start + 32) for start in corner) for corner in corners]
+        piece = np.full(INNER, 7, "uint16") + np.arange(32, dtype="uint16")
+        expected = values.copy()
+        for key in keys:
+            expected[key] = piece
+        for array in ("shards, plain", "shards, zstd"):
+            made: dict[str, Path] = {}
+
+            def prepare(name: str, array: str = array, made: dict[str, Path] = made) -> Path:
+                if name not in made:
+                    made[name] = self.create(f"update {name}", shape=SHAPE, **layouts()[array])
+                self.libraries["tegula"](made[name])[...] = values
+                return made[name]
+
+            def act(handle: Any) -> None:
+                for key in keys:
+                    handle[key] = piece
+
+            self.row(array, "8 inner chunks, one by one", prepare, act, expected)
+
+    def appends(self, values: np.ndarray) -> None:
+        """Appends of slabs to arrays of which nothing is stored."""
+        for array, chunks in {"zstd": (16, 128, 128), "zstd, half chunks": (32, 128, 128)}.items():
+            options = {**layouts()["zstd"], "chunks": chunks}
+
+            def prepare(name: str, options: dict[str, Any] = options) -> Path:
+                return self.create(f"append {name}", shape=(0, *SHAPE[1:]), **options)
+
+            def act(handle: Any) -> None:
+                for start in range(0, len(values), 16):
+                    handle = append(handle, values[start : start + 16])
+
+            self.row(array, "16 appends of 4 MiB", prepare, act, values)
+
+    def memory(self) -> None:
+        """Memory that one write of 256 MiB takes, by each library in a process of its own."""
+        print("\n| array | write | " + " | ".join(f"{name} MiB" for name in self.libraries) + " |")
+        print("|---|---|" + "---:|" * len(self.libraries))
+        for array, options in layouts().items():
+            write = "memory for 256 MiB"
+            if self.only not in f"{array} {write}" or "16^3" in array:
+                continue
+            shape = (4 * SHAPE[0], *SHAPE[1:])
+            taken = []
+            for name in self.libraries:
+                path = self.create("memory", shape=shape, **options)
+                command = [sys.executable, __file__, "--child", name, "--folder", str(path)]
+                done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - this file
+                taken.append(done.stdout.strip())
+            print(f"| {array} | {write} | {' | '.join(taken)} |", flush=True)
+        shutil.rmtree(self.folder / "memory", ignore_errors=True)
+
+
+def status(name: str) -> float:
+    """MiB that the system counts for this process."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:"))
+
+
+def child(path: Path, name: str) -> None:
+    """Writes an array once, and prints how many MiB more than before were taken at most."""
+    array = peers()[name](path)
+    values = np.empty(tuple(array.shape), "uint16")
+    values[: SHAPE[0]] = data()
+    for start in range(SHAPE[0], len(values), SHAPE[0]):
+        values[start : start + SHAPE[0]] = values[: SHAPE[0]]
+    # From here on the highest is counted anew.
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    before = status("VmRSS")
+    array[...] = values
+    print(f"{status('VmHWM') - before:.0f}")
+
+
+def main() -> None:
+    """Reads the arguments."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "tegula-compare-writes")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", help="only rows that contain this text")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        child(arguments.folder, arguments.child)
+        return
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    bench = Bench(arguments.folder, arguments.rounds, arguments.only)
+    others = [name for name in bench.libraries if name != "tegula"]
+    print("| array | write | tegula ms | " + " | ".join(others) + " |")
+    print("|---|---|---:|" + "---:|" * len(others))
+    values = data()
+    bench.whole(values)
+    bench.updates(values)
+    bench.appends(values)
+    if Path("/proc/self/clear_refs").exists():
+        bench.memory()
+
+
+if __name__ == "__main__":
+    main()
