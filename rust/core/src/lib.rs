@@ -77,7 +77,7 @@ pub use fill_value::FillValue;
 pub use group::{Group, Member, UseConsolidated, open};
 pub use options::{CodecOptions, InnerChunkOrder, global_options, set_global_options};
 pub use read::Explanation;
-pub use runtime::{Pending, set_threads, spawn, threads};
+pub use runtime::{Pending, requests, set_requests, set_threads, spawn, threads};
 pub use selection::{AxisSelection, Selection, size_in_memory};
 pub use slot::{Heaps, Put, Sink, Slot, Variable};
 pub use subset::{ArraySubset, Dims, Indices};

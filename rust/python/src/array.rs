@@ -61,6 +61,7 @@ impl Array {
         &self.elements
     }
 
+    /// Another array of the same elements.
     pub(crate) fn like(&self, py: Python<'_>, array: tegula::Array) -> Self {
         Self { array, elements: self.elements.clone_ref(py) }
     }
@@ -298,23 +299,10 @@ impl Array {
         Ok(self.like(py, detached(py, || self.array.change_attributes(&change))?))
     }
 
-    /// The same array as its metadata are stored now.
-    fn reopen(&self, py: Python<'_>) -> PyResult<Self> {
-        Ok(self.like(py, detached(py, || self.array.reopen())?))
-    }
-
-    /// Changes the stored shape; the same array with it.
-    fn resize(&self, py: Python<'_>, shape: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let shape = indices(shape)?;
-        Ok(self.like(py, detached(py, || self.array.resize(&shape))?))
-    }
-
-    /// Writes an ndarray behind the end of an axis; the same array with the shape that is stored then.
-    fn append(&self, py: Python<'_>, data: &Bound<'_, PyAny>, axis: usize) -> PyResult<Self> {
-        let shape = indices(&data.getattr("shape")?)?;
-        let (array, origin) = (self.array.clone(), Origin::new(data, &self.elements, &shape)?);
-        let work = move || Ok((array.append_from(&shape, axis, origin.buffer())?, origin));
-        Ok(self.like(py, detached(py, work)?.0))
+    /// Which of the changes that this process made it came of.
+    #[getter]
+    fn turn(&self) -> u64 {
+        self.array.turn()
     }
 
     /// The stored document.

@@ -82,6 +82,12 @@ impl Group {
         detached(py, || self.0.change_attributes(&change)).map(Self)
     }
 
+    /// Which of the changes that this process made it came of.
+    #[getter]
+    fn turn(&self) -> u64 {
+        self.0.turn()
+    }
+
     /// Notes in the group the metadata of all that lies below; the group that uses them.
     fn consolidate(&self, py: Python<'_>) -> PyResult<Self> {
         detached(py, || self.0.consolidate()).map(Self)

@@ -12,6 +12,7 @@ mod asdf;
 mod buffer;
 mod cache;
 mod call;
+mod changing;
 mod codec;
 mod compact;
 mod copy;
@@ -45,6 +46,8 @@ mod _tegula {
     use crate::asdf::{AsdfFile, ZarrBlocks, append_asdf, block_labels, compress_block, decompress_block, write_asdf};
     #[pymodule_export]
     use crate::cache::ChunkCache;
+    #[pymodule_export]
+    use crate::changing::{append, resize};
     #[pymodule_export]
     use crate::codec::codec_names;
     #[pymodule_export]

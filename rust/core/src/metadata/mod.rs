@@ -24,7 +24,7 @@ use crate::subset::{product, tuple};
 
 pub use crate::json::{integer_text, integer_value, parse as parse_json};
 pub use change::AttributesChange;
-pub(crate) use change::{change_attributes, change_shape, consolidate, lock_node, stored_attributes};
+pub(crate) use change::{change_attributes, change_shape, consolidate, lock_node, stored_attributes, turn};
 pub(crate) use consolidated::Consolidated;
 pub use data_type::{data_type_from_json, data_type_to_json};
 pub use fill_value::{fill_value_from_json, fill_value_to_json};

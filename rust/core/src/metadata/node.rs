@@ -77,9 +77,19 @@ pub fn metadata_key(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
 }
 
-/// Stores the files of a node, and removes those that it no longer has.
+/// The key that is locked for the metadata of a node, whatever files they are.
+pub(super) fn lock_key(path: &str) -> String {
+    metadata_key(path, v3::FILE)
+}
+
+/// Stores the files of a node, and removes those that it no longer has. Others that change its metadata wait.
 pub fn write_node(store: &dyn Store, path: &str, files: &[(&str, Option<String>)]) -> Result<()> {
     let path = node_path(path)?;
+    // Where there is nothing to be removed, a lock would make a folder.
+    if files.iter().all(|(_, text)| text.is_none()) && (Folder { store, path: &path }).kind()?.is_none() {
+        return Ok(());
+    }
+    let _guard = store.lock(&lock_key(&path))?;
     for (name, text) in files {
         let key = metadata_key(&path, name);
         match text {
