@@ -269,6 +269,26 @@ def test_versions_of_the_standard(tmp_path):
             same(theirs["new"]._make_array(), array)
 
 
+@pytest.mark.parametrize("memmap", [True, False])
+def test_loaded_arrays_are_not_one(tmp_path, memmap):
+    """What they share is the map of their file only."""
+    tree = {"a": np.arange(100), "b": np.arange(7.0), "s": np.eye(3)}
+    file = tegula.asdf.AsdfFile(tree)
+    file.set_array_storage(tree["s"], "streamed")
+    file.write_to(tmp_path / "a.asdf")
+    with tegula.asdf.open(tmp_path / "a.asdf", lazy_load=False, memmap=memmap) as file:
+        file.set_array_compression(file["a"], "zlib")
+        file.set_array_save_base(file["b"], True)
+        assert [file.get_array_storage(file[key]) for key in tree] == ["internal", "internal", "streamed"]
+        assert [file.get_array_compression(file[key]) for key in tree] == ["zlib", None, None]
+        file.write_to(tmp_path / "b.asdf")
+    with tegula.asdf.open(tmp_path / "b.asdf") as file:
+        assert [block["compression"] for block in file.blocks] == ["zlib", "", ""]
+        assert file.blocks[1]["used_size"] == 56
+        for key, array in tree.items():
+            same(file[key], array)
+
+
 # What YAML 1.1 and 1.2 read differently.
 
 SCALARS = st.one_of(

@@ -12,7 +12,7 @@ from tegula import _tegula
 from tegula.asdf import _text, _write
 from tegula.asdf._array import AsdfArray
 from tegula.asdf._noting import Noting
-from tegula.asdf._options import ArraySettings
+from tegula.asdf._options import ArraySettings, FileMap
 from tegula.asdf._saving import Saving
 from tegula.asdf._search import SearchResult, search
 from tegula.asdf._tree import Reference
@@ -151,7 +151,7 @@ class AsdfFile(Saving, Noting, Mapping[Any, Any]):
         """Return the bytes of the file, mapped; None where they are not to be had, or are others by now."""
         if self._mapped is None and isinstance(self._store, FilesystemStore):
             path = os.path.join(self._store.path, self._key)
-            mapped: NDArray[np.uint8] = np.memmap(path, np.uint8, "r")
+            mapped: NDArray[np.uint8] = FileMap(path, np.uint8, "r")
             # What was mapped is the file that was opened, if that is still there afterwards.
             if self._native.is_current():
                 self._mapped = mapped

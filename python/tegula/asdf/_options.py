@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-__all__ = ["STORAGES", "ArrayOptions", "ArraySettings", "Storage"]
+__all__ = ["STORAGES", "ArrayOptions", "ArraySettings", "FileMap", "Storage", "in_file"]
 
 Storage: TypeAlias = Literal["internal", "inline", "external", "streamed"]
 """Where elements can be: in a block, in the tree, in a file of their own, in a last block that can grow."""
@@ -25,11 +25,20 @@ class ArrayOptions:
     save_base: bool | None = None
 
 
+class FileMap(np.memmap[Any, np.dtype[np.uint8]]):
+    """The memory map of an ASDF file. Arrays of the file share it without sharing what is said of them."""
+
+
 def _base(array: Any) -> Any:
     """Return the array whose memory it is: its views share what is said of it."""
-    while isinstance(array, np.ndarray) and isinstance(array.base, np.ndarray):
+    while isinstance(array, np.ndarray) and isinstance(array.base, np.ndarray) and not isinstance(array.base, FileMap):
         array = array.base
     return array
+
+
+def in_file(array: Any) -> bool:
+    """Return whether the memory of an array is that of an ASDF file."""
+    return isinstance(getattr(_base(array), "base", None), FileMap)
 
 
 class ArraySettings:

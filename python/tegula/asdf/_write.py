@@ -15,7 +15,7 @@ from tegula import _tegula
 from tegula.array import Array
 from tegula.asdf._array import AsdfArray
 from tegula.asdf._inline import inline_node
-from tegula.asdf._options import STORAGES, ArrayOptions, ArraySettings
+from tegula.asdf._options import STORAGES, ArrayOptions, ArraySettings, in_file
 from tegula.asdf._tree import Reference, TaggedDict
 from tegula.asdf._zarr_python import from_zarr, is_zarr_python
 from tegula.errors import UnsupportedError
@@ -204,7 +204,7 @@ def _elements(array: NDArray[Any], options: ArrayOptions | None = None) -> tuple
         "storage": "internal" if options.storage == "inline" else options.storage,
         "compression": None if options.compression == "input" else options.compression,
         "compression_kwargs": options.compression_kwargs,
-        "save_base": bool(options.save_base),
+        "save_base": bool(options.save_base) and not in_file(array),
     }
     return "ndarray", (*_ndarray(array), said)
 
