@@ -28,7 +28,7 @@ pub const HEADER_LENGTH: usize = 54;
 const BEFORE_SIZE: u64 = 6;
 
 /// What is read at the end of the file in search of the index, at first.
-const TAIL: usize = 64 << 10;
+const TAIL: usize = 1 << 10;
 
 /// The largest index that is searched for.
 const MOST_TAIL: usize = 64 << 20;

@@ -12,13 +12,16 @@ use super::yaml::{Document, Limits};
 use crate::error::{Error, Place, Result};
 use crate::store::{ByteRange, Object, Stat};
 
-/// What is read of the file at first.
+/// A file of at most so many bytes is read whole.
 const HEAD: u64 = 64 << 10;
+
+/// What is read of a larger one at first: most trees are short, and what is read beyond them is read in vain.
+const FIRST: u64 = 2 << 10;
 
 /// What the lines before the tree may take.
 const MOST_COMMENTS: usize = 1 << 20;
 
-/// What is read at a time in search of the first block.
+/// What is read at most at a time in search of the first block.
 const STEP: u64 = 1 << 20;
 
 /// What the tree begins with.
@@ -97,7 +100,7 @@ impl Head<'_> {
     /// Reads as much again; false at the end of the file.
     fn grow(&mut self) -> Result<bool> {
         let offset = self.bytes.len() as u64;
-        let length = offset.max(HEAD).min(self.size.saturating_sub(offset));
+        let length = offset.max(if self.size <= HEAD { HEAD } else { FIRST }).min(self.size.saturating_sub(offset));
         if length > 0 {
             let read = self.object.read(ByteRange::Range { offset, length }, u64::MAX, &mut self.bytes)?;
             read.ok_or_else(|| Error::not_found("the file is gone"))?;
@@ -192,8 +195,10 @@ impl Head<'_> {
         let overlap = BLOCK_MAGIC.len() as u64 - 1;
         let mut offset = (self.bytes.len() as u64).saturating_sub(overlap).max(start as u64);
         let mut piece = Vec::new();
+        let mut step = offset.clamp(FIRST, STEP);
         while self.size.saturating_sub(offset) > overlap {
-            let length = STEP.min(self.size - offset);
+            let length = step.min(self.size - offset);
+            step = STEP.min(2 * step);
             piece.clear();
             let read = self.object.read(ByteRange::Range { offset, length }, u64::MAX, &mut piece)?;
             read.ok_or_else(|| Error::not_found("the file is gone"))?;
