@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use std::{fmt, process};
 
 use super::lock::{Held, LockFile};
-use super::{ByteRange, Guard, Listing, Object, Piece, Stat, Store, check_key, parts, reserve, resolve};
+use super::{ByteRange, Guard, Listing, Object, Piece, Stat, Store, check_key, closing, parts, reserve, resolve};
 use crate::error::{Error, Place, Result};
 
 /// The files below a folder. Keys are paths below it.
@@ -82,6 +82,14 @@ impl FileObject {
         let settled = age.is_some_and(|age| age > Duration::from_millis(20));
         let stat = Stat { size: metadata.len(), version: hasher.finish(), settled };
         Ok(Self { file: Some((file, stat)) })
+    }
+}
+
+impl Drop for FileObject {
+    fn drop(&mut self) {
+        if let Some((file, _)) = self.file.take() {
+            closing::close(file);
+        }
     }
 }
 
@@ -220,9 +228,11 @@ pub(super) const TEMPORARY: &str = ".tegula-";
 
 /// Replaces a file, and makes the folders that lead to it where there are none.
 fn write_whole(path: &Path, fsync: bool, fill: impl Fn(&mut File) -> io::Result<()>) -> io::Result<()> {
-    let write = || {
+    let mut old = None;
+    let mut write = || {
         replace_file(path, |file| {
             fill(file)?;
+            old = closing::replaced(path, file)?;
             // By this clock two files differ in age where by that of the filesystem they may not, so that caches tell
             // them apart. Some filesystems keep no such time.
             let _ = file.set_modified(SystemTime::now());
@@ -241,6 +251,7 @@ fn write_whole(path: &Path, fsync: bool, fill: impl Fn(&mut File) -> io::Result<
         }
         done => done?,
     }
+    old.into_iter().for_each(closing::close);
     if fsync { sync_folder(folder) } else { Ok(()) }
 }
 

@@ -4,6 +4,7 @@
 //! [`Store::open`] a key, then [`Object::read`] as many ranges of it as are needed. Opening never costs a request of
 //! its own: a store that would have to ask whether an object exists leaves the question to the first read.
 
+mod closing;
 mod filesystem;
 mod lock;
 mod memory;
