@@ -1,5 +1,6 @@
 """Nothing is lost: by writers at once, by a process that is killed, by a disk that is full."""
 
+import asyncio
 import errno
 import os
 import random
@@ -117,6 +118,24 @@ def test_appends_at_once(tmp_path, together, zarr_format):
         in_processes(4, append)
     check_rows(tmp_path / "a", 8 if together == "threads" else 4, 20)
     assert leftovers(tmp_path) == []
+
+
+def test_appends_that_are_awaited():
+    array = tegula.create_array(tegula.MemoryStore(), shape=(0, 5), dtype="int32", chunks=(4, 5))
+
+    async def run():
+        rows = [np.full((2, 5), number) for number in range(16)]
+        shapes = await asyncio.gather(*(array.async_append(row) for row in rows))
+        assert {shape[0] for shape in shapes} == set(range(2, 33, 2))
+        # Of the handle's shapes the last one that was stored stays, whichever was awaited last.
+        assert array.shape == (32, 5)
+        assert sorted(array[::2, 0]) == list(range(16))
+        await array.async_resize((4, 5))
+        with pytest.raises(tegula.InvalidSelectionError):
+            await array.async_resize(4)
+
+    asyncio.run(run())
+    assert array.shape == (4, 5)
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])

@@ -12,6 +12,7 @@ from tegula.array import Array
 from tegula.asdf import AsdfFile
 from tegula.asdf import open as open_asdf
 from tegula.codecs import register_codec
+from tegula.copying import copy, rechunk
 from tegula.creating import create_array, delete
 from tegula.errors import (
     CorruptDataError,
@@ -69,6 +70,7 @@ __all__ = [
     "__version__",
     "config",
     "consolidate_metadata",
+    "copy",
     "create_array",
     "create_group",
     "delete",
@@ -77,6 +79,7 @@ __all__ = [
     "open_array",
     "open_asdf",
     "open_group",
+    "rechunk",
     "register_codec",
     "save",
     "validate",

@@ -83,7 +83,8 @@ class Storing(Geometry):
         Chunks that the region covers, as far as they lie in the array, are stored without a look at what is there.
         Others are read, changed and stored again; of shards, no more than the inner chunks that are touched. Writers
         that touch the same chunk wait for each other, so that none loses what another wrote: threads always, processes
-        where the store is a local folder.
+        where the store is a local folder. Where processes cannot be made to wait, as in a mapping that is no dict, a
+        region that cuts chunks is refused, unless the option `unlocked_writes` is set.
 
         Parameters
         ----------
@@ -96,6 +97,8 @@ class Storing(Geometry):
         ------
         InvalidSelectionError
             If shape or data type are others, or the region does not lie in the array.
+        UnsupportedError
+            If the region cuts chunks that other processes could write meanwhile; it names one that does not.
 
         Examples
         --------

@@ -8,6 +8,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from tegula import _tegula
 from tegula._changing import Changing
+from tegula._copying import Copying
 from tegula._indexing import Indexing
 from tegula._retrieving import Retrieving
 from tegula._storing import Storing
@@ -23,7 +24,7 @@ ROWS = 64 << 20
 """Iteration reads no more rows at once than make so many bytes, but at least one chunk of them."""
 
 
-class Array(Indexing, Retrieving, Storing, Changing):
+class Array(Indexing, Retrieving, Storing, Changing, Copying):
     """A chunked array in a store.
 
     Nothing is read until it is asked for. `tegula.open_array` and `tegula.create_array` make arrays; there is no other

@@ -19,9 +19,6 @@ pub(crate) struct Span {
     pub(crate) jumps: Jumps,
 }
 
-/// A span is not joined with the next beyond this: what was read is placed while it is in cache.
-const LARGEST: u64 = 1 << 20;
-
 /// What follows no rule is read whole where it lies no farther apart than this on average: a read costs about as much
 /// as so many bytes.
 const SPARSE: u64 = 4 << 10;
@@ -30,10 +27,10 @@ const SPARSE: u64 = 4 << 10;
 const WHOLE: u64 = 256 << 20;
 
 /// The reads that a region of plain elements takes, and the axes of each: rows that lie at most `gap` apart are read
-/// as one.
-pub(crate) fn spans(elements: &Elements, region: &Region, gap: u64) -> (Vec<Span>, Axes) {
+/// as one, of at most `largest` bytes: what was read is placed while it is in cache.
+pub(crate) fn spans(elements: &Elements, region: &Region, gap: u64, largest: u64) -> (Vec<Span>, Axes) {
     if !region.lists.is_empty() {
-        return listed_spans(elements, region, gap);
+        return listed_spans(elements, region, gap, largest);
     }
     let (from, mut axes) = region.axes(&elements.strides);
     let from = from + elements.offset as isize;
@@ -47,7 +44,7 @@ pub(crate) fn spans(elements: &Elements, region: &Region, gap: u64) -> (Vec<Span
     for (k, axis) in axes.iter().enumerate().rev() {
         let step = axis.from.unsigned_abs() as u64;
         let reach = (axis.length as u64 - 1).saturating_mul(step).saturating_add(extent);
-        if axis.length > 1 && (step.saturating_sub(extent) > gap || reach > LARGEST.max(extent)) {
+        if axis.length > 1 && (step.saturating_sub(extent) > gap || reach > largest.max(extent)) {
             break;
         }
         (extent, inner) = (reach, k);
@@ -66,7 +63,7 @@ pub(crate) fn spans(elements: &Elements, region: &Region, gap: u64) -> (Vec<Span
 
 /// The same for a region with lists: all of the elements at once, or the runs that are wanted, those together that lie
 /// near.
-fn listed_spans(elements: &Elements, region: &Region, gap: u64) -> (Vec<Span>, Axes) {
+fn listed_spans(elements: &Elements, region: &Region, gap: u64, largest: u64) -> (Vec<Span>, Axes) {
     let (from, mut axes) = region.axes(&elements.strides);
     let from = from + elements.offset as isize;
     if region.elements() == 0 {
@@ -102,7 +99,7 @@ fn listed_spans(elements: &Elements, region: &Region, gap: u64) -> (Vec<Span>, A
         runs = all;
     }
     runs.sort_by_key(|run| run.from);
-    let together = merge(runs.iter().map(|run| (run.from as u64, extent)), gap, LARGEST.max(extent));
+    let together = merge(runs.iter().map(|run| (run.from as u64, extent)), gap, largest.max(extent));
     let span = |(offset, length, range): (u64, u64, std::ops::Range<usize>)| {
         let inside = |run: &Jump| Jump { from: run.from - offset as isize, to: run.to };
         let jumps: Vec<Jump> = runs[range].iter().map(inside).collect();
@@ -174,13 +171,13 @@ mod tests {
         let rows = Run { start: 2, step: 1, length: 3, stride: 16 };
         let columns = Run { start: 5, step: -1, length: 2, stride: 8 };
         let region = Region { runs: SmallVec::from_slice(&[rows, columns]), lists: SmallVec::new(), origin: 0 };
-        let (found, axes) = spans(&elements, &region, 0);
+        let (found, axes) = spans(&elements, &region, 0, 1 << 20);
         assert_eq!(
             found.iter().map(|span| (span.offset, span.length)).collect::<Vec<_>>(),
             [(192, 16), (272, 16), (352, 16)]
         );
         assert_eq!((found[1].from, found[1].to, axes.len()), (8, 16, 1));
-        let (found, axes) = spans(&elements, &region, 64);
+        let (found, axes) = spans(&elements, &region, 64, 1 << 20);
         assert_eq!(found, [Span { offset: 192, length: 176, from: 8, to: 0, jumps: Jumps::new() }]);
         assert_eq!(axes.len(), 2);
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use tegula::store::{ByteRange, FilesystemStore, MemoryStore, Object, Stat, Store};
+use tegula::store::{ByteRange, Exclusion, FilesystemStore, Guard, Listing, MemoryStore, Object, Stat, Store};
 use tegula::{
     Array, ArrayBytes, ArraySubset, AxisSelection, CacheLimit, ChunkCache, CodecOptions, DataType, Dims, Error,
     ErrorKind, InnerChunkOrder, InputBuffer, PartialEncoder, Result, Selection, Slot, WriteSessionOptions,
@@ -457,6 +457,10 @@ impl Store for Counting {
         self.store.erase(key)
     }
 
+    fn exclusion(&self) -> Exclusion {
+        self.store.exclusion()
+    }
+
     fn merge_gap(&self) -> u64 {
         0
     }
@@ -590,6 +594,102 @@ fn writers_of_one_chunk_lose_nothing() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
+/// A store as servers have it: nobody can lock a key, and others write. It may know versions.
+#[derive(Debug, Default)]
+struct Shared {
+    store: MemoryStore,
+    turn: Mutex<()>,
+    exclusion: Option<Exclusion>,
+    refused: AtomicU64,
+}
+
+impl Store for Shared {
+    fn open(&self, key: &str) -> Result<Box<dyn Object>> {
+        self.store.open(key)
+    }
+
+    fn set(&self, key: &str, value: &[u8]) -> Result<()> {
+        let _turn = self.turn.lock().unwrap();
+        self.store.set(key, value)
+    }
+
+    fn set_if(&self, key: &str, value: Option<&[u8]>, version: Option<u64>) -> Result<bool> {
+        // As long as it takes, others read what is about to change.
+        std::thread::sleep(std::time::Duration::from_micros(200));
+        let _turn = self.turn.lock().unwrap();
+        if self.store.open(key)?.stat()?.map(|stat| stat.version) != version {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return Ok(false);
+        }
+        value.map_or_else(|| self.store.erase(key), |value| self.store.set(key, value)).map(|()| true)
+    }
+
+    fn lock(&self, _: &str) -> Result<Guard> {
+        Ok(Guard::new(()))
+    }
+
+    fn list_dir(&self, prefix: &str) -> Result<Listing> {
+        self.store.list_dir(prefix)
+    }
+
+    fn exclusion(&self) -> Exclusion {
+        self.exclusion.unwrap_or(Exclusion::Process)
+    }
+
+    fn display(&self, key: &str) -> String {
+        format!("shared/{key}")
+    }
+
+    fn identity(&self) -> u64 {
+        self.store.identity()
+    }
+}
+
+#[test]
+fn where_nobody_can_lock_versions_are_compared() {
+    let sharded = json!([named(
+        "sharding_indexed",
+        json!({"chunk_shape": [16, 16], "codecs": [bytes()], "index_codecs": [bytes()]})
+    )]);
+    for codecs in [json!([bytes()]), sharded] {
+        let store = Arc::new(Shared { exclusion: Some(Exclusion::Versions), ..Shared::default() });
+        let grid = named("regular", json!({"chunk_shape": [128, 128]}));
+        let array = open(store.clone(), &[128, 128], &grid, "uint16", &codecs);
+        std::thread::scope(|scope| {
+            for row in 0..8 {
+                let array = &array;
+                scope.spawn(move || {
+                    for column in 0..16 {
+                        let region = region(row * 16..row * 16 + 16, column * 8..column * 8 + 8);
+                        array.store_array_subset(&region, &vec![row as u16 + 1; 128]).unwrap();
+                    }
+                });
+            }
+        });
+        let found: Vec<u16> = array.retrieve_array_subset(&array.subset_all()).unwrap();
+        assert!((0..128 * 128).all(|k| usize::from(found[k]) == k / 128 / 16 + 1), "{codecs}");
+        assert!(store.refused.load(Ordering::Relaxed) > 0, "nobody met");
+    }
+}
+
+#[test]
+fn where_others_cannot_be_kept_out_chunks_are_written_whole() {
+    let store = Arc::new(Shared::default());
+    let grid = named("regular", json!({"chunk_shape": [4, 4]}));
+    let array = open(store.clone(), &[10, 10], &grid, "uint8", &json!([bytes()]));
+    array.store_array_subset(&region(4..10, 0..4), &vec![1u8; 24]).unwrap();
+    array.store_array_subset(&array.subset_all(), &vec![1u8; 100]).unwrap();
+    let before = chunk_keys(&*store);
+    let error = array.store_array_subset(&region(0..5, 8..9), &vec![2u8; 5]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.message().contains("the region [0:8, 8:10] would be whole chunks"), "{error}");
+    let all: Vec<u8> = array.retrieve_array_subset(&array.subset_all()).unwrap();
+    assert!(all == [1; 100] && chunk_keys(&*store) == before);
+    let brave = array.with_options(CodecOptions { unlocked_writes: true, ..array.options() });
+    brave.store_array_subset(&region(0..5, 8..9), &vec![2u8; 5]).unwrap();
+    assert_eq!(array.retrieve_array_subset::<Vec<u8>>(&region(4..6, 8..10)).unwrap(), [2, 1, 1, 1]);
+}
+
 #[test]
 fn chunks_are_stored_with_their_padding() {
     let grid = named("regular", json!({"chunk_shape": [4, 4]}));
@@ -643,6 +743,10 @@ impl Store for Failing {
 
     fn list_dir(&self, prefix: &str) -> Result<tegula::store::Listing> {
         self.store.list_dir(prefix)
+    }
+
+    fn exclusion(&self) -> Exclusion {
+        self.store.exclusion()
     }
 
     fn display(&self, key: &str) -> String {

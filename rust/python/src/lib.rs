@@ -12,8 +12,10 @@ mod asdf;
 mod buffer;
 mod cache;
 mod call;
+mod changing;
 mod codec;
 mod compact;
+mod copy;
 mod decoder;
 mod dtype;
 mod encoder;
@@ -41,13 +43,17 @@ mod _tegula {
     #[pymodule_export]
     use crate::arrow::{arrow_array, arrow_schema};
     #[pymodule_export]
-    use crate::asdf::{AsdfFile, ZarrBlocks, block_labels, compress_block, decompress_block, write_asdf};
+    use crate::asdf::{AsdfFile, ZarrBlocks, append_asdf, block_labels, compress_block, decompress_block, write_asdf};
     #[pymodule_export]
     use crate::cache::ChunkCache;
+    #[pymodule_export]
+    use crate::changing::{append, resize};
     #[pymodule_export]
     use crate::codec::codec_names;
     #[pymodule_export]
     use crate::compact::compact;
+    #[pymodule_export]
+    use crate::copy::{bytes_of, copied_array, copied_group, copy_array, store_metadata};
     #[pymodule_export]
     use crate::decoder::PartialDecoder;
     #[pymodule_export]

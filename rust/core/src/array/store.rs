@@ -104,10 +104,18 @@ impl Array {
         self.store_from(selection, input)
     }
 
+    /// Fails where chunks of a region are not to be written in part.
+    pub(super) fn check_exclusion(&self, subset: &ArraySubset, input: InputBuffer<'_>) -> Result<()> {
+        self.writer().check_exclusion(&Selection::from(subset).region(input.strides, input.origin))
+    }
+
     fn store_from(&self, selection: &Selection, input: InputBuffer<'_>) -> Result<()> {
         let InputBuffer { bytes, origin, strides, heap } = input;
         crate::subset::same_rank(&vec![0; strides.len()], &selection.shape())?;
-        self.writer().write(&selection.region(strides, origin), Input { bytes, heap })
+        let (writer, region) = (self.writer(), selection.region(strides, origin));
+        writer.check_exclusion(&region)?;
+        let _locks = self.store().lock_many();
+        writer.write(&region, Input { bytes, heap })
     }
 
     /// Stores a chunk that is encoded already. Its bytes are not looked at.
@@ -146,6 +154,7 @@ impl Array {
 
     /// Erases those of a region of chunks that are stored.
     pub fn erase_chunks(&self, chunks: &ArraySubset) -> Result<()> {
+        let _locks = self.store().lock_many();
         self.map_chunks(chunks, self.options.concurrency(), |chunk| self.erase_chunk(chunk)).map(|_| ())
     }
 }

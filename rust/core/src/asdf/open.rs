@@ -80,7 +80,11 @@ impl AsdfFile {
         let name = store.display(key);
         let read = || {
             let object: Arc<dyn Object> = store.open(key)?.into();
-            let layout = Layout::read_with(object.clone(), &options.limits)?;
+            let (layout, object) = if store.is_remote() {
+                Layout::read_remote(object, &options.limits)?
+            } else {
+                (Layout::read_with(object.clone(), &options.limits)?, object)
+            };
             let opened = Arc::new(Opened::new(&store, key, object, layout.stat));
             Ok((layout, opened))
         };
@@ -333,6 +337,10 @@ impl Store for Opened {
         Ok(self.object())
     }
 
+    fn is_remote(&self) -> bool {
+        self.store.is_remote()
+    }
+
     fn merge_gap(&self) -> u64 {
         self.store.merge_gap()
     }
@@ -366,6 +374,15 @@ impl Object for Handle {
 
     fn bytes(&self) -> Option<&[u8]> {
         self.object.bytes()
+    }
+
+    /// The file was read when it was opened.
+    fn recall(&self) -> Option<Stat> {
+        Some(self.stat)
+    }
+
+    fn changed(&self) -> bool {
+        self.object.changed()
     }
 }
 

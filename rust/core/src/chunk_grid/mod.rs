@@ -179,6 +179,11 @@ impl ChunkGrid {
         Self::rectilinear(array_shape, edges)
     }
 
+    /// Where a chunk of the grid starts along an axis.
+    pub(crate) fn chunk_start(&self, axis: usize, chunk: u64) -> u64 {
+        self.axes.get(axis).and_then(|cut| cut.extent(chunk)).map_or(0, |(start, _)| start)
+    }
+
     /// The shape of the first chunk.
     pub(crate) fn first_shape(&self) -> Dims {
         self.axes.iter().map(|cut| cut.extent(0).map_or(1, |(_, length)| length)).collect()

@@ -7,7 +7,7 @@ use super::{Writer, stored_fill};
 use crate::buffer::{Buffer, to_usize};
 use crate::codec::chain::{Chain, Shard, Terminal};
 use crate::error::{Place, Result};
-use crate::read::{Counts, Stored};
+use crate::read::{Counts, Need, Stored};
 use crate::slot::Slot;
 use crate::subset::tuple;
 
@@ -19,20 +19,23 @@ impl Writer<'_> {
             let Some(shard) = self.source.chain_of(chunk)?.open_shard() else { return Ok(0) };
             let key = self.source.key(chunk);
             let look = |writer: &Self| -> Result<Option<(Stored, Inners<'static>)>> {
-                let Some(old) = writer.reader().open(chunk, None, &Counts::default())? else { return Ok(None) };
+                let Some(old) = writer.reader().open(chunk, Need::Chunk, None, &Counts::default())? else {
+                    return Ok(None);
+                };
                 Ok(writer.tight(shard, &old, drop_empty)?.map(|inners| (old, inners)))
             };
             // What is tight need not be locked.
             if look(self)?.is_none() {
                 return Ok(0);
             }
-            self.check_change(chunk)?;
-            let _guard = self.source.store.lock(&key)?;
+            let _guard = self.lock_to_change(chunk, &key)?;
             let alone = self.alone();
-            let Some((old, inners)) = look(&alone)? else { return Ok(0) };
-            alone.set_shard(&key, shard, &inners, Some(&old))?;
-            let left = alone.size(shard, &inners);
-            Ok(old.length.saturating_sub(left))
+            loop {
+                let Some((old, inners)) = look(&alone)? else { return Ok(0) };
+                if alone.set_shard(&key, shard, &inners, Some(&old))? {
+                    return Ok(old.length.saturating_sub(alone.size(shard, &inners)));
+                }
+            }
         };
         compact().place(|| self.place(chunk))
     }

@@ -11,6 +11,7 @@
 
 mod bits;
 mod compact;
+mod exclusion;
 mod order;
 mod part;
 mod shard;
@@ -23,14 +24,14 @@ use smallvec::SmallVec;
 use crate::buffer::{Buffer, to_usize};
 use crate::codec::chain::{Chain, Elements, Terminal};
 use crate::codec::packed::Packed;
-use crate::error::{Error, Place, Result};
+use crate::error::{Place, Result};
 use crate::fill_value::FillValue;
 use crate::options::CodecOptions;
 use crate::plan::Region;
-use crate::read::{Caching, Counts, Reader, Source, Stored};
-use crate::runtime::parallel;
+use crate::read::{Caching, Counts, Need, Reader, Source, Stored};
 use crate::slot::Slot;
-use crate::subset::{ArraySubset, tuple};
+use crate::store::Piece;
+use crate::subset::{Dims, tuple};
 use crate::view::{swap_words, zeroed};
 
 pub(crate) use part::{Layer, Part};
@@ -67,16 +68,14 @@ pub(crate) struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// Stores a region, which may reach into the padding of chunks at the array's end.
     pub(crate) fn write(&self, region: &Region, input: Input<'_>) -> Result<()> {
-        if self.is_unlocked() {
-            self.check_aligned(region)?;
-        }
         let mut split = region.split(&self.source.grid);
         loop {
             let batch: Vec<_> = split.by_ref().take(BATCH).collect();
             if batch.is_empty() {
                 return Ok(());
             }
-            parallel(&batch, self.options.concurrency(), |(chunk, region)| {
+            let bytes = |(chunk, _): &(Dims, Region)| self.source.chain_of(chunk).map_or(0, Chain::decoded_size);
+            self.source.each(&batch, self.options.concurrency(), bytes, |(chunk, region)| {
                 let layer = Layer { region: region.clone(), bytes: input.bytes, mask: None };
                 self.store_layers(chunk, SmallVec::from_iter([layer]), input.heap, false)
             })?;
@@ -102,36 +101,6 @@ impl<'a> Writer<'a> {
     /// Stores the bytes of a chunk; `None`: erases it.
     pub(crate) fn store_encoded(&self, chunk: &[u64], bytes: Option<&[u8]>) -> Result<()> {
         self.set(&self.source.key(chunk), bytes).place(|| self.place(chunk))
-    }
-
-    /// Whether others may change a chunk while it is changed here.
-    fn is_unlocked(&self) -> bool {
-        !self.options.unlocked_writes && !self.source.store.locks_all()
-    }
-
-    /// Checks that no chunk is to be changed in part, as others may change it at the same time.
-    fn check_aligned(&self, region: &Region) -> Result<()> {
-        let grid = &self.source.grid;
-        let (mut aligned, mut around): (bool, Option<ArraySubset>) = (true, None);
-        for (chunk, region) in region.split(grid) {
-            let inside = grid.chunk_subset(&chunk)?.bound(grid.array_shape())?;
-            let shape = if inside.is_empty() { self.source.chain_of(&chunk)?.shape() } else { inside.shape() };
-            aligned &= region.covers(shape);
-            around = Some(around.map_or(Ok(inside.clone()), |around| around.hull(&inside))?);
-        }
-        match around {
-            Some(around) if !aligned => Err(unaligned(&around).at(&self.source.name)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Checks that a chunk may be changed in part.
-    fn check_change(&self, chunk: &[u64]) -> Result<()> {
-        if self.is_unlocked() {
-            let grid = &self.source.grid;
-            return Err(unaligned(&grid.chunk_subset(chunk)?.bound(grid.array_shape())?));
-        }
-        Ok(())
     }
 
     fn place(&self, chunk: &[u64]) -> String {
@@ -168,11 +137,8 @@ impl<'a> Writer<'a> {
     }
 
     fn store_part(&self, chunk: &[u64], mut part: Part<'_>) -> Result<()> {
-        let (source, key, chain) = (self.source, self.source.key(chunk), self.source.chain_of(chunk)?);
+        let (key, chain) = (self.source.key(chunk), self.source.chain_of(chunk)?);
         part.covering = part.covers(chain)?;
-        if !part.covering {
-            self.check_change(chunk)?;
-        }
         if let Some(shard) = chain.open_shard() {
             return self.store_shard(chunk, &key, shard, &part.permuted(chain.order()));
         }
@@ -188,15 +154,16 @@ impl<'a> Writer<'a> {
             let (stored, keep) = self.encode_scratch(chain, &part)?;
             return self.set(&key, keep.then_some(&stored));
         }
-        let _guard = source.store.lock(&key)?;
+        let _guard = self.lock_to_change(chunk, &key)?;
         let alone = self.alone();
-        let old = alone.reader().open(chunk, None, &Counts::default())?;
-        let mut stored = Vec::new();
-        match alone.encode(chain, &part, old.as_ref(), &mut stored)? {
-            true => source.store.set(&key, &stored),
-            // What was missing and stays so.
-            false if old.is_none() => Ok(()),
-            false => source.store.erase(&key),
+        loop {
+            let old = alone.reader().open(chunk, Need::Whole, None, &Counts::default())?;
+            let mut stored = Vec::new();
+            let keep = alone.replacing(old.as_ref()).encode(chain, &part, old.as_ref(), &mut stored)?;
+            let pieces = [Piece::Bytes(&stored)];
+            if alone.put_back(&key, keep.then_some(&pieces[..]), old.as_ref())? {
+                return Ok(());
+            }
         }
     }
 
@@ -356,14 +323,6 @@ impl<'a> Writer<'a> {
         })?;
         Ok(true)
     }
-}
-
-/// Why a chunk is not changed in part.
-fn unaligned(around: &ArraySubset) -> Error {
-    Error::unsupported(format!(
-        "chunks would be changed in part, and the store cannot keep other processes from changing them at the same \
-         time; the region {around} would be whole chunks, and the option unlocked_writes allows it"
-    ))
 }
 
 /// The fill value of elements as they lie before the stages.

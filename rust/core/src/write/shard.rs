@@ -9,7 +9,7 @@ use crate::buffer::to_usize;
 use crate::codec::IndexLocation;
 use crate::codec::chain::Shard;
 use crate::error::{Error, Place, Result};
-use crate::read::{Counts, MISSING, Stored};
+use crate::read::{Counts, MISSING, Need, Stored};
 use crate::runtime::parallel_map;
 use crate::store::{self, assemble};
 use crate::subset::{Dims, product, tuple};
@@ -59,28 +59,34 @@ impl Writer<'_> {
         let encoded = parallel_map(&covered, self.options.concurrency(), |(inner, part)| {
             self.encode_inner(&shard.inner, part, None).place(|| format!("inner chunk {}", tuple(inner)))
         })?;
-        let ready = covered.into_iter().map(|(inner, _)| inner).zip(encoded).collect();
+        let mut ready: Ready<'_> = covered.into_iter().map(|(inner, _)| inner).zip(encoded).collect();
 
-        let _guard = self.source.store.lock(key)?;
+        let _guard = self.lock_to_change(chunk, key)?;
         let alone = self.alone();
-        let old = alone.reader().open(chunk, None, &Counts::default())?;
-        let inners = alone.inner_chunks(shard, part, old.as_ref(), ready)?;
-        alone.set_shard(key, shard, &inners, old.as_ref())
-    }
-
-    /// Replaces a shard, whose key is locked.
-    pub(super) fn set_shard(&self, key: &str, shard: &Shard, inners: &Inners<'_>, old: Option<&Stored>) -> Result<()> {
-        let store = &*self.source.store;
-        match old {
-            // What was missing and stays so.
-            None if inners.iter().all(Option::is_none) => Ok(()),
-            _ if inners.iter().all(Option::is_none) => store.erase(key),
-            _ => {
-                let index = self.index_of(shard, inners)?;
-                let pieces = self.pieces(shard, inners, &index, old.map_or(0, |old| old.offset));
-                store.set_parts(key, &pieces, old.map(|old| &*old.object))
+        loop {
+            let old = alone.reader().open(chunk, Need::Chunk, None, &Counts::default())?;
+            let ready = if self.compares_versions() { ready.clone() } else { std::mem::take(&mut ready) };
+            let inners = alone.replacing(old.as_ref()).inner_chunks(shard, part, old.as_ref(), ready)?;
+            if alone.set_shard(key, shard, &inners, old.as_ref())? {
+                return Ok(());
             }
         }
+    }
+
+    /// Replaces a shard of which `old` was read, whose key is locked. False: another process has changed it since.
+    pub(super) fn set_shard(
+        &self,
+        key: &str,
+        shard: &Shard,
+        inners: &Inners<'_>,
+        old: Option<&Stored>,
+    ) -> Result<bool> {
+        if inners.iter().all(Option::is_none) && (old.is_none() || !self.compares_versions()) {
+            return self.put_back(key, None, old);
+        }
+        let index = self.index_of(shard, inners)?;
+        let pieces = self.pieces(shard, inners, &index, old.map_or(0, |old| old.offset));
+        self.put_back(key, Some(&pieces), old)
     }
 
     /// Encodes a shard, its axes in encoded order, to the end of `stored`. False: none of its inner chunks is stored.
