@@ -199,6 +199,21 @@ def test_threads_append():
     assert sorted(elements[::2, 0].tolist()) == list(range(1, 101))
 
 
+def test_nothing_is_appended_over_what_others_appended(tmp_path):
+    array = tegula.create_array(tmp_path, shape=(2,), chunks=(2,), dtype="int32")
+    session = array.write_session()
+    session.append([1, 2])
+    session.flush()
+    session.append([3, 4, 5])
+    tegula.open_array(tmp_path).append([6])
+    with pytest.raises(tegula.InvalidSelectionError, match=r"others changed the stored shape from \(4,\) to \(5,\)"):
+        session.close()
+    session.discard()
+    assert tegula.open_array(tmp_path).shape == (5,)
+    assert (tmp_path / "c").is_dir()
+    assert sorted(path.name for path in (tmp_path / "c").iterdir()) == ["1", "2"]
+
+
 def test_what_was_appended_and_discarded_is_gone():
     array = tegula.create_array(tegula.MemoryStore(), shape=(2, 4), chunks=(2, 4), dtype="int32")
 
@@ -255,6 +270,26 @@ def test_chunks_and_twins():
     with array.write_session() as session, pytest.raises(tegula.InvalidSelectionError):
         session.store_array_subset([(0, 7), (0, 1)], np.zeros((7, 1), "int16"))
     assert "staged=0 bytes" in repr(session)
+
+
+def test_positions_are_staged():
+    expected = np.zeros((12, 10), "int16")
+    for shards in (None, (8, 10)):
+        store = Counting()
+        array = tegula.create_array(store, shape=(12, 10), chunks=(4, 5), shards=shards, dtype="int16")
+        store.sets.clear()
+        with array.write_session() as session:
+            for number, rows in enumerate(np.arange(1, 13).reshape(4, 3).T):
+                session[(rows * 7) % 12, ::-1] = np.arange(10) + 100 * number
+                expected[(rows * 7) % 12, ::-1] = np.arange(10) + 100 * number
+            mask = np.zeros((12, 10), bool)
+            mask[[3, 5], [2, 7]] = True
+            assert store.sets == dict.fromkeys(store.sets, 1)
+            session[mask] = [-1, -2]
+            session[[1, 1, 1], [0, 0, 0]] = [1, 2, 3]
+        expected[mask] = [-1, -2]
+        expected[1, 0] = 3
+        np.testing.assert_array_equal(array[...], expected)
 
 
 def test_several_parts_of_a_chunk_in_one_change(tmp_path):

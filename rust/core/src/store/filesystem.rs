@@ -11,7 +11,9 @@ use std::time::{Duration, SystemTime};
 use super::folder_lock::LockScope;
 use super::lock::lock_file;
 use super::temporary::{TEMPORARY, create_folder, left_over, replace_file, sync_folder};
-use super::{ByteRange, Exclusion, Guard, Listing, Object, Piece, Stat, Store, check_key, parts, reserve, resolve};
+use super::{
+    ByteRange, Exclusion, Guard, Listing, Object, Piece, Stat, Store, check_key, closing, parts, reserve, resolve,
+};
 use crate::error::{Error, Place, Result};
 
 /// The files below a folder. Keys are paths below it.
@@ -50,9 +52,11 @@ impl FilesystemStore {
 
     /// Replaces a file, and makes the folders that lead to it where there are none.
     fn write_whole(&self, path: &Path, fill: impl Fn(&mut File) -> io::Result<()>) -> io::Result<()> {
-        let write = || {
+        let mut old = None;
+        let mut write = || {
             replace_file(path, |file| {
                 fill(file)?;
+                old = closing::replaced(path, file)?;
                 // By this clock two files differ in age where by that of the filesystem they may not, so that caches
                 // tell them apart. Some filesystems keep no such time.
                 let _ = file.set_modified(SystemTime::now());
@@ -66,6 +70,7 @@ impl FilesystemStore {
             }
             (done, _) => done?,
         }
+        old.into_iter().for_each(closing::close);
         self.settle(path)
     }
 
@@ -112,6 +117,14 @@ impl FileObject {
         let settled = age.is_some_and(|age| age > Duration::from_millis(20));
         let stat = Stat { size: metadata.len(), version: hasher.finish(), settled };
         Ok(Self { file: Some((file, stat)) })
+    }
+}
+
+impl Drop for FileObject {
+    fn drop(&mut self) {
+        if let Some((file, _)) = self.file.take() {
+            closing::close(file);
+        }
     }
 }
 

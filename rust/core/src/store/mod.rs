@@ -6,6 +6,7 @@
 
 mod ahead;
 mod byte_lock;
+mod closing;
 mod filesystem;
 mod folder_lock;
 mod lock;

@@ -133,8 +133,9 @@ mod tests {
     #[test]
     fn pieces_make_an_object() {
         let folder = std::env::temp_dir().join(format!("tegula-parts-{}", std::process::id()));
-        let stores: [Box<dyn Store>; 2] =
-            [Box::new(MemoryStore::new()), Box::new(FilesystemStore::new(folder.join("new")))];
+        let files = FilesystemStore::new(folder.join("new"));
+        let stores: [Box<dyn Store>; 3] =
+            [Box::new(MemoryStore::new()), Box::new(files.clone().with_fsync(true)), Box::new(files)];
         for store in stores {
             let bytes: Vec<u8> = (0..=255).cycle().take(300_000).collect();
             let more = vec![7; 100_000];
