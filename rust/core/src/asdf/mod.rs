@@ -5,6 +5,7 @@
 
 mod block;
 mod blocks;
+mod buffers;
 mod build;
 mod compression;
 mod datatype;

@@ -24,6 +24,9 @@ pub struct OpenOptions {
     pub limits: Limits,
     /// Whether the MD5 checksum of a block is compared when something of the block is first read. This reads it whole.
     pub validate_checksums: bool,
+    /// Whether stores of Zarr arrays that the file names by an absolute path are opened. Else a file that comes from
+    /// somewhere can lead nowhere but to what lies beside it.
+    pub allow_external: bool,
 }
 
 /// An ASDF file. Clones are cheap and share everything.
@@ -247,9 +250,15 @@ fn relative_key(key: &str, uri: &str) -> Result<String> {
         return Err(Error::unsupported(what));
     }
     let path = percent_decoded(uri).ok_or_else(|| Error::metadata(format!("{:?} is not a URI", shown())))?;
+    beside(key, &path)
+}
+
+/// The key of what another one names by a relative path.
+pub(super) fn beside(key: &str, path: &str) -> Result<String> {
     let names: Vec<&str> = path.split('/').filter(|name| !matches!(*name, "" | ".")).collect();
     if names.contains(&"..") || path.contains(['\0', '\\']) {
-        let what = format!("{:?} leads out of the folder: other files are read beside this one only", shown());
+        let shown: String = path.chars().take(200).collect();
+        let what = format!("{shown:?} leads out of the folder: other files are read beside this one only");
         return Err(Error::unsupported(what));
     }
     let path = names.join("/");
