@@ -108,7 +108,7 @@ def test_attributes_are_checked_before_they_are_stored():
     store = Recorded()
     array = tegula.create_array(store, shape=(4,), dtype="int8", attributes={"a": 1})
     del store.written[:]
-    for value in (np.nan, object(), {1: 2}, 1 << 70, b"x"):
+    for value in (np.nan, object(), {1: 2}, b"x"):
         with pytest.raises((TypeError, ValueError, OverflowError)):
             array.attrs.update(b=1, c=value)
     with pytest.raises(TypeError):

@@ -177,7 +177,7 @@ def test_shapes_of_chunks(given, expected):
         ({"compressors": "zstd:high"}, tegula.InvalidMetadataError),
         ({"compressors": "zstd:1:2"}, tegula.InvalidMetadataError),
         ({"compressors": "blosc:zstd:1:shuffle:8"}, tegula.InvalidMetadataError),
-        ({"compressors": {"id": "zstd"}}, tegula.InvalidMetadataError),
+        ({"compressors": {"level": 1}}, tegula.InvalidMetadataError),
         ({"compressors": {"name": "nobody.knows"}}, tegula.UnsupportedError),
         ({"filters": "zstd"}, tegula.InvalidMetadataError),
         ({"codecs": []}, tegula.InvalidMetadataError),
@@ -186,7 +186,7 @@ def test_shapes_of_chunks(given, expected):
         ({"dimension_names": ("y",)}, tegula.InvalidMetadataError),
         ({"zarr_format": 4}, tegula.UnsupportedError),
         ({"zarr_format": 2, "shards": (4, 4), "chunks": (2, 2)}, tegula.UnsupportedError),
-        ({"zarr_format": 2, "compressors": ["zstd", "crc32c"]}, tegula.UnsupportedError),
+        ({"zarr_format": 2, "dimension_names": ("y", "x")}, tegula.UnsupportedError),
         ({"shape": (-1, 4)}, tegula.InvalidSelectionError),
         ({"path": "../a"}, tegula.NotFoundError),
     ],
@@ -237,3 +237,24 @@ def test_stores_are_mappings(tmp_path):
     assert tegula.FilesystemStore("a") == tegula.FilesystemStore("./a")
     assert tegula.FilesystemStore("a") != tegula.FilesystemStore("b")
     assert len({tegula.FilesystemStore("a"), tegula.FilesystemStore("./a")}) == 1
+
+
+def test_axes_of_v2_are_stored_in_the_order_that_is_wanted(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    reverse = {"name": "transpose", "configuration": {"order": [1, 0]}}
+    array = tegula.create_array(tmp_path, data=np.arange(6).reshape(2, 3), filters=reverse, zarr_format=2)
+    assert array.metadata["order"] == "F"
+    assert zarr.open_array(tmp_path)[...].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_what_fails_erases_nothing_of_others(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="hello"):
+        tegula.create_array(tmp_path, data=["hello"], dtype="int8")
+    with pytest.raises(ZeroDivisionError):
+        tegula.create_array(
+            tmp_path, data=np.ones((4, 4)), chunks=(2, 2), progress=lambda done, total: 1 // (total - done)
+        )
+    with pytest.raises(ZeroDivisionError):
+        tegula.copy(tegula.save({}, {"a/b": np.ones(9)}), tmp_path, progress=lambda done, total: 1 // (total - done))
+    assert [path.name for path in tmp_path.rglob("*")] == ["notes.txt"]

@@ -1,5 +1,6 @@
 """Nothing is lost: by writers at once, by a process that is killed, by a disk that is full."""
 
+import asyncio
 import errno
 import os
 import random
@@ -119,6 +120,24 @@ def test_appends_at_once(tmp_path, together, zarr_format):
     assert leftovers(tmp_path) == []
 
 
+def test_appends_that_are_awaited():
+    array = tegula.create_array(tegula.MemoryStore(), shape=(0, 5), dtype="int32", chunks=(4, 5))
+
+    async def run():
+        rows = [np.full((2, 5), number) for number in range(16)]
+        shapes = await asyncio.gather(*(array.async_append(row) for row in rows))
+        assert {shape[0] for shape in shapes} == set(range(2, 33, 2))
+        # Of the handle's shapes the last one that was stored stays, whichever was awaited last.
+        assert array.shape == (32, 5)
+        assert sorted(array[::2, 0]) == list(range(16))
+        await array.async_resize((4, 5))
+        with pytest.raises(tegula.InvalidSelectionError):
+            await array.async_resize(4)
+
+    asyncio.run(run())
+    assert array.shape == (4, 5)
+
+
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_attributes_at_once(tmp_path, zarr_format):
     tegula.create_array(tmp_path / "a", shape=(8,), dtype="int32", zarr_format=zarr_format)
@@ -167,6 +186,32 @@ def test_parts_of_chunks_are_refused_where_nothing_can_be_locked():
     expected[:8, 4:] = 1
     expected[1:6, 5] = 2
     assert (array[...] == expected).all()
+
+
+def test_sessions_and_compaction_do_not_change_what_cannot_be_locked():
+    mapping = Shared()
+    array = tegula.create_array(mapping, shape=(8,), dtype="uint8", chunks=(2,), shards=(4,), compressors=None)
+    with array.write_session() as session:
+        session[1:5] = 1
+        session[[0, 5, 7, 6]] = 2
+    assert array[...].tolist() == [2, 1, 1, 1, 1, 2, 2, 2]
+    session = array.write_session()
+    session[2:7] = 3
+    encoder = array.partial_encoder((1,))
+    # Two bytes that nobody needs, as some writers leave them behind.
+    tight = mapping.objects["c/0"]
+    assert array.compact() == 0
+    mapping.objects["c/0"] = tight[:4] + b"xx" + tight[4:]
+    before = dict(mapping.objects)
+    for refused in (session.close, lambda: encoder.partial_encode([([(0, 1)], [9])]), array.compact):
+        with pytest.raises(tegula.UnsupportedError, match=r"chunk \(\d,\) of .*region \[\d:\d\] .*unlocked_writes"):
+            refused()
+    assert mapping.objects == before
+    session.discard()
+    assert array.with_options(unlocked_writes=True).compact() == 2
+    assert mapping.objects["c/0"] == tight
+    encoder.partial_encode([([(2, 4)], [7, 8]), ([(0, 2)], [5, 6])])  # all of it
+    assert array[4:].tolist() == [5, 6, 7, 8]
 
 
 # Processes that are killed.

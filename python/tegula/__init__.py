@@ -7,11 +7,12 @@ array([[7, 7],
        [7, 7]], dtype=int32)
 """
 
-from tegula._tegula import ArraySubset, ChunkCache, CodecOptions, PartialDecoder, __version__
+from tegula._tegula import ArraySubset, ChunkCache, CodecOptions, PartialDecoder, PartialEncoder, __version__
 from tegula.array import Array
 from tegula.asdf import AsdfFile
 from tegula.asdf import open as open_asdf
 from tegula.codecs import register_codec
+from tegula.copying import copy, rechunk
 from tegula.creating import create_array, delete
 from tegula.errors import (
     CorruptDataError,
@@ -34,6 +35,7 @@ from tegula.opening import (
     save,
 )
 from tegula.options import Config
+from tegula.session import WriteSession
 from tegula.stores import FilesystemStore, MemoryStore, ZipStore
 from tegula.validation import Validation, validate
 from tegula.variable import VariableArray
@@ -58,14 +60,17 @@ __all__ = [
     "MemoryStore",
     "NotFoundError",
     "PartialDecoder",
+    "PartialEncoder",
     "StoreError",
     "UnsupportedError",
     "Validation",
     "VariableArray",
+    "WriteSession",
     "ZipStore",
     "__version__",
     "config",
     "consolidate_metadata",
+    "copy",
     "create_array",
     "create_group",
     "delete",
@@ -74,6 +79,7 @@ __all__ = [
     "open_array",
     "open_asdf",
     "open_group",
+    "rechunk",
     "register_codec",
     "save",
     "validate",

@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tegula import _tegula
+from tegula._asynchronous import call
 from tegula._geometry import Geometry
 from tegula._tegula import ChunkCache
+from tegula._turns import advance
 from tegula.attributes import Attributes
 from tegula.errors import InvalidSelectionError
 from tegula.stores import Store
@@ -47,6 +50,7 @@ class Changing(Geometry):
         grows, there is one more chunk.
 
         This array has the new shape then; others that were opened before keep the old one until they are opened again.
+        Others that change the array's metadata wait: threads always, processes where the store is a local folder.
 
         Parameters
         ----------
@@ -65,8 +69,11 @@ class Changing(Geometry):
         >>> array[...]
         array([7, 7, 7, 7, 7, 7], dtype=uint8)
         """
-        lengths = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
-        self._become(self._native.resize(lengths))
+        advance(self, _tegula.resize(self._native, _lengths(shape)))
+
+    async def async_resize(self, shape: int | Sequence[int]) -> None:
+        """Await `resize`."""
+        advance(self, await call(_tegula.resize, self._native, _lengths(shape)))
 
     def append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
         """Write elements behind the end of an axis, as far as the array is stored by now.
@@ -85,7 +92,7 @@ class Changing(Geometry):
         Returns
         -------
         tuple of int
-            The new shape.
+            The new shape, of which the last positions of the axis are those of `data`.
 
         Raises
         ------
@@ -98,8 +105,21 @@ class Changing(Geometry):
         >>> array.append([[1, 2], [3, 4]])
         (2, 2)
         """
-        elements = np.asarray(data, self._dtype)
+        native = _tegula.append(self._native, *self._behind(data, axis))
+        advance(self, native)
+        return native.shape
+
+    async def async_append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
+        """Await `append`."""
+        native = await call(_tegula.append, self._native, *self._behind(data, axis))
+        advance(self, native)
+        return native.shape
+
+    def _behind(self, data: Any, axis: int) -> tuple[int, NDArray[Any]]:
         if not -self.ndim <= axis < self.ndim:
             raise InvalidSelectionError(f"{self.name}: there is no axis {axis} of {self.ndim}")
-        self._become(self._native.append(elements, axis % self.ndim))
-        return self._shape
+        return axis % self.ndim, np.asarray(data, self._dtype)
+
+
+def _lengths(shape: int | Sequence[int]) -> tuple[int, ...]:
+    return (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)

@@ -8,6 +8,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from tegula import _tegula
 from tegula._changing import Changing
+from tegula._copying import Copying
 from tegula._indexing import Indexing
 from tegula._retrieving import Retrieving
 from tegula._storing import Storing
@@ -23,7 +24,7 @@ ROWS = 64 << 20
 """Iteration reads no more rows at once than make so many bytes, but at least one chunk of them."""
 
 
-class Array(Indexing, Retrieving, Storing, Changing):
+class Array(Indexing, Retrieving, Storing, Changing, Copying):
     """A chunked array in a store.
 
     Nothing is read until it is asked for. `tegula.open_array` and `tegula.create_array` make arrays; there is no other
@@ -146,6 +147,7 @@ class Array(Indexing, Retrieving, Storing, Changing):
         concurrent_target: int | None = None,
         validate_checksums: bool | None = None,
         store_empty_chunks: bool | None = None,
+        inner_chunk_order: str | None = None,
         unlocked_writes: bool | None = None,
     ) -> "Array":
         """Return the same array, read and written with other options.
@@ -154,7 +156,7 @@ class Array(Indexing, Retrieving, Storing, Changing):
         ----------
         options : CodecOptions, optional
             All of them; by default those of the array.
-        concurrent_target, validate_checksums, store_empty_chunks, unlocked_writes : optional
+        concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order, unlocked_writes : optional
             Changes to these; see `CodecOptions`.
 
         Examples
@@ -167,6 +169,7 @@ class Array(Indexing, Retrieving, Storing, Changing):
             concurrent_target=concurrent_target,
             validate_checksums=validate_checksums,
             store_empty_chunks=store_empty_chunks,
+            inner_chunk_order=inner_chunk_order,
             unlocked_writes=unlocked_writes,
         )
         return self._wrap(self._native.with_options(options), self._store, self._cache)

@@ -3,19 +3,25 @@
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, Protocol
 
+from tegula._turns import advance
+
 __all__ = ["Attributes"]
 
 
 class _Node(Protocol):
     _native: Any
 
+    def _become(self, native: Any) -> None: ...
+
 
 class Attributes(MutableMapping[str, Any]):
     """What users wrote beside an array or a group, as a mapping of names to JSON.
 
     Each change is stored at once, and `update` and `put` store all that they change by one write. The stored document
-    is read again before, so that what others wrote since stays. A value that is a list or a dict is a copy: change it,
-    and set it again. Of consolidated metadata above, changes are no part until these are made again.
+    is read again before, so that what others wrote since stays: who changes it waits for others that do, threads
+    always, processes where the store is a local folder. The array has the shape then that is stored. A value that is a
+    list or a dict is a copy: change it, and set it again. Of consolidated metadata above, changes are no part until
+    these are made again.
 
     Examples
     --------
@@ -94,4 +100,4 @@ class Attributes(MutableMapping[str, Any]):
     def _change(self, attributes: dict[Any, Any], remove: Iterable[str] = (), *, clear: bool = False) -> None:
         if wrong := [name for name in attributes if not isinstance(name, str)]:
             raise TypeError(f"the name of an attribute is a str, not {type(wrong[0]).__name__}")
-        self._node._native = self._node._native.change_attributes(attributes, list(remove), clear)
+        advance(self._node, self._node._native.change_attributes(attributes, list(remove), clear))

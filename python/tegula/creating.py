@@ -12,6 +12,7 @@ from tegula import _tegula, creation
 from tegula.array import Array
 from tegula.creation import Codecs
 from tegula.errors import InvalidMetadataError, NotFoundError, StoreError, UnsupportedError
+from tegula.progress import Progress, reporting
 from tegula.stores import FilesystemStore, Store, StoreLike, as_store
 
 __all__ = ["create_array", "delete"]
@@ -61,8 +62,19 @@ def erase(store: Store, path: str) -> None:
     for name in METADATA:
         store._native.erase(f"{where}/{name}" if where else name)
     store._native.erase_below(where)
+    remove_folders(store, where)
+
+
+def discard(store: Store, native: _tegula.Array) -> None:
+    """Erase an array that could not be stored whole, and nothing else that lies there."""
+    native.erase_metadata()
+    native.erase_chunks([(0, count) for count in native.chunk_grid_shape])
+    remove_folders(store, native.path)
+
+
+def remove_folders(store: Store, where: str) -> None:
+    """Remove empty folders, which others take for something."""
     if isinstance(store, FilesystemStore):
-        # Others take an empty folder for something.
         for folder, *_ in os.walk(os.path.join(store.path, where), topdown=False):
             with suppress(OSError):
                 os.rmdir(folder)
@@ -128,6 +140,7 @@ def create_array(
     attributes: Mapping[str, Any] | None = None,
     zarr_format: int = 3,
     overwrite: bool = False,
+    progress: Progress = None,
 ) -> Array:
     """Create an array, and groups that lead to it. Its metadata are written, and no chunk unless there are `data`.
 
@@ -156,10 +169,12 @@ def create_array(
     fill_value
         The value of elements that were never stored.
     filters : codec or list of codecs, optional
-        Codecs of elements, such as ``{"name": "transpose", "configuration": {"order": [1, 0]}}``.
+        Codecs of elements, such as ``{"name": "transpose", "configuration": {"order": [1, 0]}}``; of Zarr V2 as
+        numcodecs configures them, such as ``{"id": "delta", "dtype": "<i4"}``, or numcodecs' own objects.
     compressors : codec, list of codecs or None
         Codecs of bytes: names such as ``"zstd"``, ``"zstd:5"``, ``"gzip:6"``, ``"blosc:zstd:5:bitshuffle"`` and
-        ``"crc32c"``, or ``{"name": ..., "configuration": ...}`` as in the metadata. Zarr V2 takes at most one.
+        ``"crc32c"``, or ``{"name": ..., "configuration": ...}`` as in the metadata, ``{"id": ...}`` or an object of
+        numcodecs, or a codec of zarr-python; None or ``"none"``: none. Of several in Zarr V2 the last is `compressor`.
     codecs : list of codecs, optional
         All codecs of a chunk as in the metadata of Zarr V3, in place of `filters` and `compressors`.
     dimension_names : sequence of str or None, optional
@@ -170,6 +185,8 @@ def create_array(
         3 or 2.
     overwrite : bool
         Whether to erase an array or group that is there, with all that is in it.
+    progress : bool or callable, optional
+        How far the storing of `data` is; as for `tegula.save`.
 
     Returns
     -------
@@ -203,13 +220,16 @@ def create_array(
         shards = None
     inner, outer = creation.chunk_shapes(lengths, chunks, shards, creation.item_size(element))
     compression = creation.compressors(compressors, element)
+    order = "C"
     if zarr_format == 2:
-        if outer is not None or filters or codecs is not None or dimension_names is not None or len(compression) > 1:
-            raise UnsupportedError("arrays of Zarr V2 have one compressor, and no shards, filters or dimension names")
-        chain = [creation.compressor_v2(codec) for codec in compression]
+        if outer is not None or codecs is not None or dimension_names is not None:
+            raise UnsupportedError("arrays of Zarr V2 have filters and a compressor, and no shards or dimension names")
+        plain = [*creation.compressors(filters, element), creation.PLAIN_BYTES, *compression]
+        chain: list[Any]
+        chain, order = creation.chain_v2(plain, len(lengths))
     else:
         plain = [*creation.compressors(filters, element), creation.serializer(element), *compression]
-        chain = creation.codecs_v3(plain if codecs is None else codecs, inner, sharded=outer is not None)
+        chain = [*creation.codecs_v3(plain if codecs is None else codecs, inner, element, sharded=outer is not None)]
     fill = creation.fill_bytes(fill_value, element)
     native = _tegula.Array.new(
         resolved._native,
@@ -222,17 +242,39 @@ def create_array(
         dimension_names=dimension_names,
         attributes=dict(attributes or {}),
         zarr_format=zarr_format,
+        order=order,
     )
     make_room(resolved, path, zarr_format, overwrite=overwrite)
     array = Array._wrap(native, resolved)
     if elements is not None:
         try:
-            array[...] = elements
+            _fill(array, elements, progress)
         except BaseException:
-            resolved._native.erase_below(native.path)
+            discard(resolved, native)
             raise
     native.store_metadata()
     return array
+
+
+STEP = 64 << 20
+"""Elements are stored in regions of so many bytes, if someone wants to know how far that is."""
+
+
+def _fill(array: Array, elements: NDArray[Any], progress: Progress) -> None:
+    """Store all elements."""
+    with reporting(progress, "saving") as report:
+        if report is None or not array.shape or not elements.size:
+            array[...] = elements
+        else:
+            # Whole rows of chunks, so that none is written twice.
+            chunk = array._native.grid_chunk_shape[0]
+            row = elements.nbytes // len(elements)
+            length = chunk * max(STEP // max(row * chunk, 1), 1)
+            for start in range(0, len(elements), length):
+                report(start * row, elements.nbytes)
+                array[start : start + length] = elements[start : start + length]
+        if report is not None:
+            report(elements.nbytes, elements.nbytes)
 
 
 def _what(

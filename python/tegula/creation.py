@@ -10,7 +10,9 @@ from numpy.typing import DTypeLike
 
 from tegula.errors import InvalidMetadataError, UnsupportedError
 
-Codec: TypeAlias = str | Mapping[str, Any]
+Codec: TypeAlias = Any
+"""A name, such as "zstd:5"; a mapping, as in metadata or as numcodecs configures a codec; an object of numcodecs."""
+
 Codecs: TypeAlias = Codec | Sequence[Codec] | None
 
 AUTO = 1 << 20
@@ -130,17 +132,26 @@ def _auto_shards(lengths: tuple[int, ...], chunk: tuple[int, ...]) -> tuple[int,
 
 
 def compressors(given: Codecs, dtype: DataType) -> list[dict[str, Any]]:
-    """Return the codecs of bytes that a caller named."""
-    if given is None:
-        return []
-    items = [given] if isinstance(given, (str, Mapping)) else list(given)
-    return [_from_text(item, dtype) if isinstance(item, str) else _named(item) for item in items]
+    """Return the codecs that a caller named; those of numcodecs under the names that they have in Zarr V3."""
+    items = [given] if not isinstance(given, Sequence) or isinstance(given, str) else list(given)
+    return [_named(item, dtype) for item in items if item is not None and item != "none"]
 
 
-def _named(codec: Mapping[str, Any]) -> dict[str, Any]:
-    if "name" not in codec:
-        raise InvalidMetadataError(f'a codec is named as {{"name": ..., "configuration": ...}}, not {dict(codec)}')
-    return {"name": codec["name"], "configuration": dict(codec.get("configuration") or {})}
+def _named(codec: Any, dtype: DataType) -> dict[str, Any]:
+    if isinstance(codec, str):
+        return _from_text(codec, dtype)
+    # The objects of numcodecs and those of zarr-python tell what they are.
+    for tell in ("get_config", "to_dict"):
+        if not isinstance(codec, Mapping) and hasattr(codec, tell):
+            codec = getattr(codec, tell)()
+    if not isinstance(codec, Mapping) or not {"name", "id"} & set(codec):
+        raise InvalidMetadataError(
+            f'a codec is named as {{"name": ..., "configuration": ...}} or, by numcodecs, {{"id": ...}}, not {codec!r}'
+        )
+    if "name" in codec:
+        return {"name": codec["name"], "configuration": dict(codec.get("configuration") or {})}
+    rest = {member: value for member, value in codec.items() if member != "id"}
+    return {"name": f"numcodecs.{codec['id']}", "configuration": rest}
 
 
 LEVELS = {
@@ -171,8 +182,8 @@ def _from_text(text: str, dtype: DataType) -> dict[str, Any]:
     if name == "blosc":
         return {"name": "blosc", "configuration": _blosc(options, text, dtype)}
     raise InvalidMetadataError(
-        f'{text!r} names no codec; there are "zstd:3", "gzip:5", "zlib:5", "bz2:5", "lzma:6", "lz4", "crc32c" and '
-        '"blosc:zstd:5:bitshuffle", the parts behind the name being optional'
+        f'{text!r} names no codec; there are "none", "zstd:3", "gzip:5", "zlib:5", "bz2:5", "lzma:6", "lz4", "crc32c" '
+        'and "blosc:zstd:5:bitshuffle", the parts behind the name being optional'
     )
 
 
@@ -180,15 +191,18 @@ def _blosc(options: list[str], text: str, dtype: DataType) -> dict[str, Any]:
     compressor, level, shuffle = [*options, *("zstd", "5", "shuffle")[len(options) :]][:3]
     if len(options) > 3:
         raise InvalidMetadataError(f"{text!r}: blosc takes a compressor, a level and a shuffle")
-    # Blosc can name no longer elements.
-    typesize = 1 if isinstance(dtype, str) or dtype.itemsize > 255 else dtype.itemsize
     return {
         "cname": compressor,
         "clevel": _integer(level, text),
         "shuffle": shuffle,
-        "typesize": typesize,
+        "typesize": _typesize(dtype),
         "blocksize": 0,
     }
+
+
+def _typesize(dtype: DataType) -> int:
+    # Blosc can name no longer elements.
+    return 1 if isinstance(dtype, str) or dtype.itemsize > 255 else dtype.itemsize
 
 
 def _integer(text: str, whole: str) -> int:
@@ -198,12 +212,48 @@ def _integer(text: str, whole: str) -> int:
         raise InvalidMetadataError(f"{whole!r}: {text!r} is no level") from None
 
 
-def codecs_v3(inner: Sequence[Mapping[str, Any]], chunks: tuple[int, ...], *, sharded: bool) -> list[dict[str, Any]]:
+PLAIN = ("zstd", "gzip", "blosc", "crc32c")
+"""Codecs that Zarr V3 has of its own, and that numcodecs calls the same."""
+
+OURS = ("zlib", "bz2", "lzma", "lz4", "shuffle", "crc32", "adler32", "fletcher32", "jenkins_lookup3", "base64")
+"""Codecs that Zarr V3 has from numcodecs, and that go without its name in the terms in which V2 is read."""
+
+SERIALIZERS = ("bytes", "vlen-utf8", "vlen-bytes", "vlen-array", "categorize", "json2", "msgpack2", "pcodec", "zfpy")
+"""Codecs from elements to bytes that numcodecs has, and that of plain elements."""
+
+PLAIN_BYTES: dict[str, Any] = {"name": "bytes", "configuration": {}}
+"""The codec of plain elements, which Zarr V2 does not name."""
+
+SHUFFLES = ("noshuffle", "shuffle", "bitshuffle")
+
+
+def codec_v3(codec: Mapping[str, Any], dtype: DataType) -> dict[str, Any]:
+    """Return a codec as the metadata of Zarr V3 name it."""
+    name, configuration = codec["name"], dict(codec["configuration"])
+    bare = name.removeprefix("numcodecs.")
+    if bare == "crc32c" and configuration.get("location") == "end":
+        del configuration["location"]
+    if bare in PLAIN and not (bare == "crc32c" and configuration):
+        name = bare
+    elif name in OURS:
+        name = f"numcodecs.{name}"
+    if bare == "blosc":
+        shuffle = configuration.get("shuffle", 1)
+        if isinstance(shuffle, int):
+            automatic = 2 if item_size(dtype) == 1 else 1
+            configuration["shuffle"] = SHUFFLES[shuffle if 0 <= shuffle < len(SHUFFLES) else automatic]
+        configuration.setdefault("typesize", _typesize(dtype))
+    if bare == "zstd":
+        configuration = {"level": 0, "checksum": False, **configuration}
+    return {"name": name, "configuration": configuration}
+
+
+def codecs_v3(inner: Sequence[Any], chunks: tuple[int, ...], dtype: DataType, *, sharded: bool) -> list[dict[str, Any]]:
     """Return the codecs of a chunk, put into a shard if there are to be such.
 
     See https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/index.html
     """
-    named = [_named(codec) for codec in inner]
+    named = [codec_v3(_named(codec, dtype), dtype) for codec in inner]
     if not sharded:
         return named
     configuration = {
@@ -215,6 +265,16 @@ def codecs_v3(inner: Sequence[Mapping[str, Any]], chunks: tuple[int, ...], *, sh
     return [{"name": "sharding_indexed", "configuration": configuration}]
 
 
+def inner_codecs(codecs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the codecs of a chunk, or of an inner chunk if it is a shard."""
+    found: list[Mapping[str, Any]] = []
+    for codec in codecs:
+        if codec["name"] == "sharding_indexed":
+            return [*found, *inner_codecs([_named(inner, "string") for inner in codec["configuration"]["codecs"]])]
+        found.append(codec)
+    return found
+
+
 def serializer(dtype: DataType) -> dict[str, Any]:
     """Return the codec that turns elements into bytes."""
     if isinstance(dtype, str):
@@ -224,10 +284,33 @@ def serializer(dtype: DataType) -> dict[str, Any]:
     return {"name": "bytes", "configuration": {} if plain else {"endian": "little"}}
 
 
-def compressor_v2(codec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a compressor as numcodecs configures it."""
-    configuration = dict(codec["configuration"])
-    if "shuffle" in configuration:
-        configuration["shuffle"] = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}.get(configuration["shuffle"], -1)
+def chain_v2(codecs: Sequence[Mapping[str, Any]], rank: int) -> tuple[list[dict[str, Any] | None], str]:
+    """Return the filters and, last, the compressor of Zarr V2 for the codecs of a chunk, and the order of axes.
+
+    What follows the codec that turns elements into bytes is compressed or checked; the last of it is the compressor.
+    """
+    filters: list[dict[str, Any]] = []
+    order, compressed = "C", 0
+    for codec in codecs:
+        name, configuration = codec["name"].removeprefix("numcodecs."), codec["configuration"]
+        if name == "transpose" and not filters and list(configuration["order"]) == [*reversed(range(rank))]:
+            order = "F" if rank > 1 else "C"
+            continue
+        if name not in SERIALIZERS and name not in PLAIN and name not in OURS and name == codec["name"]:
+            raise UnsupportedError(f"Zarr V2 has no {name}; there are the codecs of numcodecs")
+        if compressed or name in SERIALIZERS:
+            compressed += 1
+        if name != "bytes":
+            filters.append(_numcodec(name, configuration))
+    last = filters.pop() if compressed > 1 else None
+    return [*filters, last], order
+
+
+def _numcodec(name: str, configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a codec as numcodecs configures it."""
+    configuration = dict(configuration)
+    if name == "blosc" and isinstance(configuration.get("shuffle"), str):
+        configuration["shuffle"] = SHUFFLES.index(configuration["shuffle"])
+    if name == "blosc":
         configuration.pop("typesize", None)
-    return {"id": codec["name"].removeprefix("numcodecs."), **configuration}
+    return {"id": name, **configuration}

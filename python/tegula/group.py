@@ -44,9 +44,12 @@ class Group(Mapping[str, "Array | Group"]):
     @classmethod
     def _wrap(cls, native: _tegula.Group, store: Store) -> "Group":
         group = object.__new__(cls)
-        group._native = native
         group._store = store
+        group._become(native)
         return group
+
+    def _become(self, native: _tegula.Group) -> None:
+        self._native = native
 
     @property
     def attrs(self) -> Attributes:

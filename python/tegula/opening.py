@@ -12,6 +12,7 @@ from tegula.array import Array
 from tegula.creating import create_array, new_group
 from tegula.errors import NotFoundError, UnsupportedError
 from tegula.group import Group
+from tegula.progress import Progress, joined, reporting
 from tegula.stores import ReadOnlyStore, Store, StoreLike, as_store
 
 __all__ = ["consolidate_metadata", "create_group", "load", "open", "open_array", "open_group", "save"]
@@ -287,7 +288,15 @@ def consolidate_metadata(store: StoreLike, path: str = "/") -> Group:
     return Group._wrap(group.consolidate(), resolved)
 
 
-def save(store: StoreLike, data: Any, path: str = "/", *, overwrite: bool = False, **properties: Any) -> Array | Group:
+def save(
+    store: StoreLike,
+    data: Any,
+    path: str = "/",
+    *,
+    overwrite: bool = False,
+    progress: Progress = None,
+    **properties: Any,
+) -> Array | Group:
     """Store an ndarray as an array, or a dict of such as a group of arrays.
 
     Parameters
@@ -300,6 +309,9 @@ def save(store: StoreLike, data: Any, path: str = "/", *, overwrite: bool = Fals
         The path of the array or group.
     overwrite : bool
         Whether to erase an array or group that is there, with all that is in it.
+    progress : bool or callable, optional
+        True draws a bar, if standard error is a terminal. A callable is called with the bytes that are stored and those
+        of all, again and again. What it raises ends the call, as Ctrl-C does, and erases the array.
     **properties
         Of the arrays; see `tegula.create_array`.
 
@@ -320,14 +332,18 @@ def save(store: StoreLike, data: Any, path: str = "/", *, overwrite: bool = Fals
     >>> tegula.load(store, "a")
     array([0, 1, 2])
     """
-    if not isinstance(data, Mapping):
-        return create_array(store, path, data=data, overwrite=overwrite, **properties)
-    resolved, path = as_store(store, path)
-    native = new_group(resolved, path, zarr_format=properties.get("zarr_format", 3), overwrite=overwrite)
-    group = Group._wrap(native, resolved)
-    for name, elements in data.items():
-        group.create_array(name, data=elements, **properties)
-    return group
+    with reporting(progress, "saving") as report:
+        if not isinstance(data, Mapping):
+            return create_array(store, path, data=data, overwrite=overwrite, progress=report, **properties)
+        resolved, path = as_store(store, path)
+        native = new_group(resolved, path, zarr_format=properties.get("zarr_format", 3), overwrite=overwrite)
+        group = Group._wrap(native, resolved)
+        arrays = {name: np.asarray(elements) for name, elements in data.items()}
+        total, done = sum(elements.nbytes for elements in arrays.values()), 0
+        for name, elements in arrays.items():
+            group.create_array(name, data=elements, progress=joined(report, done, total), **properties)
+            done += elements.nbytes
+        return group
 
 
 def load(store: StoreLike, path: str = "/") -> NDArray[Any] | dict[str, NDArray[Any]]:

@@ -120,6 +120,10 @@ class _PathStore(Store):
 class FilesystemStore(_PathStore):
     """The files below a folder.
 
+    An object is written to a temporary name and renamed: readers, and what is there when a process is killed, see the
+    old one or the new one, never a part. Those who change an object lock it, with a file ``.tegula-lock`` that is in
+    its folder meanwhile. What a killed process leaves behind, `tegula.validate` finds.
+
     Parameters
     ----------
     path : str or os.PathLike
@@ -131,6 +135,8 @@ class FilesystemStore(_PathStore):
     """
 
     __slots__ = ("_fsync",)
+
+    _fsync: bool
 
     def __init__(self, path: str | os.PathLike[str], *, fsync: bool = False) -> None:
         self._path = os.fspath(path)
@@ -184,6 +190,9 @@ class MappingStore(Store):
 
     Reads and writes go to the mapping, so that what others put there is seen. Each takes the GIL for as long as the
     mapping takes to answer: copy a large dict into a `MemoryStore` to be rid of that.
+
+    A mapping that is no dict may lie where other processes can write to it, and cannot be locked against them. Chunks
+    are only written whole to such a one, unless the option ``unlocked_writes`` is set; see `tegula.CodecOptions`.
 
     Parameters
     ----------

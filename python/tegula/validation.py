@@ -1,29 +1,20 @@
 """Looking whether what is stored is whole."""
 
-import fcntl
-import os
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 
+from tegula import _tegula
 from tegula._tegula import ArraySubset
 from tegula.array import Array
 from tegula.errors import Error
 from tegula.group import Group
 from tegula.opening import open as open_node
 from tegula.options import Config
-from tegula.stores import FilesystemStore, StoreLike, as_store
+from tegula.stores import StoreLike, as_store
 
 __all__ = ["Problem", "Validation", "validate"]
 
-TEMPORARY = ".tegula-"
-"""How the names of files begin that are no objects: files that are being written, and locks."""
-
-# A file that is being written is renamed within moments; the number of its process may belong to another by then.
-_ABANDONED = 3600.0
 # Beyond so many chunks it is not looked for objects that are none of them.
 _CHUNKS_NAMED = 1_000_000
 
@@ -54,7 +45,7 @@ class Validation:
     problems: list[Problem] = field(default_factory=list)
     """What is wrong."""
     leftovers: list[str] = field(default_factory=list)
-    """Temporary files that a process left behind when it ended too early, and that are there still."""
+    """Temporary files and locks that a process left behind when it was killed, and that are there still."""
     removed: list[str] = field(default_factory=list)
     """Those that were removed."""
 
@@ -84,7 +75,7 @@ def validate(
     path : str
         The path of the array or group in the store.
     repair : bool
-        Whether temporary files are removed that no process uses any more.
+        Whether temporary files and locks are removed that no process uses any more.
     progress : callable, optional
         Called with the number of chunks of an array that were looked at, and how many there are.
 
@@ -111,12 +102,8 @@ def validate(
     """
     found, below = as_store(store, path)
     report = Validation()
-    if isinstance(found, FilesystemStore):
-        for file in _temporary(Path(found.path, below.strip("/"))):
-            if repair and _remove(file):
-                report.removed.append(str(file))
-            else:
-                report.leftovers.append(str(file))
+    left = found._native.leftovers(_tegula.node_path(below), repair)
+    (report.removed if repair else report.leftovers).extend(left)
     node = open_node(found, below, mode="r")
     if isinstance(node, Array):
         _check_array(node, report, progress)
@@ -182,38 +169,3 @@ def _check_keys(array: Array, grid: ArraySubset, report: Validation) -> None:
         if key not in chunks and name not in ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"):
             place = array.store._native.display(key)
             report.problems.append(Problem(place, "this is no chunk of the array, and none of its metadata"))
-
-
-def _temporary(folder: Path) -> Iterator[Path]:
-    for above, _, files in os.walk(folder):
-        for name in files:
-            if name.startswith(TEMPORARY):
-                yield Path(above, name)
-
-
-def _remove(file: Path) -> bool:
-    """Remove a temporary file, unless a process uses it."""
-    with suppress(OSError):
-        if file.name.startswith(f"{TEMPORARY}lock-"):
-            with file.open("rb") as lock:
-                # Who holds the lock removes it; first removed, then unlocked.
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                file.unlink()
-            return True
-        process = file.name.removeprefix(TEMPORARY).partition("-")[0]
-        age = time.time() - file.stat().st_mtime
-        if not process.isdecimal() or (_runs(int(process)) and age < _ABANDONED):
-            return False
-        file.unlink()
-        return True
-    return not file.exists()
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -335,6 +335,8 @@ class AsdfFile(Saving, Noting, Mapping[Any, Any]):
         for array in arrays:
             elements = loaded[id(array)]
             storage, label = self._native.storage(array._node)
+            if storage == "external":
+                storage = "internal"
             if label or storage != "internal":
                 options = self._settings.change(elements)
                 options.storage, options.compression = storage, label or None

@@ -6,9 +6,12 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
+
+from tegula import _tegula
 from tegula.asdf import _write
 from tegula.asdf._options import STORAGES, ArraySettings, Storage
-from tegula.errors import StoreError
+from tegula.errors import InvalidSelectionError, StoreError
 from tegula.stores import FilesystemStore, Store
 
 __all__ = ["Saving"]
@@ -21,6 +24,7 @@ class Saving:
 
     _converters: Literal["asdf"] | None
     _key: str
+    _native: _tegula.AsdfFile
     _mode: str | None
     _settings: ArraySettings
     _store: Store
@@ -63,7 +67,7 @@ class Saving:
         include_block_index : bool
             Whether the file says at its end where its blocks are.
         version : str, optional
-            The version of the ASDF standard that the file is to say it follows.
+            The version of the ASDF standard that the file follows: as the file that was opened did, or ``"1.6.0"``.
         write_checksums : bool
             Whether blocks get MD5 checksums.
         keep_zarr_v3 : bool
@@ -76,7 +80,7 @@ class Saving:
         Raises
         ------
         UnsupportedError
-            If the tree holds what ASDF cannot.
+            If the tree holds what ASDF, or this version of it, cannot.
         """
         job = _write.Job(
             settings=self._settings,
@@ -85,7 +89,7 @@ class Saving:
             compression_kwargs=dict(compression_kwargs or {}),
             pad_blocks=pad_blocks,
             include_block_index=include_block_index,
-            version=version,
+            version=self._version_to_write() if version is None else version,
             checksums=write_checksums,
             keep_zarr_v3=keep_zarr_v3,
             converters=self._converters if converters == "input" else converters,
@@ -93,11 +97,57 @@ class Saving:
         if not hasattr(fd, "write"):
             job.write(self._tree, os.path.abspath(os.fspath(fd)))
             return
+        # Other files cannot lie beside what has no name.
+        job.alone = True
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "file.asdf")
-            job.write(self._tree, path, alone=True)
+            job.write(self._tree, path)
             with open(path, "rb") as written:
                 shutil.copyfileobj(written, fd, 1 << 20)
+
+    def _version_to_write(self) -> str:
+        version: str = self.version  # type: ignore[attr-defined]
+        return version if version in _write.VERSIONS else _write.STANDARD
+
+    def append(self, node: str, rows: Any) -> int:
+        """Add rows to a streamed array of the file, without touching anything else.
+
+        Arrays that were opened before go on to show the rows that were there.
+
+        Parameters
+        ----------
+        node : str
+            Where the array is in the tree: names and indices, joined by ``/``.
+        rows : array_like
+            One or more rows, which have the shape of the array but for its first axis.
+
+        Returns
+        -------
+        int
+            The number of rows in the file then.
+
+        Raises
+        ------
+        UnsupportedError
+            If the array is not a streamed one.
+
+        Examples
+        --------
+        >>> file = tegula.AsdfFile({"rows": np.zeros((0, 3), "f4")})
+        >>> file.set_array_storage(file["rows"], "streamed")
+        >>> file.write_to("rows.asdf")
+        >>> tegula.open_asdf("rows.asdf").append("rows", [[1, 2, 3], [4, 5, 6]])
+        2
+        >>> tegula.open_asdf("rows.asdf")["rows"][:, 1]
+        array([2., 5.], dtype=float32)
+        """
+        path = self._path_to_write()
+        native = self._native
+        dtype, shape = native.stored(native.find(node))
+        elements = np.asarray(rows, dtype)
+        if elements.shape[1:] != shape[1:] or elements.ndim != len(shape):
+            raise InvalidSelectionError(f"rows of shape {elements.shape} for an array of shape {shape}")
+        return _tegula.append_asdf(path, node, _write.gather(elements))
 
     def update(self, **options: Any) -> None:
         """Write the tree to the file it came from. Arrays that were read before go on as they are.
@@ -110,11 +160,15 @@ class Saving:
         **options
             As for `write_to`.
         """
+        self.write_to(self._path_to_write(), **options)
+
+    def _path_to_write(self) -> str:
+        """Return the path of the file that was opened, which is to change."""
         if not hasattr(self, "_native") or not isinstance(self._store, FilesystemStore):
             raise StoreError("the tree does not come from a file that can be written; write_to names one")
         if self._mode == "r":
-            raise StoreError('the file was opened to be read; mode="rw" allows update')
-        self.write_to(os.path.join(self._store.path, self._key), **options)
+            raise StoreError('the file was opened to be read; mode="rw" allows changes')
+        return os.path.join(self._store.path, self._key)
 
     def set_array_storage(self, arr: Any, array_storage: Storage) -> None:
         """Say where the elements of an array, and of all views of its memory, will be.

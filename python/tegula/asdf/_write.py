@@ -3,7 +3,7 @@
 import datetime as dt
 import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
@@ -15,13 +15,16 @@ from tegula import _tegula
 from tegula.array import Array
 from tegula.asdf._array import AsdfArray
 from tegula.asdf._inline import inline_node
-from tegula.asdf._options import ArrayOptions, ArraySettings
+from tegula.asdf._options import STORAGES, ArrayOptions, ArraySettings
 from tegula.asdf._tree import Reference, TaggedDict
 from tegula.asdf._zarr_python import from_zarr, is_zarr_python
 from tegula.errors import UnsupportedError
 
 STANDARD = "1.6.0"
-"""The version of the ASDF standard that is written."""
+"""The version of the ASDF standard that is written, if there is no reason to write another one."""
+
+VERSIONS = ("1.0.0", "1.1.0", "1.2.0", "1.3.0", "1.4.0", "1.5.0", STANDARD)
+"""The versions that can be written."""
 
 _ROOT = "tag:stsci.edu:asdf/core/asdf-1.1.0"
 _SOFTWARE = "tag:stsci.edu:asdf/core/software-1.0.0"
@@ -46,38 +49,41 @@ class Job:
     compression_kwargs: dict[str, Any] = field(default_factory=dict)
     pad_blocks: bool | float = False
     include_block_index: bool = True
-    version: str | None = None
+    version: str = STANDARD
     checksums: bool = True
     keep_zarr_v3: bool = False
     converters: Literal["asdf"] | None = None
     alone: bool = False
+    """Whether no other files can lie beside it."""
+    has_stream: bool = False
+    """Whether an array of a stream goes on to be one."""
 
-    def write(self, tree: Any, path: str, *, alone: bool = False) -> None:
-        """Write a tree to a file; `alone`: other files cannot lie beside it."""
+    def write(self, tree: Any, path: str) -> None:
+        """Write a tree to a file."""
         if not isinstance(tree, dict):
             raise UnsupportedError(f"a tree is a dict, not {type(tree).__name__}")
-        self.alone = alone
+        if self.storage not in (None, *STORAGES):
+            raise ValueError(f"{self.storage!r} is no storage; there are {', '.join(STORAGES)}")
         checked_label(self.compression)
-        self._check()
         first: list[Any] = []
         if self.converters is not None:
             from tegula.asdf._library import Library
 
-            tree, first = Library(self.version or STANDARD).simplify(tree)
+            tree, first = Library(self.version).simplify(tree)
         before, _here.job = _here.job, self
         try:
-            label = None if self.compression in ("input", "") else self.compression
-            options = {"compression": label, "checksums": self.checksums, "keep_zarr_v3": self.keep_zarr_v3}
+            options = {
+                "checksums": self.checksums,
+                "compression": None if self.compression in ("input", "") else self.compression,
+                "compression_kwargs": self.compression_kwargs,
+                "include_block_index": self.include_block_index,
+                "keep_zarr_v3": self.keep_zarr_v3,
+                "pad_blocks": self.pad_blocks,
+                "version": self.version,
+            }
             _tegula.write_asdf(_Root(tree, first), path, options)
         finally:
             _here.job = before
-
-    def _check(self) -> None:
-        """Refuse what there is no writer for."""
-        if self.storage not in (None, "internal", "inline"):
-            raise UnsupportedError(f"all arrays as {self.storage!r} cannot be written yet")
-        if self.compression_kwargs or self.pad_blocks or not self.include_block_index or self.version is not None:
-            raise UnsupportedError("compression_kwargs, pad_blocks, include_block_index and version are still to come")
 
     def options(self, array: Any) -> ArrayOptions:
         """Return how an array is to be written."""
@@ -169,10 +175,19 @@ def _array(array: Array) -> tuple[str, tuple[Any, ...]]:
     """Say what a stored array is to be: what it is, unless something else was said."""
     if not isinstance(array, AsdfArray) or array.is_zarr:
         return "zarr", (array._native,)
-    options = _job().options(array)
+    job = _job()
+    options = job.options(array)
     storage, label = stored(array)
+    if storage == "streamed" and options.storage is None and not job.has_stream:
+        # There is one stream in a file.
+        job.has_stream = True
+        return _elements(array[...], replace(options, storage="streamed"))
+    # A block is copied into this file, wherever it comes from.
+    storage = "inline" if storage == "inline" else "internal"
     if options.storage in (None, storage) and options.compression in ("input", label):
         return "copy", (array._file._native, array._node)
+    if options.compression == "input":
+        options.compression = label
     return _elements(array[...], options)
 
 
@@ -183,11 +198,15 @@ def _elements(array: NDArray[Any], options: ArrayOptions | None = None) -> tuple
         node = inline_node(_plain(array))
         if node is not None:
             return "same", (node,)
-    if options.storage in ("external", "streamed") or options.save_base or options.compression_kwargs:
-        raise UnsupportedError("arrays in other files, in streams, and with their base cannot be written yet")
-    if options.compression not in ("input", _job().compression):
-        raise UnsupportedError("compression of single arrays is still to come; all_array_compression is there")
-    return "ndarray", _ndarray(array)
+    if options.storage == "external" and _job().alone:
+        raise UnsupportedError("arrays in files of their own need a name of the file, which they lie beside")
+    said = {
+        "storage": "internal" if options.storage == "inline" else options.storage,
+        "compression": None if options.compression == "input" else options.compression,
+        "compression_kwargs": options.compression_kwargs,
+        "save_base": bool(options.save_base),
+    }
+    return "ndarray", (*_ndarray(array), said)
 
 
 def _plain(array: NDArray[Any]) -> NDArray[Any]:

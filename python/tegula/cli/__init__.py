@@ -1,4 +1,4 @@
-"""The command `tegula`: what a file holds, a region of it, a demonstration.
+"""The command `tegula`: what a file holds, a region of it, copies, a demonstration.
 
 To add a command, write its file with `add_parser(commands)` and `run(arguments, screen)`, and name it in COMMANDS.
 """
@@ -10,16 +10,17 @@ import sys
 from collections.abc import Sequence
 
 import tegula
-from tegula.cli import cutout, demo, info, validate
+from tegula.cli import copy, cutout, demo, info, validate
 from tegula.cli.screen import Screen
 
-COMMANDS = (info, cutout, demo, validate)
+COMMANDS = (info, cutout, copy, demo, validate)
 
 
 def parser() -> argparse.ArgumentParser:
     """Make the command line's grammar."""
     top = argparse.ArgumentParser(
-        prog="tegula", description="Chunked arrays in Zarr V3, Zarr V2 and ASDF: look at them and cut regions out."
+        prog="tegula",
+        description="Chunked arrays in Zarr V3, Zarr V2 and ASDF: look at them, copy them and cut regions out.",
     )
     top.add_argument("--version", action="version", version=f"tegula {tegula.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)

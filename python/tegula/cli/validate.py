@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
     for file in found.removed:
         screen.line(f"removed {file}")
     for file in found.leftovers:
-        screen.line(f"{file}: left behind by a process that was killed, or in use; --repair removes the former")
+        screen.line(f"{file}: left behind by a process that was killed; --repair removes it")
     for problem in found.problems[:PROBLEMS_SHOWN]:
         screen.line(str(problem))
     if len(found.problems) > PROBLEMS_SHOWN:

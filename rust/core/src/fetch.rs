@@ -36,9 +36,6 @@ impl Span {
     }
 }
 
-/// A span is not joined with the next beyond this: what was read is placed while it is in cache.
-const LARGEST: u64 = 1 << 20;
-
 /// What goes straight into the output is read at once up to this.
 const STRAIGHT: u64 = 64 << 20;
 
@@ -50,10 +47,10 @@ const SPARSE: u64 = 4 << 10;
 const WHOLE: u64 = 256 << 20;
 
 /// The reads that a region of plain elements takes, and the axes of each: rows that lie at most `gap` apart are read
-/// as one.
-pub(crate) fn spans(elements: &Elements, region: &Region, gap: u64) -> (Vec<Span>, Axes) {
+/// as one, of at most `largest` bytes: what was read is placed while it is in cache.
+pub(crate) fn spans(elements: &Elements, region: &Region, gap: u64, largest: u64) -> (Vec<Span>, Axes) {
     if !region.lists.is_empty() {
-        return listed_spans(elements, region, gap);
+        return listed_spans(elements, region, gap, largest);
     }
     let (from, mut axes) = region.axes(&elements.strides);
     let from = from + elements.offset as isize;
@@ -71,7 +68,7 @@ pub(crate) fn spans(elements: &Elements, region: &Region, gap: u64) -> (Vec<Span
         let reach = (axis.length as u64 - 1).saturating_mul(step).saturating_add(extent);
         if axis.length > 1 {
             let straight = run_of(&axes[k..], elements.item).is_some_and(|run| run as u64 == reach);
-            let largest = if straight { STRAIGHT } else { LARGEST };
+            let largest = if straight { largest.max(STRAIGHT) } else { largest };
             if step.saturating_sub(extent) > gap {
                 break;
             }
@@ -114,7 +111,7 @@ pub(crate) fn spans(elements: &Elements, region: &Region, gap: u64) -> (Vec<Span
 
 /// The same for a region with lists: all of the elements at once, or the runs that are wanted, those together that lie
 /// near.
-fn listed_spans(elements: &Elements, region: &Region, gap: u64) -> (Vec<Span>, Axes) {
+fn listed_spans(elements: &Elements, region: &Region, gap: u64, largest: u64) -> (Vec<Span>, Axes) {
     let (from, mut axes) = region.axes(&elements.strides);
     let from = from + elements.offset as isize;
     if region.elements() == 0 {
@@ -151,7 +148,7 @@ fn listed_spans(elements: &Elements, region: &Region, gap: u64) -> (Vec<Span>, A
         runs = all;
     }
     runs.sort_by_key(|run| run.from);
-    let together = merge(runs.iter().map(|run| (run.from as u64, extent)), gap, LARGEST.max(extent));
+    let together = merge(runs.iter().map(|run| (run.from as u64, extent)), gap, largest.max(extent));
     let span = |(offset, length, range): (u64, u64, std::ops::Range<usize>)| {
         let inside = |run: &Jump| Jump { from: run.from - offset as isize, to: run.to };
         let jumps: Vec<Jump> = runs[range].iter().map(inside).collect();
@@ -208,6 +205,8 @@ mod tests {
     use super::*;
     use crate::plan::Run;
 
+    const LARGEST: u64 = 1 << 20;
+
     #[test]
     fn near_ranges_become_one_read() {
         let merged = merge([(0, 10), (10, 10), (25, 5), (100, 50), (120, 10)], 5, 1000);
@@ -223,13 +222,13 @@ mod tests {
         let rows = Run { start: 2, step: 1, length: 3, stride: 16 };
         let columns = Run { start: 5, step: -1, length: 2, stride: 8 };
         let region = Region { runs: SmallVec::from_slice(&[rows, columns]), lists: SmallVec::new(), origin: 0 };
-        let (found, axes) = spans(&elements, &region, 0);
+        let (found, axes) = spans(&elements, &region, 0, LARGEST);
         assert_eq!(
             found.iter().map(|span| (span.offset, span.length)).collect::<Vec<_>>(),
             [(192, 16), (272, 16), (352, 16)]
         );
         assert_eq!((found[1].from, found[1].to, axes.len()), (8, 16, 1));
-        let (found, axes) = spans(&elements, &region, 64);
+        let (found, axes) = spans(&elements, &region, 64, LARGEST);
         assert_eq!(found, [Span { offset: 192, length: 176, from: 8, to: 0, jumps: Jumps::new(), first: None }]);
         assert_eq!(axes.len(), 2);
     }
@@ -244,7 +243,7 @@ mod tests {
             let start = if step < 0 { length as u64 - 1 } else { 0 };
             let run = Run { start, step, length: length as _, stride };
             let region = Region { runs: SmallVec::from_slice(&[run]), lists: SmallVec::new(), origin: 0 };
-            let (found, axes) = spans(&elements, &region, 64);
+            let (found, axes) = spans(&elements, &region, 64, LARGEST);
             assert!((parts..parts + 2).contains(&found.len()), "{step}: {}", found.len());
             assert!(found.iter().all(|span| span.length <= largest));
             let places: usize = found.iter().map(|span| span.axes(&axes)[0].length).sum();

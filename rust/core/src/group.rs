@@ -6,10 +6,10 @@ use crate::array::Array;
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::metadata::{
     Attributes, AttributesChange, Consolidated, Folder, GroupMetadata, Node, NodeKind, change_attributes, consolidate,
-    metadata_key, node_path, open_node, write_node,
+    lock_node, metadata_key, node_path, open_node, turn, write_node,
 };
 use crate::options::global_options;
-use crate::runtime::parallel_map;
+use crate::runtime::{gather_map, parallel_map};
 use crate::store::{Store, check_key};
 
 /// Nothing is looked for deeper below a group: a folder so deep is a link to one above itself.
@@ -35,6 +35,7 @@ pub struct Group {
     metadata: GroupMetadata,
     consolidated: Option<Noted>,
     use_consolidated: UseConsolidated,
+    turn: u64,
 }
 
 /// What a group, this one or one above it, knows of what lies below.
@@ -103,7 +104,7 @@ impl Group {
     /// A group with given metadata, which are not written.
     pub fn new_with_metadata(store: Arc<dyn Store>, path: &str, metadata: GroupMetadata) -> Result<Self> {
         let use_consolidated = UseConsolidated::IfThere;
-        Ok(Self { path: node_path(path)?, store, metadata, consolidated: None, use_consolidated })
+        Ok(Self { path: node_path(path)?, store, metadata, consolidated: None, use_consolidated, turn: 0 })
     }
 
     /// Stores a group at a path, over what is there.
@@ -112,10 +113,17 @@ impl Group {
         Self::new_with_metadata(store, path, metadata)
     }
 
-    /// Changes the stored attributes, and returns the group with all that there are then.
+    /// Changes the stored attributes, and returns the group with all that there are then. Others that change its metadata
+    /// wait.
     pub fn change_attributes(&self, change: &AttributesChange) -> Result<Self> {
+        let _guard = lock_node(&*self.store, &self.path)?;
         let attributes = change_attributes(&*self.store, &self.path, self.zarr_format(), change)?;
-        Ok(Self { metadata: self.metadata.with_attributes(attributes), ..self.clone() })
+        Ok(Self { metadata: self.metadata.with_attributes(attributes), turn: turn(), ..self.clone() })
+    }
+
+    /// Which change it came of; see [`Array::turn`].
+    pub fn turn(&self) -> u64 {
+        self.turn
     }
 
     /// Notes in the group the metadata of all that lies below, as the store has it now, and returns the group that
@@ -239,8 +247,17 @@ impl Group {
 
     /// Opens members by their paths from here, each of which may fail; their metadata are read at once.
     pub fn open_members(&self, paths: &[String]) -> Vec<Result<Member>> {
-        let opened = parallel_map(paths, global_options().concurrency(), |path| Ok(self.member(path)));
+        let opened = self.each(paths, |path| Ok(self.member(path)));
         opened.unwrap_or_default()
+    }
+
+    /// Does `work` for each path, several at once.
+    fn each<R: Send>(&self, paths: &[String], work: impl Fn(&String) -> Result<R> + Sync) -> Result<Vec<R>> {
+        if self.store.is_remote() {
+            gather_map(paths, work)
+        } else {
+            parallel_map(paths, global_options().concurrency(), work)
+        }
     }
 
     fn folder<'a>(&'a self, path: &'a str) -> Folder<'a> {
@@ -252,7 +269,7 @@ impl Group {
         let names = self.store.list_dir(path).place(|| format!("cannot list {}", self.store.display(path)))?.prefixes;
         let paths: Vec<_> =
             names.iter().filter(|name| check_key(name).is_ok()).map(|name| metadata_key(path, name)).collect();
-        let found = parallel_map(&paths, global_options().concurrency(), |path| {
+        let found = self.each(&paths, |path| {
             let Some(kind) = self.folder(path).kind()? else { return Ok(Vec::new()) };
             let mut members = vec![(path.clone(), kind)];
             match (kind, deeper) {

@@ -43,6 +43,7 @@ mod cache;
 mod chunk_grid;
 mod chunk_key;
 pub mod codec;
+mod copy;
 mod data_type;
 mod error;
 mod fetch;
@@ -64,17 +65,19 @@ mod write;
 
 pub use array::{
     Array, ArrayBytes, AsArrayBytes, Element, FromArrayBytes, InputBuffer, Mappable, OutputBuffer, PartialDecoder,
+    PartialEncoder, WriteSession, WriteSessionOptions,
 };
 pub use cache::{CacheInfo, CacheLimit, ChunkCache, shared_cache};
 pub use chunk_grid::ChunkGrid;
 pub use chunk_key::ChunkKeyEncoding;
+pub use copy::{CopyOptions, Encoding, Layout, Progress, copied_group, copied_metadata, copy, store_metadata};
 pub use data_type::{DataType, Field, Kind};
 pub use error::{Error, ErrorKind, Result};
 pub use fill_value::FillValue;
 pub use group::{Group, Member, UseConsolidated, open};
-pub use options::{CodecOptions, global_options, set_global_options};
+pub use options::{CodecOptions, InnerChunkOrder, global_options, set_global_options};
 pub use read::Explanation;
-pub use runtime::{Pending, set_threads, spawn, threads};
+pub use runtime::{Pending, requests, set_requests, set_threads, spawn, threads};
 pub use selection::{AxisSelection, Selection, size_in_memory};
 pub use slot::{Heaps, Put, Sink, Slot, Variable};
 pub use subset::{ArraySubset, Dims, Indices};

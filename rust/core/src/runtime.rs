@@ -4,6 +4,7 @@
 //! So everything here is kept with the number of the process that made it, and made anew where that differs. These are
 //! the only doors to rayon; its global pool is never used.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -16,6 +17,11 @@ use std::{process, ptr, thread};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::{Error, Result};
+
+mod waiting;
+
+pub(crate) use waiting::{gather, gather_map, waiting};
+pub use waiting::{requests, set_requests};
 
 /// A value of the process: after a fork the child makes its own, and leaves the parent's alone.
 pub(crate) struct PerProcess<T> {
@@ -100,7 +106,14 @@ pub fn set_threads(threads: usize) {
 /// Items are taken one by one in their order, so that no thread is left with a long tail. After an error no further
 /// item is begun; of several errors that of the first item is returned.
 pub(crate) fn parallel<T: Sync>(items: &[T], limit: usize, work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
-    let helpers = limit.min(items.len()).saturating_sub(1);
+    let mut helpers = limit.min(items.len()).saturating_sub(1);
+    if helpers > 0 && waiting::has_turn() {
+        if waiting::turns_are_free() {
+            // Who has a turn to compute must not wait for threads of the pool, which may be waiting for one.
+            return waiting(|| parallel(items, limit, work));
+        }
+        helpers = 0;
+    }
     let pool = if helpers > 0 { POOL.get().as_ref() } else { None };
     let Some(pool) = pool else { return items.iter().try_for_each(work) };
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -151,8 +164,19 @@ type Job = Box<dyn FnOnce() + Send>;
 /// pool. Thousands of calls can stand in the queue at the cost of their closures.
 #[derive(Default)]
 struct Driver {
-    queue: Mutex<(VecDeque<Job>, usize, usize)>,
+    queue: Mutex<Queue>,
     wake: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    /// Threads that there are, but for those that wait for another machine.
+    running: usize,
+    /// Of these, those that wait for a job.
+    idle: usize,
+    /// Threads that wait for another machine.
+    away: usize,
 }
 
 static DRIVER: PerProcess<Arc<Driver>> = PerProcess::new(Arc::default);
@@ -160,38 +184,72 @@ static DRIVER: PerProcess<Arc<Driver>> = PerProcess::new(Arc::default);
 /// Idle threads of the driver go after so long.
 const IDLE: Duration = Duration::from_secs(10);
 
+thread_local! {
+    /// The driver that this thread is one of.
+    static OWN: RefCell<Option<Arc<Driver>>> = const { RefCell::new(None) };
+}
+
 /// Carries out a job on a thread of the driver, after those that came before.
 pub fn spawn(job: impl FnOnce() + Send + 'static) {
     let driver = DRIVER.get();
     let mut queue = lock(&driver.queue);
-    queue.0.push_back(Box::new(job));
-    let (_, running, idle) = &mut *queue;
-    if *idle == 0 && *running < (2 * threads()).max(4) {
-        let own = driver.clone();
-        let started = thread::Builder::new().name("tegula-driver".into()).spawn(move || own.run());
-        *running += usize::from(started.is_ok());
-    }
+    queue.jobs.push_back(Box::new(job));
+    driver.reinforce(&mut queue);
     drop(queue);
     driver.wake.notify_one();
 }
 
+/// Calls `wait`, which waits for another machine. If this thread is one of the driver's, another may start meanwhile.
+fn away<T>(wait: impl FnOnce() -> T) -> T {
+    struct Back(Option<Arc<Driver>>);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            if let Some(driver) = &self.0 {
+                let mut queue = lock(&driver.queue);
+                queue.away -= 1;
+                queue.running += 1;
+            }
+        }
+    }
+    let driver = OWN.with_borrow(Clone::clone);
+    if let Some(driver) = &driver {
+        let mut queue = lock(&driver.queue);
+        queue.away += 1;
+        queue.running -= 1;
+        driver.reinforce(&mut queue);
+    }
+    let _back = Back(driver);
+    wait()
+}
+
 impl Driver {
-    fn run(&self) {
+    /// Starts a thread where there is more to do than threads to do it.
+    fn reinforce(self: &Arc<Self>, queue: &mut Queue) {
+        let few = queue.running < (2 * threads()).max(4) && queue.away < requests();
+        if queue.idle == 0 && !queue.jobs.is_empty() && few {
+            let own = self.clone();
+            let started = thread::Builder::new().name("tegula-driver".into()).spawn(move || own.run());
+            queue.running += usize::from(started.is_ok());
+        }
+    }
+
+    fn run(self: Arc<Self>) {
+        OWN.set(Some(self.clone()));
         let mut queue = lock(&self.queue);
         loop {
-            if let Some(job) = queue.0.pop_front() {
+            if let Some(job) = queue.jobs.pop_front() {
                 drop(queue);
                 // A job that panics takes its own result with it, not the driver.
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
                 queue = lock(&self.queue);
                 continue;
             }
-            queue.2 += 1;
+            queue.idle += 1;
             let (woken, timeout) = self.wake.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
             queue = woken;
-            queue.2 -= 1;
-            if timeout.timed_out() && queue.0.is_empty() {
-                queue.1 -= 1;
+            queue.idle -= 1;
+            if timeout.timed_out() && queue.jobs.is_empty() {
+                queue.running -= 1;
                 return;
             }
         }

@@ -4,15 +4,17 @@ use numpy::{PyArrayDescr, PyReadonlyArray2};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
-use tegula::codec::Named;
-use tegula::metadata::{ArrayMetadata, AttributesChange, NewArray, Order};
-use tegula::{ChunkGrid, ChunkKeyEncoding, Dims, FillValue, Heaps, InputBuffer, OutputBuffer, Selection, Slot};
+use tegula::metadata::{ArrayMetadata, AttributesChange, NewArray};
+use tegula::{
+    ChunkGrid, ChunkKeyEncoding, Dims, Field, FillValue, Heaps, InputBuffer, Kind, OutputBuffer, Selection, Slot,
+};
 
 use crate::buffer::{Elements, Origin, Target};
 use crate::cache::ChunkCache;
 use crate::call::{attached, detached, perform};
+use crate::copy::{axes, named, numcodecs};
 use crate::decoder::PartialDecoder;
-use crate::dtype::{from_numpy, to_numpy};
+use crate::dtype::{field, from_numpy, to_numpy};
 use crate::errors::{At, OrRaise, exception};
 use crate::extract::{indices, region};
 use crate::json::{self, from_python, object_from_python, object_to_python};
@@ -45,7 +47,22 @@ impl Array {
         &self.array
     }
 
-    fn like(&self, py: Python<'_>, array: tegula::Array) -> Self {
+    /// What its elements are, where only NumPy's data type says it.
+    pub(crate) fn known(&self, py: Python<'_>) -> PyResult<Option<Field>> {
+        if self.array.data_type().kind() != Kind::Raw {
+            return Ok(None);
+        }
+        let known = field(self.elements.dtype.bind(py))?;
+        Ok((known.data_type != *self.array.data_type()).then_some(known))
+    }
+
+    /// What its elements are in Python.
+    pub(crate) fn elements(&self) -> &Elements {
+        &self.elements
+    }
+
+    /// Another array of the same elements.
+    pub(crate) fn like(&self, py: Python<'_>, array: tegula::Array) -> Self {
         Self { array, elements: self.elements.clone_ref(py) }
     }
 
@@ -144,9 +161,10 @@ impl Array {
         Self::new(py, array)
     }
 
-    /// A new array, of which nothing is written yet. Codecs are those of Zarr V3, or the one compressor of V2.
+    /// A new array, of which nothing is written yet. Codecs are those of Zarr V3, or the filters of V2 and, last, its
+    /// compressor or None.
     #[staticmethod]
-    #[pyo3(signature = (store, path, *, shape, chunk_shape, data_type, fill_value, codecs, dimension_names, attributes, zarr_format))]
+    #[pyo3(signature = (store, path, *, shape, chunk_shape, data_type, fill_value, codecs, dimension_names, attributes, zarr_format, order='C'))]
     #[allow(clippy::too_many_arguments)] // what an array is
     #[pyo3(name = "new")]
     fn new_array(
@@ -161,6 +179,7 @@ impl Array {
         dimension_names: Option<Vec<Option<String>>>,
         attributes: &Bound<'_, PyAny>,
         zarr_format: u8,
+        order: char,
     ) -> PyResult<Self> {
         let new = NewArray {
             chunk_grid: ChunkGrid::regular(&indices(shape)?, &indices(chunk_shape)?).or_raise(py)?,
@@ -170,18 +189,12 @@ impl Array {
         };
         let store = store.get().0.clone();
         let metadata = if zarr_format == 3 {
-            let named = |codec: Bound<'_, PyAny>| {
-                Ok(Named {
-                    name: codec.get_item("name")?.extract()?,
-                    configuration: object_from_python(&codec.get_item("configuration")?)?,
-                })
-            };
-            let codecs: Vec<_> = codecs.iter().map(named).collect::<PyResult<_>>()?;
+            let codecs = named(codecs)?;
             let encoding = ChunkKeyEncoding::Default { separator: '/' };
             attached(py, || ArrayMetadata::new_v3(&new, &encoding, &codecs, dimension_names.as_deref()))?
         } else {
-            let compressor = codecs.iter().next().map(|codec| from_python(&codec)).transpose()?;
-            attached(py, || ArrayMetadata::new_v2(&new, compressor.as_ref(), Order::C, '.'))?
+            let (filters, compressor) = numcodecs(codecs)?;
+            attached(py, || ArrayMetadata::new_v2_filtered(&new, &filters, compressor.as_ref(), axes(order), '.'))?
         };
         Self::new(py, attached(py, || tegula::Array::new_with_metadata(store, path, metadata))?)
     }
@@ -286,23 +299,10 @@ impl Array {
         Ok(self.like(py, detached(py, || self.array.change_attributes(&change))?))
     }
 
-    /// The same array as its metadata are stored now.
-    fn reopen(&self, py: Python<'_>) -> PyResult<Self> {
-        Ok(self.like(py, detached(py, || self.array.reopen())?))
-    }
-
-    /// Changes the stored shape; the same array with it.
-    fn resize(&self, py: Python<'_>, shape: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let shape = indices(shape)?;
-        Ok(self.like(py, detached(py, || self.array.resize(&shape))?))
-    }
-
-    /// Writes an ndarray behind the end of an axis; the same array with the shape that is stored then.
-    fn append(&self, py: Python<'_>, data: &Bound<'_, PyAny>, axis: usize) -> PyResult<Self> {
-        let shape = indices(&data.getattr("shape")?)?;
-        let (array, origin) = (self.array.clone(), Origin::new(data, &self.elements, &shape)?);
-        let work = move || Ok((array.append_from(&shape, axis, origin.buffer())?, origin));
-        Ok(self.like(py, detached(py, work)?.0))
+    /// Which of the changes that this process made it came of.
+    #[getter]
+    fn turn(&self) -> u64 {
+        self.array.turn()
     }
 
     /// The stored document.

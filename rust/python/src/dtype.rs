@@ -80,7 +80,8 @@ pub(crate) fn from_numpy(dtype: &Bound<'_, PyAny>) -> PyResult<DataType> {
     field(dtype.cast()?).map(|field| field.data_type)
 }
 
-fn field(dtype: &Bound<'_, PyArrayDescr>) -> PyResult<Field> {
+/// The field of no name that elements of a type of NumPy are.
+pub(crate) fn field(dtype: &Bound<'_, PyArrayDescr>) -> PyResult<Field> {
     let py = dtype.py();
     let shape: Vec<usize> = dtype.getattr("shape")?.extract()?;
     let base = dtype.base();

@@ -13,7 +13,7 @@ use crate::store::Store;
 
 /// The native part of `tegula.Group`.
 #[pyclass(module = "tegula._tegula", frozen)]
-pub(crate) struct Group(tegula::Group);
+pub(crate) struct Group(pub(crate) tegula::Group);
 
 #[pymethods]
 impl Group {
@@ -80,6 +80,12 @@ impl Group {
     ) -> PyResult<Self> {
         let change = AttributesChange { clear, remove, set: object_from_python(set)? };
         detached(py, || self.0.change_attributes(&change)).map(Self)
+    }
+
+    /// Which of the changes that this process made it came of.
+    #[getter]
+    fn turn(&self) -> u64 {
+        self.0.turn()
     }
 
     /// Notes in the group the metadata of all that lies below; the group that uses them.

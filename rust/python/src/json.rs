@@ -4,6 +4,9 @@ use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use serde_json::{Map, Number, Value};
+use tegula::metadata::{integer_text, integer_value};
+
+use crate::errors::OrRaise;
 
 /// Nothing deeper is taken: it is a list that holds itself.
 const DEPTH: usize = 200;
@@ -17,7 +20,10 @@ pub(crate) fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'
             (_, Some(integer)) => integer.into_pyobject(py)?.into_any(),
             _ => PyFloat::new(py, number.as_f64().unwrap_or(f64::NAN)).into_any(),
         },
-        Value::String(text) => PyString::new(py, text).into_any(),
+        Value::String(text) => match integer_text(value) {
+            Some(digits) => py.import("builtins")?.getattr("int")?.call1((digits,))?,
+            None => PyString::new(py, text).into_any(),
+        },
         Value::Array(items) => {
             let list = PyList::empty(py);
             items.iter().try_for_each(|item| list.append(to_python(py, item)?))?;
@@ -63,8 +69,11 @@ fn convert(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
         return Ok(Value::Bool(value.is_true()));
     }
     if value.is_instance_of::<PyInt>() {
-        let number = value.extract::<i64>().map(Number::from).or_else(|_| value.extract::<u64>().map(Number::from));
-        return Ok(Value::Number(number?));
+        if let Ok(number) = value.extract::<i64>() {
+            return Ok(number.into());
+        }
+        let digits = value.call_method0("__index__")?.str()?;
+        return integer_value(digits.to_str()?).or_raise(value.py());
     }
     if let Ok(number) = value.cast::<PyFloat>() {
         return Number::from_f64(number.value())

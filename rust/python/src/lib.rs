@@ -12,15 +12,20 @@ mod asdf;
 mod buffer;
 mod cache;
 mod call;
+mod changing;
 mod codec;
+mod compact;
+mod copy;
 mod decoder;
 mod dtype;
+mod encoder;
 mod errors;
 mod extract;
 mod group;
 mod json;
 mod options;
 mod selection;
+mod session;
 mod store;
 mod strings;
 mod subset;
@@ -42,15 +47,25 @@ mod _tegula {
     #[pymodule_export]
     use crate::cache::ChunkCache;
     #[pymodule_export]
+    use crate::changing::{append, resize};
+    #[pymodule_export]
     use crate::codec::codec_names;
     #[pymodule_export]
+    use crate::compact::compact;
+    #[pymodule_export]
+    use crate::copy::{bytes_of, copied_array, copied_group, copy_array, store_metadata};
+    #[pymodule_export]
     use crate::decoder::PartialDecoder;
+    #[pymodule_export]
+    use crate::encoder::{PartialEncoder, partial_encoder};
     #[pymodule_export]
     use crate::errors::error_kinds;
     #[pymodule_export]
     use crate::group::{Group, node_path, open_node};
     #[pymodule_export]
     use crate::options::{CodecOptions, global_options, set_global_options, set_threads, threads};
+    #[pymodule_export]
+    use crate::session::WriteSession;
     #[pymodule_export]
     use crate::store::Store;
     #[pymodule_export]

@@ -8,7 +8,9 @@ use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyMapping};
-use tegula::store::{ByteRange, FilesystemStore, Listing, MemoryStore, Object, ReadOnlyStore, Stat, ZipStore};
+use tegula::store::{
+    ByteRange, Exclusion, FilesystemStore, Listing, MemoryStore, Object, ReadOnlyStore, Stat, ZipStore,
+};
 use tegula::{Error, Result};
 
 use crate::call::{attached, detached};
@@ -74,6 +76,11 @@ impl Store {
         detached(py, || tegula::store::keys_below(&*self.0, prefix))
     }
 
+    /// What writers that were killed left below a prefix; with `remove`, it goes.
+    fn leftovers(&self, py: Python<'_>, prefix: &str, remove: bool) -> PyResult<Vec<String>> {
+        detached(py, || self.0.leftovers(prefix, remove))
+    }
+
     fn display(&self, py: Python<'_>, key: &str) -> PyResult<String> {
         attached(py, || Ok(self.0.display(key)))
     }
@@ -95,9 +102,13 @@ impl Mapping {
         Self { ours: mapping.is_instance_of::<PyDict>(), objects: mapping.clone().unbind(), identity }
     }
 
-    fn attach<T>(&self, call: impl FnOnce(&Bound<'_, PyMapping>) -> PyResult<T>) -> Result<T> {
+    /// Asks the mapping for a key, or with `""` for all.
+    fn attach<T>(&self, key: &str, call: impl FnOnce(&Bound<'_, PyMapping>) -> PyResult<T>) -> Result<T> {
         let result = Python::try_attach(|py| {
-            call(self.objects.bind(py)).map_err(|error| Error::store(format!("{self:?}: {error}")))
+            call(self.objects.bind(py)).map_err(|error| {
+                let place = if key.is_empty() { format!("{self:?}") } else { format!("mapping:/{key}") };
+                Error::store(format!("{place}: {error}"))
+            })
         });
         result.unwrap_or_else(|| Err(Error::store("Python is on its way out")))
     }
@@ -156,7 +167,7 @@ impl Object for Value {
 
 impl tegula::store::Store for Mapping {
     fn open(&self, key: &str) -> Result<Box<dyn Object>> {
-        let bytes = self.attach(|mapping| match mapping.get_item(key) {
+        let bytes = self.attach(key, |mapping| match mapping.get_item(key) {
             Ok(value) => Ok(Some(value.extract::<PyBackedBytes>()?)),
             Err(error) if error.is_instance_of::<PyKeyError>(mapping.py()) => Ok(None),
             Err(error) => Err(error),
@@ -170,23 +181,23 @@ impl tegula::store::Store for Mapping {
 
     fn set(&self, key: &str, value: &[u8]) -> Result<()> {
         tegula::store::check_key(key)?;
-        self.attach(|mapping| mapping.set_item(key, PyBytes::new(mapping.py(), value)))
+        self.attach(key, |mapping| mapping.set_item(key, PyBytes::new(mapping.py(), value)))
     }
 
     fn erase(&self, key: &str) -> Result<()> {
-        self.attach(|mapping| match mapping.del_item(key) {
+        self.attach(key, |mapping| match mapping.del_item(key) {
             Err(error) if error.is_instance_of::<PyKeyError>(mapping.py()) => Ok(()),
             other => other,
         })
     }
 
     fn list_dir(&self, prefix: &str) -> Result<Listing> {
-        let keys: Vec<String> = self.attach(|mapping| mapping.keys()?.extract())?;
+        let keys: Vec<String> = self.attach("", |mapping| mapping.keys()?.extract())?;
         Ok(tegula::store::listing(keys.iter().map(String::as_str), prefix))
     }
 
-    fn locks_all(&self) -> bool {
-        self.ours
+    fn exclusion(&self) -> Exclusion {
+        if self.ours { Exclusion::Everyone } else { Exclusion::Process }
     }
 
     fn merge_gap(&self) -> u64 {

@@ -2,23 +2,28 @@
 
 use super::{Array, InputBuffer};
 use crate::error::{Error, Place, Result};
-use crate::metadata::{AttributesChange, change_attributes, change_shape, lock_node};
+use crate::metadata::{AttributesChange, change_attributes, change_shape, lock_node, turn};
 use crate::runtime::parallel_map;
 use crate::store::keys_below;
 use crate::subset::{ArraySubset, Dims, tuple};
 
 impl Array {
-    /// Changes the stored attributes, and returns the array with all that there are then.
+    /// Changes the stored attributes, and returns the array as it is stored then. Others that change its metadata wait.
     pub fn change_attributes(&self, change: &AttributesChange) -> Result<Self> {
-        let metadata = self.metadata();
-        let attributes = change_attributes(&**self.store(), self.path(), metadata.zarr_format, change)?;
-        self.with_metadata(metadata.with_attributes(attributes))
+        let _guard = lock_node(&**self.store(), self.path())?;
+        change_attributes(&**self.store(), self.path(), self.metadata().zarr_format, change)?;
+        Ok(self.reopen()?.changed())
+    }
+
+    /// What comes of a change, under its lock.
+    fn changed(self) -> Self {
+        Self { turn: turn(), ..self }
     }
 
     /// Changes the stored shape to another of the same rank, and returns the array of that shape.
     ///
     /// Chunks of which no element is left are erased; others stay as they are, so that what lay past the new end of
-    /// such a chunk is there again when the array grows.
+    /// such a chunk is there again when the array grows. Others that change the array's metadata wait.
     pub fn resize(&self, shape: &[u64]) -> Result<Self> {
         if shape.len() != self.dimensionality() {
             let message = format!("an array of {} dimensions cannot have the shape", self.dimensionality());
@@ -31,46 +36,69 @@ impl Array {
             resized.erase_outside()?;
         }
         change_shape(&**self.store(), self.path(), resized.metadata()).place(|| self.name())?;
-        Ok(resized)
+        Ok(resized.changed())
     }
 
-    /// Writes elements of a shape behind the end of an axis, as far as the array is stored by now; returns the array with
-    /// them.
+    /// Writes elements of a shape behind the end of an axis, as far as the array is stored by now, and returns the array
+    /// of the new shape.
     ///
     /// The elements are stored first, and the new shape last: whoever opens the array sees the old or the new one, and
-    /// where elements cannot be stored the array stays what it was. Of several who append, each gets a place of its own:
-    /// threads wait for each other, and processes where the store can make them.
-    ///
-    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection) where there is no such axis, or the elements are
-    /// of another length along the other axes.
+    /// where elements cannot be stored, the array stays what it was. Of those who append at once each has elements of
+    /// its own: they wait for each other as [writers of one chunk](Self::store_array_subset) do, for all of the call.
     pub fn append_from(&self, shape: &[u64], axis: usize, input: InputBuffer<'_>) -> Result<Self> {
-        let _guard = lock_node(&**self.store(), self.path()).place(|| self.name())?;
-        let stored = self.reopen()?;
-        let old = Dims::from(stored.shape());
-        let fits = |(at, (length, due)): (usize, (&u64, &u64))| at == axis || length == due;
-        if axis >= old.len() || shape.len() != old.len() || !shape.iter().zip(&old).enumerate().all(fits) {
-            let (shape, old) = (tuple(shape), tuple(&old));
-            let message = format!("elements of shape {shape} do not fit behind axis {axis} of shape {old}");
+        if axis >= self.dimensionality() {
+            let message = format!("there is no axis {axis} of {}", self.dimensionality());
             return Err(Error::selection(message).at(self.name()));
         }
-        let (mut start, mut longer) = (Dims::from_elem(0, old.len()), old.clone());
-        start[axis] = old[axis];
-        longer[axis] = old[axis]
+        let _guard = lock_node(&**self.store(), self.path()).place(|| self.name())?;
+        let stored = self.reopen()?;
+        let mut length = Dims::from(stored.shape());
+        length[axis] = shape.get(axis).copied().unwrap_or_default();
+        if *length != *shape || input.strides.len() != shape.len() {
+            return Err(Error::selection(format!(
+                "elements of shape {} do not fit behind axis {axis} of shape {}",
+                tuple(shape),
+                tuple(stored.shape())
+            ))
+            .at(self.name()));
+        }
+        let old = stored.shape()[axis];
+        length[axis] = old
             .checked_add(shape[axis])
-            .ok_or_else(|| Error::selection("an array of more than 2^64 elements along an axis").at(self.name()))?;
-        let grown = stored.with_shape(&longer)?;
+            .ok_or_else(|| Error::selection("an axis of more than 2^64 elements").at(self.name()))?;
+        let grown = stored.with_shape(&length)?;
         let store = || {
-            if !shape.contains(&0) {
-                grown.store_subset_from(&ArraySubset::new_with_start_shape(&start, shape)?, input)?;
-            }
+            grown.store_behind(axis, old, input)?;
             change_shape(&**self.store(), self.path(), grown.metadata()).place(|| self.name())
         };
         if let Err(error) = store() {
-            // What was stored behind the end belongs to nobody; the error is why it is there.
-            let _ = stored.erase_outside();
+            // Nobody finds these chunks; but should the array grow once more, they would be there.
+            let mut first = Dims::from_elem(0, length.len());
+            first[axis] = stored.chunk_grid_shape()[axis];
+            if let Ok(chunks) = ArraySubset::new_with_start_end_exc(&first, &grown.chunk_grid_shape()) {
+                let _ = grown.erase_chunks(&chunks);
+            }
             return Err(error);
         }
-        Ok(grown)
+        Ok(grown.changed())
+    }
+
+    /// Stores all elements from a position of an axis on. Chunks that begin before it come last: when they change,
+    /// nothing else can fail any more.
+    fn store_behind(&self, axis: usize, from: u64, input: InputBuffer<'_>) -> Result<()> {
+        let end = self.shape()[axis];
+        let (_, start, length) = self.chunk_grid().locate(axis, from);
+        let middle = if start < from { start.saturating_add(length).min(end) } else { from };
+        let part = |first: u64, end: u64| {
+            let (mut start, mut shape) = (Dims::from_elem(0, self.dimensionality()), Dims::from(self.shape()));
+            (start[axis], shape[axis]) = (first, end - first);
+            let origin = input.origin + (first - from) as isize * input.strides[axis];
+            ArraySubset::new_with_start_shape(&start, &shape).map(|subset| (subset, InputBuffer { origin, ..input }))
+        };
+        let parts = [part(middle, end)?, part(from, middle)?];
+        let parts = parts.iter().filter(|(subset, _)| !subset.is_empty());
+        parts.clone().try_for_each(|(subset, input)| self.check_exclusion(subset, *input))?;
+        parts.clone().try_for_each(|(subset, input)| self.store_subset_from(subset, *input))
     }
 
     /// Erases the chunks that are stored outside the grid.
@@ -96,7 +124,6 @@ mod tests {
     use crate::ErrorKind;
     use crate::metadata::ArrayMetadata;
     use crate::store::{MemoryStore, Store};
-    use crate::subset::ArraySubset;
 
     const DOCUMENT: &str = r#"{"zarr_format": 3, "node_type": "array", "shape": [4, 4], "data_type": "uint8",
         "fill_value": 0, "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [2, 2]}},
@@ -127,6 +154,44 @@ mod tests {
             small.resize(&[4, 3]).unwrap().retrieve_array_subset(&ArraySubset::new_with_shape(&[4, 3])).unwrap();
         assert_eq!(large, [7, 7, 0, 7, 7, 0, 7, 7, 0, 7, 7, 0]);
         assert_eq!(array.resize(&[4]).unwrap_err().kind(), ErrorKind::InvalidSelection);
+    }
+
+    #[test]
+    fn appends_are_whole_or_nothing() {
+        let (store, array) = array();
+        let rows = |count: usize, value: u8| (vec![value; count * 4], [count as u64, 4]);
+        let append = |count, value| {
+            let (bytes, shape) = rows(count, value);
+            array.append_from(&shape, 0, InputBuffer { bytes: &bytes, origin: 0, strides: &[4, 1], heap: &[] })
+        };
+        assert_eq!(append(1, 1).unwrap().shape(), [5, 4]);
+        assert_eq!(append(4, 2).unwrap().shape(), [9, 4]);
+        assert_eq!(append(0, 0).unwrap().shape(), [9, 4]);
+        let found: Vec<u8> =
+            array.reopen().unwrap().retrieve_array_subset(&ArraySubset::new_with_shape(&[9, 4])).unwrap();
+        assert_eq!(found, [[7; 16].as_slice(), &[1; 4], &[2; 16]].concat());
+        for (shape, axis) in [(vec![1, 5], 0), (vec![4], 0), (vec![1, 4], 2), (vec![1, 4], 1)] {
+            let input = InputBuffer { bytes: &[0; 64], origin: 0, strides: &[4, 1][..shape.len()], heap: &[] };
+            assert_eq!(array.append_from(&shape, axis, input).unwrap_err().kind(), ErrorKind::InvalidSelection);
+        }
+        // What cannot be written: the memory is too short.
+        let before = keys_below(&*store, "a").unwrap();
+        let short = InputBuffer { bytes: &[9; 10], origin: 0, strides: &[4, 1], heap: &[] };
+        assert!(array.append_from(&[6, 4], 0, short).is_err());
+        assert_eq!(keys_below(&*store, "a").unwrap(), before);
+        assert_eq!(array.reopen().unwrap().shape(), [9, 4]);
+        std::thread::scope(|scope| {
+            for value in 10..18 {
+                let append = &append;
+                scope.spawn(move || (0..5).for_each(|_| drop(append(3, value).unwrap())));
+            }
+        });
+        let all = array.reopen().unwrap();
+        let found: Vec<u8> = all.retrieve_array_subset(&all.subset_all()).unwrap();
+        assert_eq!(all.shape(), [9 + 8 * 15, 4]);
+        let mut rows: Vec<_> = found[9 * 4..].chunks(12).collect();
+        rows.sort_unstable();
+        assert_eq!(rows.concat(), (10..18).flat_map(|value| [value; 60]).collect::<Vec<u8>>());
     }
 
     #[test]

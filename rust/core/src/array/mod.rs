@@ -4,7 +4,10 @@ mod asynchronous;
 mod change;
 mod decoder;
 mod element;
+mod encoder;
 mod retrieve;
+mod session;
+mod staged;
 mod store;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,7 +15,9 @@ use std::sync::Arc;
 
 pub use decoder::PartialDecoder;
 pub use element::{ArrayBytes, AsArrayBytes, Element, FromArrayBytes};
+pub use encoder::PartialEncoder;
 pub use retrieve::OutputBuffer;
+pub use session::{WriteSession, WriteSessionOptions};
 pub use store::InputBuffer;
 
 use crate::cache::ChunkCache;
@@ -34,6 +39,7 @@ pub struct Array {
     parts: Arc<Parts>,
     options: CodecOptions,
     cache: Option<ChunkCache>,
+    turn: u64,
 }
 
 #[derive(Debug)]
@@ -86,7 +92,12 @@ impl Array {
             identity: hasher.finish(),
             name: name.to_owned(),
         };
-        Ok(Self { parts: Arc::new(Parts { metadata, path, source }), options: CodecOptions::default(), cache: None })
+        Ok(Self {
+            parts: Arc::new(Parts { metadata, path, source }),
+            options: CodecOptions::default(),
+            cache: None,
+            turn: 0,
+        })
     }
 
     /// The same array, read and written with other options.
@@ -124,6 +135,12 @@ impl Array {
     /// The cache of its chunks, if it has one.
     pub fn cache(&self) -> Option<&ChunkCache> {
         self.cache.as_ref()
+    }
+
+    /// Which of the changes of arrays and groups that this process made it came of; 0: none. Of two arrays that came of
+    /// changes of one, that with the greater number is as it was stored later.
+    pub fn turn(&self) -> u64 {
+        self.turn
     }
 
     /// What the array is.

@@ -4,7 +4,7 @@ use super::{Array, FromArrayBytes};
 use crate::cache::shared_cache;
 use crate::error::{Error, Place, Result};
 use crate::read::{Caching, Explanation, Reader};
-use crate::runtime::{parallel, parallel_map};
+use crate::runtime::{gather_map, parallel_map};
 use crate::selection::{Selection, check_subset, size_in_memory};
 use crate::slot::{Heaps, Keeping, Sink, Slot};
 use crate::subset::{ArraySubset, Dims, tuple};
@@ -159,7 +159,8 @@ impl Array {
         // SAFETY: as in `read_into`; each region has a part of its own.
         let memory = unsafe { Output::from_raw(output.start, output.length) }.keeping(output.keeping);
         let one = self.with_options(crate::CodecOptions { concurrent_target: 1, ..self.options });
-        parallel(&numbered, self.options.concurrency(), |(number, start)| {
+        let bytes = |_: &_| 0; // which each region's own chunks take
+        self.reader().source.each(&numbered, self.options.concurrency(), bytes, |(number, start)| {
             let subset = ArraySubset::new_with_start_shape(start, shape)?;
             let origin = output.origin + *number as isize * apart;
             one.reader().read(&Selection::from(&subset).region(strides, origin), &memory).map(|_| ())
@@ -175,7 +176,8 @@ impl Array {
     pub fn retrieve_chunk_if_exists<T: FromArrayBytes>(&self, chunk: &[u64]) -> Result<Option<T>> {
         let subset = self.chunk_subset(chunk).place(|| self.name())?;
         T::check(self.data_type()).place(|| self.name())?;
-        if !self.chunk_exists(chunk)? {
+        // On another machine, reading it asks as well.
+        if !self.reader().source.store.is_remote() && !self.chunk_exists(chunk)? {
             return Ok(None);
         }
         let (elements, missing) = self.read_subset(&subset)?;
@@ -185,7 +187,8 @@ impl Array {
     /// Reads a chunk into memory that is there already; false: it is not stored, and the memory holds nothing of use.
     pub fn retrieve_chunk_if_exists_into(&self, chunk: &[u64], output: OutputBuffer<'_>) -> Result<bool> {
         let subset = self.chunk_subset(chunk).place(|| self.name())?;
-        Ok(self.chunk_exists(chunk)? && read_into(self.reader(), &Selection::from(&subset), output)? == 0)
+        let there = self.reader().source.store.is_remote() || self.chunk_exists(chunk)?;
+        Ok(there && read_into(self.reader(), &Selection::from(&subset), output)? == 0)
     }
 
     /// Whether a chunk is stored.
@@ -233,7 +236,11 @@ impl Array {
     pub fn retrieve_encoded_chunks(&self, chunks: &ArraySubset) -> Result<Vec<Option<Vec<u8>>>> {
         self.chunks_subset(chunks).place(|| self.name())?;
         let indices: Vec<_> = chunks.indices().collect();
-        parallel_map(&indices, self.options.concurrency(), |chunk| self.reader().encoded(chunk, None))
+        let read = |chunk: &Dims| self.reader().encoded(chunk, None);
+        if self.reader().source.store.is_remote() {
+            return gather_map(&indices, read);
+        }
+        parallel_map(&indices, self.options.concurrency(), read)
     }
 
     /// Reads an inner chunk of a sharded array as it is stored in its shard, or a chunk of one that is not sharded;

@@ -273,6 +273,8 @@ impl Blocks {
             return Ok(Some(*header));
         }
         let end = index.entries.get(position + 1).map_or(index.offset, |(next, _)| *next);
+        // Of a small block on another machine the data come with the header.
+        self.object.prepare(*offset, end - *offset)?;
         let bytes = self.bytes_up_to(*offset, HEADER_LENGTH)?;
         match BlockHeader::parse(&bytes, *offset, self.size) {
             Ok(found) if found.end() == Some(end) => Ok(Some(*header.get_or_init(|| found))),

@@ -8,9 +8,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
 use super::block::BlockHeader;
-use super::open::{AsdfFile, Opened};
+use super::open::AsdfFile;
+use super::opened::Opened;
 use crate::error::{Error, Place, Result};
-use crate::store::{ByteRange, Location, Object, Stat, Store, fresh_identity, resolve};
+use crate::store::{ByteRange, Exclusion, Location, Object, Stat, Store, fresh_identity, resolve};
 use crate::subset::product;
 
 /// A store of an array's chunks.
@@ -151,8 +152,17 @@ impl Store for BlockStore {
         Ok(Some(Location { store, key, part: Some((header.data_offset, header.used)) }))
     }
 
+    fn is_remote(&self) -> bool {
+        self.file.opened().is_remote()
+    }
+
     fn merge_gap(&self) -> u64 {
         self.file.opened().merge_gap()
+    }
+
+    fn exclusion(&self) -> Exclusion {
+        // Nothing is written.
+        Exclusion::Everyone
     }
 
     fn display(&self, key: &str) -> String {
@@ -217,6 +227,10 @@ impl Object for Chunk {
             Self::Memory(bytes) => Some(bytes),
             _ => None,
         }
+    }
+
+    fn changed(&self) -> bool {
+        matches!(self, Self::Part { object, .. } if object.changed())
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::block::{BLOCK_MAGIC, Blocks};
 use super::yaml::{Document, Limits};
 use crate::error::{Error, Place, Result};
-use crate::store::{ByteRange, Object, Stat};
+use crate::store::{Ahead, ByteRange, Object, Stat};
 
 /// A file of at most so many bytes is read whole.
 const HEAD: u64 = 64 << 10;
@@ -56,6 +56,13 @@ impl Layout {
     /// Reads header and tree of a file.
     pub fn read(object: Arc<dyn Object>) -> Result<Self> {
         Self::read_with(object, &Limits::DEFAULT)
+    }
+
+    /// Reads header and tree of a file on another machine, and its tail at once, in which the index of blocks is.
+    pub fn read_remote(object: Arc<dyn Object>, limits: &Limits) -> Result<(Self, Arc<dyn Object>)> {
+        let ahead = Ahead::ends(object, HEAD, HEAD)?.ok_or_else(|| Error::not_found("there is no such file"))?;
+        let object: Arc<dyn Object> = Arc::new(ahead);
+        Ok((Self::read_with(object.clone(), limits)?, object))
     }
 
     /// Reads header and tree of a file, within limits.

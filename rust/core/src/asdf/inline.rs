@@ -55,9 +55,16 @@ pub(super) fn inline(
     };
     let mut reader = Reader { document, rank, shape: Vec::new(), leaves: Vec::new(), most: MOST.max(document.len()) };
     reader.walk(id, 0)?;
-    let Reader { shape: found, leaves, .. } = reader;
+    let Reader { shape: mut found, leaves, .. } = reader;
+    // Lists without elements do not show how long lists in them would be.
+    if let Some((false, due)) = shape
+        && leaves.is_empty()
+        && due.starts_with(&found)
+    {
+        found = due.to_vec();
+    }
     if let Some((streamed, due)) = shape
-        && found[usize::from(streamed)..] != *due
+        && found.get(usize::from(streamed)..) != Some(due)
     {
         let (found, due) = (tuple(&found), tuple(due));
         return Err(Error::metadata(format!("data of shape {found} where the shape is said to be {due}")));
@@ -330,6 +337,10 @@ mod tests {
             let found = inline.datatype.code().unwrap();
             assert_eq!((&found[1..], &inline.shape[..]), (code, shape), "{data}");
         }
+        for (data, shape) in [("[]", &[0, 5][..]), ("[[], [], []]", &[3, 0, 2])] {
+            assert_eq!(read(data, Some("int8"), Some(shape)).unwrap().shape, shape);
+        }
+        assert!(read("[[], []]", Some("int8"), Some(&[3, 0])).is_err());
         let inline = read("[1, null, 3]", None, None).unwrap();
         assert_eq!(inline.nulls.as_deref(), Some(&[false, true, false][..]));
         assert_eq!(*inline.bytes, [1i64, 0, 3].map(i64::to_ne_bytes).concat());

@@ -15,6 +15,7 @@ mod lz4;
 mod ndarray;
 mod nodes;
 mod open;
+mod opened;
 mod reference;
 mod standard;
 mod stream;

@@ -131,7 +131,8 @@ impl AsdfFile {
             entries.push((document.copy_from(tree, *key), value));
         }
         let copy = document.add_mapping(entries);
-        document.set_tag(copy, tree.tag(node).unwrap_or(NDARRAY_TAG));
+        // What older versions of the standard have the newest has, too.
+        document.set_tag(copy, NDARRAY_TAG);
         Ok(copy)
     }
 }

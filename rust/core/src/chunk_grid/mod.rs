@@ -179,6 +179,11 @@ impl ChunkGrid {
         Self::rectilinear(array_shape, edges)
     }
 
+    /// Where a chunk of the grid starts along an axis.
+    pub(crate) fn chunk_start(&self, axis: usize, chunk: u64) -> u64 {
+        self.axes.get(axis).and_then(|cut| cut.extent(chunk)).map_or(0, |(start, _)| start)
+    }
+
     /// The shape of the first chunk.
     pub(crate) fn first_shape(&self) -> Dims {
         self.axes.iter().map(|cut| cut.extent(0).map_or(1, |(_, length)| length)).collect()
@@ -245,6 +250,11 @@ impl ChunkGrid {
         let Some(last) = subset.end_inc() else { return Ok(ArraySubset::new_empty(self.dimensionality())) };
         let find = |element: &[u64]| self.axes.iter().zip(element).map(|(cut, i)| cut.find(*i)).collect::<Dims>();
         ArraySubset::new_with_start_end_inc(&find(subset.start()), &find(&last))
+    }
+
+    /// The start and the length of a chunk along an axis, also past the end of the array.
+    pub(crate) fn extent(&self, axis: usize, chunk: u64) -> Option<(u64, u64)> {
+        self.axes.get(axis)?.extent(chunk)
     }
 
     /// The chunk of an element along an axis, and the chunk's start and length.

@@ -1,19 +1,15 @@
 //! Changes of stored metadata: a file is read, changed and replaced whole, so that what others wrote into it stays.
 //!
-//! Who changes the metadata of a node locks it ([`lock_node`]) from the first read to the last write: threads wait for
-//! each other, and processes where the store can make them.
+//! Whoever changes the metadata of a node holds its [lock](lock_node) meanwhile: threads wait for each other, and so do
+//! processes where the store can make them. Callers alone wait for it, never a thread that decodes: so it can be held
+//! while those decode.
 
-use super::node::{Folder, NodeKind, metadata_key, node_path};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::node::{Folder, NodeKind, lock_key, metadata_key, node_path};
 use super::{ArrayMetadata, Attributes, v2, v3};
 use crate::error::Result;
 use crate::store::{Guard, Store};
-
-/// Locks the metadata of the node at a path against everybody else who changes them.
-///
-/// Who holds this lock may wait for the threads that decode, as these change no metadata.
-pub(crate) fn lock_node(store: &dyn Store, path: &str) -> Result<Guard> {
-    store.lock(&metadata_key(path, "zarr.json"))
-}
 
 /// What is to become of the attributes of an array or a group.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +37,36 @@ impl AttributesChange {
     }
 }
 
-/// Changes the attributes of the array or group at a path; returns all that there are then.
+/// Waits until nobody else changes the metadata at a path, of which there must be some.
+pub(crate) fn lock_node(store: &dyn Store, path: &str) -> Result<Guard> {
+    let folder = Folder { store, path };
+    match folder.kind()? {
+        // Where there is nothing, a lock would make a folder.
+        None => Err(folder.missing()),
+        Some(_) => store.lock(&lock_key(path)),
+    }
+}
+
+/// A number greater than all before, for what was changed under a lock: so that of two changes of one node it can be told
+/// which came last.
+pub(crate) fn turn() -> u64 {
+    static TURN: AtomicU64 = AtomicU64::new(1);
+    TURN.fetch_add(1, Ordering::Relaxed)
+}
+
+/// The attributes of the array or group at a path as they are stored, so that they are written as they were read; `None`:
+/// there is no such node.
+pub(crate) fn stored_attributes(store: &dyn Store, path: &str, zarr_format: u8) -> Result<Option<Attributes>> {
+    let path = node_path(path)?;
+    let folder = Folder { store, path: &path };
+    match zarr_format {
+        3 => v3::stored_attributes(&folder),
+        _ => v2::stored_attributes(&folder),
+    }
+}
+
+/// Changes the attributes of the array or group at a path; returns all that there are then. The caller
+/// holds the lock.
 pub(crate) fn change_attributes(
     store: &dyn Store,
     path: &str,
@@ -50,7 +75,6 @@ pub(crate) fn change_attributes(
 ) -> Result<Attributes> {
     let path = node_path(path)?;
     let folder = Folder { store, path: &path };
-    let _guard = lock_node(store, &path)?;
     match zarr_format {
         3 => v3::change_attributes(&folder, change),
         _ => v2::change_attributes(&folder, change),
@@ -58,7 +82,7 @@ pub(crate) fn change_attributes(
 }
 
 /// Changes the shape of the array at a path, and how it is cut where that goes with it, to those of `array`. The caller
-/// has locked the node.
+/// holds the lock.
 pub(crate) fn change_shape(store: &dyn Store, path: &str, array: &ArrayMetadata) -> Result<()> {
     let folder = Folder { store, path };
     match array.zarr_format {

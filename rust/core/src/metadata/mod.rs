@@ -22,9 +22,9 @@ use crate::error::{Error, Result};
 use crate::fill_value::FillValue;
 use crate::subset::{product, tuple};
 
-pub use crate::json::parse as parse_json;
+pub use crate::json::{integer_text, integer_value, parse as parse_json};
 pub use change::AttributesChange;
-pub(crate) use change::{change_attributes, change_shape, consolidate, lock_node};
+pub(crate) use change::{change_attributes, change_shape, consolidate, lock_node, stored_attributes, turn};
 pub(crate) use consolidated::Consolidated;
 pub use data_type::{data_type_from_json, data_type_to_json};
 pub use fill_value::{fill_value_from_json, fill_value_to_json};
@@ -118,9 +118,24 @@ impl ArrayMetadata {
     /// The metadata of a new array of Zarr V2, with a compressor as numcodecs configures it. Elements of variable length get
     /// the filter that encodes them.
     pub fn new_v2(array: &NewArray, compressor: Option<&Value>, order: Order, separator: char) -> Result<Self> {
+        Self::new_v2_filtered(array, &[], compressor, order, separator)
+    }
+
+    /// The metadata of a new array of Zarr V2, with filters and a compressor as numcodecs configures them.
+    pub fn new_v2_filtered(
+        array: &NewArray,
+        filters: &[Value],
+        compressor: Option<&Value>,
+        order: Order,
+        separator: char,
+    ) -> Result<Self> {
         check_fill_value(array)?;
-        let zarray = v2::new_array(array, compressor, order, separator)?;
+        let zarray = v2::new_array(array, filters, compressor, order, separator)?;
         let made = v2::array(zarray, Some(Value::Object(array.attributes.clone())))?;
+        if made.data_type != array.data_type {
+            let message = format!("they encode elements of {}, not {}", made.data_type, array.data_type);
+            return Err(Error::metadata(message).at("filters"));
+        }
         // V2 has no spelling for the payload of a NaN.
         if !matches!(array.data_type.kind(), Kind::Float | Kind::Complex) {
             check_spelled(array, &made)?;

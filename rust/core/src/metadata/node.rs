@@ -77,9 +77,19 @@ pub fn metadata_key(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
 }
 
-/// Stores the files of a node, and removes those that it no longer has.
+/// The key that is locked for the metadata of a node, whatever files they are.
+pub(super) fn lock_key(path: &str) -> String {
+    metadata_key(path, v3::FILE)
+}
+
+/// Stores the files of a node, and removes those that it no longer has. Others that change its metadata wait.
 pub fn write_node(store: &dyn Store, path: &str, files: &[(&str, Option<String>)]) -> Result<()> {
     let path = node_path(path)?;
+    // Where there is nothing to be removed, a lock would make a folder.
+    if files.iter().all(|(_, text)| text.is_none()) && (Folder { store, path: &path }).kind()?.is_none() {
+        return Ok(());
+    }
+    let _guard = store.lock(&lock_key(&path))?;
     for (name, text) in files {
         let key = metadata_key(&path, name);
         match text {
@@ -99,7 +109,7 @@ pub(crate) struct Folder<'a> {
 impl Folder<'_> {
     /// Reads a file.
     pub(super) fn file(&self, name: &str) -> Result<Option<Value>> {
-        self.read(name, json::parse)
+        self.read(name, if name == v2::ATTRIBUTES { json::parse_attributes } else { json::parse })
     }
 
     /// Reads a file that is to be written again, by [`replace`](Self::replace).
@@ -118,7 +128,8 @@ impl Folder<'_> {
     /// Stores a file, and returns it as it will be read.
     pub(super) fn replace(&self, name: &str, document: &Value) -> Result<Value> {
         let text = json::write_literal(document);
-        let read = json::parse(text.as_bytes())?;
+        let parse = if name == v2::ATTRIBUTES { json::parse_attributes } else { json::parse };
+        let read = parse(text.as_bytes())?;
         self.store.set(&metadata_key(self.path, name), text.as_bytes())?;
         Ok(read)
     }

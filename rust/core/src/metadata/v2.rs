@@ -21,11 +21,11 @@ use crate::codec::{self, Codec, Endian, Named};
 use crate::data_type::{DataType, Kind};
 use crate::error::{Error, Place, Result};
 use crate::fill_value::FillValue;
-use crate::json::{check_format, lengths, list, member, object, read, show};
+use crate::json::{check_format, lengths, list, member, object, read, show, write_literal};
 
 const ARRAY: &str = ".zarray";
 const GROUP: &str = ".zgroup";
-const ATTRIBUTES: &str = ".zattrs";
+pub(super) const ATTRIBUTES: &str = ".zattrs";
 const CONSOLIDATED: &str = ".zmetadata";
 
 /// Reads the `.zarray` and, where there is one, the `.zattrs` of an array.
@@ -248,8 +248,18 @@ fn bytes_codec(endian: Option<Endian>) -> Named {
     Named { name: "bytes".into(), configuration }
 }
 
-/// The `.zarray` of a new array, little-endian.
-pub(super) fn new_array(array: &NewArray, compressor: Option<&Value>, order: Order, separator: char) -> Result<Value> {
+/// The `.zarray` of a new array, little-endian. Elements of variable length get the filter that encodes them, unless one is
+/// given.
+pub(super) fn new_array(
+    array: &NewArray,
+    filters: &[Value],
+    compressor: Option<&Value>,
+    order: Order,
+    separator: char,
+) -> Result<Value> {
+    let encodes = |filter: &Value| dtype_from_json(&"|O".into(), [filter]).is_ok();
+    let missing = if filters.iter().any(encodes) { None } else { object_filter(&array.data_type) };
+    let filters: Vec<_> = missing.into_iter().chain(filters.iter().cloned()).collect();
     let chunks = array.chunk_grid.regular_shape();
     let chunks = chunks.ok_or_else(|| Error::unsupported("chunks of several shapes in Zarr V2; Zarr V3 has them"))?;
     Ok(json!({
@@ -260,7 +270,7 @@ pub(super) fn new_array(array: &NewArray, compressor: Option<&Value>, order: Ord
         "compressor": compressor,
         "fill_value": fill_value_to_v2(&array.fill_value, &array.data_type),
         "order": match order { Order::C => "C", Order::F => "F" },
-        "filters": object_filter(&array.data_type).map(|filter| [filter]),
+        "filters": Some(filters).filter(|filters| !filters.is_empty()),
         "dimension_separator": separator,
     }))
 }
@@ -286,8 +296,16 @@ pub(super) fn files(kind: NodeKind, document: &Value, attributes: &Attributes) -
         NodeKind::Array => ARRAY,
         NodeKind::Group => GROUP,
     };
-    let attributes = (!attributes.is_empty()).then(|| format!("{:#}", json!(attributes)));
-    vec![(ATTRIBUTES, attributes), (name, Some(format!("{document:#}")))]
+    let attributes = (!attributes.is_empty()).then(|| write_literal(&json!(attributes)));
+    vec![(ATTRIBUTES, attributes), (name, Some(write_literal(document)))]
+}
+
+/// The attributes of the node of a folder as they are stored.
+pub(super) fn stored_attributes(folder: &Folder) -> Result<Option<Attributes>> {
+    match folder.literal(ATTRIBUTES)? {
+        None => Ok(None),
+        attributes => zattrs(attributes).map(Some),
+    }
 }
 
 /// Changes the attributes of the node of a folder; returns all that there are then.

@@ -15,7 +15,7 @@ use super::{ArrayMetadata, Attributes, AttributesChange, GroupMetadata, NewArray
 use crate::chunk_key::ChunkKeyEncoding;
 use crate::codec::{Endian, Named, parse_named_list};
 use crate::error::{Error, Place, Result};
-use crate::json::{check_format, lengths, list, object, read, show, string};
+use crate::json::{check_format, lengths, list, object, read, show, string, write_literal};
 
 const ARRAY_MEMBERS: &[&str] = &[
     "zarr_format",
@@ -236,7 +236,12 @@ pub(super) fn with_attributes(document: &Value, zarr_format: u8, attributes: &At
 
 /// The files of an array or a group.
 pub(super) fn files(document: &Value, attributes: &Attributes) -> Vec<(&'static str, Option<String>)> {
-    vec![(FILE, Some(format!("{:#}", with_attributes(document, 3, attributes))))]
+    vec![(FILE, Some(write_literal(&with_attributes(document, 3, attributes))))]
+}
+
+/// The attributes of the node of a folder as they are stored.
+pub(super) fn stored_attributes(folder: &Folder) -> Result<Option<Attributes>> {
+    folder.literal(FILE)?.map(|document| attributes(object(&document)?)).transpose()
 }
 
 /// Changes the attributes of the node of a folder; returns all that there are then.

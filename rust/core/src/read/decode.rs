@@ -38,7 +38,7 @@ impl<'a> Reader<'a> {
         }
         let elements = leaf.elements;
         leaf.check_size()?;
-        let (spans, all) = spans(elements, &leaf.region, self.source.store.merge_gap());
+        let (spans, all) = self.spans(leaf);
         for span in spans {
             let axes = span.axes(&all);
             let length = to_usize(span.length)?;
@@ -193,7 +193,7 @@ fn decode_spans(leaf: &Leaf<'_>, stored: &[u8], output: &Output<'_>) -> Result<b
     if !leaf.region.lists.is_empty() {
         return Ok(false);
     }
-    let (spans, all) = spans(elements, &leaf.region, NEAR);
+    let (spans, all) = spans(elements, &leaf.region, NEAR, 1 << 20);
     if spans.iter().fold(0, |sum: u64, span| sum.saturating_add(span.length)) > elements.size / 2 {
         return Ok(false);
     }

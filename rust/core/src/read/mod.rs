@@ -10,6 +10,7 @@
 mod cuts;
 mod decode;
 mod ranges;
+mod remote;
 mod resolve;
 mod source;
 
@@ -20,14 +21,15 @@ use resolve::{InnerPath, Leaf};
 use crate::cache::ChunkCache;
 use crate::codec::chain::Chain;
 use crate::error::{Error, Place, Result};
-use crate::fetch::{merge, spans};
+use crate::fetch::{Span, merge, spans};
 use crate::options::CodecOptions;
 use crate::plan::Region;
-use crate::runtime::parallel;
+use crate::runtime::{parallel, requests};
 use crate::slot::{Keeping, Slot};
 use crate::subset::{Dims, tuple};
-use crate::view::{Axis, Output};
+use crate::view::{Axes, Axis, Output};
 
+pub(crate) use remote::Need;
 pub(crate) use resolve::{Counts, MISSING, Stored};
 pub(crate) use source::{Chains, Source};
 
@@ -55,6 +57,9 @@ const BATCH: usize = 512;
 
 /// A read of several leaves gets no larger than this, and no smaller than the other.
 const READS: (u64, u64) = (128 << 10, 1 << 20);
+
+/// The same where each read is a request to another machine.
+const REMOTE_READS: (u64, u64) = (2 << 20, 16 << 20);
 
 /// A chunk of plain elements is read by several threads in parts of about this size.
 const PART: u64 = 4 << 20;
@@ -95,11 +100,17 @@ impl<'a> Reader<'a> {
             if batch.is_empty() {
                 return Ok(counts.missing.into_inner());
             }
+            if self.source.store.is_remote() {
+                self.read_remote(&batch, output, &counts)?;
+                continue;
+            }
             let limit = self.limit(&batch);
             if self.source.chain.shard().is_none() && !self.source.store.refers() {
                 // A chunk is an object: there is nothing to look up or join first.
                 parallel(&batch, limit, |(chunk, part)| {
-                    let Some(stored) = self.open(chunk, None, &counts)? else { return self.fill(part, output) };
+                    let Some(stored) = self.open(chunk, Need::Chunk, None, &counts)? else {
+                        return self.fill(part, output);
+                    };
                     let chain = self.source.chain_of(chunk)?;
                     let Some(elements) = chain.elements() else { return Ok(()) };
                     let (inner, region) = (InnerPath::new(), part.clone());
@@ -152,6 +163,13 @@ impl<'a> Reader<'a> {
         batch
     }
 
+    /// The reads that a leaf of plain elements takes.
+    fn spans(&self, leaf: &Leaf<'a>) -> (Vec<Span>, Axes) {
+        let store = &self.source.store;
+        let largest = if store.is_remote() { REMOTE_READS.1 } else { READS.1 };
+        spans(leaf.elements, &leaf.region, store.merge_gap(), largest)
+    }
+
     /// How many threads a batch is worth.
     fn limit(&self, batch: &[(Dims, Region)]) -> usize {
         let element = self.source.chain.data_type().size() as u64;
@@ -190,7 +208,11 @@ impl<'a> Reader<'a> {
     fn jobs(&self, leaves: &mut [Leaf<'a>]) -> Vec<(u64, u64, std::ops::Range<usize>)> {
         leaves.sort_by_key(|leaf| (Arc::as_ptr(&leaf.stored.object).addr(), leaf.stored.offset));
         let total: u64 = leaves.iter().map(|leaf| leaf.stored.length).fold(0, u64::saturating_add);
-        let largest = (total / (4 * self.options.concurrency() as u64)).clamp(READS.0, READS.1);
+        let largest = if self.source.store.is_remote() {
+            (total / requests() as u64).clamp(REMOTE_READS.0, REMOTE_READS.1)
+        } else {
+            (total / (4 * self.options.concurrency() as u64)).clamp(READS.0, READS.1)
+        };
         let mut jobs = Vec::new();
         let mut first = 0;
         for group in leaves.chunk_by(|a, b| Arc::ptr_eq(&a.stored.object, &b.stored.object)) {
@@ -215,7 +237,9 @@ impl<'a> Reader<'a> {
     fn apart(&self, leaves: &[&Leaf<'a>], length: u64) -> bool {
         let partial = |leaf: &&Leaf<'a>| self.reads_parts(leaf) && !leaf.region.is_whole(leaf.chain.shape());
         let wanted = leaves.iter().map(|leaf| leaf.region.elements() * leaf.elements.item.size as u64).sum::<u64>();
-        leaves.len() == 1 || (leaves.iter().all(partial) && wanted < length / 4)
+        // What few requests read at once is there sooner than what many read one after another.
+        let few = !self.source.store.is_remote() && wanted < length / 4;
+        leaves.len() == 1 || (few && leaves.iter().all(partial))
     }
 
     /// Reads the leaves of a job: those that are in no cache together, where that is better.
@@ -286,7 +310,7 @@ impl<'a> Reader<'a> {
                 }
                 for leaf in leaves {
                     if self.reads_parts(leaf) {
-                        let (spans, _) = spans(leaf.elements, &leaf.region, self.source.store.merge_gap());
+                        let (spans, _) = self.spans(leaf);
                         explanation.requests += spans.len() as u64;
                         explanation.bytes_read += spans.iter().map(|span| span.length).sum::<u64>();
                     } else {

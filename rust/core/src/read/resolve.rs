@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use smallvec::SmallVec;
 
-use super::{Caching, Reader};
+use super::{Caching, Need, Reader};
 use crate::buffer::{Buffer, to_usize};
 use crate::cache::{CacheLimit, Lru, Origin};
 use crate::chunk_grid::ChunkGrid;
@@ -14,7 +14,7 @@ use crate::codec::IndexLocation;
 use crate::codec::chain::{Chain, Elements, Shard, Terminal};
 use crate::error::{Error, Place, Result};
 use crate::plan::Region;
-use crate::runtime::{PerProcess, lock, parallel};
+use crate::runtime::{PerProcess, lock};
 use crate::store::{ByteRange, Object, Stat, Store};
 use crate::subset::{Dims, tuple};
 use crate::view::{Axis, Output};
@@ -55,6 +55,8 @@ pub(crate) struct Counts {
     pub(crate) missing_inner: AtomicU64,
     pub(crate) index_requests: AtomicU64,
     pub(crate) index_bytes: AtomicU64,
+    /// Chunks of a batch that were resolved by what was known of their objects, which are still to be confirmed.
+    pub(super) recalled: Mutex<Vec<(usize, Arc<dyn Object>)>>,
 }
 
 impl Counts {
@@ -75,7 +77,13 @@ impl Leaf<'_> {
 
 impl<'a> Reader<'a> {
     /// Opens what a chunk is stored in; `None`: it is not stored. `handles` are shared where chunks lie in one object.
-    pub(crate) fn open(&self, chunk: &[u64], handles: Option<&Handles>, counts: &Counts) -> Result<Option<Stored>> {
+    pub(crate) fn open(
+        &self,
+        chunk: &[u64],
+        need: Need,
+        handles: Option<&Handles>,
+        counts: &Counts,
+    ) -> Result<Option<Stored>> {
         let source = self.source;
         let key = source.key(chunk);
         let location = if handles.is_some() { source.store.locate(&key)? } else { None };
@@ -87,7 +95,25 @@ impl<'a> Reader<'a> {
             Some(handles) if part.is_some() => handles.open(&*store, &key)?,
             _ => store.open(&key)?.into(),
         };
-        let Some(stat) = object.stat().place(|| self.place(chunk))? else {
+        let mut stored = Stored {
+            object,
+            store: store.identity(),
+            key: key.into(),
+            offset: 0,
+            length: 0,
+            stat: UNKNOWN,
+            lasting: true,
+        };
+        let found = match part {
+            None if store.is_remote() => self.ask(&mut stored, chunk, need).place(|| self.place(chunk))?,
+            Some((offset, length)) if store.is_remote() => {
+                // What is not known yet is known when it is read.
+                let unknown = Stat { size: offset.saturating_add(length), ..UNKNOWN };
+                Some(stored.object.recall().unwrap_or(unknown))
+            }
+            _ => stored.object.stat().place(|| self.place(chunk))?,
+        };
+        let Some(stat) = found else {
             counts.missing.fetch_add(1, Ordering::Relaxed);
             return Ok(None);
         };
@@ -99,7 +125,7 @@ impl<'a> Reader<'a> {
             ))
             .at(self.place(chunk)));
         }
-        Ok(Some(Stored { object, store: store.identity(), key: key.into(), offset, length, stat, lasting: true }))
+        Ok(Some(Stored { offset, length, stat, ..stored }))
     }
 
     /// Resolves the chunks of a batch to leaves, and fills what is not stored.
@@ -110,15 +136,19 @@ impl<'a> Reader<'a> {
         output: Option<&Output<'_>>,
         counts: &Counts,
     ) -> Result<Vec<Leaf<'a>>> {
-        let handles = Handles::default();
+        let (handles, need) = (Handles::default(), if output.is_some() { Need::Chunk } else { Need::Stat });
         let leaves = Mutex::new(Vec::new());
         let numbered: Vec<_> = batch.iter().enumerate().collect();
-        parallel(&numbered, limit, |(number, (chunk, part))| {
-            let Some(stored) = self.open(chunk, Some(&handles), counts)? else {
+        let bytes = |(_, (chunk, _)): &(usize, &(Dims, Region))| self.weight(chunk, need);
+        self.source.each(&numbered, limit, bytes, |(number, (chunk, part))| {
+            let Some(stored) = self.open(chunk, need, Some(&handles), counts)? else {
                 return output.map_or(Ok(()), |output| self.fill(part, output));
             };
-            let mut found = Vec::new();
-            self.resolve_stored(
+            let (mut found, object) = (Vec::new(), stored.object.clone());
+            if self.source.store.is_remote() {
+                lock(&counts.recalled).push((*number, object.clone()));
+            }
+            let resolved = self.resolve_stored(
                 *number,
                 &InnerPath::new(),
                 stored,
@@ -127,8 +157,12 @@ impl<'a> Reader<'a> {
                 output,
                 counts,
                 &mut found,
-            )
-            .place(|| self.place(chunk))?;
+            );
+            if resolved.is_err() && object.changed() {
+                // That it is no longer what it was is found when it is confirmed.
+                return Ok(());
+            }
+            resolved.place(|| self.place(chunk))?;
             lock(&leaves).append(&mut found);
             Ok(())
         })?;
@@ -199,6 +233,24 @@ impl<'a> Reader<'a> {
         Ok(Stored::in_memory(decoded, stored.store, stored.key.clone()))
     }
 
+    fn index_origin(&self, stored: &Stored, offset: u64) -> Option<Origin> {
+        (stored.lasting && stored.stat.settled).then(|| Origin {
+            // The codecs of the index count too: another array may see another index in the same bytes.
+            identity: stored.store ^ self.source.identity.rotate_left(1),
+            key: stored.key.to_string(),
+            // A shard may begin where its first inner shard does, but no two indexes begin at one place.
+            offset: stored.offset + offset,
+        })
+    }
+
+    /// Whether the index of a shard is in the cache.
+    pub(super) fn knows_index(&self, stored: &Stored, shard: &Shard) -> bool {
+        let end = stored.length.saturating_sub(shard.index_size);
+        let offset = if shard.index_location == IndexLocation::Start { 0 } else { end };
+        let origin = self.index_origin(stored, offset);
+        origin.is_some_and(|origin| lock(INDEXES.get()).get(&origin, stored.stat.version).is_some())
+    }
+
     /// The index of a shard, from the cache if it is there.
     pub(crate) fn index(&self, stored: &Stored, shard: &Shard, counts: &Counts) -> Result<Arc<ShardIndex>> {
         let size = shard.index_size;
@@ -209,13 +261,7 @@ impl<'a> Reader<'a> {
             )));
         };
         let offset = if shard.index_location == IndexLocation::Start { 0 } else { end };
-        let origin = (stored.lasting && stored.stat.settled).then(|| Origin {
-            // The codecs of the index count too: another array may see another index in the same bytes.
-            identity: stored.store ^ self.source.identity.rotate_left(1),
-            key: stored.key.to_string(),
-            // A shard may begin where its first inner shard does, but no two indexes begin at one place.
-            offset: stored.offset + offset,
-        });
+        let origin = self.index_origin(stored, offset);
         if let Some(origin) = &origin
             && let Some(index) = lock(INDEXES.get()).get(origin, stored.stat.version)
         {
@@ -235,9 +281,13 @@ impl<'a> Reader<'a> {
     pub(crate) fn encoded(&self, chunk: &[u64], inner: Option<&[u64]>) -> Result<Option<Vec<u8>>> {
         let counts = Counts::default();
         let read = || {
-            let Some(stored) = self.open(chunk, Some(&Handles::default()), &counts)? else { return Ok(None) };
+            let need = if inner.is_some() { Need::Chunk } else { Need::Whole };
+            let Some(stored) = self.open(chunk, need, Some(&Handles::default()), &counts)? else { return Ok(None) };
             let chain = self.source.chain_of(chunk)?;
             let (Some(inner), Some(shard)) = (inner, chain.shard()) else {
+                if let Some(bytes) = stored.object.bytes() {
+                    return stored.slice(bytes).map(|bytes| Some(bytes.to_vec()));
+                }
                 return stored.read(u64::MAX).map(|bytes| Some(bytes.to_vec()));
             };
             let stored = if chain.open_shard().is_some() { stored } else { self.decoded_shard(&stored, chain)? };
@@ -268,10 +318,13 @@ impl Stored {
     pub(crate) fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<()> {
         match self.object.read_at(offset, into)? {
             Some(_) => Ok(()),
-            None => Err(Error::store("the object was erased while it was read")),
+            None => Err(Error::not_found("the object was erased while it was read")),
         }
     }
 }
+
+/// What is known of an object of which nothing is known.
+pub(super) const UNKNOWN: Stat = Stat { size: 0, version: 0, settled: false };
 
 fn too_long(length: u64, limit: u64) -> Error {
     Error::corrupt(format!("{length} bytes are stored where at most {limit} can belong"))

@@ -7,6 +7,7 @@ use crate::chunk_key::ChunkKeyEncoding;
 use crate::codec::Named;
 use crate::codec::chain::Chain;
 use crate::error::{Error, Result};
+use crate::runtime::{gather, parallel};
 use crate::store::Store;
 
 /// Chunks of an array.
@@ -57,6 +58,18 @@ impl Source {
         key.push_str(&self.prefix);
         self.chunk_key_encoding.write(chunk, &mut key);
         key
+    }
+
+    /// Does `work` on every item, on the threads of the pool; where it waits for another machine, on many that wait,
+    /// which hold about `bytes` of each item.
+    pub(crate) fn each<T: Sync>(
+        &self,
+        items: &[T],
+        limit: usize,
+        bytes: impl Fn(&T) -> u64 + Sync,
+        work: impl Fn(&T) -> Result<()> + Sync,
+    ) -> Result<()> {
+        if self.store.is_remote() { gather(items, bytes, work) } else { parallel(items, limit, work) }
     }
 
     /// The codecs of a chunk.

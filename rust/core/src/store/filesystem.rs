@@ -1,16 +1,17 @@
 //! A folder of the local filesystem as a store.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
-use std::{fmt, process};
 
-use super::lock::{Held, LockFile};
-use super::{ByteRange, Guard, Listing, Object, Stat, Store, check_key, reserve, resolve};
+use super::folder_lock::LockScope;
+use super::lock::lock_file;
+use super::temporary::{TEMPORARY, create_folder, left_over, replace_file, sync_folder};
+use super::{ByteRange, Exclusion, Guard, Listing, Object, Piece, Stat, Store, check_key, parts, reserve, resolve};
 use crate::error::{Error, Place, Result};
 
 /// The files below a folder. Keys are paths below it.
@@ -45,6 +46,35 @@ impl FilesystemStore {
 
     fn path(&self, key: &str) -> PathBuf {
         self.root.join(key)
+    }
+
+    /// Replaces a file, and makes the folders that lead to it where there are none.
+    fn write_whole(&self, path: &Path, fill: impl Fn(&mut File) -> io::Result<()>) -> io::Result<()> {
+        let write = || {
+            replace_file(path, |file| {
+                fill(file)?;
+                // By this clock two files differ in age where by that of the filesystem they may not, so that caches
+                // tell them apart. Some filesystems keep no such time.
+                let _ = file.set_modified(SystemTime::now());
+                if self.fsync { file.sync_all() } else { Ok(()) }
+            })
+        };
+        match (write(), path.parent()) {
+            (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
+                create_folder(folder, self.fsync)?;
+                write()?;
+            }
+            (done, _) => done?,
+        }
+        self.settle(path)
+    }
+
+    /// Sees that a name that was given or taken lasts.
+    fn settle(&self, path: &Path) -> io::Result<()> {
+        match path.parent() {
+            Some(folder) if self.fsync => sync_folder(folder),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -85,6 +115,12 @@ impl FileObject {
     }
 }
 
+/// Why something cannot be written: a folder that is gone again is no answer to the question what is stored.
+#[allow(clippy::needless_pass_by_value)] // for `map_err`
+fn unwritten(error: io::Error) -> Error {
+    Error::store(error.to_string())
+}
+
 /// The file may have been cut short since it was opened.
 fn cut_short(error: io::Error) -> Error {
     match error.kind() {
@@ -114,6 +150,10 @@ impl Object for FileObject {
     fn stat(&self) -> Result<Option<Stat>> {
         Ok(self.file.as_ref().map(|(_, stat)| *stat))
     }
+
+    fn file(&self) -> Option<&File> {
+        self.file.as_ref().map(|(file, _)| file)
+    }
 }
 
 impl Store for FilesystemStore {
@@ -126,13 +166,27 @@ impl Store for FilesystemStore {
     fn set(&self, key: &str, value: &[u8]) -> Result<()> {
         check_key(key)?;
         let path = self.path(key);
-        write_whole(&path, value, self.fsync).map_err(unwritten).place(|| path.display().to_string())
+        self.write_whole(&path, |file| file.write_all(value)).map_err(unwritten).place(|| path.display().to_string())
+    }
+
+    fn set_parts(&self, key: &str, pieces: &[Piece<'_>], old: Option<&dyn Object>) -> Result<()> {
+        check_key(key)?;
+        let path = self.path(key);
+        let file = old.and_then(Object::file);
+        if old.is_some() && file.is_none() {
+            let mut value = Vec::new();
+            parts::assemble(pieces, old, self.merge_gap(), &mut value)?;
+            return self.set(key, &value);
+        }
+        self.write_whole(&path, |new| parts::write(pieces, file, new))
+            .map_err(unwritten)
+            .place(|| path.display().to_string())
     }
 
     fn erase(&self, key: &str) -> Result<()> {
         check_key(key)?;
         let path = self.path(key);
-        match fs::remove_file(&path) {
+        match fs::remove_file(&path).and_then(|()| self.settle(&path)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Error::from(error).at(path.display().to_string()))
             }
@@ -143,10 +197,23 @@ impl Store for FilesystemStore {
     /// Other processes wait too, and threads that have the folder under another name.
     fn lock(&self, key: &str) -> Result<Guard> {
         check_key(key)?;
-        let held = Held::wait(self.identity, key);
         let path = self.path(key);
-        let file = LockFile::wait(&path).map_err(unwritten).place(|| path.display().to_string())?;
-        Ok(Guard::new((file, held)))
+        let create = |folder: &Path| create_folder(folder, self.fsync);
+        lock_file(&path, &create).map_err(unwritten).place(|| path.display().to_string())
+    }
+
+    fn lock_many(&self) -> Guard {
+        Guard::new(LockScope::new())
+    }
+
+    fn exclusion(&self) -> Exclusion {
+        Exclusion::Everyone
+    }
+
+    fn leftovers(&self, prefix: &str, remove: bool) -> Result<Vec<String>> {
+        let folder = if prefix.is_empty() { self.root.clone() } else { self.path(prefix) };
+        let found = left_over(&folder, remove).map_err(Error::from).place(|| folder.display().to_string())?;
+        Ok(found.iter().map(|path| path.display().to_string()).collect())
     }
 
     fn list_dir(&self, prefix: &str) -> Result<Listing> {
@@ -187,63 +254,4 @@ impl Store for FilesystemStore {
     fn identity(&self) -> u64 {
         self.identity
     }
-}
-
-/// Why something cannot be written: a folder that is gone again is no answer to the question what is stored.
-#[allow(clippy::needless_pass_by_value)] // for `map_err`
-fn unwritten(error: io::Error) -> Error {
-    Error::store(error.to_string())
-}
-
-/// Files of such names are no objects.
-pub(super) const TEMPORARY: &str = ".tegula-";
-
-/// Replaces a file, and makes the folders that lead to it where there are none.
-fn write_whole(path: &Path, value: &[u8], fsync: bool) -> io::Result<()> {
-    let write = || {
-        replace_file(path, |file| {
-            file.write_all(value)?;
-            // By this clock two files differ in age where by that of the filesystem they may not, so that caches tell
-            // them apart. Some filesystems keep no such time.
-            let _ = file.set_modified(SystemTime::now());
-            if fsync { file.sync_all() } else { Ok(()) }
-        })
-    };
-    let folder = path.parent().unwrap_or(Path::new("."));
-    match write() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let new: Vec<_> = folder.ancestors().take_while(|folder| fsync && !folder.exists()).collect();
-            fs::create_dir_all(folder)?;
-            for folder in new.into_iter().filter_map(Path::parent) {
-                sync_folder(folder)?;
-            }
-            write()?;
-        }
-        done => done?,
-    }
-    if fsync { sync_folder(folder) } else { Ok(()) }
-}
-
-/// Makes the disk keep the names in a folder.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    // The folder of a path of one name is the one that we are in.
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    File::open(folder)?.sync_all()
-}
-
-/// Replaces a file by what `write` writes to a temporary name beside it: the old file stays whole until the new one is.
-pub(crate) fn replace_file<E: From<io::Error>>(
-    path: &Path,
-    write: impl FnOnce(&mut File) -> Result<(), E>,
-) -> Result<(), E> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let temporary = folder.join(format!("{TEMPORARY}{}-{count}", process::id()));
-    let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
-    let done = write(&mut file).and_then(|()| Ok(fs::rename(&temporary, path)?));
-    if done.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    done
 }

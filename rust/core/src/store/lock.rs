@@ -1,20 +1,23 @@
 //! One writer at a time: what a thread holds while it reads an object, changes it and puts it back.
+//!
+//! Threads wait for each other in a table of this process, [`Held`]. Files are locked against other processes too:
+//! [`lock_file`] takes a byte of their [folder's lock file](super::folder_lock), or a [lock file of their
+//! own](super::single_lock) where the system or the filesystem has no such locks.
 
 use std::any::Any;
 use std::collections::HashSet;
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use super::filesystem::TEMPORARY;
+use super::folder_lock::FolderGuard;
+use super::single_lock::SingleLock;
 use crate::runtime::{PerProcess, lock};
 
 /// A key that no other writer can lock as long as this lives; see [`Store::lock`](super::Store::lock).
 ///
-/// Who holds one must not wait for the threads that decode: one of them may be waiting for this very lock.
+/// Who holds one must not wait for the threads that decode: one of them may be waiting for this very lock. The locks of
+/// metadata are the exception: callers alone wait for them, never a thread that decodes.
 #[must_use]
 pub struct Guard(#[allow(dead_code)] Box<dyn Any>);
 
@@ -26,27 +29,42 @@ impl Guard {
 
     /// Waits until no other thread of this process holds the key of the store of an identity.
     pub fn in_process(identity: u64, key: &str) -> Self {
-        Self::new(Held::wait(identity, key))
+        Self::new(Held::wait(identity, hash(key.as_bytes())))
     }
 }
 
-/// The keys that threads of this process hold.
+/// Waits until nobody else holds the file at a path: no other thread, and no other process where the filesystem has locks.
+/// Folders that lead there are made by `create`.
+pub(super) fn lock_file(path: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<Guard> {
+    if let Some(guard) = FolderGuard::wait(path, create)? {
+        return Ok(Guard::new(guard));
+    }
+    let held = Held::wait(0, hash(path.as_os_str().as_encoded_bytes()));
+    Ok(Guard::new((SingleLock::wait(path, create)?, held)))
+}
+
+/// FNV-1a: the same in every process and every version.
+pub(super) fn hash(name: &[u8]) -> u64 {
+    name.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+/// What threads of this process hold: the number of a store or a lock file, and the hash of a key.
 #[derive(Default)]
 struct Keys {
-    held: Mutex<HashSet<(u64, String)>>,
+    held: Mutex<HashSet<(u64, u64)>>,
     freed: Condvar,
 }
 
 static KEYS: PerProcess<Keys> = PerProcess::new(Keys::default);
 
 /// A key in the table, until this is dropped.
-pub(super) struct Held((u64, String));
+pub(super) struct Held((u64, u64));
 
 impl Held {
-    pub(super) fn wait(identity: u64, key: &str) -> Self {
-        let (keys, own) = (KEYS.get(), (identity, key.to_owned()));
+    pub(super) fn wait(identity: u64, hash: u64) -> Self {
+        let (keys, own) = (KEYS.get(), (identity, hash));
         let mut held = lock(&keys.held);
-        while !held.insert(own.clone()) {
+        while !held.insert(own) {
             held = keys.freed.wait(held).unwrap_or_else(PoisonError::into_inner);
         }
         Self(own)
@@ -61,90 +79,71 @@ impl Drop for Held {
     }
 }
 
-/// A locked file beside the file that is to be changed, which other processes see too. It goes when it is unlocked.
-///
-/// There is one for each object, so that processes that write to different chunks never wait for each other.
-pub(super) struct LockFile {
-    file: File,
-    path: PathBuf,
-}
-
-impl LockFile {
-    /// Waits for the lock of a file; `None`: the filesystem has no locks.
-    pub(super) fn wait(path: &Path) -> io::Result<Option<Self>> {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let mut name = OsString::from(format!("{TEMPORARY}lock-"));
-        name.push(path.file_name().unwrap_or_default());
-        let path = folder.join(name);
-        let open =
-            || OpenOptions::new().write(true).create(true).truncate(false).custom_flags(libc::O_CLOEXEC).open(&path);
-        loop {
-            let file = match open() {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    fs::create_dir_all(folder)?;
-                    open()?
-                }
-                opened => opened?,
-            };
-            loop {
-                match file.lock() {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(None),
-                    locked => break locked?,
-                }
-            }
-            // Who held it before has removed it: then others may have locked the next file of that name already. As long
-            // as ours is open, no other file has its number.
-            let own = file.metadata()?;
-            match fs::metadata(&path) {
-                Ok(found) if (found.dev(), found.ino()) == (own.dev(), own.ino()) => {
-                    return Ok(Some(Self { file, path }));
-                }
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-    }
-}
-
-impl Drop for LockFile {
-    fn drop(&mut self) {
-        // First removed, then unlocked: what is locked and still there is the lock.
-        let _ = fs::remove_file(&self.path);
-        // Closing would not do where a forked child has the file too.
-        let _ = self.file.unlock();
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use super::super::folder_lock::LockScope;
     use super::*;
 
+    fn create(folder: &Path) -> io::Result<()> {
+        fs::create_dir_all(folder)
+    }
+
     #[test]
-    fn one_holds_a_key_and_nothing_stays_behind() {
+    fn one_holds_a_file_and_nothing_stays_behind() {
         let folder = std::env::temp_dir().join(format!("tegula-lock-{}", std::process::id()));
+        // The second name of one folder: another description of its lock file, as another process has it.
+        fs::create_dir_all(folder.join("a")).unwrap();
+        std::os::unix::fs::symlink("a", folder.join("b")).unwrap();
         let (inside, rounds) = (AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for number in 0..8 {
                 let (folder, inside, rounds) = (&folder, &inside, &rounds);
                 scope.spawn(move || {
-                    for _ in 0..50 {
-                        // Half of the threads see the file alone, as another process does.
-                        let held = (number % 2 == 0).then(|| Held::wait(0, "a/b"));
-                        let file = LockFile::wait(&folder.join("a/b")).unwrap();
+                    let _scope = (number % 3 == 0).then(LockScope::new);
+                    for _ in 0..100 {
+                        let name = if number % 2 == 0 { "a/x" } else { "b/x" };
+                        let guard = lock_file(&folder.join(name), &create).unwrap();
                         assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                         rounds.fetch_add(1, Ordering::SeqCst);
                         assert_eq!(inside.fetch_sub(1, Ordering::SeqCst), 1);
-                        drop((file, held));
+                        drop(guard);
                     }
                 });
             }
         });
-        assert_eq!(rounds.into_inner(), 400);
+        assert_eq!(rounds.into_inner(), 800);
+        // Tests beside this one may have scopes of their own, which keep it longer.
+        let gone = (0..3000).any(|_| {
+            drop(LockScope::new());
+            let left = fs::read_dir(folder.join("a")).unwrap().count() as u64;
+            std::thread::sleep(std::time::Duration::from_millis(5 * left));
+            left == 0
+        });
+        assert!(gone);
+        assert!(!lock(&KEYS.get().held).iter().any(|(_, held)| *held == hash(b"x")));
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn files_of_their_own_are_locked_where_there_are_no_others() {
+        let folder = std::env::temp_dir().join(format!("tegula-single-{}", std::process::id()));
+        let inside = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let guard = SingleLock::wait(&folder.join("a/b"), &create).unwrap();
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        assert_eq!(inside.fetch_sub(1, Ordering::SeqCst), 1);
+                        drop(guard);
+                    }
+                });
+            }
+        });
         assert_eq!(fs::read_dir(folder.join("a")).unwrap().count(), 0);
-        assert!(lock(&KEYS.get().held).is_empty());
         fs::remove_dir_all(folder).unwrap();
     }
 }

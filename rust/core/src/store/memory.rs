@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
-use super::{ByteRange, Listing, Object, Stat, Store, check_key, fresh_identity, reserve, resolve};
+use super::{ByteRange, Exclusion, Listing, Object, Stat, Store, check_key, fresh_identity, reserve, resolve};
 use crate::error::{Error, Result};
 
 /// Objects in memory, shared by all clones of the [`Arc`] around it.
@@ -84,6 +84,10 @@ impl Store for MemoryStore {
     fn erase(&self, key: &str) -> Result<()> {
         self.objects.write().map_err(poisoned)?.remove(key);
         Ok(())
+    }
+
+    fn exclusion(&self) -> Exclusion {
+        Exclusion::Everyone
     }
 
     fn list_dir(&self, prefix: &str) -> Result<Listing> {

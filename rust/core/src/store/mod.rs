@@ -4,19 +4,31 @@
 //! [`Store::open`] a key, then [`Object::read`] as many ranges of it as are needed. Opening never costs a request of
 //! its own: a store that would have to ask whether an object exists leaves the question to the first read.
 
+mod ahead;
+mod byte_lock;
 mod filesystem;
+mod folder_lock;
 mod lock;
 mod memory;
+#[cfg(feature = "cloud")]
+mod object;
+mod parts;
 mod read_only;
 mod reference;
+mod single_lock;
+mod temporary;
 mod zip;
 
+pub(crate) use ahead::Ahead;
 pub use filesystem::FilesystemStore;
-pub(crate) use filesystem::replace_file;
 pub use lock::Guard;
 pub use memory::MemoryStore;
+#[cfg(feature = "cloud")]
+pub use object::{RemoteOptions, RemoteStats, RemoteStore};
+pub use parts::{Piece, assemble};
 pub use read_only::ReadOnlyStore;
 pub use reference::{Reference, ReferenceStore};
+pub(crate) use temporary::replace_file;
 pub use zip::ZipStore;
 
 use std::fmt;
@@ -70,6 +82,40 @@ pub trait Object: Send + Sync {
     fn bytes(&self) -> Option<&[u8]> {
         None
     }
+
+    /// The file that the object is, for copies that the system makes; they move its position.
+    fn file(&self) -> Option<&std::fs::File> {
+        None
+    }
+
+    /// As [`read`](Self::read), but of a range that leaves the object only what lies in it; so an object is begun or
+    /// ended without asking first how large it is.
+    fn read_most(&self, range: ByteRange, into: &mut Vec<u8>) -> Result<Option<Stat>> {
+        let Some(stat) = self.stat()? else { return Ok(None) };
+        let (offset, length) = clipped(range, stat.size);
+        self.read(ByteRange::Range { offset, length }, u64::MAX, into)
+    }
+
+    /// What was known of the object when it was last read, by whatever handle, in a [remote](Store::is_remote) store:
+    /// all that this handle reads is of that version, or it fails and has [`changed`](Self::changed).
+    fn recall(&self) -> Option<Stat> {
+        None
+    }
+
+    /// Whether the object still is what was [recalled](Self::recall). Asks the store where nothing was read yet.
+    fn confirm(&self) -> Result<bool> {
+        Ok(!self.changed())
+    }
+
+    /// Whether a read failed because the object is no longer of the version that this handle read before.
+    fn changed(&self) -> bool {
+        false
+    }
+
+    /// Says that a small range is about to be read in parts, so that a handle can read it at once.
+    fn prepare(&self, _offset: u64, _length: u64) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Where the bytes of a key really are; see [`Store::locate`].
@@ -81,6 +127,18 @@ pub struct Location {
     pub key: String,
     /// The part of the object; `None`: all of it.
     pub part: Option<(u64, u64)>,
+}
+
+/// Who else may write a key while it is [locked](Store::lock).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exclusion {
+    /// Nobody: all others wait, or there are none outside of this process.
+    Everyone,
+    /// Other processes, unnoticed. What changes a part of a chunk is refused, unless the
+    /// [options](crate::CodecOptions::unlocked_writes) allow it.
+    Process,
+    /// Other processes; but [`Store::set_if`] sets nothing over what they wrote.
+    Versions,
 }
 
 /// What a store holds directly under a prefix; see [`Store::list_dir`].
@@ -115,6 +173,17 @@ pub trait Store: Send + Sync + fmt::Debug {
         Err(Error::unsupported(format!("{self:?} is read-only")))
     }
 
+    /// Stores an object whole, made of pieces, some of which are parts of `old`: the object of this key, as it was when it
+    /// was opened. Stores that can copy these by themselves do; otherwise they are read.
+    fn set_parts(&self, key: &str, pieces: &[Piece<'_>], old: Option<&dyn Object>) -> Result<()> {
+        if let [Piece::Bytes(bytes)] = pieces {
+            return self.set(key, bytes);
+        }
+        let mut value = Vec::new();
+        assemble(pieces, old, self.merge_gap(), &mut value)?;
+        self.set(key, &value)
+    }
+
     /// Removes an object, if it is there.
     fn erase(&self, _key: &str) -> Result<()> {
         Err(Error::unsupported(format!("{self:?} is read-only")))
@@ -127,15 +196,37 @@ pub trait Store: Send + Sync + fmt::Debug {
         Ok(Guard::in_process(self.identity(), key))
     }
 
-    /// Whether [`lock`](Self::lock) keeps out everybody who can reach the objects, and not only the threads of this
-    /// process. Chunks are not changed in part where it does not, unless the options allow it.
-    fn locks_all(&self) -> bool {
-        true
+    /// Says that many keys will be locked until what comes back is dropped: the store may keep what it takes to lock them.
+    fn lock_many(&self) -> Guard {
+        Guard::new(())
+    }
+
+    /// Whom [`lock`](Self::lock) keeps out. A store that says nothing is taken for one that others can reach.
+    fn exclusion(&self) -> Exclusion {
+        Exclusion::Process
+    }
+
+    /// Stores an object, or with `None` removes it, if it still has the [version](Stat::version) that was read, or with
+    /// `None` if it still is not there. False: it is another by now, and stays so. For [`Exclusion::Versions`].
+    fn set_if(&self, _key: &str, _value: Option<&[u8]>, _version: Option<u64>) -> Result<bool> {
+        Err(Error::unsupported(format!("{self:?} does not compare versions")))
+    }
+
+    /// What writers that were killed left below a prefix (`""`: the root) that is no object, and nobody uses any more,
+    /// such as temporary files. Removes it if `remove`.
+    fn leftovers(&self, _prefix: &str, _remove: bool) -> Result<Vec<String>> {
+        Ok(Vec::new())
     }
 
     /// What lies directly under a prefix (`""`: the root; no closing `/`).
     fn list_dir(&self, _prefix: &str) -> Result<Listing> {
         Err(Error::unsupported(format!("{self:?} cannot be listed")))
+    }
+
+    /// Whether each answer takes a round trip to another machine: then many are asked for at once, and nothing that the
+    /// next read tells anyway.
+    fn is_remote(&self) -> bool {
+        false
     }
 
     /// Whether an object all of which is wanted is better read at once: its checksum is checked then, or it is
@@ -234,6 +325,15 @@ pub fn resolve(range: ByteRange, size: u64, limit: u64) -> Result<(u64, usize)> 
             Ok((offset, length))
         }
         _ => Err(Error::corrupt(format!("bytes {offset} to {offset}+{length} lie outside an object of {size} bytes"))),
+    }
+}
+
+/// The part of a range that lies in an object of a size: (offset, length).
+pub(crate) fn clipped(range: ByteRange, size: u64) -> (u64, u64) {
+    match range {
+        ByteRange::All => (0, size),
+        ByteRange::Range { offset, length } => (offset.min(size), length.min(size.saturating_sub(offset))),
+        ByteRange::Suffix(length) => (size.saturating_sub(length), length.min(size)),
     }
 }
 

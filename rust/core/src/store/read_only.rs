@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Listing, Location, Object, Store};
+use super::{Exclusion, Listing, Location, Object, Store};
 use crate::error::{Error, Result};
 
 /// Another store, of which nothing may be changed.
@@ -50,8 +50,24 @@ impl Store for ReadOnlyStore {
         Err(self.refuse(key))
     }
 
+    fn exclusion(&self) -> Exclusion {
+        // Nothing is written: the error of a write says why.
+        Exclusion::Everyone
+    }
+
+    fn leftovers(&self, prefix: &str, remove: bool) -> Result<Vec<String>> {
+        if remove {
+            return Err(self.refuse(prefix));
+        }
+        self.store.leftovers(prefix, false)
+    }
+
     fn list_dir(&self, prefix: &str) -> Result<Listing> {
         self.store.list_dir(prefix)
+    }
+
+    fn is_remote(&self) -> bool {
+        self.store.is_remote()
     }
 
     fn reads_whole(&self) -> bool {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{ByteRange, Listing, Location, Object, Stat, Store, fresh_identity, resolve};
+use super::{ByteRange, Exclusion, Listing, Location, Object, Stat, Store, fresh_identity, resolve};
 use crate::error::{Error, Result};
 
 /// What a key of a [`ReferenceStore`] stands for.
@@ -103,6 +103,10 @@ impl Object for ReferenceObject {
             _ => None,
         }
     }
+
+    fn changed(&self) -> bool {
+        matches!(self, Self::Part { object, .. } if object.changed())
+    }
 }
 
 impl Store for ReferenceStore {
@@ -138,8 +142,17 @@ impl Store for ReferenceStore {
         Ok(Listing { keys, prefixes: Vec::new() })
     }
 
+    fn is_remote(&self) -> bool {
+        self.target.is_remote()
+    }
+
     fn merge_gap(&self) -> u64 {
         self.target.merge_gap()
+    }
+
+    fn exclusion(&self) -> Exclusion {
+        // Nothing is written.
+        Exclusion::Everyone
     }
 
     fn display(&self, key: &str) -> String {

@@ -9,7 +9,7 @@ use crate::errors::{OrRaise, exception};
 use crate::subset::tuple;
 
 /// What a datatype is to `NumPy`.
-fn stored<'py>(py: Python<'py>, datatype: &Datatype) -> PyResult<Bound<'py, PyArrayDescr>> {
+pub(super) fn stored<'py>(py: Python<'py>, datatype: &Datatype) -> PyResult<Bound<'py, PyArrayDescr>> {
     let Datatype::Record(fields) = datatype else {
         return PyArrayDescr::new(py, datatype.code().unwrap_or_default());
     };

@@ -194,6 +194,17 @@ impl AsdfFile {
         })
     }
 
+    /// The data type of an ndarray as it is stored, and its shape.
+    fn stored<'py>(&self, py: Python<'py>, node: usize) -> PyResult<(Bound<'py, PyArrayDescr>, Bound<'py, PyTuple>)> {
+        let node = self.node(node)?;
+        let (ndarray, array) = detached(py, || {
+            let ndarray = self.0.ndarray(node)?;
+            let array = self.0.open_ndarray(node, &ndarray)?;
+            Ok((ndarray, array))
+        })?;
+        Ok((dtype::stored(py, &ndarray.datatype)?, tuple(py, array.shape())?))
+    }
+
     fn array(&self, py: Python<'_>, node: usize) -> PyResult<Array> {
         let node = self.node(node)?;
         if self.0.class(node) != Class::Ndarray {

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock, RwLock};
 
 use self::directory::{Directory, Entry, LOCAL_SIZE};
-use super::{ByteRange, FilesystemStore, Listing, Object, Stat, Store, reserve, resolve};
+use super::{Ahead, ByteRange, Exclusion, FilesystemStore, Listing, Object, Stat, Store, reserve, resolve};
 use crate::error::{Error, Place, Result};
 
 /// The entries of a zip archive. It is not written.
@@ -28,6 +28,15 @@ pub struct ZipStore {
     identity: u64,
     archive: RwLock<Arc<Archive>>,
 }
+
+/// What is read at first of the end of an archive on another machine.
+const REMOTE_TAIL: u64 = 128 << 10;
+
+/// An entry of at most so many bytes is read with its header.
+const REMOTE_ENTRY: u64 = 16 << 20;
+
+/// The gap between an entry's name and its bytes for which an entry on another machine is read at once.
+const REMOTE_EXTRA: u64 = 1 << 10;
 
 /// An archive as it was when its directory was read.
 struct Archive {
@@ -65,7 +74,8 @@ impl ZipStore {
     /// The archive as it is now. Locks are tried only: whoever holds one may be gone with a fork.
     fn current(&self) -> Result<(Box<dyn Object>, Arc<Archive>)> {
         let object = self.target.open(&self.key)?;
-        let stat = object.stat()?;
+        // Of a remote archive every read makes sure that it is still this one.
+        let stat = if self.target.is_remote() { object.recall() } else { object.stat()? };
         if let Ok(archive) = self.archive.try_read()
             && archive.stat.settled
             && stat == Some(archive.stat)
@@ -82,8 +92,21 @@ impl ZipStore {
 }
 
 fn read_archive(store: &dyn Store, key: &str) -> Result<(Box<dyn Object>, Archive)> {
+    let missing = || Error::not_found("no such file");
     let object = store.open(key)?;
-    let stat = object.stat()?.ok_or_else(|| Error::not_found("no such file"))?;
+    if store.is_remote() {
+        // The end tells how large it is, and often holds all of the directory.
+        let ahead = Ahead::ends(object.into(), 0, REMOTE_TAIL)?.ok_or_else(missing)?;
+        let stat = ahead.stat()?.ok_or_else(missing)?;
+        let directory = Directory::read(&ahead, stat.size)?;
+        let object = store.open(key)?;
+        // What is read through this handle is of the version that was seen last, which must be this one.
+        if object.recall().is_some_and(|seen| seen != stat) {
+            return Err(Error::store("the archive changed while it was read"));
+        }
+        return Ok((object, Archive { directory, stat }));
+    }
+    let stat = object.stat()?.ok_or_else(missing)?;
     let directory = Directory::read(&*object, stat.size)?;
     Ok((object, Archive { directory, stat }))
 }
@@ -155,8 +178,16 @@ impl EntryObject {
         Ok(header + before)
     }
 
+    /// Says that all of the entry is about to be read, header and bytes.
+    fn announce(&self) -> Result<()> {
+        let Entry { compressed, header, end, .. } = self.entry;
+        let length = LOCAL_SIZE + (self.check()?.len() as u64) + compressed;
+        self.archive.prepare(header, length.saturating_add(REMOTE_EXTRA).min(end.saturating_sub(header)))
+    }
+
     /// Reads all of it.
     fn read_whole(&self, into: &mut [u8]) -> Result<()> {
+        self.announce()?;
         let (start, Entry { method, compressed, crc, .. }) = (self.start()?, self.entry);
         if method == method::STORED {
             self.read_archive(start, into)?;
@@ -211,6 +242,18 @@ impl Object for EntryObject {
     fn stat(&self) -> Result<Option<Stat>> {
         Ok(Some(self.stat()))
     }
+
+    fn recall(&self) -> Option<Stat> {
+        Some(self.stat())
+    }
+
+    fn confirm(&self) -> Result<bool> {
+        self.archive.confirm()
+    }
+
+    fn changed(&self) -> bool {
+        self.archive.changed()
+    }
 }
 
 /// An entry that is not there.
@@ -232,7 +275,10 @@ impl Object for Missing {
 
 impl Store for ZipStore {
     fn open(&self, key: &str) -> Result<Box<dyn Object>> {
-        let (archive, directory) = self.current()?;
+        let (mut archive, directory) = self.current()?;
+        if self.target.is_remote() {
+            archive = Box::new(Ahead::new(archive.into(), directory.stat, Vec::new()).up_to(REMOTE_ENTRY));
+        }
         Ok(match directory.directory.find(key)? {
             Some(entry) => Box::new(EntryObject { archive, directory, entry, whole: OnceLock::new() }),
             None => Box::new(Missing),
@@ -243,12 +289,21 @@ impl Store for ZipStore {
         Ok(self.current()?.1.directory.list(prefix))
     }
 
+    fn is_remote(&self) -> bool {
+        self.target.is_remote()
+    }
+
     fn reads_whole(&self) -> bool {
         true
     }
 
     fn merge_gap(&self) -> u64 {
         self.target.merge_gap()
+    }
+
+    fn exclusion(&self) -> Exclusion {
+        // Nothing is written.
+        Exclusion::Everyone
     }
 
     fn display(&self, key: &str) -> String {

@@ -1,0 +1,372 @@
+"""Copies of arrays and groups: as they are, in the other version of Zarr, or with other chunks and codecs."""
+
+import os
+from collections.abc import Mapping, Sequence
+from types import EllipsisType
+from typing import Any, Literal
+
+import numpy as np
+
+from tegula import _tegula, creation
+from tegula.array import Array
+from tegula.creating import METADATA, check_format, discard, make_room, remove_folders
+from tegula.creation import Codecs
+from tegula.errors import StoreError, UnsupportedError
+from tegula.group import Group
+from tegula.opening import open as open_node
+from tegula.opening import save
+from tegula.progress import Progress, Report, joined, reporting
+from tegula.stores import FilesystemStore, ReadOnlyStore, Store, StoreLike, as_store
+
+__all__ = ["copy", "rechunk"]
+
+SLOT = 16
+"""An element of variable length counts as so many bytes."""
+
+
+def copy(
+    source: Any,
+    store: StoreLike,
+    path: str = "/",
+    *,
+    compressors: Codecs | EllipsisType = ...,
+    zarr_format: int | None = None,
+    overwrite: bool = False,
+    max_memory: int | str | None = None,
+    progress: Progress = None,
+) -> Array | Group:
+    """Copy an array, or a group with all that is in it, and attributes and consolidated metadata with them.
+
+    What stays as it is is copied as it is stored, without being decoded. With other compressors or in the other version
+    of Zarr, arrays keep their chunks and fill values, but that the chunks of Zarr V2 are the inner ones of shards; what
+    xarray notes of the names of dimensions in Zarr V2 becomes those of V3, and the other way round.
+
+    Parameters
+    ----------
+    source : Array, Group, str, os.PathLike, mapping, Store or array_like
+        What to copy, or where it is as for `tegula.open`: ``"file.asdf#path"`` is an array of an ASDF file, of which
+        the elements are copied without a mask. An ndarray becomes an array; see `tegula.save`.
+    store : str, os.PathLike, mapping or Store
+        Where to, as for `tegula.open_array`; a mapping must be mutable.
+    path : str
+        The path in the store.
+    compressors : codec, list of codecs or None
+        The compressors of all arrays, as for `tegula.create_array`; filters go then. By default, all codecs stay.
+    zarr_format : int, optional
+        3 or 2; by default that of the source.
+    overwrite : bool
+        Whether to erase an array or group that is there, with all that is in it.
+    max_memory : int or str, optional
+        So many bytes of memory may be used, as a number or like ``"2 GB"``; by default 1 GiB, or what one chunk takes,
+        if that is more.
+    progress : bool or callable, optional
+        True draws a bar, if standard error is a terminal. A callable is called with the bytes that are done and those
+        of all; elements of variable length count as 16 bytes. What it raises ends the copy, as Ctrl-C does.
+
+    Returns
+    -------
+    Array or Group
+        The copy. Its metadata are stored last: until then nobody finds it. If the copy fails, all of it is erased.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no source.
+    StoreError
+        If something is there already, or one lies in the other.
+    InvalidSelectionError
+        If `max_memory` is less than one chunk takes.
+    UnsupportedError
+        If the other version of Zarr has no form for a codec or data type.
+
+    Examples
+    --------
+    >>> store = {}
+    >>> _ = tegula.save(store, {"a": np.arange(3), "b/c": np.eye(2)})
+    >>> tegula.copy(store, "copy.zarr", zarr_format=2)["b/c"].zarr_format
+    2
+    """
+    if zarr_format is not None:
+        check_format(zarr_format)
+    node = _opened(source)
+    if isinstance(node, np.ndarray):
+        given = {} if compressors is ... else {"compressors": compressors}
+        given |= {"zarr_format": 3 if zarr_format is None else zarr_format}
+        return save(store, node, path, overwrite=overwrite, progress=progress, **given)
+    resolved, path = as_store(store, path)
+    how: dict[str, Any] = {"overwrite": overwrite, "max_memory": _memory(max_memory)}
+    with reporting(progress, "copying") as report:
+        if isinstance(node, Array):
+            native = _copied(node, resolved, path, compressors, zarr_format)
+            return _store_array(node, native, resolved, report=report, **how)
+        version = zarr_format or node.zarr_format
+        return _store_group(node, resolved, path, compressors, version, report=report, **how)
+
+
+def rechunk(
+    source: Any,
+    store: StoreLike,
+    path: str = "/",
+    *,
+    chunks: int | Sequence[int] | Literal["auto"] = "auto",
+    shards: int | Sequence[int] | Literal["auto"] | None = "auto",
+    filters: Codecs = None,
+    compressors: Codecs | EllipsisType = ...,
+    fill_value: Any = ...,
+    zarr_format: int = 3,
+    overwrite: bool = False,
+    max_memory: int | str | None = None,
+    progress: Progress = None,
+) -> Array:
+    """Copy an array with other chunks, codecs or another fill value, in bounded memory.
+
+    Regions of whole chunks of the copy are read and written one after the other, each on all threads, and so large that
+    as little as possible is decoded more than once. Attributes and names of dimensions are copied too.
+
+    Parameters
+    ----------
+    source : Array, str, os.PathLike, mapping, Store or array_like
+        The array, as for `tegula.copy`.
+    store : str, os.PathLike, mapping or Store
+        Where to, as for `tegula.open_array`; a mapping must be mutable.
+    path : str
+        The path in the store.
+    chunks, shards
+        The shapes of chunks and shards, as for `tegula.create_array`.
+    filters, compressors : codec, list of codecs or None
+        The codecs, as for `tegula.create_array`. By default, all codecs of the source stay.
+    fill_value
+        The value of elements that are not stored; by default that of the source. All elements stay what they are.
+    zarr_format : int
+        3 or 2.
+    overwrite : bool
+        Whether to erase an array or group that is there, with all that is in it.
+    max_memory, progress
+        As for `tegula.copy`.
+
+    Returns
+    -------
+    Array
+        The copy. Its metadata are stored last: until then nobody finds it. If the copy fails, all of it is erased.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no source, or it is a group.
+    StoreError
+        If something is there already, or one lies in the other.
+    InvalidSelectionError
+        If `max_memory` is less than one chunk takes.
+    UnsupportedError
+        If the other version of Zarr has no form for a codec or data type.
+
+    Examples
+    --------
+    >>> cube = tegula.create_array({}, data=np.zeros((64, 64, 64)), chunks=(1, 64, 64))
+    >>> balanced = tegula.rechunk(cube, "cube.zarr", chunks=(8, 8, 8), shards=(64, 64, 64), compressors="zstd:5")
+    >>> balanced.chunks, balanced.shards
+    ((8, 8, 8), (64, 64, 64))
+    """
+    check_format(zarr_format)
+    node = _opened(source)
+    if isinstance(node, np.ndarray):
+        given = {"compressors": compressors, "fill_value": fill_value}
+        given = {name: value for name, value in given.items() if value is not ...}
+        given |= {"chunks": chunks, "shards": shards, "filters": filters, "zarr_format": zarr_format}
+        return save(store, node, path, overwrite=overwrite, progress=progress, **given)  # type: ignore[return-value]
+    if not isinstance(node, Array):
+        raise UnsupportedError(
+            f"{node.name} is a group: its arrays are rechunked one by one, and tegula.copy copies it"
+        )
+    resolved, path = as_store(store, path)
+    if isinstance(shards, str) and zarr_format == 2:
+        shards = None
+    shapes = creation.chunk_shapes(node.shape, chunks, shards, _item_size(node))
+    native = _new(node, resolved, path, shapes, filters, compressors, zarr_format, fill_value=fill_value)
+    how: dict[str, Any] = {"overwrite": overwrite, "max_memory": _memory(max_memory)}
+    with reporting(progress, "rechunking") as report:
+        return _store_array(node, native, resolved, report=report, **how)
+
+
+def _memory(given: int | str | None) -> int | None:
+    return None if given is None else _tegula.bytes_of(given)
+
+
+def _opened(source: Any) -> Any:
+    """Return what is to be copied: an array, a group or an ndarray."""
+    if isinstance(source, (Array, Group)):
+        return source
+    if isinstance(source, (str, os.PathLike, Mapping, Store)):
+        return open_node(source, mode="r")
+    return np.asarray(source)
+
+
+def _is_zarr(array: Array) -> bool:
+    return "zarr_format" in array.metadata
+
+
+def _element(array: Array) -> creation.DataType:
+    return array.data_type if array._native.is_variable else array.dtype
+
+
+def _item_size(array: Array) -> int:
+    return SLOT if array._native.is_variable else array.dtype.itemsize
+
+
+def _size(array: Array) -> int:
+    return array.size * _item_size(array)
+
+
+def _copied(
+    array: Array, store: Store, path: str, compressors: Codecs | EllipsisType, zarr_format: int | None
+) -> _tegula.Array:
+    """Return the copy of an array with the same chunks, of which nothing is stored yet."""
+    version = zarr_format or (array.zarr_format if _is_zarr(array) else 3)
+    if compressors is ... and _is_zarr(array) and version == array.zarr_format:
+        return _tegula.copied_array(array._native, store._native, path)
+    if not _is_zarr(array):
+        shapes: Any = creation.chunk_shapes(array.shape, "auto", None, _item_size(array))
+    elif version == 2 or not array.is_sharded:
+        # Chunks of many shapes stay as they are listed.
+        shapes = (array.chunks if array.is_sharded else None, None)
+    else:
+        shapes = (array.chunks, array.shards)
+    return _new(array, store, path, shapes, None, compressors, version)
+
+
+def _new(
+    array: Array,
+    store: Store,
+    path: str,
+    shapes: tuple[tuple[int, ...] | None, tuple[int, ...] | None],
+    filters: Codecs,
+    compressors: Codecs | EllipsisType,
+    zarr_format: int,
+    fill_value: Any = ...,
+) -> _tegula.Array:
+    """Return the copy of an array, of which nothing is stored yet."""
+    inner, outer = shapes
+    element = _element(array)
+    chain: Any
+    if compressors is ... and not filters and _is_zarr(array):
+        kept = creation.inner_codecs(array.codecs)
+    else:
+        compression = creation.compressors("zstd" if compressors is ... else compressors, element)
+        kept = [*creation.compressors(filters, element), creation.serializer(element), *compression]
+    order = "C"
+    if zarr_format == 2:
+        if outer is not None:
+            raise UnsupportedError("arrays of Zarr V2 have no shards")
+        chain, order = creation.chain_v2(kept, len(array.shape))
+    else:
+        chain = creation.codecs_v3(kept, inner or (), element, sharded=outer is not None)
+    return _tegula.copied_array(
+        array._native,
+        store._native,
+        path,
+        codecs=chain,
+        chunk_shape=outer or inner,
+        fill_value=None if fill_value is ... else creation.fill_bytes(fill_value, element),
+        order=order,
+        zarr_format=zarr_format,
+    )
+
+
+def _store_array(
+    source: Array,
+    native: _tegula.Array,
+    store: Store,
+    *,
+    overwrite: bool,
+    max_memory: int | None,
+    report: Report | None,
+) -> Array:
+    """Store the copy of an array: its chunks, and then its metadata."""
+    _refuse_overlap(source, store, native.path)
+    make_room(store, native.path, native.zarr_format, overwrite=overwrite)
+    try:
+        _tegula.copy_array(source._native, native, max_memory=max_memory, is_new=True, progress=report)
+        native.store_metadata()
+    except BaseException:
+        discard(store, native)
+        raise
+    return Array._wrap(native, store)
+
+
+def _store_group(
+    source: Group,
+    store: Store,
+    path: str,
+    compressors: Codecs | EllipsisType,
+    zarr_format: int,
+    *,
+    overwrite: bool,
+    max_memory: int | None,
+    report: Report | None,
+) -> Group:
+    """Store the copy of a group: all chunks, then the metadata of arrays, and then of groups, the outermost last."""
+    path = _tegula.node_path(path)
+    _refuse_overlap(source, store, path)
+    members = _members(source)
+    arrays = [(name, node) for name, node in members.items() if isinstance(node, Array)]
+    groups = [(name, node) for name, node in members.items() if isinstance(node, Group)]
+    copies = [_copied(node, store, f"{path}/{name}", compressors, zarr_format) for name, node in arrays]
+    total = sum(_size(node) for _, node in arrays)
+    make_room(store, path, zarr_format, overwrite=overwrite)
+    done = 0
+    try:
+        for (_, array), copied in zip(arrays, copies, strict=True):
+            how: dict[str, Any] = {"max_memory": max_memory, "is_new": True, "progress": joined(report, done, total)}
+            _tegula.copy_array(array._native, copied, **how)
+            done += _size(array)
+        _tegula.store_metadata(copies)
+        for name, group in [*reversed(groups), ("", source)]:
+            native = _tegula.copied_group(group._native, store._native, f"{path}/{name}", zarr_format)
+            if group.is_consolidated and (not name or not source.is_consolidated):
+                native = native.consolidate()
+    except BaseException:
+        for copied in copies:
+            discard(store, copied)
+        for place in [*(f"{path}/{name}".strip("/") for name, _ in reversed(groups)), path]:
+            for name in METADATA:
+                store._native.erase(f"{place}/{name}" if place else name)
+            remove_folders(store, place)
+        raise
+    return Group._wrap(native, store)
+
+
+def _members(group: Group) -> dict[str, Array | Group]:
+    """Open all that lies below a group, as the store has it where it can be listed."""
+    native = group._native
+    if native.is_consolidated:
+        try:
+            names = native.without_consolidated().members(True)
+            native = native.without_consolidated()
+        except UnsupportedError:
+            names = native.members(True)
+    else:
+        names = native.members(True)
+    opened = {}
+    for (name, _), node in zip(names, native.open_members([name for name, _ in names]), strict=True):
+        if isinstance(node, BaseException):
+            raise node
+        opened[name] = group._node(node)
+    return opened
+
+
+def _refuse_overlap(source: Array | Group, store: Store, path: str) -> None:
+    """See that neither lies in the other: what is erased or listed would be what is copied."""
+    if isinstance(source, Array) and not _is_zarr(source):
+        return
+    (one, here), (other, there) = _place(source.store, source.path), _place(store, path)
+    if one == other and os.path.commonpath([here, there]) in (here, there):
+        raise StoreError(f"{source.name} cannot be copied to {store._native.display(path)}: one lies in the other")
+
+
+def _place(store: Store, path: str) -> tuple[Any, str]:
+    """Return what tells a store from others, and a path in it."""
+    while isinstance(store, ReadOnlyStore):
+        store = store.store
+    if isinstance(store, FilesystemStore):
+        return None, os.path.realpath(os.path.join(store.path, path))
+    return store, f"/{path}".rstrip("/") or "/"

@@ -1,0 +1,247 @@
+//! Copying one array into another of the same shape and data type, with any chunks, codecs and fill value, in bounded
+//! memory.
+//!
+//! Where nothing about the chunks differs, they are copied as they are stored. Else regions of whole chunks of the target
+//! are read and written one after the other ([`blocks`]), each on all threads.
+
+mod blocks;
+mod fields;
+mod metadata;
+
+use std::borrow::Cow;
+
+use blocks::Blocks;
+use fields::Conversion;
+pub use metadata::{Encoding, Layout, copied_group, copied_metadata, store_metadata};
+
+use crate::array::{Array, InputBuffer, OutputBuffer};
+use crate::data_type::Field;
+use crate::error::{Error, Place, Result};
+use crate::options::CodecOptions;
+use crate::runtime::{parallel, parallel_map};
+use crate::selection::size_in_memory;
+use crate::slot::{Heaps, Slot, Variable};
+use crate::subset::{ArraySubset, Dims, tuple};
+use crate::view::{c_strides, zeroed};
+
+/// How far a copy is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes of elements that are copied; one of variable length counts as its [slot](Slot).
+    pub done: u64,
+    /// Bytes of all elements.
+    pub total: u64,
+}
+
+/// How a copy is done.
+#[derive(Clone, Copy)]
+pub struct CopyOptions<'a> {
+    /// So many bytes of memory may be used; `None`: 1 GiB, or what one chunk takes, if that is more.
+    pub max_memory: Option<u64>,
+    /// Whether no chunk of the target is stored yet, so that none needs to be erased.
+    pub target_is_new: bool,
+    /// What the elements of the source are, where its data type is that of [raw](crate::Kind::Raw) bytes, as it is for some
+    /// of ASDF files.
+    pub elements: Option<&'a Field>,
+    /// Called on the caller's thread at the beginning and after each step. An error ends the copy, between two steps: each
+    /// chunk of the target is what it was, or all of its copy.
+    pub progress: &'a dyn Fn(Progress) -> Result<()>,
+}
+
+impl Default for CopyOptions<'_> {
+    fn default() -> Self {
+        Self { max_memory: None, target_is_new: false, elements: None, progress: &|_| Ok(()) }
+    }
+}
+
+/// So many bytes are copied between two calls of `progress`, if no chunk is larger.
+const STEP: u64 = 64 << 20;
+
+/// So many chunks are looked for at once.
+const SOUGHT: usize = 256;
+
+/// Copies all elements of an array into another one.
+///
+/// Chunks that are not stored are not stored in the target either, where both have the same fill value.
+///
+/// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is written, where the arrays are of
+/// different shapes or data types, or one chunk does not fit into the memory.
+pub fn copy(source: &Array, target: &Array, options: &CopyOptions<'_>) -> Result<()> {
+    let mut copying = Copying::new(source, target, options)?;
+    (options.progress)(copying.progress)?;
+    if copying.chunks_are_equal() { copying.copy_encoded() } else { copying.copy_blocks() }
+}
+
+struct Copying<'a> {
+    source: Cow<'a, Array>,
+    target: Cow<'a, Array>,
+    options: &'a CopyOptions<'a>,
+    /// What makes elements of the source those of the target.
+    conversion: Conversion,
+    progress: Progress,
+}
+
+impl<'a> Copying<'a> {
+    fn new(source: &'a Array, target: &'a Array, options: &'a CopyOptions<'a>) -> Result<Self> {
+        let place = || format!("cannot copy {} to {}", source.name(), target.name());
+        if source.shape() != target.shape() {
+            let (from, to) = (tuple(source.shape()), tuple(target.shape()));
+            return Err(Error::selection(format!("its shape is {from}, not {to}")).at(place()));
+        }
+        let conversion = Conversion::new(source.data_type(), options.elements, target.data_type()).place(place)?;
+        let total = source.subset_all().num_elements().saturating_mul(source.data_type().size() as u64);
+        let progress = Progress { done: 0, total };
+        let (source, target) = (Cow::Borrowed(source), Cow::Borrowed(target));
+        Ok(Self { source, target, options, conversion, progress })
+    }
+
+    /// Goes on by a step.
+    fn copied(&mut self, elements: u64) -> Result<()> {
+        self.progress.done += elements.saturating_mul(self.source.data_type().size() as u64);
+        (self.options.progress)(self.progress)
+    }
+
+    /// Whether each chunk of the target is to be stored as the source's is.
+    fn chunks_are_equal(&self) -> bool {
+        let (source, target) = (self.source.metadata(), self.target.metadata());
+        // Where elements lie in the blocks of an ASDF file, the codecs do not say.
+        let told = |document: &serde_json::Value| document.get("zarr_format").is_some();
+        told(&source.document)
+            && told(&target.document)
+            && source.codecs == target.codecs
+            && source.data_type == target.data_type
+            && source.chunk_grid == target.chunk_grid
+            && self.source.fill_value() == self.target.fill_value()
+    }
+
+    fn copy_encoded(&mut self) -> Result<()> {
+        let largest = self.source.chunk_grid().largest_shape();
+        let size = size_in_memory(&largest, self.source.data_type().size())?.max(1) as u64;
+        let (source, target): (&Array, &Array) = (&self.source.clone(), &self.target.clone());
+        let (threads, is_new) = (target.options().concurrency() as u64, self.options.target_is_new);
+        let memory = self.options.max_memory.unwrap_or(u64::MAX);
+        let limit = (memory / size).clamp(1, threads) as usize;
+        let step = (STEP / size).clamp(threads, 8192) as usize;
+        let mut chunks = ArraySubset::new_with_shape(&source.chunk_grid_shape()).indices();
+        loop {
+            let batch: Vec<Dims> = chunks.by_ref().take(step).collect();
+            if batch.is_empty() {
+                return Ok(());
+            }
+            parallel(&batch, limit, |chunk| match source.retrieve_encoded_chunk(chunk)? {
+                Some(bytes) => target.store_encoded_chunk(chunk, &bytes),
+                None if is_new => Ok(()),
+                None => target.erase_chunk(chunk),
+            })?;
+            let elements = |chunk: &Dims| Ok(source.chunk_subset_bounded(chunk)?.num_elements());
+            self.copied(batch.iter().map(elements).sum::<Result<u64>>()?)?;
+        }
+    }
+
+    fn copy_blocks(&mut self) -> Result<()> {
+        let element = if self.source.data_type().is_variable() {
+            // Its slot, its offset, and its bytes, of which there are two copies for a moment.
+            (Slot::SIZE + 8) as u64 + 2 * self.sampled()?
+        } else {
+            self.conversion.memory() as u64
+        };
+        let blocks = Blocks::new(&self.source, &self.target, element, self.options.max_memory)?;
+        let limited = |array: &Array| {
+            array.with_options(CodecOptions { concurrent_target: blocks.concurrency(), ..array.options() })
+        };
+        self.source = Cow::Owned(limited(&self.source));
+        self.target = Cow::Owned(limited(&self.target));
+        let mut memory = Vec::new();
+        for chunks in blocks.iter() {
+            let region = self.target.chunks_subset_bounded(&chunks)?;
+            if !self.is_vacant(&region)? {
+                self.copy_region(&region, &mut memory)?;
+            } else if !self.options.target_is_new {
+                self.target.erase_chunks(&chunks)?;
+            }
+            self.copied(region.num_elements())?;
+        }
+        Ok(())
+    }
+
+    /// Whether a region can be left out: none of its chunks is stored, and what is not stored is the same in both.
+    fn is_vacant(&self, region: &ArraySubset) -> Result<bool> {
+        let fill = self.conversion.apply(self.source.fill_value().bytes());
+        if fill != self.target.fill_value().bytes() || self.target.options().store_empty_chunks || region.is_empty() {
+            return Ok(false);
+        }
+        let mut chunks = self.source.chunks_in_array_subset(region)?.indices();
+        // The first is mostly there, and then no other is looked for.
+        let mut count = 1;
+        loop {
+            let batch: Vec<Dims> = chunks.by_ref().take(count).collect();
+            if batch.is_empty() {
+                return Ok(true);
+            }
+            let source: &Array = &self.source;
+            if parallel_map(&batch, source.options().concurrency(), |chunk| source.chunk_exists(chunk))?.contains(&true)
+            {
+                return Ok(false);
+            }
+            count = SOUGHT;
+        }
+    }
+
+    fn copy_region(&self, region: &ArraySubset, memory: &mut Vec<u8>) -> Result<()> {
+        let shape = region.shape();
+        let size = size_in_memory(shape, self.source.data_type().size())?;
+        if memory.len() < size {
+            // The old is given back before the new is taken.
+            *memory = Vec::new();
+            *memory = zeroed(size)?;
+        }
+        let buffer = &mut memory[..size];
+        let mut heap = Vec::new();
+        let output = OutputBuffer::new(buffer, shape, self.source.data_type().size())?;
+        if self.source.data_type().is_variable() {
+            let heaps = Heaps::new(self.source.fill_value().bytes());
+            self.source.retrieve_subset_into(region, output.with_heaps(&heaps))?;
+            heap = gathered(buffer, &heaps.into_inner())?;
+        } else {
+            self.source.retrieve_subset_into(region, output)?;
+        }
+        let converted = self.conversion.apply(buffer);
+        let strides = c_strides(shape, self.target.data_type().size());
+        let input = InputBuffer { bytes: &converted, origin: 0, strides: &strides, heap: &heap };
+        self.target.store_subset_from(region, input)
+    }
+
+    /// Bytes of an element of variable length, more or less, by a look at the first elements that are stored.
+    fn sampled(&self) -> Result<u64> {
+        const TRIED: usize = 16;
+        const GUESS: u64 = 32;
+        for chunk in ArraySubset::new_with_shape(&self.source.chunk_grid_shape()).indices().take(TRIED) {
+            if !self.source.chunk_exists(&chunk)? {
+                continue;
+            }
+            let chunk = self.source.chunk_subset_bounded(&chunk)?;
+            let shape = self.source.inner_chunk_shape().unwrap_or_else(|| chunk.shape().into());
+            let region = ArraySubset::new_with_start_shape(chunk.start(), &shape)?.bound(&chunk.end_exc())?;
+            let mut slots = OutputBuffer::slots(region.shape())?;
+            let heaps = Heaps::new(self.source.fill_value().bytes());
+            let output = OutputBuffer::new(&mut slots, region.shape(), Slot::SIZE)?;
+            self.source.retrieve_subset_into(&region, output.with_heaps(&heaps))?;
+            let bytes: u64 = Slot::all(&slots).map(|slot| u64::from(slot.length)).sum();
+            return Ok((2 * bytes).div_ceil(region.num_elements().max(1)).max(GUESS));
+        }
+        Ok(GUESS)
+    }
+}
+
+/// Brings the bytes of elements together in the heap that a writer takes.
+fn gathered(slots: &mut [u8], heaps: &[Vec<u8>]) -> Result<Vec<u8>> {
+    let (heap, offsets) = Variable::new(slots, heaps).concatenated()?;
+    for (slot, ends) in slots.as_chunks_mut::<{ Slot::SIZE }>().0.iter_mut().zip(offsets.windows(2)) {
+        let length = (ends[1] - ends[0]) as u32;
+        *slot = Slot { heap: InputBuffer::HEAP, length, offset: ends[0] as u64 }.to_bytes();
+    }
+    Ok(heap)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::*;
+use crate::chunk_grid::ChunkGrid;
+use crate::codec::parse_named_list;
+use crate::metadata::{ArrayMetadata, Attributes, NewArray, Order};
+use crate::store::MemoryStore;
+use crate::{ArrayBytes, ChunkKeyEncoding, DataType, ErrorKind, FillValue};
+
+fn create(chunks: &[u64], codecs: &serde_json::Value, fill: i32) -> Array {
+    let new = NewArray {
+        chunk_grid: ChunkGrid::regular(&[30, 41], chunks).unwrap(),
+        data_type: DataType::from_name("int32").unwrap(),
+        fill_value: FillValue::new(fill.to_ne_bytes()),
+        attributes: Attributes::new(),
+    };
+    let encoding = ChunkKeyEncoding::Default { separator: '/' };
+    let metadata = ArrayMetadata::new_v3(&new, &encoding, &parse_named_list(codecs).unwrap(), None).unwrap();
+    Array::create(Arc::new(MemoryStore::new()), "", metadata).unwrap()
+}
+
+fn sharded(inner: [u64; 2]) -> serde_json::Value {
+    json!([{"name": "sharding_indexed", "configuration": {"chunk_shape": inner, "codecs": [little(), "crc32c"],
+        "index_codecs": [little(), "crc32c"]}}])
+}
+
+fn little() -> serde_json::Value {
+    json!({"name": "bytes", "configuration": {"endian": "little"}})
+}
+
+fn bytes() -> serde_json::Value {
+    json!([{"name": "bytes", "configuration": {"endian": "big"}}])
+}
+
+fn elements(array: &Array) -> Vec<i32> {
+    array.retrieve_array_subset(&array.subset_all()).unwrap()
+}
+
+fn chunks_of(array: &Array) -> Vec<String> {
+    let mut keys = crate::store::keys_below(&**array.store(), "c").unwrap_or_default();
+    keys.sort();
+    keys
+}
+
+/// An array of which a part is stored.
+fn source(chunks: &[u64], codecs: &serde_json::Value) -> Array {
+    let array = create(chunks, codecs, -1);
+    let part = ArraySubset::new_with_ranges(&[3..17, 0..12]);
+    array.store_array_subset(&part, &(0..14 * 12).collect::<Vec<i32>>()).unwrap();
+    array
+}
+
+#[test]
+fn every_layout_is_copied_to_every_other() {
+    let layouts = || {
+        [
+            (vec![30, 41], bytes()),
+            (vec![7, 5], json!([{"name": "transpose", "configuration": {"order": [1, 0]}}, little(), "crc32c"])),
+            (vec![1, 41], json!([little(), {"name": "gzip", "configuration": {"level": 1}}])),
+            (vec![12, 20], sharded([3, 4])),
+            (vec![30, 1], bytes()),
+        ]
+    };
+    for (chunks, codecs) in layouts() {
+        let source = source(&chunks, &codecs);
+        for (chunks, codecs) in layouts() {
+            for fill in [-1, 5] {
+                // Just enough for one chunk, and enough for all.
+                for max_memory in [Some(1 << 15), None] {
+                    let target = create(&chunks, &codecs, fill);
+                    let steps = RefCell::new(Vec::new());
+                    let progress = |progress: Progress| {
+                        steps.borrow_mut().push(progress);
+                        Ok(())
+                    };
+                    copy(
+                        &source,
+                        &target,
+                        &CopyOptions { max_memory, target_is_new: true, progress: &progress, ..CopyOptions::default() },
+                    )
+                    .unwrap();
+                    assert_eq!(elements(&target), elements(&source));
+                    let steps = steps.into_inner();
+                    assert_eq!((steps[0].done, steps[0].total), (0, 30 * 41 * 4));
+                    assert!(steps.is_sorted_by_key(|step| step.done));
+                    assert_eq!(steps[steps.len() - 1].done, 30 * 41 * 4);
+                    if fill == -1 {
+                        // What is nothing but the fill value is stored nowhere.
+                        let stored =
+                            target.chunks_in_array_subset(&ArraySubset::new_with_ranges(&[3..17, 0..12])).unwrap();
+                        assert_eq!(chunks_of(&target).len() as u64, stored.num_elements());
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_in_the_target_is_gone() {
+    for (chunks, codecs) in [(vec![7, 5], bytes()), (vec![6, 6], bytes())] {
+        let source = source(&[7, 5], &bytes());
+        let target = create(&chunks, &codecs, -1);
+        target.store_array_subset(&target.subset_all(), &vec![9; 30 * 41]).unwrap();
+        let max_memory = Some(2048);
+        copy(&source, &target, &CopyOptions { max_memory, ..CopyOptions::default() }).unwrap();
+        assert_eq!(elements(&target), elements(&source));
+        assert!(chunks_of(&target).len() < 20);
+    }
+}
+
+#[test]
+fn equal_chunks_are_not_decoded() {
+    let source = source(&[7, 5], &bytes());
+    source.store_encoded_chunk(&[1, 0], b"no chunk").unwrap();
+    let target = create(&[7, 5], &bytes(), -1);
+    copy(&source, &target, &CopyOptions::default()).unwrap();
+    assert_eq!(target.retrieve_encoded_chunk(&[1, 0]).unwrap().unwrap(), b"no chunk");
+    let other = create(&[7, 5], &bytes(), 0);
+    assert_eq!(copy(&source, &other, &CopyOptions::default()).unwrap_err().kind(), ErrorKind::CorruptData);
+}
+
+#[test]
+fn an_error_of_progress_ends_the_copy() {
+    let source = source(&[7, 5], &bytes());
+    for chunks in [[7, 5], [6, 6]] {
+        let target = create(&chunks, &bytes(), -1);
+        let progress = |_| Err(Error::store("enough"));
+        let options = CopyOptions { progress: &progress, ..CopyOptions::default() };
+        assert_eq!(copy(&source, &target, &options).unwrap_err().message(), "enough");
+        assert!(chunks_of(&target).is_empty());
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_anything_is_written() {
+    let source = source(&[7, 5], &bytes());
+    let target = create(&[30, 41], &bytes(), -1);
+    let error = copy(&source, &target, &CopyOptions { max_memory: Some(5000), ..CopyOptions::default() }).unwrap_err();
+    assert!(error.message().contains("needs 14760 bytes"), "{error}");
+    let other = target.with_shape(&[30, 40]).unwrap();
+    assert_eq!(copy(&source, &other, &CopyOptions::default()).unwrap_err().kind(), ErrorKind::InvalidSelection);
+    assert!(chunks_of(&target).is_empty());
+}
+
+#[test]
+fn strings_are_copied() {
+    let string = DataType::from_name("string").unwrap();
+    let create = |chunks: &[u64], fill: &str, v3: bool| {
+        let new = NewArray {
+            chunk_grid: ChunkGrid::regular(&[100], chunks).unwrap(),
+            data_type: string.clone(),
+            fill_value: FillValue::new(fill.as_bytes()),
+            attributes: Attributes::new(),
+        };
+        let codecs = parse_named_list(&json!(["vlen-utf8"])).unwrap();
+        let metadata = if v3 {
+            ArrayMetadata::new_v3(&new, &ChunkKeyEncoding::Default { separator: '/' }, &codecs, None)
+        } else {
+            ArrayMetadata::new_v2(&new, None, Order::C, '.')
+        };
+        Array::create(Arc::new(MemoryStore::new()), "", metadata.unwrap()).unwrap()
+    };
+    let source = create(&[9], "none", false);
+    let words: Vec<String> = (0..60).map(|k| "x".repeat(k)).collect();
+    let ends = words.iter().scan(0, |end, word| {
+        *end += word.len() as i64;
+        Some(*end)
+    });
+    let words = ArrayBytes {
+        bytes: words.concat().into_bytes(),
+        offsets: Some(std::iter::once(0).chain(ends).collect()),
+        data_type: string.clone(),
+        shape: vec![60],
+    };
+    let part = ArraySubset::new_with_start_shape(&[20], &[60]).unwrap();
+    source.store_array_subset(&part, &words).unwrap();
+    for (chunks, fill, max_memory) in [(9, "none", None), (25, "none", Some(40_000)), (25, "", None)] {
+        let target = create(&[chunks], fill, true);
+        copy(&source, &target, &CopyOptions { max_memory, ..CopyOptions::default() }).unwrap();
+        let found: Vec<String> = target.retrieve_array_subset(&target.subset_all()).unwrap();
+        let expected: Vec<String> = source.retrieve_array_subset(&source.subset_all()).unwrap();
+        assert_eq!(found, expected);
+    }
+}

@@ -1,0 +1,284 @@
+//! One lock file for each folder, of which a writer locks the byte that the name of its file hashes to.
+//!
+//! A process opens the file once for all of its threads, which wait for each other in its own table, and keeps it while
+//! any of them holds a byte, or for as long as a [`LockScope`] lives: then a lock costs two calls of the system. While a
+//! process has the file open it shares the lock of the [`USERS`] byte. The last one can take that byte for itself, and
+//! removes the file; who opened the file meanwhile finds that it is no longer there, and opens the next.
+//!
+//! The locks belong to the open file, which a forked child has too, but never uses: it has a table of its own. Where a
+//! process is killed that held a byte, its forked children keep that byte locked until they end.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::{Arc, Mutex};
+
+use super::byte_lock::{Mode, attempt, unsupported, wait};
+use super::fresh_identity;
+use super::lock::{Held, hash};
+use super::single_lock::{is_at, open};
+use super::temporary::LOCK;
+use crate::runtime::{PerProcess, lock};
+
+/// The byte that all share who have the file open.
+const USERS: i64 = i64::MAX - 1;
+
+/// So many files that nobody uses stay open within a scope.
+const IDLE: usize = 64;
+
+/// The lock file of a folder, open and shared.
+struct LockFile {
+    file: File,
+    path: PathBuf,
+    /// Tells it apart from every other one of this process.
+    number: u64,
+}
+
+impl LockFile {
+    /// `None`: there are no such locks here.
+    fn open(folder: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<Option<Self>> {
+        let path = folder.join(LOCK);
+        loop {
+            let file = open(&path, folder, create)?;
+            match wait(&file, USERS, Mode::Shared) {
+                Err(error) if unsupported(&error) => {
+                    let _ = fs::remove_file(&path);
+                    return Ok(None);
+                }
+                shared => shared?,
+            }
+            if is_at(&file, &path)? {
+                return Ok(Some(Self { file, path, number: fresh_identity() }));
+            }
+        }
+    }
+
+    /// Removes the file, unless another process uses it. Then that one removes it.
+    fn finish(&self) {
+        if wait(&self.file, USERS, Mode::Free).is_ok() {
+            remove_unused(&self.file, &self.path);
+        }
+    }
+}
+
+/// Removes an open lock file that nobody shares; whether it did.
+fn remove_unused(file: &File, path: &Path) -> bool {
+    // Of two that get here at once one fails, and the other removes the file.
+    let last = attempt(file, USERS, Mode::Exclusive).unwrap_or(false);
+    let removed = last && is_at(file, path).unwrap_or(false) && fs::remove_file(path).is_ok();
+    // A forked child has the file too: closing it would not do.
+    let _ = attempt(file, USERS, Mode::Free);
+    removed
+}
+
+/// Whether nobody uses the lock file at a path, which then can be removed.
+pub(super) fn is_left_over(path: &Path, remove: bool) -> io::Result<bool> {
+    let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
+    if remove {
+        return Ok(remove_unused(&file, path));
+    }
+    match attempt(&file, USERS, Mode::Exclusive) {
+        Err(error) if unsupported(&error) => Ok(false),
+        free => {
+            let _ = attempt(&file, USERS, Mode::Free);
+            free
+        }
+    }
+}
+
+/// The lock files that this process has open, by folder.
+#[derive(Default)]
+struct Table {
+    open: HashMap<PathBuf, Entry>,
+    scopes: usize,
+    /// Those that nobody used when they came here, the longest idle first.
+    idle: VecDeque<PathBuf>,
+}
+
+struct Entry {
+    file: Arc<LockFile>,
+    users: usize,
+    idle: bool,
+}
+
+static TABLE: PerProcess<Mutex<Table>> = PerProcess::new(Mutex::default);
+
+/// Finds the file of a folder, which is used until it is [`release`]d.
+fn acquire(folder: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<Option<Arc<LockFile>>> {
+    let find = |table: &mut Table| {
+        let entry = table.open.get_mut(folder)?;
+        entry.users += 1;
+        Some(entry.file.clone())
+    };
+    if let Some(file) = find(&mut lock(TABLE.get())) {
+        return Ok(Some(file));
+    }
+    let Some(file) = LockFile::open(folder, create)? else { return Ok(None) };
+    let mut table = lock(TABLE.get());
+    // Should another thread have been faster, this one is closed, and that thread's file is there to stay.
+    if let Some(found) = find(&mut table) {
+        return Ok(Some(found));
+    }
+    let file = Arc::new(file);
+    table.open.insert(folder.to_owned(), Entry { file: file.clone(), users: 1, idle: false });
+    Ok(Some(file))
+}
+
+fn release(folder: &Path, file: &Arc<LockFile>) {
+    let mut table = lock(TABLE.get());
+    let Table { open, scopes, idle } = &mut *table;
+    // Where the folder has another one now, ours was no longer there.
+    let Some(entry) = open.get_mut(folder).filter(|entry| Arc::ptr_eq(&entry.file, file)) else { return };
+    entry.users -= 1;
+    if entry.users > 0 {
+        return;
+    }
+    let mut out = None;
+    if *scopes == 0 {
+        out = open.remove(folder);
+    } else if !entry.idle {
+        entry.idle = true;
+        idle.push_back(folder.to_owned());
+        if idle.len() > IDLE
+            && let Some(oldest) = idle.pop_front()
+            && let Some(entry) = open.get_mut(&oldest)
+        {
+            entry.idle = false;
+            if entry.users == 0 {
+                out = open.remove(&oldest);
+            }
+        }
+    }
+    drop(table);
+    if let Some(entry) = out {
+        entry.file.finish();
+    }
+}
+
+/// As long as one lives, lock files stay open between one lock and the next.
+pub(super) struct LockScope {
+    process: u32,
+}
+
+impl LockScope {
+    pub(super) fn new() -> Self {
+        lock(TABLE.get()).scopes += 1;
+        Self { process: process::id() }
+    }
+}
+
+impl Drop for LockScope {
+    fn drop(&mut self) {
+        if self.process != process::id() {
+            return;
+        }
+        let mut table = lock(TABLE.get());
+        table.scopes -= 1;
+        if table.scopes > 0 {
+            return;
+        }
+        table.idle.clear();
+        let unused = table.open.extract_if(|_, entry| {
+            entry.idle = false;
+            entry.users == 0
+        });
+        let unused: Vec<_> = unused.map(|(_, entry)| entry.file).collect();
+        drop(table);
+        for file in unused {
+            file.finish();
+        }
+    }
+}
+
+/// The lock of a file, until this is dropped.
+pub(super) struct FolderGuard {
+    folder: PathBuf,
+    file: Arc<LockFile>,
+    byte: i64,
+    process: u32,
+    _held: Held,
+}
+
+impl FolderGuard {
+    /// Waits until nobody else holds the file at a path; `None`: there are no such locks here.
+    pub(super) fn wait(path: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<Option<Self>> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let byte = (hash(path.file_name().unwrap_or_default().as_encoded_bytes()) >> 2).cast_signed();
+        loop {
+            let Some(file) = acquire(folder, create)? else { return Ok(None) };
+            let held = Held::wait(file.number, byte.cast_unsigned());
+            // From here on it is released when it is dropped.
+            let guard = Self { folder: folder.to_owned(), file, byte, process: process::id(), _held: held };
+            wait(&guard.file.file, byte, Mode::Exclusive)?;
+            if is_at(&guard.file.file, &guard.file.path)? {
+                return Ok(Some(guard));
+            }
+            // The folder has been removed or replaced, and the file with it.
+            let mut table = lock(TABLE.get());
+            if table.open.get(folder).is_some_and(|entry| Arc::ptr_eq(&entry.file, &guard.file)) {
+                table.open.remove(folder);
+            }
+            drop(table);
+        }
+    }
+}
+
+impl Drop for FolderGuard {
+    fn drop(&mut self) {
+        // What a forked child finds in its memory is its parent's.
+        if self.process == process::id() {
+            let _ = wait(&self.file.file, self.byte, Mode::Free);
+            release(&self.folder, &self.file);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn create(folder: &Path) -> io::Result<()> {
+        fs::create_dir_all(folder)
+    }
+
+    /// Whether a lock file goes: tests beside this one may have scopes of their own, which keep it longer.
+    fn is_removed(path: &Path) -> bool {
+        (0..3000).any(|_| {
+            drop(LockScope::new());
+            std::thread::sleep(std::time::Duration::from_millis(5 * u64::from(path.exists())));
+            !path.exists()
+        })
+    }
+
+    #[test]
+    fn a_scope_keeps_files_and_a_lost_folder_is_found_anew() {
+        let folder = std::env::temp_dir().join(format!("tegula-scope-{}", process::id()));
+        let own = folder.join("a").join(LOCK);
+        let lock = |name: &str| FolderGuard::wait(&folder.join(name), &create).unwrap().unwrap();
+        drop(lock("a/1"));
+        assert!(!own.exists());
+        let scope = LockScope::new();
+        let first = lock("a/1").file.number;
+        assert_eq!(first, lock("a/2").file.number);
+        assert!(own.exists() && !is_left_over(&own, true).unwrap());
+        fs::remove_dir_all(&folder).unwrap();
+        let guard = lock("a/1");
+        assert!(guard.file.number != first && own.exists());
+        drop(scope);
+        assert!(own.exists());
+        drop(guard);
+        assert!(is_removed(&own));
+        let scope = LockScope::new();
+        for name in 0..200 {
+            drop(lock(&format!("{name}/x")));
+        }
+        assert!(super::lock(TABLE.get()).idle.len() <= IDLE);
+        drop(scope);
+        fs::write(&own, b"").unwrap();
+        assert!(is_left_over(&own, false).unwrap() && own.exists());
+        assert!(is_left_over(&own, true).unwrap() && !own.exists());
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

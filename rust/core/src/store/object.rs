@@ -1,0 +1,385 @@
+//! Objects over HTTP(S), S3, Google Cloud Storage and Azure, by the crate
+//! [`object_store`](https://docs.rs/object_store).
+//!
+//! Nothing is asked that the next read tells: a handle costs no request, and a read that finds nothing says so. What an
+//! object is (its size, and its etag as the version) is known from the answers. A handle reads one version: once it has
+//! read anything, it asks for that version (`If-Match`), and what is of another is an error.
+//!
+//! Writers are kept apart by etags: [`Store::set_if`]. What HTTP servers hold is read only, and cannot be listed.
+
+mod client;
+mod failure;
+mod options;
+
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use object_store::path::Path;
+use object_store::{GetRange, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion};
+
+pub use self::client::RemoteStats;
+use self::client::{Client, Failure, Seen};
+pub use self::options::RemoteOptions;
+use self::options::{Service, Spec};
+use super::{ByteRange, Exclusion, Listing, Object, Stat, Store, check_key, clipped};
+use crate::error::{Error, Result};
+use crate::runtime::lock;
+
+/// Objects of a server, below a URL.
+///
+/// The process has one client for each server or bucket and options, which all stores on it share; a forked child makes
+/// its own.
+#[derive(Clone)]
+pub struct RemoteStore {
+    spec: Arc<Spec>,
+    /// What comes before keys: empty, or a path and `/`.
+    prefix: String,
+    /// The URL for people.
+    name: Arc<str>,
+    identity: u64,
+}
+
+impl RemoteStore {
+    /// The objects below a URL: `https://host/path`, `s3://bucket/path`, `gs://bucket/path`, `az://container/path`.
+    /// Nothing is asked yet.
+    pub fn new(url: &str, options: &RemoteOptions) -> Result<Self> {
+        let (spec, path) = Spec::parse(url, options)?;
+        let mut hasher = DefaultHasher::new();
+        (&spec, &path).hash(&mut hasher);
+        let base = spec.display();
+        let name = if path.is_empty() { base } else { format!("{base}/{path}") };
+        // What is wrong with the options is told here.
+        Client::of(&spec)?;
+        let prefix = if path.is_empty() { path } else { path + "/" };
+        Ok(Self { spec: spec.into(), prefix, name: name.into(), identity: hasher.finish() | 1 << 63 })
+    }
+
+    /// The URL, without what may be secret in it.
+    pub fn url(&self) -> &str {
+        &self.name
+    }
+
+    /// What this process's client has done for all stores on this server or bucket.
+    pub fn stats(&self) -> Result<RemoteStats> {
+        Ok(Client::of(&self.spec)?.stats())
+    }
+
+    fn path(&self, key: &str) -> Result<Path> {
+        let full = format!("{}{key}", self.prefix);
+        Path::parse(&full).map_err(|_| Error::store(format!("{key:?} is not a key of a store")))
+    }
+
+    fn writable(&self) -> Result<()> {
+        if self.spec.service == Service::Http {
+            return Err(Error::unsupported(format!("{self:?} is read-only: HTTP servers are read, not written")));
+        }
+        Ok(())
+    }
+
+    fn failed(&self, key: &str, failure: Failure) -> Error {
+        told(failure, &self.display(key))
+    }
+
+    /// Stores an object; false: the condition does not hold.
+    fn put(&self, key: &str, value: &[u8], mode: PutMode) -> Result<bool> {
+        self.writable()?;
+        check_key(key)?;
+        let (path, client) = (self.path(key)?, Client::of(&self.spec)?);
+        let (payload, size) = (PutPayload::from(value.to_vec()), value.len());
+        let conditional = !matches!(mode, PutMode::Overwrite);
+        let (options, to) = (PutOptions::from(mode), path.clone());
+        let put = client.ask(|client| async move { Ok(client.store().put_opts(&to, payload, options).await?) });
+        match put {
+            Ok(put) => {
+                client.note_written(&path, size, put);
+                Ok(true)
+            }
+            Err(Failure::Answer(
+                object_store::Error::Precondition { .. }
+                | object_store::Error::AlreadyExists { .. }
+                | object_store::Error::NotModified { .. }
+                | object_store::Error::NotFound { .. },
+            )) if conditional => {
+                client.note(&path, None);
+                Ok(false)
+            }
+            Err(failure) => {
+                // It may be stored all the same.
+                client.note(&path, None);
+                Err(self.failed(key, failure))
+            }
+        }
+    }
+}
+
+/// The error that a caller sees.
+fn told(failure: Failure, place: &str) -> Error {
+    let error = match failure {
+        Failure::Answer(object_store::Error::NotSupported { .. }) => {
+            Error::store("the server does not answer requests for a range of bytes with that range (206)")
+        }
+        Failure::Answer(error) if failure::is_beyond(&error) => {
+            Error::corrupt("bytes were asked for that lie outside of the object")
+        }
+        Failure::Answer(error) => Error::store(failure::said(&error)),
+        Failure::Changed => Error::store("the object changed while it was read"),
+        Failure::Wrong(error) => error,
+    };
+    error.at(place)
+}
+
+impl fmt::Debug for RemoteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+struct RemoteObject {
+    client: Arc<Client>,
+    path: Path,
+    /// The object, for people.
+    place: Box<str>,
+    /// Whether the last bytes can be asked for.
+    has_tail: bool,
+    /// The version that is read.
+    held: Mutex<Option<Seen>>,
+    /// Whether anything of that version was read, or it was asked about.
+    sure: AtomicBool,
+    changed: AtomicBool,
+}
+
+impl RemoteObject {
+    /// Takes in an answer: what was read, or `None` where there is nothing.
+    fn answer<T>(&self, answer: std::result::Result<(T, Seen), Failure>) -> Result<Option<(T, Stat)>> {
+        match answer {
+            Ok((value, seen)) => {
+                let mut held = lock(&self.held);
+                // Of two first reads at once each may have met another version.
+                if held.as_ref().is_some_and(|held| held.stat != seen.stat) {
+                    drop(held);
+                    return self.answer(Err(Failure::Changed));
+                }
+                let stat = seen.stat;
+                *held = Some(seen);
+                self.sure.store(true, Ordering::Relaxed);
+                Ok(Some((value, stat)))
+            }
+            Err(Failure::Answer(object_store::Error::NotFound { .. })) if lock(&self.held).is_none() => {
+                self.client.note(&self.path, None);
+                Ok(None)
+            }
+            Err(failure) => {
+                let gone = matches!(failure, Failure::Answer(object_store::Error::NotFound { .. }));
+                let failure = if gone { Failure::Changed } else { failure };
+                if matches!(failure, Failure::Changed) {
+                    if gone {
+                        self.client.note(&self.path, None);
+                    }
+                    self.changed.store(true, Ordering::Relaxed);
+                }
+                Err(told(failure, &self.place))
+            }
+        }
+    }
+
+    fn get(&self, range: Option<GetRange>, most: u64) -> Result<Option<(Vec<u8>, Stat)>> {
+        let (path, held) = (self.path.clone(), lock(&self.held).clone());
+        self.answer(self.client.ask(|client| client.get(path, range, held, most)))
+    }
+
+    fn range(&self, offset: u64, length: u64, most: u64) -> Result<Option<(Vec<u8>, Stat)>> {
+        let end = offset.checked_add(length);
+        let end = end.ok_or_else(|| Error::corrupt(format!("{length} bytes at byte {offset} are no range")))?;
+        self.get(Some(GetRange::Bounded(offset..end)), most)
+    }
+
+    /// What a range has of the object.
+    fn most(&self, range: ByteRange, limit: u64) -> Result<Option<(Vec<u8>, Stat)>> {
+        let found = match range {
+            ByteRange::All => self.get(None, limit),
+            // No bytes cannot be asked for.
+            ByteRange::Range { length: 0, .. } | ByteRange::Suffix(0) => {
+                return Ok(self.stat()?.map(|stat| (Vec::new(), stat)));
+            }
+            ByteRange::Range { offset, length } => self.range(offset, length, length),
+            ByteRange::Suffix(length) if self.has_tail => self.get(Some(GetRange::Suffix(length)), length),
+            ByteRange::Suffix(_) => {
+                let Some(stat) = self.stat()? else { return Ok(None) };
+                let (offset, length) = clipped(range, stat.size);
+                return self.most(ByteRange::Range { offset, length }, limit);
+            }
+        };
+        match found {
+            // Nothing of an empty object can be asked for by a range.
+            Err(error) if error.kind() == crate::ErrorKind::CorruptData && range != ByteRange::All => {
+                match self.stat()? {
+                    Some(stat) if clipped(range, stat.size).1 == 0 => Ok(Some((Vec::new(), stat))),
+                    _ => Err(error),
+                }
+            }
+            found => found,
+        }
+    }
+}
+
+impl Object for RemoteObject {
+    fn read(&self, range: ByteRange, limit: u64, into: &mut Vec<u8>) -> Result<Option<Stat>> {
+        let Some((bytes, stat)) = self.most(range, limit)? else { return Ok(None) };
+        let length = match range {
+            ByteRange::All => stat.size,
+            ByteRange::Range { length, .. } | ByteRange::Suffix(length) => length,
+        };
+        if bytes.len() as u64 != length {
+            let what = format!("{range:?} of an object of {} bytes was asked for", stat.size);
+            return Err(Error::corrupt(what).at(&self.place));
+        }
+        if into.is_empty() {
+            *into = bytes;
+        } else {
+            super::reserve(into, bytes.len())?;
+            into.extend_from_slice(&bytes);
+        }
+        Ok(Some(stat))
+    }
+
+    fn read_most(&self, range: ByteRange, into: &mut Vec<u8>) -> Result<Option<Stat>> {
+        let Some((bytes, stat)) = self.most(range, u64::MAX)? else { return Ok(None) };
+        super::reserve(into, bytes.len())?;
+        into.extend_from_slice(&bytes);
+        Ok(Some(stat))
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<Option<Stat>> {
+        let mut bytes = Vec::new();
+        let range = ByteRange::Range { offset, length: into.len() as u64 };
+        let stat = self.read(range, u64::MAX, &mut bytes)?;
+        if stat.is_some() {
+            into.copy_from_slice(&bytes);
+        }
+        Ok(stat)
+    }
+
+    fn stat(&self) -> Result<Option<Stat>> {
+        if self.sure.load(Ordering::Relaxed)
+            && let Some(held) = &*lock(&self.held)
+        {
+            return Ok(Some(held.stat));
+        }
+        let path = self.path.clone();
+        let head = self.client.ask(|client| async move { Ok(((), client.head(path).await?)) });
+        Ok(self.answer(head)?.map(|((), stat)| stat))
+    }
+
+    fn recall(&self) -> Option<Stat> {
+        let mut held = lock(&self.held);
+        if held.is_none() {
+            *held = self.client.seen(&self.path);
+        }
+        held.as_ref().map(|held| held.stat)
+    }
+
+    fn confirm(&self) -> Result<bool> {
+        match self.stat() {
+            Err(_) if self.changed() => Ok(false),
+            Err(error) => Err(error),
+            Ok(stat) => Ok(stat.is_some() && !self.changed()),
+        }
+    }
+
+    fn changed(&self) -> bool {
+        self.changed.load(Ordering::Relaxed)
+    }
+}
+
+impl Store for RemoteStore {
+    fn open(&self, key: &str) -> Result<Box<dyn Object>> {
+        Ok(Box::new(RemoteObject {
+            client: Client::of(&self.spec)?,
+            path: self.path(key)?,
+            place: self.display(key).into(),
+            has_tail: self.spec.service != Service::Azure,
+            held: Mutex::default(),
+            sure: AtomicBool::new(false),
+            changed: AtomicBool::new(false),
+        }))
+    }
+
+    fn set(&self, key: &str, value: &[u8]) -> Result<()> {
+        self.put(key, value, PutMode::Overwrite).map(|_| ())
+    }
+
+    fn exclusion(&self) -> Exclusion {
+        // What is only read need not be kept apart: the error of a write says why.
+        if self.spec.service == Service::Http { Exclusion::Everyone } else { Exclusion::Versions }
+    }
+
+    fn set_if(&self, key: &str, value: Option<&[u8]>, version: Option<u64>) -> Result<bool> {
+        let Some(value) = value else {
+            return Err(Error::unsupported(format!("{self:?} removes objects whatever their version")));
+        };
+        let Some(version) = version else { return self.put(key, value, PutMode::Create) };
+        match Client::of(&self.spec)?.seen(&self.path(key)?).filter(|seen| seen.stat.version == version) {
+            // It was read again since, and was another.
+            None => Ok(false),
+            Some(Seen { etag: None, version: None, .. }) => {
+                Err(Error::store("the server tells no versions (etags) by which writers could be kept apart")
+                    .at(self.display(key)))
+            }
+            Some(Seen { etag: e_tag, version, .. }) => {
+                self.put(key, value, PutMode::Update(UpdateVersion { e_tag, version }))
+            }
+        }
+    }
+
+    fn erase(&self, key: &str) -> Result<()> {
+        self.writable()?;
+        check_key(key)?;
+        let (path, client) = (self.path(key)?, Client::of(&self.spec)?);
+        client.note(&path, None);
+        match client.ask(|client| async move { Ok(client.store().delete(&path).await?) }) {
+            Ok(()) | Err(Failure::Answer(object_store::Error::NotFound { .. })) => Ok(()),
+            Err(failure) => Err(self.failed(key, failure)),
+        }
+    }
+
+    fn list_dir(&self, prefix: &str) -> Result<Listing> {
+        if self.spec.service == Service::Http {
+            return Err(Error::unsupported(format!(
+                "{self:?} cannot be listed, as no HTTP server can: open what is there by its path, or consolidate the \
+                 metadata before they are served"
+            )));
+        }
+        let path = if prefix.is_empty() { self.path("")? } else { self.path(prefix)? };
+        let (client, below) = (Client::of(&self.spec)?, path.clone());
+        let root = below.as_ref().is_empty();
+        let list = client.ask(|client| async move {
+            Ok(client.store().list_with_delimiter(if root { None } else { Some(&below) }).await?)
+        });
+        let found = list.map_err(|failure| self.failed(prefix, failure))?;
+        let name = |path: &Path| path.filename().map(str::to_owned);
+        let mut keys: Vec<_> = found.objects.iter().filter_map(|object| name(&object.location)).collect();
+        let mut prefixes: Vec<_> = found.common_prefixes.iter().filter_map(name).collect();
+        keys.sort();
+        prefixes.sort();
+        Ok(Listing { keys, prefixes })
+    }
+
+    fn is_remote(&self) -> bool {
+        true
+    }
+
+    /// What can be read while one waits for the answer to another request.
+    fn merge_gap(&self) -> u64 {
+        1 << 20
+    }
+
+    fn display(&self, key: &str) -> String {
+        if key.is_empty() { self.name.to_string() } else { format!("{}/{key}", self.name) }
+    }
+
+    fn identity(&self) -> u64 {
+        self.identity
+    }
+}

@@ -1,0 +1,184 @@
+//! Files that become objects once they are whole, and what of them and of locks is left behind by processes that were
+//! killed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use super::folder_lock::is_left_over;
+use super::lock::hash;
+use crate::runtime::PerProcess;
+
+/// Files of such names are no objects.
+pub(super) const TEMPORARY: &str = ".tegula-";
+
+/// The lock file of a folder; with a name behind it, that of a file.
+pub(super) const LOCK: &str = ".tegula-lock";
+
+/// A temporary file that is older belongs to nobody, whatever the number of its process says.
+const OLD: Duration = Duration::from_secs(60 * 60);
+
+/// Folders in folders are not followed deeper.
+const DEPTH: usize = 256;
+
+/// Tells where the numbers of processes have the same meaning: on one host, until it is booted again, in one container.
+static HERE: PerProcess<Option<u64>> = PerProcess::new(|| {
+    let boot = fs::read("/proc/sys/kernel/random/boot_id").ok()?;
+    let container = fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(hash(&[&boot, container.as_os_str().as_encoded_bytes()].concat()))
+});
+
+/// Creates a file of a name that nobody else has.
+fn create(folder: &Path) -> io::Result<(File, PathBuf)> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let here = HERE.get().unwrap_or_default();
+    loop {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!("{TEMPORARY}{here:016x}-{}-{count}", process::id()));
+        match OpenOptions::new().write(true).create_new(true).open(&path) {
+            // A process that had our number was killed.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            opened => return Ok((opened?, path)),
+        }
+    }
+}
+
+/// Replaces a file by what `write` writes to a temporary name beside it: the old file stays whole until the new one is.
+pub(crate) fn replace_file<E: From<io::Error>>(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> Result<(), E>,
+) -> Result<(), E> {
+    let (mut file, temporary) = create(path.parent().unwrap_or(Path::new(".")))?;
+    let done = write(&mut file).and_then(|()| Ok(fs::rename(&temporary, path)?));
+    if done.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    done
+}
+
+/// Waits until what was created, renamed or removed in a folder is on the disk.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    // The folder of a path of one name is the one that we are in.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    File::open(folder)?.sync_all()
+}
+
+/// Makes a folder and those that lead there, and waits until they are on the disk if `sync`.
+pub(super) fn create_folder(folder: &Path, sync: bool) -> io::Result<()> {
+    let new = if sync { folder.ancestors().take_while(|above| !above.exists()).count() } else { 0 };
+    fs::create_dir_all(folder)?;
+    let parent = |folder: &Path| folder.parent().filter(|above| !above.as_os_str().is_empty()).map(Path::to_owned);
+    folder.ancestors().take(new).try_for_each(|folder| sync_folder(&parent(folder).unwrap_or_else(|| ".".into())))
+}
+
+/// Temporary files and lock files below a folder that nobody uses any more. Links are not followed.
+pub(super) fn left_over(folder: &Path, remove: bool) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![(folder.to_owned(), 0)];
+    while let Some((folder, depth)) = folders.pop() {
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if kind.is_dir() && depth < DEPTH {
+                folders.push((entry.path(), depth + 1));
+            } else if kind.is_file() && name.starts_with(TEMPORARY) {
+                match nobody_uses(&entry.path(), &name, remove) {
+                    // It has just become an object, or gone.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    unused => found.extend(unused?.then(|| entry.path())),
+                }
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Whether nobody uses a file, which then can be removed.
+fn nobody_uses(path: &Path, name: &str, remove: bool) -> io::Result<bool> {
+    if name == LOCK {
+        return is_left_over(path, remove);
+    }
+    let unused = if name.starts_with(LOCK) {
+        let file = File::open(path)?;
+        let free = file.try_lock().is_ok();
+        if free && remove {
+            // While it is locked, as its users remove it.
+            fs::remove_file(path)?;
+        }
+        return Ok(free);
+    } else {
+        let age = SystemTime::now().duration_since(fs::metadata(path)?.modified()?).unwrap_or_default();
+        age > OLD || writer(name).is_some_and(is_gone)
+    };
+    if unused && remove {
+        fs::remove_file(path)?;
+    }
+    Ok(unused)
+}
+
+/// The process that writes a temporary file, if its number means something here.
+fn writer(name: &str) -> Option<u32> {
+    let (here, rest) = name.strip_prefix(TEMPORARY)?.split_once('-')?;
+    let (writer, _) = rest.split_once('-')?;
+    let known = u64::from_str_radix(here, 16).ok()? == (*HERE.get())?;
+    if known { writer.parse().ok() } else { None }
+}
+
+fn is_gone(process: u32) -> bool {
+    // A process that has ended stays as a zombie until its parent asks for its end.
+    match fs::read_to_string(format!("/proc/{process}/stat")) {
+        Ok(stat) => {
+            stat.rsplit_once(')').is_some_and(|(_, rest)| matches!(rest.trim().chars().next(), Some('Z' | 'X')))
+        }
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_nobody_uses_goes() {
+        let folder = std::env::temp_dir().join(format!("tegula-left-{}", process::id()));
+        fs::create_dir_all(folder.join("a/b")).unwrap();
+        let here = HERE.get().unwrap();
+        let mut child = process::Command::new("true").spawn().unwrap();
+        let gone = child.id();
+        child.wait().unwrap();
+        let names = [
+            (format!("a/b/.tegula-{here:016x}-{gone}-0"), true),
+            (format!("a/.tegula-{here:016x}-{}-7", process::id()), false),
+            (format!("a/.tegula-{:016x}-{gone}-7", here ^ 1), false),
+            (".tegula-17-4".to_owned(), false),
+            ("a/.tegula-lock".to_owned(), true),
+            (".tegula-lock-zarr.json".to_owned(), true),
+            ("tegula-17".to_owned(), false),
+        ];
+        for (name, _) in &names {
+            fs::write(folder.join(name), b"x").unwrap();
+        }
+        let mut unused: Vec<_> =
+            names.iter().filter(|(_, unused)| *unused).map(|(name, _)| folder.join(name)).collect();
+        unused.sort();
+        assert_eq!(left_over(&folder, false).unwrap(), unused);
+        assert!(unused.iter().all(|path| path.exists()));
+        assert_eq!(left_over(&folder, true).unwrap(), unused);
+        assert!(left_over(&folder, false).unwrap().is_empty());
+        assert!(names.iter().all(|(name, unused)| folder.join(name).exists() != *unused));
+        let old = SystemTime::now() - 2 * OLD;
+        File::options().write(true).open(folder.join(&names[3].0)).unwrap().set_modified(old).unwrap();
+        assert_eq!(left_over(&folder, true).unwrap(), [folder.join(&names[3].0)]);
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
