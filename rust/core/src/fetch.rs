@@ -1,5 +1,7 @@
 //! Which bytes of an object are read together.
 
+use std::borrow::Cow;
+
 use crate::codec::chain::Elements;
 use crate::plan::Region;
 use crate::view::{Axes, Axis, Item, Jump, Jumps};
@@ -17,7 +19,25 @@ pub(crate) struct Span {
     pub(crate) to: isize,
     /// What comes to both for each element, where they follow no rule.
     pub(crate) jumps: Jumps,
+    /// The length of the first axis, where that is shorter than of other spans.
+    pub(crate) first: Option<usize>,
 }
+
+impl Span {
+    /// The axes of this span, out of those of all.
+    pub(crate) fn axes<'a>(&self, all: &'a Axes) -> Cow<'a, [Axis]> {
+        let mut axes = Cow::Borrowed(&all[..]);
+        if let Some(first) = self.first
+            && let Some(axis) = axes.to_mut().first_mut()
+        {
+            axis.length = first;
+        }
+        axes
+    }
+}
+
+/// What goes straight into the output is read at once up to this.
+const STRAIGHT: u64 = 64 << 20;
 
 /// What follows no rule is read whole where it lies no farther apart than this on average: a read costs about as much
 /// as so many bytes.
@@ -41,24 +61,52 @@ pub(crate) fn spans(elements: &Elements, region: &Region, gap: u64, largest: u64
     // From the innermost axis outwards: how far does what is read as one reach?
     let mut extent = elements.item.size as u64;
     let mut inner = axes.len();
+    // How many steps of the axis outside that are taken at once.
+    let mut part = 1;
     for (k, axis) in axes.iter().enumerate().rev() {
         let step = axis.from.unsigned_abs() as u64;
         let reach = (axis.length as u64 - 1).saturating_mul(step).saturating_add(extent);
-        if axis.length > 1 && (step.saturating_sub(extent) > gap || reach > largest.max(extent)) {
-            break;
+        if axis.length > 1 {
+            let straight = run_of(&axes[k..], elements.item).is_some_and(|run| run as u64 == reach);
+            let largest = if straight { largest.max(STRAIGHT) } else { largest };
+            if step.saturating_sub(extent) > gap {
+                break;
+            }
+            if reach > largest.max(extent) {
+                part = largest.saturating_sub(extent) / step.max(1) + 1;
+                break;
+            }
         }
         (extent, inner) = (reach, k);
     }
     let (outer, inner) = axes.split_at(inner);
     // With negative strides the first element is not the first byte.
     let back: isize = inner.iter().map(|axis| (axis.length as isize - 1) * axis.from.min(0)).sum();
-    let mut spans = Vec::with_capacity(outer.iter().map(|axis| axis.length).product());
+    let jumps = Jumps::new;
+    let (Some((cut, outer)), 2..) = (outer.split_last(), part) else {
+        let mut spans = Vec::with_capacity(outer.iter().map(|axis| axis.length).product());
+        crate::view::odometer(outer, |source, to| {
+            let (offset, to) = ((from + source + back) as u64, region.origin + to);
+            spans.push(Span { offset, length: extent, from: -back, to, jumps: jumps(), first: None });
+        });
+        return (spans, Axes::from_slice(inner));
+    };
+    let part = usize::try_from(part).unwrap_or(usize::MAX).min(cut.length);
+    let mut spans = Vec::new();
     crate::view::odometer(outer, |source, to| {
-        let offset = (from + source + back) as u64;
-        spans.push(Span { offset, length: extent, from: -back, to: region.origin + to, jumps: Jumps::new() });
+        for start in (0..cut.length).step_by(part) {
+            let count = part.min(cut.length - start);
+            let back = back + (count as isize - 1) * cut.from.min(0);
+            let offset = (from + source + start as isize * cut.from + back) as u64;
+            let length = (count as u64 - 1) * cut.from.unsigned_abs() as u64 + extent;
+            let to = region.origin + to + start as isize * cut.to;
+            let first = (count < part).then_some(count);
+            spans.push(Span { offset, length, from: -back, to, jumps: jumps(), first });
+        }
     });
-    let inner = Axes::from_slice(inner);
-    (spans, inner)
+    let mut own = Axes::from_slice(&[Axis { length: part, ..*cut }]);
+    own.extend_from_slice(inner);
+    (spans, own)
 }
 
 /// The same for a region with lists: all of the elements at once, or the runs that are wanted, those together that lie
@@ -83,7 +131,8 @@ fn listed_spans(elements: &Elements, region: &Region, gap: u64, largest: u64) ->
     let runs = axes[..inner].iter().map(|axis| axis.length).chain(jumps.iter().map(Vec::len));
     let runs = runs.fold(1, |runs: u64, length| runs.saturating_mul(length as u64));
     if elements.size <= WHOLE && runs.saturating_mul(gap.max(SPARSE).max(extent)) >= elements.size {
-        return (vec![Span { offset: 0, length: elements.size, from, to: region.origin, jumps }], all);
+        let span = Span { offset: 0, length: elements.size, from, to: region.origin, jumps, first: None };
+        return (vec![span], all);
     }
     let (outer, inner) = axes.split_at(inner);
     let back: isize = inner.iter().map(|axis| (axis.length as isize - 1) * axis.from.min(0)).sum();
@@ -104,8 +153,8 @@ fn listed_spans(elements: &Elements, region: &Region, gap: u64, largest: u64) ->
         let inside = |run: &Jump| Jump { from: run.from - offset as isize, to: run.to };
         let jumps: Vec<Jump> = runs[range].iter().map(inside).collect();
         match jumps[..] {
-            [Jump { from, to }] => Span { offset, length, from: from - back, to, jumps: Jumps::new() },
-            _ => Span { offset, length, from: -back, to: 0, jumps: Jumps::from_iter([jumps]) },
+            [Jump { from, to }] => Span { offset, length, from: from - back, to, jumps: Jumps::new(), first: None },
+            _ => Span { offset, length, from: -back, to: 0, jumps: Jumps::from_iter([jumps]), first: None },
         }
     };
     let inner = Axes::from_slice(inner);
@@ -156,6 +205,8 @@ mod tests {
     use super::*;
     use crate::plan::Run;
 
+    const LARGEST: u64 = 1 << 20;
+
     #[test]
     fn near_ranges_become_one_read() {
         let merged = merge([(0, 10), (10, 10), (25, 5), (100, 50), (120, 10)], 5, 1000);
@@ -171,14 +222,36 @@ mod tests {
         let rows = Run { start: 2, step: 1, length: 3, stride: 16 };
         let columns = Run { start: 5, step: -1, length: 2, stride: 8 };
         let region = Region { runs: SmallVec::from_slice(&[rows, columns]), lists: SmallVec::new(), origin: 0 };
-        let (found, axes) = spans(&elements, &region, 0, 1 << 20);
+        let (found, axes) = spans(&elements, &region, 0, LARGEST);
         assert_eq!(
             found.iter().map(|span| (span.offset, span.length)).collect::<Vec<_>>(),
             [(192, 16), (272, 16), (352, 16)]
         );
         assert_eq!((found[1].from, found[1].to, axes.len()), (8, 16, 1));
-        let (found, axes) = spans(&elements, &region, 64, 1 << 20);
-        assert_eq!(found, [Span { offset: 192, length: 176, from: 8, to: 0, jumps: Jumps::new() }]);
+        let (found, axes) = spans(&elements, &region, 64, LARGEST);
+        assert_eq!(found, [Span { offset: 192, length: 176, from: 8, to: 0, jumps: Jumps::new(), first: None }]);
         assert_eq!(axes.len(), 2);
+    }
+
+    #[test]
+    fn long_axes_are_read_in_large_parts() {
+        let size = 100 << 20;
+        let elements =
+            Elements { size, offset: 0, strides: SmallVec::from_slice(&[4]), item: Item { size: 4, word: 1 } };
+        for (step, stride, parts, largest) in [(1, 4, 2, STRAIGHT), (2, 4, 100, LARGEST), (-1, 4, 100, LARGEST)] {
+            let length = (size / 4 / (step as i64).unsigned_abs()) as usize;
+            let start = if step < 0 { length as u64 - 1 } else { 0 };
+            let run = Run { start, step, length: length as _, stride };
+            let region = Region { runs: SmallVec::from_slice(&[run]), lists: SmallVec::new(), origin: 0 };
+            let (found, axes) = spans(&elements, &region, 64, LARGEST);
+            assert!((parts..parts + 2).contains(&found.len()), "{step}: {}", found.len());
+            assert!(found.iter().all(|span| span.length <= largest));
+            let places: usize = found.iter().map(|span| span.axes(&axes)[0].length).sum();
+            assert_eq!(places, length);
+            for span in &found {
+                let source = span.offset as isize + span.from;
+                assert_eq!((source / 4 - start as isize) / step as isize, span.to / 4, "{step}");
+            }
+        }
     }
 }

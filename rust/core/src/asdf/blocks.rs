@@ -8,7 +8,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
 use super::block::BlockHeader;
-use super::open::{AsdfFile, Opened};
+use super::open::AsdfFile;
+use super::opened::Opened;
 use crate::error::{Error, Place, Result};
 use crate::store::{ByteRange, Exclusion, Location, Object, Stat, Store, fresh_identity, resolve};
 use crate::subset::product;

@@ -1,14 +1,16 @@
 //! How blocks are compressed: labels of four bytes in their headers, and the codecs that they stand for
 //! ([the specification](https://asdf-standard.readthedocs.io/en/latest/file_layout.html#compression)).
 //!
-//! `zlib` and `bzp2` are the standard's. `lz4` is what the Python library writes besides. The others come from extensions.
+//! `zlib` and `bzp2` are the standard's. `lz4` is what the Python library writes besides. The others come from extensions
+//! and other libraries.
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::buffers::Buffers;
 use super::lz4::{Lz4Frame, Lz4Pieces};
-use crate::codec::{BytesToBytes, Codec, Named, TakeEncoded, create};
+use crate::codec::{Blosc2, BytesToBytes, Codec, Named, TakeEncoded, create};
 use crate::data_type::DataType;
 use crate::error::{Error, Place, Result};
 use crate::runtime::threads;
@@ -32,6 +34,22 @@ struct Row {
     ratio: u64,
 }
 
+/// What the Python libraries call blosc's options.
+const BLOSC: &[(&str, &str)] = &[
+    ("typesize", "typesize"),
+    ("clevel", "clevel"),
+    ("cname", "cname"),
+    ("codec", "cname"),
+    ("shuffle", "shuffle"),
+    ("filter", "shuffle"),
+    ("blocksize", "blocksize"),
+    ("blosc_block_size", "blocksize"),
+];
+
+fn blosc() -> Value {
+    json!({"cname": "lz4", "clevel": 5, "shuffle": "shuffle", "typesize": 8, "blocksize": 0})
+}
+
 const TABLE: &[Row] = &[
     Row { label: *b"zlib", codec: Kind::Codec("zlib", || json!({"level": 6}), &[("level", "level")]), ratio: 1032 },
     Row {
@@ -47,22 +65,21 @@ const TABLE: &[Row] = &[
         ratio: 1 << 17,
     },
     Row {
-        label: *b"blsc",
-        codec: Kind::Codec(
-            "blosc",
-            || json!({"cname": "lz4", "clevel": 5, "shuffle": "shuffle", "typesize": 8, "blocksize": 0}),
-            &[
-                ("typesize", "typesize"),
-                ("clevel", "clevel"),
-                ("cname", "cname"),
-                ("shuffle", "shuffle"),
-                ("blocksize", "blocksize"),
-                ("blosc_block_size", "blocksize"),
-            ],
-        ),
-        ratio: 1 << 17,
+        label: *b"xz\0\0",
+        codec: Kind::Codec("lzma", || json!({"format": 1, "check": 4}), &[("preset", "preset"), ("check", "check")]),
+        ratio: 1 << 13,
     },
+    Row { label: BUFFERS, codec: Kind::Codec("blosc", blosc, BLOSC), ratio: 1 << 17 },
+    // A chunk of one value takes 32 bytes.
+    Row { label: CHUNKS, codec: Kind::Codec("blosc", blosc, BLOSC), ratio: 1 << 26 },
 ];
+
+/// The label of buffers of blosc, and what abacusutils calls the size of each of several.
+const BUFFERS: [u8; 4] = *b"blsc";
+const BUFFER_SIZE: &str = "compression_block_size";
+
+/// The label of chunks and frames of Blosc2.
+const CHUNKS: [u8; 4] = *b"bls2";
 
 /// What the Python libraries call the number of threads; -1: all.
 const THREADS: [&str; 2] = ["threads", "nthreads"];
@@ -143,7 +160,13 @@ impl Row {
             Kind::Frame => return Ok(Arc::new(Lz4Frame::new(options)?)),
         };
         let mut configuration = configuration().as_object().cloned().unwrap_or_default();
+        let mut size = None;
         for (option, value) in options {
+            if self.label == BUFFERS && option == BUFFER_SIZE {
+                let given = value.as_u64().and_then(|size| usize::try_from(size).ok()).filter(|size| *size > 0);
+                size = Some(given.ok_or_else(|| Error::metadata(format!("{option} {value} is not positive")))?);
+                continue;
+            }
             let own = names.iter().find(|(name, _)| name == option).ok_or_else(|| {
                 let names: Vec<_> = names.iter().map(|(name, _)| *name).chain(THREADS).collect();
                 Error::metadata(format!("unknown option {option:?}; there are {}", names.join(", ")))
@@ -151,6 +174,8 @@ impl Row {
             configuration.insert(own.1.to_owned(), value.clone());
         }
         match create(&Named { name: name.to_owned(), configuration }, &DataType::from_name("uint8")?)? {
+            Codec::BytesToBytes(stage) if self.label == BUFFERS => Ok(Arc::new(Buffers::new(stage, size))),
+            Codec::BytesToBytes(stage) if self.label == CHUNKS => Ok(Arc::new(Blosc2::new(stage))),
             Codec::BytesToBytes(stage) => Ok(stage),
             _ => Err(Error::unsupported(format!("{name} does not turn bytes into bytes"))),
         }
@@ -210,6 +235,39 @@ mod tests {
                 assert!(decoder(row.label, encoded.len() as u64, u64::MAX).is_err(), "{name}");
             }
         }
+    }
+
+    #[test]
+    fn several_buffers_of_blosc_are_read() {
+        let data: Vec<u8> = (0..30_000u32).flat_map(|i| (i / 3).to_le_bytes()).collect();
+        let options = |options: Value| options.as_object().cloned().unwrap();
+        let counted = Compression::new("blsc", &options(json!({"compression_block_size": 50_000}))).unwrap();
+        let counted = counted.encode(&data).unwrap();
+        let buffers: Vec<_> = data.chunks(50_000).map(|part| compress(BUFFERS, part).unwrap()).collect();
+        let alone: Vec<u8> = buffers.concat();
+        let framed = buffers.iter().flat_map(|buffer| [&(buffer.len() as u32).to_be_bytes(), &buffer[..]].concat());
+        assert!(framed.eq(counted.iter().copied()));
+        for encoded in [&alone, &counted] {
+            assert!(decompress(BUFFERS, encoded, data.len() as u64).unwrap() == data);
+            assert!(decompress(BUFFERS, encoded, data.len() as u64 + 1).is_err());
+            assert!(decompress(BUFFERS, encoded, 50_000).is_err() || *encoded == alone);
+            let stage = decoder(BUFFERS, encoded.len() as u64, data.len() as u64).unwrap();
+            for length in (0..encoded.len()).step_by(7) {
+                let mut decoded = vec![0; data.len()];
+                assert!(stage.decode_into(&encoded[..length], &mut decoded).is_err(), "{length}");
+            }
+            for at in (0..encoded.len()).filter(|at| at % 97 == 0 || *at < 40) {
+                let mut damaged = encoded.clone();
+                damaged[at] ^= 0x81;
+                let _ = stage.decode_into(&damaged, &mut vec![0; data.len()]);
+                let _ = stage.decode_bounded(&damaged, data.len(), &mut Vec::new());
+            }
+            let mut decoded = Vec::new();
+            stage.decode_bounded(encoded, data.len(), &mut decoded).unwrap();
+            assert!(decoded == data);
+        }
+        assert!(Compression::new("blsc", &options(json!({"compression_block_size": 0}))).is_err());
+        assert!(Compression::new("zlib", &options(json!({"compression_block_size": 10}))).is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod block;
 mod blocks;
+mod buffers;
 mod build;
 mod compression;
 mod datatype;
@@ -14,6 +15,7 @@ mod lz4;
 mod ndarray;
 mod nodes;
 mod open;
+mod opened;
 mod reference;
 mod standard;
 mod stream;

@@ -5,17 +5,17 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::block::{BlockHeader, Blocks};
 use super::compression::decompress;
 use super::file::Layout;
+use super::opened::Opened;
 use super::yaml::{Document, Kind, Limits, NodeId};
 use crate::error::{Error, Place, Result};
 use crate::runtime::lock;
-use crate::store::{ByteRange, FilesystemStore, Object, Stat, Store, fresh_identity};
+use crate::store::{FilesystemStore, Object, Store};
 
 /// How an ASDF file is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +24,9 @@ pub struct OpenOptions {
     pub limits: Limits,
     /// Whether the MD5 checksum of a block is compared when something of the block is first read. This reads it whole.
     pub validate_checksums: bool,
+    /// Whether stores of Zarr arrays that the file names by an absolute path are opened. Else a file that comes from
+    /// somewhere can lead nowhere but to what lies beside it.
+    pub allow_external: bool,
 }
 
 /// An ASDF file. Clones are cheap and share everything.
@@ -251,9 +254,15 @@ fn relative_key(key: &str, uri: &str) -> Result<String> {
         return Err(Error::unsupported(what));
     }
     let path = percent_decoded(uri).ok_or_else(|| Error::metadata(format!("{:?} is not a URI", shown())))?;
+    beside(key, &path)
+}
+
+/// The key of what another one names by a relative path.
+pub(super) fn beside(key: &str, path: &str) -> Result<String> {
     let names: Vec<&str> = path.split('/').filter(|name| !matches!(*name, "" | ".")).collect();
     if names.contains(&"..") || path.contains(['\0', '\\']) {
-        let what = format!("{:?} leads out of the folder: other files are read beside this one only", shown());
+        let shown: String = path.chars().take(200).collect();
+        let what = format!("{shown:?} leads out of the folder: other files are read beside this one only");
         return Err(Error::unsupported(what));
     }
     let path = names.join("/");
@@ -293,97 +302,6 @@ fn parents(tree: &Document) -> HashMap<NodeId, Parent> {
         }
     }
     parents
-}
-
-/// The opened file as a store: under any key lies this file, as it was opened.
-pub(super) struct Opened {
-    object: Arc<dyn Object>,
-    stat: Stat,
-    store: Arc<dyn Store>,
-    key: String,
-    identity: u64,
-}
-
-impl Opened {
-    fn new(store: &Arc<dyn Store>, key: &str, object: Arc<dyn Object>, stat: Stat) -> Self {
-        let identity = if stat.settled {
-            let mut hasher = DefaultHasher::new();
-            (store.identity(), key, stat.version).hash(&mut hasher);
-            hasher.finish()
-        } else {
-            // Another version may look the same: nothing is shared with who opens the file next.
-            fresh_identity()
-        };
-        Self { object, stat: Stat { settled: true, ..stat }, store: store.clone(), key: key.to_owned(), identity }
-    }
-
-    pub(super) fn object(&self) -> Box<dyn Object> {
-        Box::new(Handle { object: self.object.clone(), stat: self.stat })
-    }
-
-    pub(super) fn key(&self) -> &str {
-        &self.key
-    }
-}
-
-impl fmt::Debug for Opened {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.store.display(&self.key))
-    }
-}
-
-impl Store for Opened {
-    fn open(&self, _: &str) -> Result<Box<dyn Object>> {
-        Ok(self.object())
-    }
-
-    fn is_remote(&self) -> bool {
-        self.store.is_remote()
-    }
-
-    fn merge_gap(&self) -> u64 {
-        self.store.merge_gap()
-    }
-
-    fn display(&self, _: &str) -> String {
-        self.store.display(&self.key)
-    }
-
-    fn identity(&self) -> u64 {
-        self.identity
-    }
-}
-
-struct Handle {
-    object: Arc<dyn Object>,
-    stat: Stat,
-}
-
-impl Object for Handle {
-    fn read(&self, range: ByteRange, limit: u64, into: &mut Vec<u8>) -> Result<Option<Stat>> {
-        Ok(self.object.read(range, limit, into)?.map(|_| self.stat))
-    }
-
-    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<Option<Stat>> {
-        Ok(self.object.read_at(offset, into)?.map(|_| self.stat))
-    }
-
-    fn stat(&self) -> Result<Option<Stat>> {
-        Ok(Some(self.stat))
-    }
-
-    fn bytes(&self) -> Option<&[u8]> {
-        self.object.bytes()
-    }
-
-    /// The file was read when it was opened.
-    fn recall(&self) -> Option<Stat> {
-        Some(self.stat)
-    }
-
-    fn changed(&self) -> bool {
-        self.object.changed()
-    }
 }
 
 #[cfg(test)]

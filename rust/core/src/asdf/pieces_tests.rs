@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use super::array_tests::file_bytes;
-use super::{AsdfFile, OutBlock, compress};
+use super::compression::show;
+use super::{AsdfFile, Compression, OutBlock, compress};
 use crate::array::{Array, ArrayBytes, OutputBuffer};
 use crate::cache::shared_cache;
 use crate::error::Result;
@@ -83,8 +84,13 @@ fn elements() -> Vec<u32> {
 }
 
 fn file(label: [u8; 4], tree: &str) -> Vec<u8> {
+    let compression = Compression::new(&show(label), &serde_json::Map::new()).unwrap();
+    file_with(&compression, tree)
+}
+
+fn file_with(compression: &Compression, tree: &str) -> Vec<u8> {
     let data: Vec<u8> = elements().into_iter().flat_map(u32::to_be_bytes).collect();
-    let block = OutBlock::new(compress(label, &data).unwrap()).compressed(label, data.len() as u64);
+    let block = OutBlock::encoded(data, compression);
     file_bytes(tree, vec![OutBlock::new(vec![1; 9]), block])
 }
 
@@ -108,10 +114,13 @@ fn read_keeping(array: &Array, part: &ArraySubset) -> Vec<u32> {
 #[test]
 fn parts_are_what_a_whole_read_gives() {
     let expected = elements();
-    for label in [*b"lz4\0", *b"lz4f", *b"blsc"] {
-        let name = String::from_utf8_lossy(&label).into_owned();
+    let options = serde_json::json!({"compression_block_size": 1 << 20}).as_object().cloned().unwrap();
+    let none = serde_json::Map::new();
+    let all = [("lz4", &none), ("lz4f", &none), ("blsc", &none), ("bls2", &none), ("blsc", &options)];
+    for (name, options) in all {
+        let compression = Compression::new(name, options).unwrap();
         for gap in [1 << 10, 64 << 10, 256 << 10, 600 << 10] {
-            let (plain, store) = Recording::file(&file(label, TREE), gap);
+            let (plain, store) = Recording::file(&file_with(&compression, TREE), gap);
             let array = plain.array("a").unwrap();
             for part in [[7..9, 30..40], [0..1500, 3..5], [1499..1500, 0..2000], [0..1500, 0..2000], [0..1490, 0..2000]]
             {
@@ -135,7 +144,7 @@ fn parts_are_what_a_whole_read_gives() {
             assert_eq!(found, expected[700 * 2000 + 50..700 * 2000 + 90]);
             assert_eq!(store.take(), (0, 0), "{name}: what is beside it was kept");
         }
-        let (turned, _) = Recording::file(&file(label, TURNED), 64 << 10);
+        let (turned, _) = Recording::file(&file_with(&compression, TURNED), 64 << 10);
         let array = turned.array("a").unwrap();
         let whole = read(&array, &array.subset_all());
         let due = array.subset_all().indices().into_iter().map(|at| expected[((at[1] + 1) * COLUMNS + at[0]) as usize]);

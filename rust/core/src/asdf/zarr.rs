@@ -12,6 +12,15 @@
 //! The map holds little-endian 32-bit numbers of blocks, one for each chunk in C order; -1 is a chunk that is not
 //! stored. Attributes are optional, and no part of what asdf-zarr itself knows.
 //!
+//! Instead of blocks, a node can name a store that the chunks lie in:
+//!
+//! ```yaml
+//! image: !<asdf://asdf-format.org/zarr/tags/zarr-1.0.0>
+//!   store: {path: image.zarr, type_string: LocalStore}
+//! ```
+//!
+//! asdf-zarr writes the path as it was given to it. One that is relative is seen from the folder of the file.
+//!
 //! Nor does it know arrays of Zarr V3. These have a tag of our own, and `zarr.json` in place of `.zarray` and `.zattrs`;
 //! so a block can be a shard, and what is read of it inner chunks.
 
@@ -20,7 +29,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::blocks::BlockStore;
-use super::open::AsdfFile;
+use super::open::{AsdfFile, beside};
 use super::reference::ZARR_V3_TAG;
 use super::yaml::{NodeId, Scalar, to_json};
 use crate::array::Array;
@@ -28,6 +37,10 @@ use crate::chunk_key::ChunkKeyEncoding;
 use crate::codec::chain::Chain;
 use crate::error::{Error, Place, Result};
 use crate::metadata::ArrayMetadata;
+use crate::store::FilesystemStore;
+
+/// What asdf-zarr calls stores of folders.
+const FOLDERS: [&str; 3] = ["DirectoryStore", "NestedDirectoryStore", "LocalStore"];
 
 impl AsdfFile {
     /// The metadata of a Zarr node. Nothing of its blocks is read.
@@ -37,10 +50,8 @@ impl AsdfFile {
 
     fn parse_zarr(&self, node: NodeId) -> Result<ArrayMetadata> {
         let tree = self.tree();
-        if let Some(store) = tree.get(node, "store").or_else(|| tree.get(node, "meta_store")) {
-            let kind = tree.get(store, "type_string").and_then(|kind| tree.text(kind)).unwrap_or("unknown");
-            let kind: String = kind.chars().take(40).collect();
-            return Err(Error::unsupported(format!("the chunks are in another store ({kind}), not in blocks")));
+        if let Some(array) = self.open_external(node)? {
+            return Ok(array.metadata().clone());
         }
         if tree.tag(node) == Some(ZARR_V3_TAG) {
             let document = tree.get(node, "zarr.json").ok_or_else(|| Error::metadata("\"zarr.json\" is missing"))?;
@@ -58,7 +69,39 @@ impl AsdfFile {
         ArrayMetadata::from_v2(zarray, zattrs).place(|| ".zarray")
     }
 
+    /// The array of a node whose chunks lie in another store; `None`: they lie in blocks.
+    fn open_external(&self, node: NodeId) -> Result<Option<Array>> {
+        let tree = self.tree();
+        let Some(store) = tree.get(node, "store") else { return Ok(None) };
+        if tree.get(node, "meta_store").is_some() {
+            return Err(Error::unsupported("the metadata are in another store than the chunks"));
+        }
+        let text = |key| tree.get(store, key).and_then(|value| tree.text(value));
+        let kind = text("type_string").unwrap_or("unknown");
+        let (true, Some(path)) = (FOLDERS.contains(&kind), text("path")) else {
+            let kind: String = kind.chars().take(40).collect();
+            let known = FOLDERS.join(", ");
+            return Err(Error::unsupported(format!("the chunks are in a store {kind:?}; there are {known}")));
+        };
+        let open = || {
+            let local = path.strip_prefix("file://").unwrap_or(path);
+            if local.starts_with('/') {
+                if self.options().allow_external {
+                    return Array::open(Arc::new(FilesystemStore::new(local)), "");
+                }
+                let what = "the file names a folder anywhere: it is opened only where the options allow it";
+                return Err(Error::unsupported(what));
+            }
+            Array::open(self.store().clone(), &beside(self.key(), local)?)
+        };
+        let shown: String = path.chars().take(200).collect();
+        open().map(Some).place(|| format!("store {shown:?}"))
+    }
+
     pub(super) fn open_zarr(&self, node: NodeId) -> Result<Array> {
+        if let Some(array) = self.open_external(node).place(|| self.describe(node))? {
+            return Ok(array);
+        }
         let mut metadata = self.zarr_metadata(node)?;
         let name = self.describe(node);
         let tree = self.tree();
@@ -78,5 +121,49 @@ impl AsdfFile {
             Array::with_chain(Arc::new(store), String::new(), &name, metadata, chain)
         };
         open().place(|| &name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::asdf::array_tests::file_bytes;
+    use crate::asdf::{OpenOptions, ZARR_TAG};
+    use crate::store::Store;
+
+    /// Nodes whose chunks lie in a folder beside the file.
+    #[test]
+    fn stores_beside_the_file_are_read() {
+        let folder = std::env::temp_dir().join(format!("tegula-asdf-zarr-{}", std::process::id()));
+        let store = Arc::new(FilesystemStore::new(&folder));
+        let zarray = json!({"zarr_format": 2, "shape": [2], "chunks": [2], "dtype": "<i2", "compressor": null,
+            "fill_value": 0, "order": "C", "filters": null});
+        store.set("sub/a.zarr/.zarray", zarray.to_string().as_bytes()).unwrap();
+        store.set("sub/a.zarr/0", &[1, 0, 2, 0]).unwrap();
+        let absolute = folder.join("sub/a.zarr").display().to_string();
+        let open = |kind: &str, path: &str, allow_external: bool| {
+            let tree = format!("a: !<{ZARR_TAG}>\n  store: {{type_string: {kind}, path: {path:?}}}");
+            store.set("sub/a.asdf", &file_bytes(&tree, Vec::new())).unwrap();
+            let options = OpenOptions { allow_external, ..OpenOptions::default() };
+            let file = AsdfFile::open_with(store.clone(), "sub/a.asdf", options)?;
+            let node = file.find("a")?;
+            file.zarr_metadata(node)?;
+            let array = file.array("a")?;
+            array.retrieve_array_subset::<Vec<i16>>(&array.subset_all())
+        };
+        for kind in FOLDERS {
+            assert_eq!(open(kind, "a.zarr", false).unwrap(), [1, 2]);
+            assert_eq!(open(kind, "./a.zarr/", false).unwrap(), [1, 2]);
+            assert_eq!(open(kind, &absolute, true).unwrap(), [1, 2]);
+            assert_eq!(open(kind, &format!("file://{absolute}"), true).unwrap(), [1, 2]);
+            assert!(open(kind, &absolute, false).unwrap_err().to_string().contains("allow"));
+            for path in ["../sub/a.zarr", "b.zarr", "", "a.zarr/../a.zarr"] {
+                assert!(open(kind, path, true).is_err(), "{path}");
+            }
+        }
+        assert!(open("KVStore", "a.zarr", true).is_err());
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -232,6 +232,14 @@ impl<'a> Buffer<'a> {
     }
 }
 
+/// Decodes one stream of a block into all that it becomes; `format` is a compressor's number.
+pub(super) fn decode_stream(format: u8, stream: &[u8], decoded: &mut [u8]) -> Result<()> {
+    let bytes = [&(stream.len() as u32).to_le_bytes(), stream].concat();
+    let layout = Layout { flags: format << 5 | blosc_snappy::NOT_SPLIT, type_size: 1, block_size: decoded.len() };
+    let encoded = layout.single(&[2, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &bytes, decoded.len())?;
+    Buffer::due(&encoded, decoded.len())?.decode(decoded)
+}
+
 /// Blosc has no more.
 const MOST_THREADS: usize = 64;
 

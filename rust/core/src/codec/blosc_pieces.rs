@@ -69,15 +69,15 @@ pub(super) fn find(encoded_size: u64, decoded_size: u64, read: &mut ReadEncoded<
     }
     let mut offsets = crate::view::zeroed::<u8>(4 * blocks)?;
     read(HEADER as u64, &mut offsets)?;
-    Ok(push_blocks(&mut pieces, &offsets, starts..encoded, (size, layout.block_size))?.then_some(pieces))
+    Ok(push_blocks(&mut pieces, &offsets, (0, starts..encoded), (size, layout.block_size))?.then_some(pieces))
 }
 
-/// Adds the blocks that begin at offsets of four bytes within a range, and decode to blocks of a size, so many bytes in
-/// all; false: there are too many.
+/// Adds the blocks of the buffer at a byte that begin at offsets of four bytes, all of them within a range, and decode to
+/// blocks of a size, so many bytes in all; false: there are too many.
 pub(super) fn push_blocks(
     pieces: &mut Pieces,
     offsets: &[u8],
-    within: std::ops::Range<usize>,
+    (at, within): (u64, std::ops::Range<usize>),
     (size, block_size): (usize, usize),
 ) -> Result<bool> {
     let offsets: Vec<usize> =
@@ -91,7 +91,7 @@ pub(super) fn push_blocks(
         }
         let end = sorted.get(sorted.partition_point(|other| *other <= offset)).map_or(within.end, |next| *next);
         let length = block_size.min(size - block * block_size);
-        if !pieces.push(offset as u64..end as u64, length as u64)? {
+        if !pieces.push(at + offset as u64..at + end as u64, length as u64)? {
             return Ok(false);
         }
     }

@@ -206,6 +206,14 @@ impl Layout {
     }
 }
 
+/// Undoes the shuffling of bits of as many elements as are a multiple of 8; what is behind them stays as it is.
+pub(super) fn unshuffle_bits(type_size: usize, from: &[u8], to: &mut [u8]) {
+    let (from, from_rest) = from.split_at(from.len() / type_size / 8 * 8 * type_size);
+    let (to, to_rest) = to.split_at_mut(from.len());
+    to_rest.copy_from_slice(from_rest);
+    reorder_bits(Way::Unshuffle, type_size, from, to);
+}
+
 /// First bits of all elements, second bits of all, and so on; or back. The number of elements is a multiple of 8.
 fn reorder_bits(way: Way, type_size: usize, from: &[u8], to: &mut [u8]) {
     let groups = from.len() / type_size / 8;

@@ -13,6 +13,8 @@ mod astype;
 mod base64;
 mod bitround;
 mod blosc;
+mod blosc2;
+mod blosc2_chunk;
 mod blosc_pieces;
 mod blosc_snappy;
 mod bytes;
@@ -64,6 +66,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+pub(crate) use blosc2::Blosc2;
 pub use bytes::Endian;
 pub use extension::{Extension, register_codecs};
 pub(crate) use named::parse_named;
@@ -399,6 +402,8 @@ pub(crate) fn configure<T: DeserializeOwned>(configuration: &Configuration) -> R
     T::deserialize(serde_json::Value::Object(configuration.clone())).map_err(|error| Error::metadata(error.to_string()))
 }
 
+#[cfg(test)]
+mod blosc2_tests;
 #[cfg(test)]
 mod cast_value_tests;
 #[cfg(test)]

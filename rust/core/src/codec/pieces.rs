@@ -55,6 +55,11 @@ impl Pieces {
         &self.head
     }
 
+    /// Sets what the codec keeps of the stream's head.
+    pub(crate) fn set_head(&mut self, head: Vec<u8>) {
+        self.head = head;
+    }
+
     /// All of them.
     pub fn list(&self) -> &[Piece] {
         &self.list

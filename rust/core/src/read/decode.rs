@@ -38,8 +38,9 @@ impl<'a> Reader<'a> {
         }
         let elements = leaf.elements;
         leaf.check_size()?;
-        let (spans, axes) = self.spans(leaf);
+        let (spans, all) = self.spans(leaf);
         for span in spans {
+            let axes = span.axes(&all);
             let length = to_usize(span.length)?;
             if let Some(packed) = leaf.chain.packed() {
                 let size = elements.item.size as u64;
@@ -192,7 +193,7 @@ fn decode_spans(leaf: &Leaf<'_>, stored: &[u8], output: &Output<'_>) -> Result<b
     if !leaf.region.lists.is_empty() {
         return Ok(false);
     }
-    let (spans, axes) = spans(elements, &leaf.region, NEAR, 1 << 20);
+    let (spans, all) = spans(elements, &leaf.region, NEAR, 1 << 20);
     if spans.iter().fold(0, |sum: u64, span| sum.saturating_add(span.length)) > elements.size / 2 {
         return Ok(false);
     }
@@ -201,7 +202,7 @@ fn decode_spans(leaf: &Leaf<'_>, stored: &[u8], output: &Output<'_>) -> Result<b
         if !leaf.chain.decode_range(stored, span.offset, &mut buffer)? {
             return Ok(false);
         }
-        output.place(span.to, &axes, &buffer, span.from, elements.item)?;
+        output.place(span.to, &span.axes(&all), &buffer, span.from, elements.item)?;
     }
     Ok(true)
 }

@@ -64,10 +64,18 @@ impl AsdfFile {
 
 #[pymethods]
 impl AsdfFile {
+    /// Opens a file. `allow_external`: whether it may name stores of Zarr arrays by absolute paths.
     #[staticmethod]
-    fn open(py: Python<'_>, store: &Bound<'_, Store>, key: &str, validate_checksums: bool) -> PyResult<Self> {
+    #[pyo3(signature = (store, key, validate_checksums, allow_external=false))]
+    fn open(
+        py: Python<'_>,
+        store: &Bound<'_, Store>,
+        key: &str,
+        validate_checksums: bool,
+        allow_external: bool,
+    ) -> PyResult<Self> {
         let store = store.get().0.clone();
-        let options = OpenOptions { validate_checksums, ..OpenOptions::default() };
+        let options = OpenOptions { validate_checksums, allow_external, ..OpenOptions::default() };
         detached(py, || tegula::asdf::AsdfFile::open_with(store, key, options)).map(Self)
     }
 

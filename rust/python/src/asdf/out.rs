@@ -43,7 +43,8 @@ impl Said {
     fn compression(&self, item: usize) -> Result<Option<Compression>> {
         let Some(label) = &self.label else { return Ok(None) };
         let mut options = self.options.clone();
-        if label == "blsc" && !options.contains_key("typesize") {
+        let untyped = options.get("typesize").is_none_or(|size| size.as_str() == Some("auto"));
+        if matches!(&**label, "blsc" | "bls2") && untyped {
             // It is given bytes: what they are the elements tell.
             options.insert("typesize".into(), item.clamp(1, 255).into());
         }
