@@ -238,8 +238,8 @@ mod tests {
         let size = 100 << 20;
         let elements =
             Elements { size, offset: 0, strides: SmallVec::from_slice(&[4]), item: Item { size: 4, word: 1 } };
-        for (step, stride, parts, largest) in [(1, 4, 2, STRAIGHT), (2, 4, 100, LARGEST), (-1, 4, 100, LARGEST)] {
-            let length = (size / 4 / (step as i64).unsigned_abs()) as usize;
+        for (step, stride, parts, largest) in [(1i64, 4, 2, STRAIGHT), (2, 4, 100, LARGEST), (-1, 4, 100, LARGEST)] {
+            let length = (size / 4 / step.unsigned_abs()) as usize;
             let start = if step < 0 { length as u64 - 1 } else { 0 };
             let run = Run { start, step, length: length as _, stride };
             let region = Region { runs: SmallVec::from_slice(&[run]), lists: SmallVec::new(), origin: 0 };

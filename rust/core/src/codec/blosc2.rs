@@ -68,10 +68,7 @@ fn find(encoded_size: u64, decoded_size: u64, read: &mut ReadEncoded<'_>) -> Res
     read(0, &mut start[..there])?;
     let (mut pieces, mut linked) = (Pieces::default(), false);
     let mut chunks = Chunks { size: decoded_size, headers: Vec::new() };
-    if !start.starts_with(&FRAME) {
-        let chunk = chunks.add(0, encoded_size, decoded_size, &mut pieces, read)?;
-        linked = chunk.is_linked();
-    } else {
+    if start.starts_with(&FRAME) {
         let long = |at: usize| u64::from_be_bytes(std::array::from_fn(|k| start[at + k]));
         let short = |at: usize| u64::from(u32::from_be_bytes(std::array::from_fn(|k| start[at + k])));
         let (header, total, size, stored, chunk_size) = (short(11), long(16), long(30), long(39), short(58));
@@ -105,6 +102,9 @@ fn find(encoded_size: u64, decoded_size: u64, read: &mut ReadEncoded<'_>) -> Res
             let chunk = chunks.add(at, index, due, &mut pieces, read)?;
             linked |= chunk.is_linked();
         }
+    } else {
+        let chunk = chunks.add(0, encoded_size, decoded_size, &mut pieces, read)?;
+        linked = chunk.is_linked();
     }
     pieces.set_head([&chunks.size.to_le_bytes(), chunks.headers.as_slice()].concat());
     Ok((pieces, linked))
