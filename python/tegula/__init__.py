@@ -35,6 +35,7 @@ from tegula.opening import (
     save,
 )
 from tegula.options import Config
+from tegula.remote import RemoteStore
 from tegula.stores import FilesystemStore, MemoryStore, ZipStore
 from tegula.validation import Validation, validate
 from tegula.variable import VariableArray
@@ -59,6 +60,7 @@ __all__ = [
     "MemoryStore",
     "NotFoundError",
     "PartialDecoder",
+    "RemoteStore",
     "StoreError",
     "UnsupportedError",
     "Validation",
