@@ -13,23 +13,23 @@ import tegula.asdf
 
 NAMES = """
 Array ArraySubset AsdfFile CacheInfo ChunkCache CodecOptions CorruptDataError Error Explanation FilesystemStore Group
-InvalidMetadataError InvalidSelectionError MemoryStore NotFoundError PartialDecoder StoreError UnsupportedError
-Validation
-VariableArray ZipStore __version__ config consolidate_metadata copy create_array create_group delete load open
-open_array open_asdf open_group rechunk register_codec save validate
+InvalidMetadataError InvalidSelectionError MemoryStore NotFoundError PartialDecoder PartialEncoder StoreError
+UnsupportedError Validation VariableArray WriteSession ZipStore __version__ config consolidate_metadata copy
+create_array create_group delete load open open_array open_asdf open_group rechunk register_codec save validate
 """
 
 MEMBERS = {
     "Array": """
         append attrs blocks cache cache_info chunk_exists chunk_grid_shape chunk_key chunk_origin chunk_shape
         chunk_subset chunk_subset_bounded chunks chunks_in_array_subset chunks_subset chunks_subset_bounded
-        codecs copy_to data_type dimension_names dtype erase_chunk erase_chunks erase_metadata explain fields fill_value
-        info inner_chunk_grid_shape inner_chunk_shape is_sharded map_chunks metadata name nbytes ndim oindex options
-        partial_decoder path resize retrieve_array_subset retrieve_array_subsets retrieve_chunk
-        retrieve_chunk_if_exists retrieve_chunk_subset retrieve_chunks retrieve_encoded_chunk
-        retrieve_encoded_chunks retrieve_encoded_inner_chunk retrieve_inner_chunk retrieve_inner_chunks
-        retrieve_variable shape shards size store store_array_subset store_chunk store_chunk_subset store_chunks
-        store_encoded_chunk subset_all vindex with_cache with_options with_string_dtype zarr_format
+        codecs compact compact_chunk copy_to data_type dimension_names dtype erase_chunk erase_chunks erase_metadata
+        explain fields fill_value info inner_chunk_grid_shape inner_chunk_shape is_sharded map_chunks metadata name
+        nbytes ndim oindex options partial_decoder partial_encoder path resize retrieve_array_subset
+        retrieve_array_subsets retrieve_chunk retrieve_chunk_if_exists retrieve_chunk_subset retrieve_chunks
+        retrieve_encoded_chunk retrieve_encoded_chunks retrieve_encoded_inner_chunk retrieve_inner_chunk
+        retrieve_inner_chunks retrieve_variable shape shards size store store_array_subset store_chunk
+        store_chunk_subset store_chunks store_encoded_chunk subset_all vindex with_cache with_options
+        with_string_dtype write_session zarr_format
     """,
     "ArraySubset": """
         bound contains end_exc end_inc inbounds indices is_empty ndim new_empty new_with_ranges new_with_shape
@@ -41,8 +41,12 @@ MEMBERS = {
         metadata name path store traverse tree values zarr_format
     """,
     "ChunkCache": "clear counts decoded encoded",
-    "CodecOptions": "concurrent_target replace store_empty_chunks unlocked_writes validate_checksums",
+    "CodecOptions": "concurrent_target inner_chunk_order replace store_empty_chunks unlocked_writes validate_checksums",
     "PartialDecoder": "chunk exists partial_decode size_held",
+    "PartialEncoder": "chunk erase partial_encode",
+    "WriteSession": """
+        append array close discard flush name shape staged store_array_subset store_chunk store_chunk_subset
+    """,
 }
 
 

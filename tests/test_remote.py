@@ -93,7 +93,6 @@ def test_every_layout_is_read(served, layout):
         assert (array[3:11, 5:9] == elements[3:11, 5:9]).all()
         assert (array[[7, 1, 16]] == elements[[7, 1, 16]]).all()
         assert (array[elements > 300] == elements[elements > 300]).all()
-    served.gets()
 
 
 def test_a_chunk_is_one_request(served):

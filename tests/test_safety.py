@@ -188,6 +188,32 @@ def test_parts_of_chunks_are_refused_where_nothing_can_be_locked():
     assert (array[...] == expected).all()
 
 
+def test_sessions_and_compaction_do_not_change_what_cannot_be_locked():
+    mapping = Shared()
+    array = tegula.create_array(mapping, shape=(8,), dtype="uint8", chunks=(2,), shards=(4,), compressors=None)
+    with array.write_session() as session:
+        session[1:5] = 1
+        session[[0, 5, 7, 6]] = 2
+    assert array[...].tolist() == [2, 1, 1, 1, 1, 2, 2, 2]
+    session = array.write_session()
+    session[2:7] = 3
+    encoder = array.partial_encoder((1,))
+    # Two bytes that nobody needs, as some writers leave them behind.
+    tight = mapping.objects["c/0"]
+    assert array.compact() == 0
+    mapping.objects["c/0"] = tight[:4] + b"xx" + tight[4:]
+    before = dict(mapping.objects)
+    for refused in (session.close, lambda: encoder.partial_encode([([(0, 1)], [9])]), array.compact):
+        with pytest.raises(tegula.UnsupportedError, match=r"chunk \(\d,\) of .*region \[\d:\d\] .*unlocked_writes"):
+            refused()
+    assert mapping.objects == before
+    session.discard()
+    assert array.with_options(unlocked_writes=True).compact() == 2
+    assert mapping.objects["c/0"] == tight
+    encoder.partial_encode([([(2, 4)], [7, 8]), ([(0, 2)], [5, 6])])  # all of it
+    assert array[4:].tolist() == [5, 6, 7, 8]
+
+
 # Processes that are killed.
 
 SHAPE, CHUNK, INNER = (64, 64), 32, 8

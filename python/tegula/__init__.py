@@ -7,7 +7,7 @@ array([[7, 7],
        [7, 7]], dtype=int32)
 """
 
-from tegula._tegula import ArraySubset, ChunkCache, CodecOptions, PartialDecoder, __version__
+from tegula._tegula import ArraySubset, ChunkCache, CodecOptions, PartialDecoder, PartialEncoder, __version__
 from tegula.array import Array
 from tegula.asdf import AsdfFile
 from tegula.asdf import open as open_asdf
@@ -36,6 +36,7 @@ from tegula.opening import (
 )
 from tegula.options import Config
 from tegula.remote import RemoteStore
+from tegula.session import WriteSession
 from tegula.stores import FilesystemStore, MemoryStore, ZipStore
 from tegula.validation import Validation, validate
 from tegula.variable import VariableArray
@@ -60,11 +61,13 @@ __all__ = [
     "MemoryStore",
     "NotFoundError",
     "PartialDecoder",
+    "PartialEncoder",
     "RemoteStore",
     "StoreError",
     "UnsupportedError",
     "Validation",
     "VariableArray",
+    "WriteSession",
     "ZipStore",
     "__version__",
     "config",

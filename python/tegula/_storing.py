@@ -1,12 +1,18 @@
 """Writing by chunks and regions."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tegula import _tegula
 from tegula._asynchronous import call
 from tegula._geometry import Geometry, Index, Region
+from tegula._tegula import PartialEncoder
+
+if TYPE_CHECKING:
+    from tegula.array import Array
+    from tegula.session import WriteSession
 
 
 class Storing(Geometry):
@@ -138,6 +144,88 @@ class Storing(Geometry):
     async def async_erase_metadata(self) -> None:
         """Await `erase_metadata`."""
         await call(self._native.erase_metadata)
+
+    def write_session(self, memory: int | str = "256 MB") -> "WriteSession":
+        """Begin a session of writes that come in any order and from many threads, and are put together to chunks.
+
+        Each chunk or shard is stored once, as soon as all of its elements are there, or at the end. For many small
+        writes, such as of rows or of tiles that are no multiples of chunks, which one by one would read, change and
+        store the same chunks over and over.
+
+        Parameters
+        ----------
+        memory : int or str
+            When more bytes than these are staged, the fullest chunks are stored early; a number, or as in ``"256 MB"``.
+
+        Examples
+        --------
+        >>> array = tegula.create_array(tegula.MemoryStore(), shape=(4, 6), chunks=(4, 3), dtype="uint8")
+        >>> with array.write_session() as session:
+        ...     for row in (3, 0, 2, 1):
+        ...         session[row] = row
+        ...     session.append(np.full((1, 6), 9, "uint8"))
+        (5, 6)
+        >>> array[:, 0]
+        array([0, 1, 2, 3, 9], dtype=uint8)
+        """
+        from tegula.session import WriteSession
+
+        return WriteSession(cast("Array", self), memory)
+
+    def partial_encoder(self, chunk: Index) -> PartialEncoder:
+        """Return an encoder of parts of a chunk, which stores several at once.
+
+        Parameters
+        ----------
+        chunk : sequence of int
+            The index of the chunk.
+
+        Examples
+        --------
+        >>> array = tegula.create_array(tegula.MemoryStore(), shape=(6,), chunks=(6,), dtype="int32")
+        >>> array.partial_encoder((0,)).partial_encode([([(0, 2)], [1, 2]), ([(5, 6)], [3])])
+        >>> array[...]
+        array([1, 2, 0, 0, 0, 3], dtype=int32)
+        """
+        return _tegula.partial_encoder(self._native, chunk)
+
+    def compact(self, *, drop_empty: bool = False) -> int:
+        """Rewrite the shards that are larger than they need be.
+
+        Those are rewritten that have bytes which no inner chunk needs, as some writers leave them behind, or whose
+        inner chunks lie in another order than the option `inner_chunk_order` says. Others stay as they are, as do
+        chunks that are no shards. For that only the indexes of shards are read.
+
+        Parameters
+        ----------
+        drop_empty : bool
+            Whether inner chunks are decoded, too, and go if they hold nothing but the fill value.
+
+        Returns
+        -------
+        int
+            How many bytes shorter the shards are in all.
+
+        Examples
+        --------
+        >>> array = tegula.create_array(tegula.MemoryStore(), shape=(8,), chunks=(2,), shards=(8,), dtype="uint8")
+        >>> array[...] = 1
+        >>> array.compact()
+        0
+        """
+        return _tegula.compact(self._native, None, drop_empty)
+
+    async def async_compact(self, *, drop_empty: bool = False) -> int:
+        """Await `compact`."""
+        return await call(_tegula.compact, self._native, None, drop_empty)
+
+    def compact_chunk(self, chunk: Index, *, drop_empty: bool = False) -> int:
+        """Rewrite the shard that a chunk is, as `compact` does; return how many bytes shorter it is."""
+        return _tegula.compact(self._native, chunk, drop_empty)
+
+    async def async_compact_chunk(self, chunk: Index, *, drop_empty: bool = False) -> int:
+        """Await `compact_chunk`."""
+        return await call(_tegula.compact, self._native, chunk, drop_empty)
 
     def _data(self, data: Any) -> NDArray[Any]:
         return data if isinstance(data, np.ndarray) else np.asarray(data, self._dtype)

@@ -147,6 +147,7 @@ class Array(Indexing, Retrieving, Storing, Changing, Copying):
         concurrent_target: int | None = None,
         validate_checksums: bool | None = None,
         store_empty_chunks: bool | None = None,
+        inner_chunk_order: str | None = None,
         unlocked_writes: bool | None = None,
     ) -> "Array":
         """Return the same array, read and written with other options.
@@ -155,7 +156,7 @@ class Array(Indexing, Retrieving, Storing, Changing, Copying):
         ----------
         options : CodecOptions, optional
             All of them; by default those of the array.
-        concurrent_target, validate_checksums, store_empty_chunks, unlocked_writes : optional
+        concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order, unlocked_writes : optional
             Changes to these; see `CodecOptions`.
 
         Examples
@@ -168,6 +169,7 @@ class Array(Indexing, Retrieving, Storing, Changing, Copying):
             concurrent_target=concurrent_target,
             validate_checksums=validate_checksums,
             store_empty_chunks=store_empty_chunks,
+            inner_chunk_order=inner_chunk_order,
             unlocked_writes=unlocked_writes,
         )
         return self._wrap(self._native.with_options(options), self._store, self._cache)

@@ -52,6 +52,15 @@ class Config:
         self.set(store_empty_chunks=value)
 
     @property
+    def inner_chunk_order(self) -> str:
+        """In which order inner chunks lie in the shards that are written: "C" or "morton"."""
+        return _tegula.global_options().inner_chunk_order
+
+    @inner_chunk_order.setter
+    def inner_chunk_order(self, value: str) -> None:
+        self.set(inner_chunk_order=value)
+
+    @property
     def unlocked_writes(self) -> bool:
         """Whether chunks are changed in part where the store cannot keep other processes from doing the same."""
         return _tegula.global_options().unlocked_writes
@@ -90,6 +99,7 @@ class Config:
         concurrent_target: int | None = None,
         validate_checksums: bool | None = None,
         store_empty_chunks: bool | None = None,
+        inner_chunk_order: str | None = None,
         unlocked_writes: bool | None = None,
         threads: int | None = None,
     ) -> "Changed":
@@ -97,7 +107,7 @@ class Config:
 
         Parameters
         ----------
-        concurrent_target, validate_checksums, store_empty_chunks, unlocked_writes, threads
+        concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order, unlocked_writes, threads
             As the attributes.
 
         Returns
@@ -110,6 +120,7 @@ class Config:
             concurrent_target=concurrent_target,
             validate_checksums=validate_checksums,
             store_empty_chunks=store_empty_chunks,
+            inner_chunk_order=inner_chunk_order,
             unlocked_writes=unlocked_writes,
         )
         _tegula.set_global_options(options)

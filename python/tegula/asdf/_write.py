@@ -67,7 +67,8 @@ class Job:
         before, _here.job = _here.job, self
         try:
             label = None if self.compression in ("input", "") else self.compression
-            _tegula.write_asdf(_Root(tree, first), path, label, self.checksums, self.keep_zarr_v3)
+            options = {"compression": label, "checksums": self.checksums, "keep_zarr_v3": self.keep_zarr_v3}
+            _tegula.write_asdf(_Root(tree, first), path, options)
         finally:
             _here.job = before
 

@@ -2,6 +2,7 @@
 
 use std::sync::RwLock;
 
+use crate::error::{Error, Result};
 use crate::runtime::threads;
 
 /// How an array is read and written; see [`Array::with_options`](crate::Array::with_options).
@@ -13,9 +14,41 @@ pub struct CodecOptions {
     pub validate_checksums: bool,
     /// Whether chunks that hold nothing but the fill value are stored; otherwise they are erased.
     pub store_empty_chunks: bool,
+    /// In which order inner chunks lie in the shards that are written.
+    pub inner_chunk_order: InnerChunkOrder,
     /// Whether chunks are changed in part where the store cannot keep other processes from doing the same: of two who
     /// change one chunk at once, one loses what it wrote.
     pub unlocked_writes: bool,
+}
+
+/// In which order inner chunks lie in a shard. Readers need not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum InnerChunkOrder {
+    /// The last axis runs fastest.
+    #[default]
+    C,
+    /// By the interleaved bits of their indices, so that neighbours along all axes lie close together.
+    Morton,
+}
+
+impl InnerChunkOrder {
+    /// The orders, by name.
+    pub const ALL: &[(&str, Self)] = &[("C", Self::C), ("morton", Self::Morton)];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, order)| *order == self).map_or("", |(name, _)| name)
+    }
+}
+
+impl std::str::FromStr for InnerChunkOrder {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let found = Self::ALL.iter().find(|(name, _)| *name == text);
+        let none = || Error::selection(format!("{text:?} is no order of inner chunks: there are \"C\" and \"morton\""));
+        found.map(|(_, order)| *order).ok_or_else(none)
+    }
 }
 
 impl CodecOptions {
@@ -25,8 +58,13 @@ impl CodecOptions {
     }
 }
 
-const DEFAULT: CodecOptions =
-    CodecOptions { concurrent_target: 0, validate_checksums: true, store_empty_chunks: false, unlocked_writes: false };
+const DEFAULT: CodecOptions = CodecOptions {
+    concurrent_target: 0,
+    validate_checksums: true,
+    store_empty_chunks: false,
+    inner_chunk_order: InnerChunkOrder::C,
+    unlocked_writes: false,
+};
 
 static GLOBAL: RwLock<CodecOptions> = RwLock::new(DEFAULT);
 

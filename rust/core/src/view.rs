@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::slot::Keeping;
 use crate::subset::Dims;
 
-pub(crate) use jumps::{Jump, Jumps};
+pub(crate) use jumps::{Jump, Jumps, combinations};
 
 /// One axis of a copy. Strides are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,7 +25,7 @@ const UNSAFE: &[&str] = &[
     "read/resolve.rs",    // the same, for an index
     "read/decode.rs",     // slices of the output
     "read/ranges.rs",     // the same
-    "write/mod.rs",       // gathering into a buffer
+    "write/part.rs",      // gathering into a buffer
     "array/retrieve.rs",  // the caller's buffers
     "array/element.rs",   // which Rust types are plain bytes
     "store/byte_lock.rs", // a call of the system

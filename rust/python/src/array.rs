@@ -56,6 +56,7 @@ impl Array {
         Ok((known.data_type != *self.array.data_type()).then_some(known))
     }
 
+    /// What its elements are in Python.
     pub(crate) fn elements(&self) -> &Elements {
         &self.elements
     }

@@ -14,9 +14,11 @@ mod cache;
 mod call;
 mod changing;
 mod codec;
+mod compact;
 mod copy;
 mod decoder;
 mod dtype;
+mod encoder;
 mod errors;
 mod extract;
 mod group;
@@ -24,6 +26,7 @@ mod json;
 mod options;
 mod remote;
 mod selection;
+mod session;
 mod store;
 mod strings;
 mod subset;
@@ -41,7 +44,7 @@ mod _tegula {
     #[pymodule_export]
     use crate::arrow::{arrow_array, arrow_schema};
     #[pymodule_export]
-    use crate::asdf::{AsdfFile, ZarrBlocks, block_labels, compress_block, decompress_block, write_asdf};
+    use crate::asdf::{AsdfFile, ZarrBlocks, append_asdf, block_labels, compress_block, decompress_block, write_asdf};
     #[pymodule_export]
     use crate::cache::ChunkCache;
     #[pymodule_export]
@@ -49,9 +52,13 @@ mod _tegula {
     #[pymodule_export]
     use crate::codec::codec_names;
     #[pymodule_export]
+    use crate::compact::compact;
+    #[pymodule_export]
     use crate::copy::{bytes_of, copied_array, copied_group, copy_array, store_metadata};
     #[pymodule_export]
     use crate::decoder::PartialDecoder;
+    #[pymodule_export]
+    use crate::encoder::{PartialEncoder, partial_encoder};
     #[pymodule_export]
     use crate::errors::error_kinds;
     #[pymodule_export]
@@ -60,6 +67,8 @@ mod _tegula {
     use crate::options::{CodecOptions, global_options, set_global_options, set_threads, threads};
     #[pymodule_export]
     use crate::remote::{remote_stats, remote_store, requests, set_requests};
+    #[pymodule_export]
+    use crate::session::WriteSession;
     #[pymodule_export]
     use crate::store::Store;
     #[pymodule_export]

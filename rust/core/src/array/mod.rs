@@ -4,7 +4,10 @@ mod asynchronous;
 mod change;
 mod decoder;
 mod element;
+mod encoder;
 mod retrieve;
+mod session;
+mod staged;
 mod store;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,7 +15,9 @@ use std::sync::Arc;
 
 pub use decoder::PartialDecoder;
 pub use element::{ArrayBytes, AsArrayBytes, Element, FromArrayBytes};
+pub use encoder::PartialEncoder;
 pub use retrieve::OutputBuffer;
+pub use session::{WriteSession, WriteSessionOptions};
 pub use store::InputBuffer;
 
 use crate::cache::ChunkCache;

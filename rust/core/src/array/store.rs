@@ -113,7 +113,6 @@ impl Array {
         let InputBuffer { bytes, origin, strides, heap } = input;
         crate::subset::same_rank(&vec![0; strides.len()], &selection.shape())?;
         let (writer, region) = (self.writer(), selection.region(strides, origin));
-        writer.check_exclusion(&region)?;
         let _locks = self.store().lock_many();
         writer.write(&region, Input { bytes, heap })
     }
@@ -128,6 +127,28 @@ impl Array {
     pub fn erase_chunk(&self, chunk: &[u64]) -> Result<()> {
         self.chunk_subset(chunk).place(|| self.name())?;
         self.writer().store_encoded(chunk, None)
+    }
+
+    /// Rewrites the shard that a chunk is, if it has bytes that no inner chunk needs or its inner chunks lie in another
+    /// [order](crate::CodecOptions::inner_chunk_order); returns how many bytes shorter it is. Other shards, and chunks that
+    /// are none, stay as they are.
+    ///
+    /// Only indexes are compared. With `drop_empty` inner chunks are decoded, too, and go where they hold nothing but the
+    /// fill value.
+    pub fn compact_chunk(&self, chunk: &[u64], drop_empty: bool) -> Result<u64> {
+        self.chunk_subset(chunk).place(|| self.name())?;
+        self.writer().compact(chunk, drop_empty)
+    }
+
+    /// Rewrites all shards as [`compact_chunk`](Self::compact_chunk) does; returns how many bytes shorter they are in all.
+    pub fn compact(&self, drop_empty: bool) -> Result<u64> {
+        if self.chain().open_shard().is_none() {
+            return Ok(0);
+        }
+        let chunks = ArraySubset::new_with_shape(&self.chunk_grid_shape());
+        let reclaimed =
+            self.map_chunks(&chunks, self.options.concurrency(), |chunk| self.compact_chunk(chunk, drop_empty))?;
+        Ok(reclaimed.into_iter().sum())
     }
 
     /// Erases those of a region of chunks that are stored.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::yaml::Document;
-use super::{AsdfFile, OpenOptions, OutBlock, Preamble, compress, write_bytes};
+use super::{AsdfFile, FileOptions, OpenOptions, OutBlock, compress, write_bytes};
 use crate::array::{Array, ArrayBytes};
 use crate::error::{ErrorKind, Result};
 use crate::selection::Selection;
@@ -16,7 +16,7 @@ fn document(tree: &str) -> Document {
 }
 
 pub(super) fn file_bytes(tree: &str, blocks: Vec<OutBlock<'_>>) -> Vec<u8> {
-    write_bytes(&Preamble::default(), Some(&document(tree)), blocks.into_iter().map(Ok)).unwrap()
+    write_bytes(&FileOptions::default(), Some(&document(tree)), blocks.into_iter().map(Ok)).unwrap()
 }
 
 fn open(bytes: &[u8]) -> AsdfFile {

@@ -1,4 +1,4 @@
-//! Nodes of arrays for a tree that is to be written, and the blocks that go with them.
+//! Nodes of Zarr arrays for a tree that is to be written, and the blocks that go with them.
 //!
 //! The order: make the nodes, which needs no more than the numbers of the blocks to come; then write the tree; then
 //! the blocks, one by one.
@@ -7,11 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::block::BlockHeader;
-use super::datatype::Datatype;
-use super::ndarray::Source;
-use super::open::AsdfFile;
-use super::reference::{Class, NDARRAY_TAG, ZARR_TAG, ZARR_V3_TAG};
+use super::reference::{ZARR_TAG, ZARR_V3_TAG};
 use super::yaml::{Document, NodeId};
 use crate::array::{Array, ArrayBytes};
 use crate::chunk_grid::ChunkGrid;
@@ -23,69 +19,6 @@ use crate::options::CodecOptions;
 use crate::selection::Selection;
 use crate::store::{MemoryStore, get};
 use crate::subset::{ArraySubset, Dims};
-
-impl Document {
-    fn add_lengths(&mut self, lengths: &[u64]) -> NodeId {
-        let lengths = lengths.iter().map(|length| self.add_int(*length)).collect();
-        self.add_sequence(lengths)
-    }
-
-    /// Adds an array that lies in a block in C order, with a mask if it has one.
-    pub fn add_ndarray(&mut self, block: usize, datatype: &Datatype, shape: &[u64], mask: Option<NodeId>) -> NodeId {
-        let mut entries = vec![("source", self.add_int(block as u64))];
-        if let Some(mask) = mask {
-            entries.push(("mask", mask));
-        }
-        let (datatype, order) = datatype.to_node(self);
-        entries.extend([
-            ("datatype", datatype),
-            ("byteorder", self.add_str(order)),
-            ("shape", self.add_lengths(shape)),
-        ]);
-        let node = self.add_map(entries);
-        self.set_tag(node, NDARRAY_TAG);
-        node
-    }
-}
-
-impl AsdfFile {
-    /// Adds an ndarray node of this file to another tree. Its block is to be copied as it is: `number` tells what it
-    /// will be counted by there.
-    pub fn copy_ndarray(
-        &self,
-        node: NodeId,
-        document: &mut Document,
-        number: &mut dyn FnMut(&Self, BlockHeader) -> usize,
-    ) -> Result<NodeId> {
-        let tree = self.tree();
-        let ndarray = self.ndarray(node)?;
-        let (file, block) = match &ndarray.source {
-            Source::Inline(_) => return Ok(document.copy_from(tree, node)),
-            Source::Block(block) => (self.clone(), *block),
-            Source::External(uri) => (self.open_other(uri)?, 0),
-        };
-        let header = file.blocks().block(block).place(|| self.describe(node))?;
-        let mut entries = Vec::new();
-        for (key, value) in tree.entries(node)?.iter() {
-            let value = match tree.text(*key) {
-                Some("source") => {
-                    let block = number(&file, header);
-                    document.add_int(block as u64)
-                }
-                Some("shape") if ndarray.streamed => {
-                    let array = self.open_ndarray(node, &ndarray)?;
-                    document.add_lengths(array.shape())
-                }
-                Some("mask") if self.class(*value) == Class::Ndarray => self.copy_ndarray(*value, document, number)?,
-                _ => document.copy_from(tree, *value),
-            };
-            entries.push((document.copy_from(tree, *key), value));
-        }
-        let copy = document.add_mapping(entries);
-        document.set_tag(copy, tree.tag(node).unwrap_or(NDARRAY_TAG));
-        Ok(copy)
-    }
-}
 
 /// An array that is to be written as a Zarr node. Other readers know Zarr V2 only: an array that is not such is encoded
 /// anew when it is written, unless it is to be kept as it is.
@@ -255,7 +188,8 @@ fn compressor(codecs: &[Named]) -> Option<Value> {
 mod tests {
     use super::*;
     use crate::DataType;
-    use crate::asdf::{OutBlock, Preamble, write_bytes};
+    use crate::asdf::AsdfFile;
+    use crate::asdf::{FileOptions, OutBlock, write_bytes};
     use crate::fill_value::FillValue;
     use crate::metadata::Attributes;
     use crate::store::Store;
@@ -283,7 +217,7 @@ mod tests {
         document.insert(root, "a", id);
         let before = std::iter::once(Ok(OutBlock::new(vec![1])));
         let blocks = (0..node.blocks()).map(|number| node.block(number, 1).map(OutBlock::new));
-        let bytes = write_bytes(&Preamble::default(), Some(&document), before.chain(blocks)).unwrap();
+        let bytes = write_bytes(&FileOptions::default(), Some(&document), before.chain(blocks)).unwrap();
         let store = MemoryStore::new();
         store.set("a.asdf", &bytes).unwrap();
         AsdfFile::open(Arc::new(store), "a.asdf").unwrap()
@@ -319,30 +253,5 @@ mod tests {
             assert_eq!(again.metadata().zarr_format, 3);
             assert_eq!(elements(&again), elements(&array));
         }
-    }
-
-    #[test]
-    fn ndarrays_are_copied_with_their_blocks() {
-        let mut document = Document::new();
-        let mask = document.add_ndarray(1, &Datatype::from_code("|b1").unwrap(), &[3], None);
-        let id = document.add_ndarray(0, &Datatype::from_code(">i2").unwrap(), &[3], Some(mask));
-        let root = document.root();
-        document.insert(root, "a", id);
-        let blocks = || [vec![0, 1, 0, 2, 0, 3], vec![0, 1, 0]].map(|bytes| Ok(OutBlock::new(bytes)));
-        let store = MemoryStore::new();
-        let bytes = write_bytes(&Preamble::default(), Some(&document), blocks()).unwrap();
-        store.set("a.asdf", &bytes).unwrap();
-        let file = AsdfFile::open(Arc::new(store), "a.asdf").unwrap();
-        let (mut copy, mut headers) = (Document::new(), Vec::new());
-        let node = file.find("a").unwrap();
-        let copied = file.copy_ndarray(node, &mut copy, &mut |_, header| {
-            headers.push(header);
-            10 + headers.len()
-        });
-        let copied = copied.unwrap();
-        assert_eq!(copy.text(copy.get(copied, "source").unwrap()), Some("11"));
-        let mask = copy.get(copied, "mask").unwrap();
-        assert_eq!(copy.text(copy.get(mask, "source").unwrap()), Some("12"));
-        assert_eq!(headers.iter().map(|header| header.used).collect::<Vec<_>>(), [6, 3]);
     }
 }

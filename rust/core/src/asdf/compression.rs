@@ -5,20 +5,19 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-use super::lz4::{Lz4Frame, Lz4Pieces, PIECE};
-use crate::codec::{BytesToBytes, Codec, Named, create};
+use super::lz4::{Lz4Frame, Lz4Pieces};
+use crate::codec::{BytesToBytes, Codec, Named, TakeEncoded, create};
 use crate::data_type::DataType;
 use crate::error::{Error, Place, Result};
-
-/// The name of a codec of Zarr, and its configuration.
-type Configured = (&'static str, fn() -> serde_json::Value);
+use crate::runtime::threads;
 
 /// What a label stands for.
 enum Kind {
-    /// A codec of Zarr.
-    Codec(Configured),
+    /// A codec of Zarr: its name, its configuration where nothing else is said, and how the Python libraries call its
+    /// options.
+    Codec(&'static str, fn() -> Value, &'static [(&'static str, &'static str)]),
     /// Pieces of LZ4.
     Pieces,
     /// A frame of LZ4.
@@ -34,20 +33,88 @@ struct Row {
 }
 
 const TABLE: &[Row] = &[
-    Row { label: *b"zlib", codec: Kind::Codec(("zlib", || json!({"level": 6}))), ratio: 1032 },
-    Row { label: *b"bzp2", codec: Kind::Codec(("bz2", || json!({"level": 9}))), ratio: 1_200_000 },
+    Row { label: *b"zlib", codec: Kind::Codec("zlib", || json!({"level": 6}), &[("level", "level")]), ratio: 1032 },
+    Row {
+        label: *b"bzp2",
+        codec: Kind::Codec("bz2", || json!({"level": 9}), &[("compresslevel", "level"), ("level", "level")]),
+        ratio: 1_200_000,
+    },
     Row { label: *b"lz4\0", codec: Kind::Pieces, ratio: 255 },
     Row { label: *b"lz4f", codec: Kind::Frame, ratio: 255 },
-    Row { label: *b"zstd", codec: Kind::Codec(("zstd", || json!({"level": 3, "checksum": false}))), ratio: 1 << 17 },
+    Row {
+        label: *b"zstd",
+        codec: Kind::Codec("zstd", || json!({"level": 3, "checksum": false}), &[("level", "level")]),
+        ratio: 1 << 17,
+    },
     Row {
         label: *b"blsc",
-        codec: Kind::Codec((
+        codec: Kind::Codec(
             "blosc",
             || json!({"cname": "lz4", "clevel": 5, "shuffle": "shuffle", "typesize": 8, "blocksize": 0}),
-        )),
+            &[
+                ("typesize", "typesize"),
+                ("clevel", "clevel"),
+                ("cname", "cname"),
+                ("shuffle", "shuffle"),
+                ("blocksize", "blocksize"),
+                ("blosc_block_size", "blocksize"),
+            ],
+        ),
         ratio: 1 << 17,
     },
 ];
+
+/// What the Python libraries call the number of threads; -1: all.
+const THREADS: [&str; 2] = ["threads", "nthreads"];
+
+/// How blocks are to be compressed: a label, and what its codec was told.
+#[derive(Clone, Debug)]
+pub struct Compression {
+    label: [u8; 4],
+    stage: Arc<dyn BytesToBytes>,
+    threads: usize,
+}
+
+impl Compression {
+    /// Takes the name of a label and its codec's options, under the names that the Python libraries have for them.
+    pub fn new(name: &str, options: &Map<String, Value>) -> Result<Self> {
+        let mut options = options.clone();
+        let mut limit = 0;
+        for threads in THREADS {
+            if let Some(value) = options.shift_remove(threads) {
+                let number = value.as_i64().ok_or_else(|| Error::metadata(format!("{threads} is {value}")))?;
+                limit = usize::try_from(number).unwrap_or(0);
+            }
+        }
+        let row = find(compression_label(name)?)?;
+        let stage = row.stage(&options).place(|| format!("compression {name:?}"))?;
+        Ok(Self { label: row.label, stage, threads: if limit == 0 { threads() } else { limit.min(threads()) } })
+    }
+
+    /// The label, as it stands in headers of blocks.
+    pub fn label(&self) -> [u8; 4] {
+        self.label
+    }
+
+    /// Encodes the data of a block, and hands on what is encoded as it comes.
+    pub fn encode_to(&self, data: &[u8], take: &mut TakeEncoded<'_>) -> Result<()> {
+        self.stage.encode_to(data, self.threads, take).place(|| show(self.label))
+    }
+
+    /// Encodes the data of a block.
+    pub fn encode(&self, data: &[u8]) -> Result<Vec<u8>> {
+        let mut encoded = Vec::new();
+        self.encode_to(data, &mut |part| {
+            if encoded.is_empty() {
+                encoded = part;
+            } else {
+                encoded.extend_from_slice(&part);
+            }
+            Ok(())
+        })?;
+        Ok(encoded)
+    }
+}
 
 /// How a person would write a label.
 pub(super) fn show(label: [u8; 4]) -> String {
@@ -69,13 +136,20 @@ fn find(label: [u8; 4]) -> Result<&'static Row> {
 }
 
 impl Row {
-    fn stage(&self) -> Result<Arc<dyn BytesToBytes>> {
-        let (name, configuration) = match self.codec {
-            Kind::Codec(codec) => codec,
-            Kind::Pieces => return Ok(Arc::new(Lz4Pieces(PIECE))),
-            Kind::Frame => return Ok(Arc::new(Lz4Frame)),
+    fn stage(&self, options: &Map<String, Value>) -> Result<Arc<dyn BytesToBytes>> {
+        let (name, configuration, names) = match self.codec {
+            Kind::Codec(name, configuration, names) => (name, configuration, names),
+            Kind::Pieces => return Ok(Arc::new(Lz4Pieces::new(options)?)),
+            Kind::Frame => return Ok(Arc::new(Lz4Frame::new(options)?)),
         };
-        let configuration = configuration().as_object().cloned().unwrap_or_default();
+        let mut configuration = configuration().as_object().cloned().unwrap_or_default();
+        for (option, value) in options {
+            let own = names.iter().find(|(name, _)| name == option).ok_or_else(|| {
+                let names: Vec<_> = names.iter().map(|(name, _)| *name).chain(THREADS).collect();
+                Error::metadata(format!("unknown option {option:?}; there are {}", names.join(", ")))
+            })?;
+            configuration.insert(own.1.to_owned(), value.clone());
+        }
         match create(&Named { name: name.to_owned(), configuration }, &DataType::from_name("uint8")?)? {
             Codec::BytesToBytes(stage) => Ok(stage),
             _ => Err(Error::unsupported(format!("{name} does not turn bytes into bytes"))),
@@ -90,14 +164,12 @@ pub(super) fn decoder(label: [u8; 4], used: u64, data_size: u64) -> Result<Arc<d
         let name = show(label);
         return Err(Error::corrupt(format!("{name}: {used} bytes cannot hold the {data_size} that the header claims")));
     }
-    row.stage()
+    row.stage(&Map::new())
 }
 
 /// Encodes the data of a block.
 pub fn compress(label: [u8; 4], data: &[u8]) -> Result<Vec<u8>> {
-    let mut encoded = Vec::new();
-    find(label)?.stage()?.encode(data, &mut encoded).place(|| show(label))?;
-    Ok(encoded)
+    Compression::new(&show(label), &Map::new())?.encode(data)
 }
 
 /// Decodes the data of a block, which are to become `size` bytes.
@@ -146,18 +218,21 @@ mod tests {
         let encoded = compress(*b"lz4\0", &data).unwrap();
         let mut decoded = vec![0; data.len()];
         for length in 0..encoded.len() {
-            assert!(Lz4Pieces(PIECE).decode_into(&encoded[..length], &mut decoded).is_err(), "{length}");
+            assert!(Lz4Pieces::default().decode_into(&encoded[..length], &mut decoded).is_err(), "{length}");
         }
         for at in 0..8 {
             let mut lie = encoded.clone();
             lie[at] ^= 0x41;
-            assert_eq!(Lz4Pieces(PIECE).decode_into(&lie, &mut decoded).unwrap_err().kind(), ErrorKind::CorruptData);
+            assert_eq!(
+                Lz4Pieces::default().decode_into(&lie, &mut decoded).unwrap_err().kind(),
+                ErrorKind::CorruptData
+            );
         }
         let frame = compress(*b"lz4f", &data).unwrap();
-        Lz4Pieces(PIECE).decode_into(&frame, &mut decoded).unwrap();
+        Lz4Pieces::default().decode_into(&frame, &mut decoded).unwrap();
         assert_eq!(decoded, data);
         for length in 0..frame.len() - 4 {
-            assert!(Lz4Frame.decode_into(&frame[..length], &mut decoded).is_err(), "{length}");
+            assert!(Lz4Frame::default().decode_into(&frame[..length], &mut decoded).is_err(), "{length}");
         }
         assert_eq!(find(*b"what").err().unwrap().kind(), ErrorKind::Unsupported);
     }

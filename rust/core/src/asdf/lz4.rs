@@ -9,17 +9,51 @@ use std::sync::Mutex;
 
 use lz4_flex::block::{compress_into, decompress_into, get_maximum_output_size};
 use lz4_flex::frame::{BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
+use serde::Deserialize;
 
-use crate::codec::{BytesToBytes, Pieces, ReadEncoded, Size};
+use crate::codec::{BytesToBytes, Configuration, Pieces, ReadEncoded, Size, TakeEncoded, configure};
 use crate::error::{Error, Result};
-use crate::runtime::{lock, parallel, threads};
+use crate::runtime::{lock, parallel, parallel_map, threads};
 
-/// Pieces of LZ4, of so many decoded bytes each.
+/// Pieces of LZ4. Encoded are such of so many decoded bytes.
 #[derive(Debug)]
-pub(super) struct Lz4Pieces(pub(super) usize);
+pub(super) struct Lz4Pieces(usize);
 
 /// Decoded bytes of a piece as the Python library writes it, but for the last.
-pub(super) const PIECE: usize = 4 << 20;
+const PIECE: usize = 4 << 20;
+
+/// The most bytes that fit into a block.
+const MAX_SIZE: usize = 0x7e00_0000;
+
+impl Default for Lz4Pieces {
+    fn default() -> Self {
+        Self(PIECE)
+    }
+}
+
+/// How the Python library calls options of pieces. There is one speed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PiecesOptions {
+    compression_block_size: Option<usize>,
+    mode: Option<String>,
+    #[serde(rename = "acceleration")]
+    _acceleration: Option<i64>,
+}
+
+impl Lz4Pieces {
+    /// Takes options of the Python library.
+    pub(super) fn new(options: &Configuration) -> Result<Self> {
+        let options: PiecesOptions = configure(options)?;
+        if let Some(mode) = options.mode.filter(|mode| mode != "default" && mode != "fast") {
+            return Err(Error::unsupported(format!("mode {mode:?}; there are \"default\" and \"fast\"")));
+        }
+        match options.compression_block_size.unwrap_or(PIECE) {
+            size @ 1..=MAX_SIZE => Ok(Self(size)),
+            size => Err(Error::metadata(format!("compression_block_size {size} is not in 1 to {MAX_SIZE}"))),
+        }
+    }
+}
 
 /// What a frame begins with: some writers have it behind the label of pieces.
 const FRAME: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
@@ -81,7 +115,7 @@ fn decode_blocks(blocks: &[(usize, &[u8])], mut decoded: &mut [u8]) -> Result<()
 }
 
 /// Encodes one piece.
-pub(super) fn encode_piece(piece: &[u8]) -> Result<Vec<u8>> {
+fn encode_piece(piece: &[u8]) -> Result<Vec<u8>> {
     let mut encoded = vec![0; HEAD + get_maximum_output_size(piece.len())];
     let written = compress_into(piece, &mut encoded[HEAD..]);
     let written = written.map_err(|error| Error::unsupported(format!("cannot encode: {error}")))?;
@@ -98,14 +132,14 @@ impl BytesToBytes for Lz4Pieces {
 
     fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
         if encoded.starts_with(&FRAME) {
-            return Lz4Frame.decode_into(encoded, decoded);
+            return Lz4Frame::default().decode_into(encoded, decoded);
         }
         decode_blocks(&pieces(encoded)?, decoded)
     }
 
     fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
         if encoded.starts_with(&FRAME) {
-            return Lz4Frame.decode_bounded(encoded, limit, decoded);
+            return Lz4Frame::default().decode_bounded(encoded, limit, decoded);
         }
         let pieces = pieces(encoded)?;
         let size = pieces.iter().map(|piece| piece.0).sum::<usize>();
@@ -131,7 +165,7 @@ impl BytesToBytes for Lz4Pieces {
             }
             read(at, &mut bytes)?;
             if at == 0 && bytes.starts_with(&FRAME) {
-                return Lz4Frame.pieces(encoded_size, decoded_size, read);
+                return Lz4Frame::default().pieces(encoded_size, decoded_size, read);
             }
             let (length, size) = head(bytes)?;
             let start = at + HEAD as u64;
@@ -153,7 +187,7 @@ impl BytesToBytes for Lz4Pieces {
         if pieces.head().is_empty() {
             return decode_block(encoded, decoded);
         }
-        Lz4Frame.decode_piece(pieces, number, encoded, decoded)
+        Lz4Frame::default().decode_piece(pieces, number, encoded, decoded)
     }
 
     fn encode(&self, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()> {
@@ -162,11 +196,44 @@ impl BytesToBytes for Lz4Pieces {
         }
         Ok(())
     }
+
+    fn encode_to(&self, decoded: &[u8], threads: usize, take: &mut TakeEncoded<'_>) -> Result<()> {
+        let pieces: Vec<_> = decoded.chunks(self.0).collect();
+        for pieces in pieces.chunks(2 * threads) {
+            for encoded in parallel_map(pieces, threads, |piece| encode_piece(piece))? {
+                take(encoded)?;
+            }
+        }
+        Ok(())
+    }
 }
 
-/// A frame of LZ4.
-#[derive(Debug)]
-pub(super) struct Lz4Frame;
+/// A frame of LZ4. Encoded are such with or without a checksum of all.
+#[derive(Debug, Default)]
+pub(super) struct Lz4Frame {
+    checksum: bool,
+}
+
+/// How the Python library calls options of a frame. There is one speed, and one size of blocks.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FrameOptions {
+    compression_level: Option<i64>,
+    #[serde(default)]
+    content_checksum: bool,
+}
+
+impl Lz4Frame {
+    /// Takes options of the Python library.
+    pub(super) fn new(options: &Configuration) -> Result<Self> {
+        let options: FrameOptions = configure(options)?;
+        // The first levels are one, in LZ4's own library, too.
+        if let Some(level) = options.compression_level.filter(|level| *level > 2) {
+            return Err(Error::unsupported(format!("compression_level {level}; there are those up to 2")));
+        }
+        Ok(Self { checksum: options.content_checksum })
+    }
+}
 
 fn damaged(error: impl std::fmt::Display) -> Error {
     Error::corrupt(format!("lz4f: {error}"))
@@ -252,7 +319,10 @@ impl BytesToBytes for Lz4Frame {
     }
 
     fn encode(&self, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()> {
-        let info = FrameInfo::new().block_size(BlockSize::Max4MB).content_size(Some(decoded.len() as u64));
+        let info = FrameInfo::new()
+            .block_size(BlockSize::Max4MB)
+            .content_size(Some(decoded.len() as u64))
+            .content_checksum(self.checksum);
         let mut encoder = FrameEncoder::with_frame_info(info, encoded);
         let done = encoder.write_all(decoded).map_err(|error| error.to_string());
         done.and_then(|()| encoder.finish().map(drop).map_err(|error| error.to_string()))

@@ -57,7 +57,7 @@ fn tree() -> Document {
 
 fn sample(blocks: &[&[u8]]) -> Vec<u8> {
     let blocks = blocks.iter().map(|bytes| Ok(OutBlock::new(*bytes)));
-    write_bytes(&Preamble::default(), Some(&tree()), blocks).unwrap()
+    write_bytes(&FileOptions::default(), Some(&tree()), blocks).unwrap()
 }
 
 fn data(layout: &Layout, number: i64) -> Result<Vec<u8>> {
@@ -82,7 +82,7 @@ fn with_index(bytes: &[u8], index: &str) -> Vec<u8> {
 
 #[test]
 fn written_files_read_back() {
-    let preamble = Preamble { comments: &["hello".to_owned()], ..Preamble::default() };
+    let options = FileOptions { comments: &["hello".to_owned()], ..FileOptions::default() };
     let blocks = [
         OutBlock::new(b"one".as_slice()),
         OutBlock::new(Cow::Owned(vec![7; 5 << 20])),
@@ -93,7 +93,7 @@ fn written_files_read_back() {
         .compressed(*b"zlib", 99),
         OutBlock::new(Vec::new()).checksum(false),
     ];
-    let bytes = write_bytes(&preamble, Some(&tree()), blocks.into_iter().map(Ok)).unwrap();
+    let bytes = write_bytes(&options, Some(&tree()), blocks.into_iter().map(Ok)).unwrap();
     let layout = open(&bytes).unwrap();
     assert_eq!((layout.version.as_str(), layout.standard.as_deref()), ("1.0.0", Some(STANDARD)));
     assert_eq!(layout.comments, ["hello"]);
@@ -116,7 +116,8 @@ fn files_appear_whole_or_not_at_all() {
     let folder = std::env::temp_dir().join(format!("tegula-test-write-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("a.asdf");
-    let write = |blocks: Vec<Result<OutBlock<'static>>>| write_file(&path, &Preamble::default(), Some(&tree()), blocks);
+    let write =
+        |blocks: Vec<Result<OutBlock<'static>>>| write_file(&path, &FileOptions::default(), Some(&tree()), blocks);
     write(vec![Ok(OutBlock::new(b"data".as_slice()))]).unwrap();
     let before = std::fs::read(&path).unwrap();
     assert_eq!(before, sample(&[b"data"]));
@@ -131,14 +132,14 @@ fn files_appear_whole_or_not_at_all() {
 #[test]
 fn streamed_blocks_run_to_the_end() {
     let blocks = [OutBlock::new(b"one".as_slice()), OutBlock::new(b"stream".as_slice()).streamed()];
-    let mut bytes = write_bytes(&Preamble::default(), Some(&tree()), blocks.into_iter().map(Ok)).unwrap();
+    let mut bytes = write_bytes(&FileOptions::default(), Some(&tree()), blocks.into_iter().map(Ok)).unwrap();
     bytes.extend_from_slice(b"ing");
     let layout = open(&bytes).unwrap();
     assert_eq!(layout.blocks.len().unwrap(), 2);
     assert!(layout.blocks.block(1).unwrap().streamed);
     assert_eq!(data(&layout, -1).unwrap(), b"streaming");
     let blocks = [OutBlock::new(b"stream".as_slice()).streamed(), OutBlock::new(b"late".as_slice())];
-    assert!(write_bytes(&Preamble::default(), None, blocks.into_iter().map(Ok)).is_err());
+    assert!(write_bytes(&FileOptions::default(), None, blocks.into_iter().map(Ok)).is_err());
 }
 
 #[test]
@@ -151,7 +152,7 @@ fn files_without_tree_or_blocks() {
     let layout = open(&sample(&[])).unwrap();
     assert!(layout.tree.is_some() && layout.blocks.is_empty());
     for block in [b"one".to_vec(), vec![0; 3 << 20]] {
-        let bytes = write_bytes(&Preamble::default(), None, [Ok(OutBlock::new(&block))]).unwrap();
+        let bytes = write_bytes(&FileOptions::default(), None, [Ok(OutBlock::new(&block))]).unwrap();
         let layout = open(&with_index(&bytes, "- 12345")).unwrap();
         assert!(layout.tree.is_none());
         assert_eq!(data(&layout, 0).unwrap(), block);

@@ -7,18 +7,18 @@
 use std::borrow::Cow;
 use std::io::{BufWriter, Cursor, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use md5::{Digest, Md5};
 
 use super::block::{BlockHeader, HEADER_LENGTH, INDEX_MAGIC, md5};
+use super::compression::Compression;
 use super::file::FILE_FORMAT;
+use super::standard::STANDARD;
 use super::yaml::Document;
 use crate::error::{Error, Place, Result};
 use crate::store::replace_file;
-
-/// The version of the standard that we write.
-pub const STANDARD: &str = "1.6.0";
 
 /// Takes pieces of a block.
 pub type Sink<'s> = dyn FnMut(&[u8]) -> Result<()> + 's;
@@ -30,6 +30,8 @@ type Produce<'a> = dyn FnOnce(&mut Sink<'_>) -> Result<()> + 'a;
 enum Payload<'a> {
     Bytes(Cow<'a, [u8]>),
     Pieces(Box<Produce<'a>>),
+    /// To be compressed.
+    Data(Cow<'a, [u8]>, Compression),
 }
 
 /// A block to be written.
@@ -56,6 +58,13 @@ impl<'a> OutBlock<'a> {
         Self::of(Payload::Pieces(Box::new(produce)))
     }
 
+    /// A block of data that are to be compressed.
+    pub fn encoded(data: impl Into<Cow<'a, [u8]>>, compression: &Compression) -> Self {
+        let data = data.into();
+        let size = data.len() as u64;
+        Self::of(Payload::Data(data, compression.clone())).compressed(compression.label(), size)
+    }
+
     /// The bytes are compressed, and have `data_size` bytes once they are decompressed.
     #[must_use]
     pub fn compressed(self, compression: [u8; 4], data_size: u64) -> Self {
@@ -75,19 +84,38 @@ impl<'a> OutBlock<'a> {
     }
 }
 
-/// What stands before the tree.
+/// How a file is written.
 #[derive(Clone, Debug)]
-pub struct Preamble<'a> {
-    /// The version of the standard.
+pub struct FileOptions<'a> {
+    /// The version of the standard that the file says it follows. The tree is to be one of that version.
     pub standard: &'a str,
-    /// Comments, without `#`, a line each.
+    /// Comments before the tree, without `#`, a line each.
     pub comments: &'a [String],
+    /// Room to grow, for the tree and for each block: they get so many times their size, rounded up to whole blocks of
+    /// the filesystem. `None`: they get none.
+    pub padding: Option<f64>,
+    /// Whether the file ends with an index of its blocks.
+    pub index: bool,
 }
 
-impl Default for Preamble<'_> {
+impl Default for FileOptions<'_> {
     fn default() -> Self {
-        Self { standard: STANDARD, comments: &[] }
+        Self { standard: STANDARD, comments: &[], padding: None, index: true }
     }
+}
+
+/// What filesystems give to files at a time.
+const SECTOR: u64 = 4096;
+
+/// Bytes behind so many used ones, in the way in which the Python library reckons.
+fn room(padding: Option<f64>, used: u64) -> Result<u64> {
+    let Some(factor) = padding else { return Ok(0) };
+    // Without it a mistaken factor would fill the disk.
+    if !(0.0..=1000.0).contains(&factor) {
+        return Err(Error::metadata(format!("padding to {factor} times the size: there is 0 to 1000")));
+    }
+    let sectors = (used as f64 * factor / SECTOR as f64).ceil() as u64 + 1;
+    Ok(sectors.saturating_mul(SECTOR).saturating_sub(used))
 }
 
 /// Writes an ASDF file from its beginning to its end.
@@ -96,23 +124,28 @@ pub struct FileWriter<W: Write + Seek> {
     position: u64,
     offsets: Vec<u64>,
     streamed: bool,
+    padding: Option<f64>,
+    index: bool,
 }
 
 impl<W: Write + Seek> FileWriter<W> {
     /// Writes header and tree.
-    pub fn new(out: W, preamble: &Preamble<'_>, document: Option<&Document>) -> Result<Self> {
+    pub fn new(out: W, options: &FileOptions<'_>, document: Option<&Document>) -> Result<Self> {
         let mut head = format!("#ASDF {FILE_FORMAT}\n");
-        let standard = format!("ASDF_STANDARD {}", preamble.standard);
-        for line in [&standard].into_iter().chain(preamble.comments) {
+        let standard = format!("ASDF_STANDARD {}", options.standard);
+        for line in [&standard].into_iter().chain(options.comments) {
             if line.contains(['\n', '\r']) {
                 return Err(Error::metadata(format!("the comment {line:?} has more than one line")));
             }
             head = head + "#" + line + "\n";
         }
-        let mut this = Self { out: BufWriter::new(out), position: 0, offsets: Vec::new(), streamed: false };
+        let FileOptions { padding, index, .. } = *options;
+        let out = BufWriter::new(out);
+        let mut this = Self { out, position: 0, offsets: Vec::new(), streamed: false, padding, index };
         this.put(head.as_bytes())?;
         if let Some(document) = document {
             this.put(&document.to_bytes()?)?;
+            this.put_zeros(room(padding, this.position)?)?;
         }
         Ok(this)
     }
@@ -143,13 +176,15 @@ impl<W: Write + Seek> FileWriter<W> {
             checksum: [0; 16],
             streamed: block.streamed,
         };
+        let padding = self.padding.filter(|_| !block.streamed);
         let complete = |header: &mut BlockHeader, used: u64| {
-            (header.allocated, header.used) = (used, used);
+            (header.allocated, header.used) = (used + room(padding, used)?, used);
             header.data_size = block.data_size.unwrap_or(used);
+            Ok::<_, Error>(())
         };
         match block.payload {
             Payload::Bytes(bytes) if !checksum || bytes.len() < HASHED_ASIDE => {
-                complete(&mut header, bytes.len() as u64);
+                complete(&mut header, bytes.len() as u64)?;
                 if checksum {
                     header.checksum = md5(&bytes);
                 }
@@ -157,7 +192,7 @@ impl<W: Write + Seek> FileWriter<W> {
                 self.put(&bytes)?;
             }
             Payload::Bytes(bytes) => {
-                complete(&mut header, bytes.len() as u64);
+                complete(&mut header, bytes.len() as u64)?;
                 self.put(&header.to_bytes())?;
                 header.checksum = thread::scope(|scope| {
                     let hasher = thread::Builder::new().spawn_scoped(scope, || md5(&bytes));
@@ -166,23 +201,29 @@ impl<W: Write + Seek> FileWriter<W> {
                 })?;
                 self.amend(&header)?;
             }
-            Payload::Pieces(produce) => {
+            payload => {
                 self.put(&header.to_bytes())?;
                 let mut hasher = Md5::new();
-                produce(&mut |piece| {
+                let mut sink = |piece: &[u8]| {
                     if checksum {
                         hasher.update(piece);
                     }
                     self.put(piece)
-                })?;
+                };
+                match payload {
+                    Payload::Pieces(produce) => produce(&mut sink)?,
+                    Payload::Data(data, compression) => encode(&data, &compression, &mut sink)?,
+                    Payload::Bytes(bytes) => sink(&bytes)?,
+                }
                 let used = self.position - header.data_offset;
-                complete(&mut header, used);
+                complete(&mut header, used)?;
                 if checksum {
                     header.checksum = hasher.finalize().into();
                 }
                 self.amend(&header)?;
             }
         }
+        self.put_zeros(header.allocated - header.used)?;
         if !header.is_compressed() && header.data_size != header.used {
             let BlockHeader { data_size, used, .. } = header;
             return Err(Error::metadata(format!("{used} bytes are {data_size} without being compressed")));
@@ -194,7 +235,7 @@ impl<W: Write + Seek> FileWriter<W> {
 
     /// Writes the block index; hands back what was written to.
     pub fn finish(mut self) -> Result<W> {
-        if !self.offsets.is_empty() && !self.streamed {
+        if self.index && !self.offsets.is_empty() && !self.streamed {
             let mut index = String::from_utf8_lossy(INDEX_MAGIC).into_owned() + "\n%YAML 1.1\n---\n";
             for offset in &self.offsets {
                 index = index + "- " + &offset.to_string() + "\n";
@@ -210,6 +251,16 @@ impl<W: Write + Seek> FileWriter<W> {
         Ok(())
     }
 
+    fn put_zeros(&mut self, mut count: u64) -> Result<()> {
+        const ZEROS: [u8; SECTOR as usize] = [0; SECTOR as usize];
+        while count > 0 {
+            let some = count.min(SECTOR);
+            self.put(&ZEROS[..some as usize])?;
+            count -= some;
+        }
+        Ok(())
+    }
+
     /// Writes a header anew, now that it is known what it has to say.
     fn amend(&mut self, header: &BlockHeader) -> Result<()> {
         let back = i64::try_from(self.position - header.offset).map_err(|_| Error::store("the block is too large"))?;
@@ -220,16 +271,41 @@ impl<W: Write + Seek> FileWriter<W> {
     }
 }
 
+/// Compresses data on a thread of its own, or several, while what is compressed already goes to the sink.
+fn encode(data: &[u8], compression: &Compression, sink: &mut Sink<'_>) -> Result<()> {
+    if data.len() < HASHED_ASIDE {
+        return sink(&compression.encode(data)?);
+    }
+    thread::scope(|scope| {
+        let (give, take) = sync_channel::<Vec<u8>>(4);
+        let encode = || {
+            let give = give;
+            // Who does not take any more has failed, and says so.
+            compression.encode_to(data, &mut |part| give.send(part).map_err(|_| Error::store("the writer is gone")))
+        };
+        let encoder = thread::Builder::new().spawn_scoped(scope, encode)?;
+        let mut written = Ok(());
+        for part in take {
+            written = sink(&part);
+            if written.is_err() {
+                break;
+            }
+        }
+        let encoded = encoder.join().unwrap_or_else(|_| Err(Error::store("the encoder has failed")));
+        written.and(encoded)
+    })
+}
+
 /// From this size on, the checksum is computed while the bytes are written, on a thread of its own.
 const HASHED_ASIDE: usize = 4 << 20;
 
 /// Writes a file into memory.
 pub fn write_bytes<'a>(
-    preamble: &Preamble<'_>,
+    options: &FileOptions<'_>,
     document: Option<&Document>,
     blocks: impl IntoIterator<Item = Result<OutBlock<'a>>>,
 ) -> Result<Vec<u8>> {
-    let mut writer = FileWriter::new(Cursor::new(Vec::new()), preamble, document)?;
+    let mut writer = FileWriter::new(Cursor::new(Vec::new()), options, document)?;
     blocks.into_iter().try_for_each(|block| writer.block(block?).map(drop))?;
     Ok(writer.finish()?.into_inner())
 }
@@ -237,12 +313,12 @@ pub fn write_bytes<'a>(
 /// Writes a file under a name, at once or not at all: what was there stays whole until the new file is complete.
 pub fn write_file<'a>(
     path: &Path,
-    preamble: &Preamble<'_>,
+    options: &FileOptions<'_>,
     document: Option<&Document>,
     blocks: impl IntoIterator<Item = Result<OutBlock<'a>>>,
 ) -> Result<()> {
     let done = replace_file(path, |file| {
-        let mut writer = FileWriter::new(file, preamble, document)?;
+        let mut writer = FileWriter::new(file, options, document)?;
         blocks.into_iter().try_for_each(|block| writer.block(block?).map(drop))?;
         writer.finish().map(drop)
     });

@@ -252,6 +252,11 @@ impl ChunkGrid {
         ArraySubset::new_with_start_end_inc(&find(subset.start()), &find(&last))
     }
 
+    /// The start and the length of a chunk along an axis, also past the end of the array.
+    pub(crate) fn extent(&self, axis: usize, chunk: u64) -> Option<(u64, u64)> {
+        self.axes.get(axis)?.extent(chunk)
+    }
+
     /// The chunk of an element along an axis, and the chunk's start and length.
     pub(crate) fn locate(&self, axis: usize, element: u64) -> (u64, u64, u64) {
         let chunk = self.axes[axis].find(element);

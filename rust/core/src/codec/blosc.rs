@@ -21,7 +21,7 @@ use super::append::append;
 use super::blosc_pieces::{self, due, out_of_bounds, read_header};
 use super::blosc_snappy::{self, Layout};
 use super::sizes::at_most;
-use super::{BytesToBytes, Codec, Configuration, Pieces, ReadEncoded, Size, configure};
+use super::{BytesToBytes, Codec, Configuration, Pieces, ReadEncoded, Size, TakeEncoded, configure};
 use crate::data_type::DataType;
 use crate::error::{Error, Result};
 
@@ -232,6 +232,47 @@ impl<'a> Buffer<'a> {
     }
 }
 
+/// Blosc has no more.
+const MOST_THREADS: usize = 64;
+
+impl Blosc {
+    /// Encodes with so many of blosc's own threads.
+    fn encode_with(&self, threads: c_int, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()> {
+        if decoded.len() > MAX_SIZE {
+            let size = decoded.len();
+            return Err(Error::unsupported(format!("blosc: {size} bytes are more than the {MAX_SIZE} it can take")));
+        }
+        if self.compressor == Compressor::Snappy {
+            let layout = Layout::new(decoded.len(), self.shuffle, self.type_size.into(), self.block_size);
+            return layout.encode(self.level > 0, decoded, encoded);
+        }
+        // With these extra bytes it succeeds always, storing what it cannot make smaller.
+        append(encoded, decoded.len() + HEADER, |slice| {
+            // SAFETY: the pointers are to slices of the lengths passed with them, one of them mutable, and to a string
+            // that ends with a zero.
+            let size = unsafe {
+                blosc_src::blosc_compress_ctx(
+                    c_int::from(self.level),
+                    c_int::from(self.shuffle),
+                    self.type_size.into(),
+                    decoded.len(),
+                    decoded.as_ptr().cast(),
+                    slice.as_mut_ptr().cast(),
+                    slice.len(),
+                    self.compressor.name().as_ptr(),
+                    self.block_size,
+                    threads,
+                )
+            };
+            usize::try_from(size)
+                .ok()
+                .filter(|&size| size >= HEADER)
+                .ok_or_else(|| Error::unsupported(format!("blosc: cannot encode: error {size}")))
+        })?;
+        Ok(())
+    }
+}
+
 impl BytesToBytes for Blosc {
     fn encoded_size(&self, decoded: Size) -> Size {
         decoded.compressed()
@@ -273,37 +314,12 @@ impl BytesToBytes for Blosc {
     }
 
     fn encode(&self, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()> {
-        if decoded.len() > MAX_SIZE {
-            let size = decoded.len();
-            return Err(Error::unsupported(format!("blosc: {size} bytes are more than the {MAX_SIZE} it can take")));
-        }
-        if self.compressor == Compressor::Snappy {
-            let layout = Layout::new(decoded.len(), self.shuffle, self.type_size.into(), self.block_size);
-            return layout.encode(self.level > 0, decoded, encoded);
-        }
-        // With these extra bytes it succeeds always, storing what it cannot make smaller.
-        append(encoded, decoded.len() + HEADER, |slice| {
-            // SAFETY: the pointers are to slices of the lengths passed with them, one of them mutable, and to a string
-            // that ends with a zero.
-            let size = unsafe {
-                blosc_src::blosc_compress_ctx(
-                    c_int::from(self.level),
-                    c_int::from(self.shuffle),
-                    self.type_size.into(),
-                    decoded.len(),
-                    decoded.as_ptr().cast(),
-                    slice.as_mut_ptr().cast(),
-                    slice.len(),
-                    self.compressor.name().as_ptr(),
-                    self.block_size,
-                    1,
-                )
-            };
-            usize::try_from(size)
-                .ok()
-                .filter(|&size| size >= HEADER)
-                .ok_or_else(|| Error::unsupported(format!("blosc: cannot encode: error {size}")))
-        })?;
-        Ok(())
+        self.encode_with(1, decoded, encoded)
+    }
+
+    fn encode_to(&self, decoded: &[u8], threads: usize, take: &mut TakeEncoded<'_>) -> Result<()> {
+        let mut encoded = Vec::new();
+        self.encode_with(c_int::try_from(threads.min(MOST_THREADS)).unwrap_or(1), decoded, &mut encoded)?;
+        take(encoded)
     }
 }

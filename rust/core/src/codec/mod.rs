@@ -146,7 +146,18 @@ pub trait BytesToBytes: Send + Sync + fmt::Debug {
 
     /// Encodes `decoded` to the end of `encoded`.
     fn encode(&self, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()>;
+
+    /// Encodes what is large with at most so many threads, and hands on what is encoded as it comes. Codecs that cannot
+    /// divide the work hand on all of it at the end.
+    fn encode_to(&self, decoded: &[u8], _threads: usize, take: &mut TakeEncoded<'_>) -> Result<()> {
+        let mut encoded = Vec::new();
+        self.encode(decoded, &mut encoded)?;
+        take(encoded)
+    }
 }
+
+/// Takes encoded bytes, a part at a time.
+pub type TakeEncoded<'a> = dyn FnMut(Vec<u8>) -> Result<()> + 'a;
 
 /// A codec from elements to elements, in the order in which the codecs behind it see them: `create` gives it the type of
 /// the decoded elements, and it tells that of the encoded ones. Elements are native-endian on both sides, and of fixed
@@ -384,7 +395,7 @@ pub fn names() -> Vec<&'static str> {
 struct NoConfiguration {}
 
 /// Reads a configuration into a typed one, which refuses members that it does not know.
-fn configure<T: DeserializeOwned>(configuration: &Configuration) -> Result<T> {
+pub(crate) fn configure<T: DeserializeOwned>(configuration: &Configuration) -> Result<T> {
     T::deserialize(serde_json::Value::Object(configuration.clone())).map_err(|error| Error::metadata(error.to_string()))
 }
 

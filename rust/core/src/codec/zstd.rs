@@ -12,12 +12,12 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use zstd_safe::zstd_sys::ZSTD_ErrorCode;
-use zstd_safe::{CCtx, CParameter, DCtx, ErrorCode};
+use zstd_safe::zstd_sys::{ZSTD_EndDirective, ZSTD_ErrorCode};
+use zstd_safe::{CCtx, CParameter, DCtx, ErrorCode, InBuffer, OutBuffer};
 
 use super::append::{append, append_growing};
 use super::sizes::exactly;
-use super::{BytesToBytes, Codec, Configuration, Size, configure};
+use super::{BytesToBytes, Codec, Configuration, Size, TakeEncoded, configure};
 use crate::data_type::DataType;
 use crate::error::{Error, Result};
 
@@ -134,4 +134,42 @@ impl BytesToBytes for Zstd {
         })?;
         Ok(())
     }
+
+    /// One frame, which zstd's own threads make.
+    fn encode_to(&self, decoded: &[u8], threads: usize, take: &mut TakeEncoded<'_>) -> Result<()> {
+        let failed = |code| Error::unsupported(format!("zstd: cannot encode: {}", cause(code)));
+        let workers = if decoded.len() > ALONE { threads.min(MOST_THREADS) } else { 1 };
+        if workers < 2 {
+            let mut encoded = Vec::new();
+            self.encode(decoded, &mut encoded)?;
+            return take(encoded);
+        }
+        let mut encoder = CCtx::try_create().ok_or_else(|| Error::store("zstd: there is no memory"))?;
+        encoder.set_parameter(CParameter::CompressionLevel(self.level)).map_err(failed)?;
+        encoder.set_parameter(CParameter::ChecksumFlag(self.checksum)).map_err(failed)?;
+        encoder.set_parameter(CParameter::NbWorkers(workers as u32)).map_err(failed)?;
+        encoder.set_pledged_src_size(Some(decoded.len() as u64)).map_err(failed)?;
+        let mut input = InBuffer::around(decoded);
+        loop {
+            let mut encoded = Vec::with_capacity(HANDED_ON);
+            let mut output = OutBuffer::around(&mut encoded);
+            let left = encoder.compress_stream2(&mut output, &mut input, ZSTD_EndDirective::ZSTD_e_end);
+            let left = left.map_err(failed)?;
+            if !encoded.is_empty() {
+                take(encoded)?;
+            }
+            if left == 0 {
+                return Ok(());
+            }
+        }
+    }
 }
+
+/// Smaller chunks are not worth threads: zstd gives each thread some MiB.
+const ALONE: usize = 4 << 20;
+
+/// More take more memory than they save time.
+const MOST_THREADS: usize = 64;
+
+/// Encoded bytes that are handed on at once.
+const HANDED_ON: usize = 1 << 20;

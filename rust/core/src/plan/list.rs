@@ -56,6 +56,19 @@ impl List {
         (self.columns.iter().map(|column| column[self.range.start]), self.to[self.range.start])
     }
 
+    /// Leaves out the entries that lie at or past an end on one of the list's axes.
+    pub(crate) fn clip(&mut self, end: &[u64]) {
+        let below =
+            |entry: &usize| self.axes.iter().zip(self.columns.iter()).all(|(axis, column)| column[*entry] < end[*axis]);
+        let kept: Vec<usize> = self.range.clone().filter(below).collect();
+        if kept.len() < self.range.len() {
+            let column = |column: &Vec<u64>| kept.iter().map(|entry| column[*entry]).collect();
+            let to = kept.iter().map(|entry| self.to[*entry]).collect();
+            let columns = Arc::new(self.columns.iter().map(column).collect());
+            *self = Self { columns, to: Arc::new(to), range: 0..kept.len(), axes: std::mem::take(&mut self.axes) };
+        }
+    }
+
     /// The offset of each entry among elements at strides, and in the output.
     pub(super) fn jumps(&self, strides: &[i64]) -> Vec<Jump> {
         let jump = |to: &isize| Jump { from: 0, to: *to };

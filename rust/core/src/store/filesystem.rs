@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use super::folder_lock::LockScope;
 use super::lock::lock_file;
 use super::temporary::{TEMPORARY, create_folder, left_over, replace_file, sync_folder};
-use super::{ByteRange, Exclusion, Guard, Listing, Object, Stat, Store, check_key, reserve, resolve};
+use super::{ByteRange, Exclusion, Guard, Listing, Object, Piece, Stat, Store, check_key, parts, reserve, resolve};
 use crate::error::{Error, Place, Result};
 
 /// The files below a folder. Keys are paths below it.
@@ -49,10 +49,10 @@ impl FilesystemStore {
     }
 
     /// Replaces a file, and makes the folders that lead to it where there are none.
-    fn write_whole(&self, path: &Path, value: &[u8]) -> io::Result<()> {
+    fn write_whole(&self, path: &Path, fill: impl Fn(&mut File) -> io::Result<()>) -> io::Result<()> {
         let write = || {
             replace_file(path, |file| {
-                file.write_all(value)?;
+                fill(file)?;
                 // By this clock two files differ in age where by that of the filesystem they may not, so that caches
                 // tell them apart. Some filesystems keep no such time.
                 let _ = file.set_modified(SystemTime::now());
@@ -150,6 +150,10 @@ impl Object for FileObject {
     fn stat(&self) -> Result<Option<Stat>> {
         Ok(self.file.as_ref().map(|(_, stat)| *stat))
     }
+
+    fn file(&self) -> Option<&File> {
+        self.file.as_ref().map(|(file, _)| file)
+    }
 }
 
 impl Store for FilesystemStore {
@@ -162,7 +166,21 @@ impl Store for FilesystemStore {
     fn set(&self, key: &str, value: &[u8]) -> Result<()> {
         check_key(key)?;
         let path = self.path(key);
-        self.write_whole(&path, value).map_err(unwritten).place(|| path.display().to_string())
+        self.write_whole(&path, |file| file.write_all(value)).map_err(unwritten).place(|| path.display().to_string())
+    }
+
+    fn set_parts(&self, key: &str, pieces: &[Piece<'_>], old: Option<&dyn Object>) -> Result<()> {
+        check_key(key)?;
+        let path = self.path(key);
+        let file = old.and_then(Object::file);
+        if old.is_some() && file.is_none() {
+            let mut value = Vec::new();
+            parts::assemble(pieces, old, self.merge_gap(), &mut value)?;
+            return self.set(key, &value);
+        }
+        self.write_whole(&path, |new| parts::write(pieces, file, new))
+            .map_err(unwritten)
+            .place(|| path.display().to_string())
     }
 
     fn erase(&self, key: &str) -> Result<()> {

@@ -12,6 +12,7 @@ mod lock;
 mod memory;
 #[cfg(feature = "cloud")]
 mod object;
+mod parts;
 mod read_only;
 mod reference;
 mod single_lock;
@@ -24,6 +25,7 @@ pub use lock::Guard;
 pub use memory::MemoryStore;
 #[cfg(feature = "cloud")]
 pub use object::{RemoteOptions, RemoteStats, RemoteStore};
+pub use parts::{Piece, assemble};
 pub use read_only::ReadOnlyStore;
 pub use reference::{Reference, ReferenceStore};
 pub(crate) use temporary::replace_file;
@@ -109,6 +111,11 @@ pub trait Object: Send + Sync {
     fn prepare(&self, _offset: u64, _length: u64) -> Result<()> {
         Ok(())
     }
+
+    /// The file that the object is, for copies that the system makes; they move its position.
+    fn file(&self) -> Option<&std::fs::File> {
+        None
+    }
 }
 
 /// Where the bytes of a key really are; see [`Store::locate`].
@@ -164,6 +171,17 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Stores an object whole: a reader, or a crash, sees the old one or the new one.
     fn set(&self, _key: &str, _value: &[u8]) -> Result<()> {
         Err(Error::unsupported(format!("{self:?} is read-only")))
+    }
+
+    /// Stores an object whole, made of pieces, some of which are parts of `old`: the object of this key, as it was when it
+    /// was opened. Stores that can copy these by themselves do; otherwise they are read.
+    fn set_parts(&self, key: &str, pieces: &[Piece<'_>], old: Option<&dyn Object>) -> Result<()> {
+        if let [Piece::Bytes(bytes)] = pieces {
+            return self.set(key, bytes);
+        }
+        let mut value = Vec::new();
+        assemble(pieces, old, self.merge_gap(), &mut value)?;
+        self.set(key, &value)
     }
 
     /// Removes an object, if it is there.

@@ -39,6 +39,12 @@ fn walk(loops: &[Loop<'_>], from: isize, to: isize, visit: &mut impl FnMut(isize
     }
 }
 
+/// Calls `visit` with the offsets of every combination of jumps.
+pub(crate) fn combinations(jumps: &[Vec<Jump>], mut visit: impl FnMut(isize, isize)) {
+    let loops: SmallVec<[Loop<'_>; 2]> = jumps.iter().map(|jumps| Loop::List(jumps)).collect();
+    walk(&loops, 0, 0, &mut visit);
+}
+
 /// The lowest and the highest offset that jumps reach; there are some.
 fn reach(jumps: &[Jump], side: impl Fn(&Jump) -> isize) -> (isize, isize) {
     jumps.iter().map(side).fold((isize::MAX, isize::MIN), |(low, high), offset| (low.min(offset), high.max(offset)))

@@ -1,51 +1,66 @@
 //! Keeping others from a chunk of which only a part is written.
 
-use super::{Part, Writer};
+use super::Writer;
 use crate::error::{Error, Result};
 use crate::plan::Region;
-use crate::store::{Exclusion, Guard};
-use crate::subset::{ArraySubset, Dims};
+use crate::read::{Counts, Need, Stored};
+use crate::store::Exclusion;
+use crate::subset::ArraySubset;
 
 impl Writer<'_> {
-    /// Checks, before anything is written, that no chunk of a region is to be written in part where other processes
-    /// could change it unnoticed.
+    /// Checks, before anything is written, that no chunk of a region is to be changed in part where others may change it
+    /// at the same time.
     pub(crate) fn check_exclusion(&self, region: &Region) -> Result<()> {
-        if !self.refuses_parts() {
+        if !self.is_unlocked() {
             return Ok(());
         }
         let grid = &self.source.grid;
-        let (mut bounds, mut whole): (Option<(Dims, Dims)>, _) = (None, true);
+        let (mut aligned, mut around): (bool, Option<ArraySubset>) = (true, None);
         for (chunk, region) in region.split(grid) {
-            let inside = grid.chunk_subset(&chunk)?.bound(grid.array_shape())?.shape().into();
-            whole &= Part { region, inside }.covers(self.source.chain_of(&chunk)?.shape());
-            let Some((first, last)) = &mut bounds else {
-                bounds = Some((chunk.clone(), chunk));
-                continue;
-            };
-            first.iter_mut().zip(&chunk).for_each(|(first, index)| *first = (*first).min(*index));
-            last.iter_mut().zip(&chunk).for_each(|(last, index)| *last = (*last).max(*index));
+            let inside = grid.chunk_subset(&chunk)?.bound(grid.array_shape())?;
+            let shape = if inside.is_empty() { self.source.chain_of(&chunk)?.shape() } else { inside.shape() };
+            aligned &= region.covers(shape);
+            around = Some(around.map_or(Ok(inside.clone()), |around| around.hull(&inside))?);
         }
-        match bounds {
-            Some((first, last)) if !whole => Err(self.refusal(&ArraySubset::new_with_start_end_inc(&first, &last)?)),
+        match around {
+            Some(around) if !aligned => Err(unaligned(&around).at(&self.source.name)),
             _ => Ok(()),
         }
     }
 
-    /// Locks a chunk of which what is stored stays in part.
-    pub(super) fn lock_to_change(&self, chunk: &[u64], key: &str) -> Result<Guard> {
-        if self.refuses_parts() {
-            return Err(self.refusal(&ArraySubset::new_with_start_end_inc(chunk, chunk)?));
+    /// Checks that a chunk may be changed in part.
+    pub(super) fn check_change(&self, chunk: &[u64]) -> Result<()> {
+        if self.is_unlocked() {
+            let grid = &self.source.grid;
+            return Err(unaligned(&grid.chunk_subset(chunk)?.bound(grid.array_shape())?));
         }
-        self.source.store.lock(key)
+        Ok(())
     }
 
-    /// Stores what has become of a chunk that was read, of a version, under its lock. False: another process has changed
-    /// it since; it is to be read again.
-    pub(super) fn put_back(&self, key: &str, bytes: Option<&[u8]>, version: Option<u64>) -> Result<bool> {
-        if self.compares_versions() {
-            return self.source.store.set_if(key, bytes, version);
+    /// Changes a chunk that is stored as `old`, while its key is locked. `change` is told of a writer that does not wait
+    /// for the pool; where it returns false, another process has changed the chunk since, and it is read again.
+    pub(super) fn change(
+        &self,
+        chunk: &[u64],
+        key: &str,
+        mut change: impl FnMut(Self, Option<&Stored>) -> Result<bool>,
+    ) -> Result<()> {
+        let _guard = self.source.store.lock(key)?;
+        let alone = self.alone();
+        while !change(alone, alone.reader().open(chunk, Need::Whole, None, &Counts::default())?.as_ref())? {}
+        Ok(())
+    }
+
+    /// Stores what has become of `old`, under its lock. False: another process has changed it since.
+    pub(super) fn put_back(&self, key: &str, bytes: Option<&[u8]>, old: Option<&Stored>) -> Result<bool> {
+        let store = &*self.source.store;
+        match bytes {
+            // What was missing and stays so.
+            None if old.is_none() => Ok(true),
+            _ if self.compares_versions() => store.set_if(key, bytes, old.map(|old| old.stat.version)),
+            Some(bytes) => store.set(key, bytes).map(|()| true),
+            None => store.erase(key).map(|()| true),
         }
-        self.set_locked(key, bytes).map(|()| true)
     }
 
     /// Whether what was read may have to be read again.
@@ -53,17 +68,16 @@ impl Writer<'_> {
         self.source.store.exclusion() == Exclusion::Versions
     }
 
-    fn refuses_parts(&self) -> bool {
+    /// Whether others may change a chunk unnoticed while it is changed here.
+    fn is_unlocked(&self) -> bool {
         !self.options.unlocked_writes && self.source.store.exclusion() == Exclusion::Process
     }
+}
 
-    fn refusal(&self, chunks: &ArraySubset) -> Error {
-        let region = self.source.grid.chunks_subset(chunks).and_then(|all| all.bound(self.source.grid.array_shape()));
-        let region = region.map_or_else(|_| "more of them".to_owned(), |region| format!("the region {region}"));
-        Error::unsupported(format!(
-            "chunks would be changed in part, and the store cannot keep other processes from changing them at the same \
-             time; {region} would be whole chunks, and the option unlocked_writes allows it"
-        ))
-        .at(&self.source.name)
-    }
+/// Why a chunk is not changed in part.
+fn unaligned(around: &ArraySubset) -> Error {
+    Error::unsupported(format!(
+        "chunks would be changed in part, and the store cannot keep other processes from changing them at the same \
+         time; the region {around} would be whole chunks, and the option unlocked_writes allows it"
+    ))
 }

@@ -9,10 +9,15 @@
 //! chunk is set, for otherwise others could put back what they read before. Nothing waits for the pool under a lock:
 //! what needs no stored elements is encoded before.
 
+mod bits;
+mod compact;
 mod exclusion;
+mod order;
+mod part;
 mod shard;
+mod stage;
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
@@ -20,12 +25,16 @@ use crate::buffer::{Buffer, to_usize};
 use crate::codec::chain::{Chain, Elements, Terminal};
 use crate::codec::packed::Packed;
 use crate::error::{Place, Result};
+use crate::fill_value::FillValue;
 use crate::options::CodecOptions;
-use crate::plan::{Region, Run};
-use crate::read::{Caching, Counts, Need, Reader, Source, Stored};
+use crate::plan::Region;
+use crate::read::{Caching, Reader, Source, Stored};
 use crate::slot::Slot;
 use crate::subset::{Dims, tuple};
-use crate::view::{Axes, Axis, Output, c_strides, swap_words};
+use crate::view::{swap_words, zeroed};
+
+pub(crate) use part::{Layer, Part};
+pub(crate) use stage::Stage;
 
 /// Elements in memory. A [`Region`] tells where in the buffer those are that are written: what is the output of a read
 /// is the input here.
@@ -42,6 +51,9 @@ pub(crate) const GIVEN: u32 = 1;
 /// The heap of elements that were stored before.
 const STORED: u32 = 2;
 
+/// The heap of elements that are written, after they were staged.
+const STAGED: u32 = 3;
+
 /// So many chunks are planned at once.
 const BATCH: usize = 8192;
 
@@ -52,35 +64,10 @@ pub(crate) struct Writer<'a> {
     pub(crate) options: CodecOptions,
 }
 
-/// What of a chunk is written.
-struct Part {
-    region: Region,
-    /// The shape of what of the chunk lies in the array.
-    inside: Dims,
-}
-
-impl Part {
-    /// All of a chunk, with strides of the input.
-    fn whole(shape: &[u64], strides: &[isize]) -> Self {
-        let run = |(length, stride): (&u64, &isize)| Run { start: 0, step: 1, length: *length, stride: *stride };
-        let runs = shape.iter().zip(strides).map(run).collect();
-        Self { region: Region { runs, lists: SmallVec::new(), origin: 0 }, inside: shape.into() }
-    }
-
-    /// Whether nothing of what is stored stays. The padding of chunks at the array's end does not count; what is nothing
-    /// but padding does.
-    fn covers(&self, shape: &[u64]) -> bool {
-        self.region.covers(if self.inside.contains(&0) { shape } else { &self.inside })
-    }
-
-    fn permuted(&self, order: &[usize]) -> Self {
-        Self { region: self.region.permuted(order), inside: order.iter().map(|axis| self.inside[*axis]).collect() }
-    }
-}
-
 impl<'a> Writer<'a> {
     /// Stores a region, which may reach into the padding of chunks at the array's end.
     pub(crate) fn write(&self, region: &Region, input: Input<'_>) -> Result<()> {
+        self.check_exclusion(region)?;
         let mut split = region.split(&self.source.grid);
         loop {
             let batch: Vec<_> = split.by_ref().take(BATCH).collect();
@@ -89,9 +76,26 @@ impl<'a> Writer<'a> {
             }
             let bytes = |(chunk, _): &(Dims, Region)| self.source.chain_of(chunk).map_or(0, Chain::decoded_size);
             self.source.each(&batch, self.options.concurrency(), bytes, |(chunk, region)| {
-                self.store_part(chunk, region, input).place(|| self.place(chunk))
+                let layer = Layer { region: region.clone(), bytes: input.bytes, mask: None };
+                self.store_layers(chunk, SmallVec::from_iter([layer]), input.heap, false)
             })?;
         }
+    }
+
+    /// Stores regions of a chunk at once, each over those before; `covering`: they are known to be all of it.
+    pub(crate) fn store_layers<'b>(
+        &self,
+        chunk: &[u64],
+        layers: SmallVec<[Layer<'b>; 1]>,
+        heap: &'b [u8],
+        covering: bool,
+    ) -> Result<()> {
+        let store = || {
+            let whole = self.source.grid.chunk_subset(chunk)?;
+            let inside = whole.bound(self.source.grid.array_shape())?.shape().into();
+            self.store_part(chunk, Part { layers, heap, inside, covering })
+        };
+        store().place(|| self.place(chunk))
     }
 
     /// Stores the bytes of a chunk; `None`: erases it.
@@ -107,113 +111,160 @@ impl<'a> Writer<'a> {
         Reader { source: self.source, options: self.options, cache: Caching::Off }
     }
 
+    /// The same writer, which does not wait for the pool.
+    fn alone(&self) -> Self {
+        Self { options: CodecOptions { concurrent_target: 1, ..self.options }, ..*self }
+    }
+
+    /// The same writer, for what is stored even if it is nothing but the fill value.
+    fn keeping(&self) -> Self {
+        Self { options: CodecOptions { store_empty_chunks: true, ..self.options }, ..*self }
+    }
+
     fn set(&self, key: &str, bytes: Option<&[u8]>) -> Result<()> {
+        let Some(bytes) = bytes else { return self.erase(key) };
+        let _guard = self.source.store.lock(key)?;
+        self.source.store.set(key, bytes)
+    }
+
+    fn erase(&self, key: &str) -> Result<()> {
         let store = &*self.source.store;
-        // What is not there need not be locked to stay so.
-        if bytes.is_none() && store.open(key)?.stat()?.is_none() {
+        // What is not there need not be locked to stay so; but asking takes as long as erasing where both are requests.
+        if !store.is_remote() && store.open(key)?.stat()?.is_none() {
             return Ok(());
         }
         let _guard = store.lock(key)?;
-        self.set_locked(key, bytes)
+        store.erase(key)
     }
 
-    fn set_locked(&self, key: &str, bytes: Option<&[u8]>) -> Result<()> {
-        match bytes {
-            Some(bytes) => self.source.store.set(key, bytes),
-            None => self.source.store.erase(key),
+    fn store_part(&self, chunk: &[u64], mut part: Part<'_>) -> Result<()> {
+        let (key, chain) = (self.source.key(chunk), self.source.chain_of(chunk)?);
+        part.covering = part.covers(chain)?;
+        if !part.covering {
+            self.check_change(chunk)?;
         }
-    }
-
-    fn store_part(&self, chunk: &[u64], region: &Region, input: Input<'_>) -> Result<()> {
-        let (source, key, chain) = (self.source, self.source.key(chunk), self.source.chain_of(chunk)?);
-        let whole = source.grid.chunk_subset(chunk)?;
-        let part = Part { region: region.clone(), inside: whole.bound(source.grid.array_shape())?.shape().into() };
-        let mut stored = Vec::new();
-        if part.covers(chain.shape()) {
-            let keep = self.encode(chain, &part, input, None, &mut stored)?;
+        if let Some(shard) = chain.open_shard() {
+            return self.store_shard(chunk, &key, shard, &part.permuted(chain.order()));
+        }
+        if part.covering {
+            if let Some(layout) = chain.raw() {
+                if let Some(bytes) = part.straight(layout, chain.shape()) {
+                    return self.set(&key, self.is_kept(chain, layout, bytes).then_some(bytes));
+                }
+                let mut elements = Buffer::new(to_usize(layout.size)?)?;
+                let keep = self.gather(chain, layout, &part, None, &mut elements)?;
+                return self.set(&key, keep.then_some(&elements));
+            }
+            let (stored, keep) = self.encode_scratch(chain, &part)?;
             return self.set(&key, keep.then_some(&stored));
         }
-        let shard = chain.open_shard().map(|shard| (shard, part.permuted(chain.order())));
-        let mut ready = match &shard {
-            Some((shard, part)) => self.encode_covered(shard, part, input)?,
-            None => HashMap::new(),
-        };
-        let _guard = self.lock_to_change(chunk, &key)?;
-        let mut alone = Self { options: CodecOptions { concurrent_target: 1, ..self.options }, ..*self };
-        loop {
-            let old = alone.reader().open(chunk, Need::Whole, None, &Counts::default())?;
+        self.change(chunk, &key, |mut alone, old| {
             // No store removes an object by its version.
             alone.options.store_empty_chunks |= old.is_some() && self.compares_versions();
-            let ready = if self.compares_versions() { ready.clone() } else { std::mem::take(&mut ready) };
-            stored.clear();
-            let keep = match &shard {
-                Some((shard, part)) => alone.encode_shard(shard, part, input, old.as_ref(), ready, &mut stored)?,
-                None => alone.encode(chain, &part, input, old.as_ref(), &mut stored)?,
-            };
-            // What was missing and stays so.
-            if !keep && old.is_none() {
-                return Ok(());
+            let mut stored = Vec::new();
+            let keep = alone.encode(chain, &part, old, &mut stored)?;
+            alone.put_back(&key, keep.then_some(&stored), old)
+        })
+    }
+
+    /// Encodes a chunk of which nothing that is stored stays into scratch memory.
+    fn encode_scratch(&self, chain: &Chain, part: &Part<'_>) -> Result<(Buffer, bool)> {
+        let mut keep = false;
+        let stored = Buffer::written(|stored| {
+            keep = self.encode(chain, part, None, stored)?;
+            Ok(())
+        })?;
+        Ok((stored, keep))
+    }
+
+    /// An inner chunk, of which `old` is stored, as it is to be stored; `None`: it is nothing but the fill value. Where
+    /// its elements lie in the input just as they are stored, they stay there.
+    fn encode_inner<'b>(&self, chain: &Chain, part: &Part<'b>, old: Option<&Stored>) -> Result<Option<Cow<'b, [u8]>>> {
+        let mut stored = Vec::new();
+        if let Some(layout) = chain.raw() {
+            if let Some(bytes) = part.straight(layout, chain.shape()) {
+                return Ok(self.is_kept(chain, layout, bytes).then_some(Cow::Borrowed(bytes)));
             }
-            if self.put_back(&key, keep.then_some(&stored), old.map(|old| old.stat.version))? {
-                return Ok(());
-            }
+            stored = zeroed(to_usize(layout.size)?)?;
+            let keep = self.gather(chain, layout, part, old, &mut stored)?;
+            return Ok(keep.then_some(Cow::Owned(stored)));
         }
+        if old.is_none() && chain.shard().is_none() {
+            // What it takes to encode is much, what is left of it may be little.
+            let (scratch, keep) = self.encode_scratch(chain, part)?;
+            return Ok(keep.then(|| Cow::Owned(scratch.to_vec())));
+        }
+        Ok(self.encode(chain, part, old, &mut stored)?.then_some(Cow::Owned(stored)))
+    }
+
+    /// Whether elements are to be stored, as they are before the stages.
+    fn is_kept(&self, chain: &Chain, layout: &Elements, elements: &[u8]) -> bool {
+        self.options.store_empty_chunks || !stored_fill(chain, layout).fills(elements)
+    }
+
+    /// Gathers the elements of a chunk, of which `old` is stored, as they are before the stages; false: they are nothing
+    /// but the fill value and not to be stored.
+    fn gather(
+        &self,
+        chain: &Chain,
+        layout: &Elements,
+        part: &Part<'_>,
+        old: Option<&Stored>,
+        elements: &mut [u8],
+    ) -> Result<bool> {
+        match old {
+            Some(old) if !part.covers(chain)? => {
+                let old = old.read(chain.stored_size().bound())?;
+                chain.decode_into(&old, self.options.validate_checksums, elements)?;
+                part.place(layout, elements)?;
+            }
+            _ => part.place_alone(layout, chain.shape(), stored_fill(chain, layout).bytes(), elements)?,
+        }
+        Ok(self.is_kept(chain, layout, elements))
     }
 
     /// Encodes a chunk, of which `old` is stored, to the end of `stored`; false: it holds nothing but the fill value and
     /// is not to be stored.
-    fn encode(
-        &self,
-        chain: &Chain,
-        part: &Part,
-        input: Input<'_>,
-        old: Option<&Stored>,
-        stored: &mut Vec<u8>,
-    ) -> Result<bool> {
-        let old = old.filter(|_| !part.covers(chain.shape()));
+    fn encode(&self, chain: &Chain, part: &Part<'_>, old: Option<&Stored>, stored: &mut Vec<u8>) -> Result<bool> {
         match chain.terminal() {
-            Terminal::Elements(elements) => {
-                let mut fill = chain.fill_value().clone();
-                swap_words(fill.bytes_mut(), elements.item.word);
-                let mut gathered = Buffer::new(to_usize(elements.size)?)?;
-                match old {
-                    Some(old) => {
-                        let old = old.read(chain.stored_size().bound())?;
-                        chain.decode_into(&old, self.options.validate_checksums, &mut gathered)?;
-                    }
-                    None => fill_around(chain, elements, part, fill.bytes(), &mut gathered)?,
+            Terminal::Elements(layout) => {
+                if let Some(bytes) = part.straight(layout, chain.shape()) {
+                    let keep = self.is_kept(chain, layout, bytes);
+                    return if keep { chain.encode_stages(bytes, stored).map(|()| true) } else { Ok(false) };
                 }
-                gather(elements, part, input, &mut gathered)?;
-                if !self.options.store_empty_chunks && fill.fills(&gathered) {
+                let mut elements = Buffer::new(to_usize(layout.size)?)?;
+                if !self.gather(chain, layout, part, old, &mut elements)? {
                     return Ok(false);
                 }
-                chain.encode_stages(&gathered, stored)?;
+                chain.encode_stages(&elements, stored)?;
             }
             Terminal::Packed(packed) => {
-                let mut gathered = Buffer::new(to_usize(packed.layout.size)?)?;
+                let old = if part.covers(chain)? { None } else { old };
+                let (layout, mut elements) = (&packed.layout, Buffer::new(to_usize(packed.layout.size)?)?);
                 let mut heap = Vec::new();
-                match old {
-                    Some(old) => heap = self.unpack(chain, packed, old, &mut gathered)?,
-                    None if packed.variable().is_some() => {
-                        fill_around(chain, &packed.layout, part, &[0; Slot::SIZE], &mut gathered)?;
-                    }
-                    None => fill_around(chain, &packed.layout, part, chain.fill_value().bytes(), &mut gathered)?,
+                if let Some(old) = old {
+                    heap = self.unpack(chain, packed, old, &mut elements)?;
+                    part.place(layout, &mut elements)?;
+                } else {
+                    let slot = [0; Slot::SIZE];
+                    let fill = if packed.variable().is_some() { &slot[..] } else { chain.fill_value().bytes() };
+                    part.place_alone(layout, chain.shape(), fill, &mut elements)?;
                 }
-                gather(&packed.layout, part, input, &mut gathered)?;
                 let mut terminal = Vec::new();
-                if !self.pack(chain, packed, &gathered, [input.heap, &heap], &mut terminal)? {
+                if !self.pack(chain, packed, &elements, [part.heap, &heap], &mut terminal)? {
                     return Ok(false);
                 }
                 chain.encode_stages(&terminal, stored)?;
             }
             Terminal::Shard(shard) => {
+                let old = if part.covers(chain)? { None } else { old };
                 let part = part.permuted(chain.order());
                 if chain.open_shard().is_some() {
-                    return self.encode_shard(shard, &part, input, old, HashMap::new(), stored);
+                    return self.encode_shard(shard, &part, old, stored);
                 }
                 let old = old.map(|old| self.reader().decoded_shard(old, chain)).transpose()?;
                 let mut whole = Vec::new();
-                if !self.encode_shard(shard, &part, input, old.as_ref(), HashMap::new(), &mut whole)? {
+                if !self.encode_shard(shard, &part, old.as_ref(), &mut whole)? {
                     return Ok(false);
                 }
                 chain.encode_stages(&whole, stored)?;
@@ -250,7 +301,7 @@ impl<'a> Writer<'a> {
         if let Some(codec) = packed.variable() {
             let fill = fill.bytes();
             let found = |slot: Slot| match slot.heap {
-                GIVEN => slot.of(heaps[0]).unwrap_or_default(),
+                GIVEN | STAGED => slot.of(heaps[0]).unwrap_or_default(),
                 STORED => slot.of(heaps[1]).unwrap_or_default(),
                 _ => fill,
             };
@@ -265,38 +316,20 @@ impl<'a> Writer<'a> {
             return Ok(false);
         }
         // A shard of nothing but the fill value, as its codecs see it, is stored all the same.
-        let writer = Self { options: CodecOptions { store_empty_chunks: true, ..self.options }, ..*self };
+        let writer = self.keeping();
         packed.pack(elements, bytes, &mut |chain, elements, bytes| {
-            let part = Part::whole(chain.shape(), &c_strides(chain.shape(), chain.data_type().size()));
-            writer.encode(chain, &part, Input { bytes: elements, heap: &[] }, None, bytes).map(|_| ())
+            let layer = Layer::whole(chain.shape(), chain.data_type().size(), elements);
+            writer.encode(chain, &Part::whole(layer, chain.shape()), None, bytes).map(|_| ())
         })?;
         Ok(true)
     }
 }
 
-/// Fills the elements of a chunk where not all of them are written.
-fn fill_around(chain: &Chain, layout: &Elements, part: &Part, value: &[u8], elements: &mut Buffer) -> Result<()> {
-    if part.region.covers(chain.shape()) {
-        return Ok(());
+/// The fill value of elements as they lie before the stages.
+fn stored_fill<'a>(chain: &'a Chain, layout: &Elements) -> Cow<'a, FillValue> {
+    let mut fill = Cow::Borrowed(chain.fill_value());
+    if layout.item.word > 1 {
+        swap_words(fill.to_mut().bytes_mut(), layout.item.word);
     }
-    let axis = |(length, to): (&u64, &i64)| Axis { length: *length as usize, from: 0, to: *to as isize };
-    let axes: Axes = chain.shape().iter().zip(&layout.strides).map(axis).collect();
-    // SAFETY: one thread.
-    unsafe { Output::share(elements) }.fill(layout.offset as isize, &axes, value)
-}
-
-/// Places what is written of a chunk among its elements, as they are before the stages.
-fn gather(layout: &Elements, part: &Part, input: Input<'_>, elements: &mut Buffer) -> Result<()> {
-    // As they are placed by a read, the other way round.
-    let (to, mut axes) = part.region.axes(&layout.strides);
-    for axis in &mut axes {
-        std::mem::swap(&mut axis.from, &mut axis.to);
-    }
-    let mut jumps = part.region.jumps(&layout.strides);
-    for jump in jumps.iter_mut().flatten() {
-        std::mem::swap(&mut jump.from, &mut jump.to);
-    }
-    // SAFETY: one thread.
-    let output = unsafe { Output::share(elements) };
-    output.place_each(to + layout.offset as isize, &axes, &jumps, input.bytes, part.region.origin, layout.item)
+    fill
 }

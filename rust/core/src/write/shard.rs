@@ -1,182 +1,230 @@
-//! Shards: only the inner chunks that are touched are encoded anew. All others are copied as they are stored.
+//! Shards: only the inner chunks that are touched are encoded anew. All others stay as they are stored, and do not pass
+//! through our memory where the store can do without.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::{Input, Part, Writer};
-use crate::buffer::{Buffer, to_usize};
+use super::{Layer, Part, Writer};
+use crate::buffer::to_usize;
 use crate::codec::IndexLocation;
 use crate::codec::chain::Shard;
-use crate::error::{Place, Result};
-use crate::fetch::merge;
-use crate::options::CodecOptions;
+use crate::error::{Error, Place, Result};
 use crate::read::{Counts, MISSING, Stored};
 use crate::runtime::parallel_map;
-use crate::store::reserve;
+use crate::store::{self, assemble};
 use crate::subset::{Dims, product, tuple};
-use crate::view::{as_bytes, c_strides};
+use crate::view::as_bytes;
 
 /// Inner chunks that are encoded already; `None`: nothing but the fill value.
-pub(super) type Ready = HashMap<Dims, Option<Vec<u8>>>;
-
-/// What stays of a shard is read in parts of about this size.
-const READ: u64 = 8 << 20;
+type Ready<'a> = HashMap<Dims, Option<Cow<'a, [u8]>>>;
 
 /// What becomes of an inner chunk.
-enum Piece {
-    Missing,
+pub(super) enum Inner<'a> {
     /// It stays as it is stored: offset and length in the old shard.
     Kept(u64, u64),
-    Encoded(Vec<u8>),
+    Encoded(Cow<'a, [u8]>),
 }
 
-impl Piece {
-    fn length(&self) -> Option<u64> {
+impl Inner<'_> {
+    fn length(&self) -> u64 {
         match self {
-            Self::Missing => None,
-            Self::Kept(_, length) => Some(*length),
-            Self::Encoded(bytes) => Some(bytes.len() as u64),
+            Self::Kept(_, length) => *length,
+            Self::Encoded(bytes) => bytes.len() as u64,
         }
     }
 }
 
+/// What becomes of the inner chunks of a shard, by number in C order; `None`: it is not stored.
+pub(super) type Inners<'a> = Vec<Option<Inner<'a>>>;
+
 impl Writer<'_> {
-    /// The inner chunks that are touched, and what of them is written.
-    fn touched(shard: &Shard, part: &Part) -> Vec<(Dims, Part)> {
-        let inner = |(inner, region): (Dims, _)| {
-            let lengths = shard.inner.shape().iter().zip(&inner).zip(&part.inside);
-            let inside = lengths.map(|((length, i), end)| end.saturating_sub(i * length).min(*length)).collect();
-            (inner, Part { region, inside })
-        };
-        part.region.split(&shard.grid).map(inner).collect()
-    }
-
-    /// Encodes the inner chunks of which nothing that is stored stays.
-    pub(super) fn encode_covered(&self, shard: &Shard, part: &Part, input: Input<'_>) -> Result<Ready> {
-        let mut covered = Self::touched(shard, part);
-        covered.retain(|(_, part)| part.covers(shard.inner.shape()));
-        let encoded = parallel_map(&covered, self.options.concurrency(), |(_, part)| {
-            let mut bytes = Vec::new();
-            Ok(self.encode(&shard.inner, part, input, None, &mut bytes)?.then_some(bytes))
+    /// Stores a part of the shard that a chunk is, its axes in encoded order.
+    pub(super) fn store_shard(&self, chunk: &[u64], key: &str, shard: &Shard, part: &Part<'_>) -> Result<()> {
+        if part.covering {
+            let inners = self.inner_chunks(shard, part, None, HashMap::new())?;
+            if inners.iter().all(Option::is_none) {
+                return self.erase(key);
+            }
+            let index = self.index_of(shard, &inners)?;
+            let _guard = self.source.store.lock(key)?;
+            return self.source.store.set_parts(key, &self.pieces(shard, &inners, &index, 0), None);
+        }
+        // What needs no stored elements.
+        let mut covered = Vec::new();
+        for (inner, part) in part.split(&shard.grid, &shard.inner) {
+            if part.covers(&shard.inner)? {
+                covered.push((inner, part));
+            }
+        }
+        let encoded = parallel_map(&covered, self.options.concurrency(), |(inner, part)| {
+            self.encode_inner(&shard.inner, part, None).place(|| format!("inner chunk {}", tuple(inner)))
         })?;
-        Ok(covered.into_iter().map(|(inner, _)| inner).zip(encoded).collect())
+        let mut ready: Ready<'_> = covered.into_iter().map(|(inner, _)| inner).zip(encoded).collect();
+        self.change(chunk, key, |alone, old| {
+            // They are wanted once more where another process was faster.
+            let ready = if self.compares_versions() { ready.clone() } else { std::mem::take(&mut ready) };
+            let inners = alone.inner_chunks(shard, part, old, ready)?;
+            alone.set_shard(key, shard, &inners, old)
+        })
     }
 
-    /// Encodes a shard, its axes in encoded order, to the end of `stored`: its inner chunks in C order, and its index.
-    /// False: none of them is stored.
+    /// Replaces a shard, whose key is locked. False: another process has changed it since it was read.
+    pub(super) fn set_shard(
+        &self,
+        key: &str,
+        shard: &Shard,
+        inners: &Inners<'_>,
+        old: Option<&Stored>,
+    ) -> Result<bool> {
+        let (none, compares) = (inners.iter().all(Option::is_none), self.compares_versions());
+        // No store removes an object by its version: there, an index stays.
+        if none && (old.is_none() || !compares) {
+            return self.put_back(key, None, old);
+        }
+        if compares {
+            let mut stored = Vec::new();
+            self.append_shard(shard, inners, old, &mut stored)?;
+            return self.put_back(key, Some(&stored), old);
+        }
+        let index = self.index_of(shard, inners)?;
+        let pieces = self.pieces(shard, inners, &index, old.map_or(0, |old| old.offset));
+        self.source.store.set_parts(key, &pieces, old.map(|old| &*old.object)).map(|()| true)
+    }
+
+    /// Encodes a shard, its axes in encoded order, to the end of `stored`. False: none of its inner chunks is stored.
     pub(super) fn encode_shard(
         &self,
         shard: &Shard,
-        part: &Part,
-        input: Input<'_>,
+        part: &Part<'_>,
         old: Option<&Stored>,
-        mut ready: Ready,
         stored: &mut Vec<u8>,
     ) -> Result<bool> {
-        let counts = Counts::default();
-        let index = old.map(|old| self.reader().index(old, shard, &counts)).transpose().place(|| "shard index")?;
-        let old = old.zip(index);
+        let inners = self.inner_chunks(shard, part, old, HashMap::new())?;
+        if inners.iter().all(Option::is_none) {
+            return Ok(false);
+        }
+        self.append_shard(shard, &inners, old, stored).map(|()| true)
+    }
+
+    /// Appends a shard to `stored`.
+    pub(super) fn append_shard(
+        &self,
+        shard: &Shard,
+        inners: &Inners<'_>,
+        old: Option<&Stored>,
+        stored: &mut Vec<u8>,
+    ) -> Result<()> {
+        let index = self.index_of(shard, inners)?;
+        let pieces = self.pieces(shard, inners, &index, old.map_or(0, |old| old.offset));
+        assemble(&pieces, old.map(|old| &*old.object), self.source.store.merge_gap(), stored)
+    }
+
+    /// The inner chunks of a shard as they are stored.
+    pub(super) fn kept(&self, shard: &Shard, old: Option<&Stored>) -> Result<Inners<'static>> {
         let count = to_usize(product(&shard.grid.shape()).unwrap_or(u64::MAX))?;
-        let mut pieces: Vec<Piece> = (0..count)
-            .map(|number| match old.as_ref().and_then(|(_, index)| index.entry(number)) {
-                Some((offset, length)) => Piece::Kept(offset, length),
-                None => Piece::Missing,
-            })
-            .collect();
+        let index = old.map(|old| self.reader().index(old, shard, &Counts::default()));
+        let index = index.transpose().place(|| "shard index")?;
+        let mut inners: Inners<'_> = Vec::new();
+        let none = |_| Error::store(format!("no memory for an index of {count} inner chunks"));
+        inners.try_reserve_exact(count).map_err(none)?;
+        for number in 0..count {
+            let entry = index.as_ref().and_then(|index| index.entry(number));
+            if let (Some(old), Some((offset, length))) = (old, entry)
+                && offset.checked_add(length).is_none_or(|end| end > old.length)
+            {
+                // For its error.
+                old.inner(&inner(number, &shard.grid.shape()), (offset, length))?;
+            }
+            inners.push(entry.map(|(offset, length)| Inner::Kept(offset, length)));
+        }
+        Ok(inners)
+    }
+
+    /// What becomes of the inner chunks of a shard, of which `old` is stored.
+    fn inner_chunks<'b>(
+        &self,
+        shard: &Shard,
+        part: &Part<'b>,
+        old: Option<&Stored>,
+        mut ready: Ready<'b>,
+    ) -> Result<Inners<'b>> {
+        let mut inners: Inners<'b> = self.kept(shard, old)?;
         let mut left = Vec::new();
-        for (inner, part) in Self::touched(shard, part) {
+        for (inner, part) in part.split(&shard.grid, &shard.inner) {
             let number = number(&inner, &shard.grid.shape());
             match ready.remove(&inner) {
-                Some(encoded) => pieces[number] = encoded.map_or(Piece::Missing, Piece::Encoded),
+                Some(encoded) => inners[number] = encoded.map(Inner::Encoded),
                 None => left.push((inner, part, number)),
             }
         }
         let encoded = parallel_map(&left, self.options.concurrency(), |(inner, part, number)| {
             let encode = || {
-                let old = match (&old, &pieces[*number]) {
-                    (Some((old, _)), Piece::Kept(offset, length)) => Some(old.inner(inner, (*offset, *length))?),
+                let old = match (old, &inners[*number]) {
+                    (Some(old), Some(Inner::Kept(offset, length))) => Some(old.inner(inner, (*offset, *length))?),
                     _ => None,
                 };
-                let mut bytes = Vec::new();
-                Ok(self.encode(&shard.inner, part, input, old.as_ref(), &mut bytes)?.then_some(bytes))
+                self.encode_inner(&shard.inner, part, old.as_ref())
             };
             encode().place(|| format!("inner chunk {}", tuple(inner)))
         })?;
         for ((_, _, number), encoded) in left.into_iter().zip(encoded) {
-            pieces[number] = encoded.map_or(Piece::Missing, Piece::Encoded);
+            inners[number] = encoded.map(Inner::Encoded);
         }
-        if pieces.iter().all(|piece| matches!(piece, Piece::Missing)) {
-            return Ok(false);
-        }
-        for (number, piece) in pieces.iter().enumerate() {
-            if let (Some((old, _)), Piece::Kept(offset, length)) = (&old, piece) {
-                old.inner(&inner(number, &shard.grid.shape()), (*offset, *length))?;
-            }
-        }
-        self.assemble(shard, &pieces, old.map(|(old, _)| old), stored)?;
-        Ok(true)
+        Ok(inners)
     }
 
-    /// Appends the inner chunks and their index to `stored`.
-    fn assemble(&self, shard: &Shard, pieces: &[Piece], old: Option<&Stored>, stored: &mut Vec<u8>) -> Result<()> {
-        let start = stored.len();
-        let index_size = to_usize(shard.index_size)?;
-        let first = if shard.index_location == IndexLocation::Start { index_size } else { 0 };
-        let total: u64 = pieces.iter().filter_map(Piece::length).fold(0, u64::saturating_add);
-        reserve(stored, to_usize(total.saturating_add(shard.index_size))?)?;
-        stored.resize(start + first + total as usize, 0);
-
-        let mut entries = Vec::with_capacity(2 * pieces.len());
-        let mut kept = Vec::new();
-        let mut at = first;
-        for piece in pieces {
-            let Some(length) = piece.length() else {
-                entries.extend([MISSING, MISSING]);
-                continue;
-            };
-            entries.extend([at as u64, length]);
-            match piece {
-                Piece::Encoded(bytes) => stored[start + at..][..bytes.len()].copy_from_slice(bytes),
-                Piece::Kept(offset, length) => kept.push((*offset, *length, start + at)),
-                Piece::Missing => {}
-            }
-            at += length as usize;
-        }
-        if let Some(old) = old {
-            self.copy(old, kept, stored)?;
-        }
-
-        let strides = c_strides(shard.index.shape(), 8);
-        let (part, input) =
-            (Part::whole(shard.index.shape(), &strides), Input { bytes: as_bytes(&entries), heap: &[] });
-        let mut index = Vec::with_capacity(index_size);
-        let keep = Self { options: CodecOptions { store_empty_chunks: true, ..self.options }, ..*self };
-        keep.encode(&shard.index, &part, input, None, &mut index)?;
-        match shard.index_location {
-            IndexLocation::End => stored.extend_from_slice(&index),
-            IndexLocation::Start => stored[start..start + index_size].copy_from_slice(&index),
-        }
-        Ok(())
+    /// The byte where the first inner chunk lies.
+    fn first(shard: &Shard) -> u64 {
+        if shard.index_location == IndexLocation::Start { shard.index_size } else { 0 }
     }
 
-    /// Copies parts of an old shard (offset, length) to their places in the new one.
-    fn copy(&self, old: &Stored, mut kept: Vec<(u64, u64, usize)>, into: &mut [u8]) -> Result<()> {
-        kept.sort_unstable();
-        let ranges = kept.iter().map(|(offset, length, _)| (*offset, *length));
-        for (offset, length, parts) in merge(ranges, self.source.store.merge_gap(), READ) {
-            let together = Stored { offset: old.offset + offset, length, ..old.clone() };
-            let buffer: Buffer;
-            let bytes = if let Some(bytes) = old.object.bytes() {
-                together.slice(bytes)?
-            } else {
-                buffer = together.read(length)?;
-                &buffer
-            };
-            for (from, length, to) in &kept[parts] {
-                let part = &bytes[(from - offset) as usize..][..*length as usize];
-                into[*to..*to + part.len()].copy_from_slice(part);
+    /// Where each inner chunk comes to lie, one behind the other in the order of the options; by number in C order.
+    pub(super) fn entries(&self, shard: &Shard, inners: &Inners<'_>) -> Vec<(u64, u64)> {
+        let mut entries = vec![(MISSING, MISSING); inners.len()];
+        let mut at = Self::first(shard);
+        for number in self.options.inner_chunk_order.numbers(&shard.grid.shape()) {
+            if let Some(inner) = &inners[number] {
+                entries[number] = (at, inner.length());
+                at = at.saturating_add(inner.length());
             }
         }
-        Ok(())
+        entries
+    }
+
+    /// The index of a shard, encoded.
+    fn index_of(&self, shard: &Shard, inners: &Inners<'_>) -> Result<Vec<u8>> {
+        let entries: Vec<u64> =
+            self.entries(shard, inners).into_iter().flat_map(|(offset, length)| [offset, length]).collect();
+        let shape = shard.index.shape();
+        let part = Part::whole(Layer::whole(shape, 8, as_bytes(&entries)), shape);
+        let mut index = Vec::new();
+        self.keeping().encode(&shard.index, &part, None, &mut index)?;
+        Ok(index)
+    }
+
+    /// A shard in pieces; its inner chunks that stay lie from byte `start` of the old object on. Those that lie together
+    /// before and after are one piece.
+    fn pieces<'b>(&self, shard: &Shard, inners: &'b Inners<'_>, index: &'b [u8], start: u64) -> Vec<store::Piece<'b>> {
+        let mut pieces = Vec::with_capacity(inners.len().min(1 << 16) + 1);
+        if shard.index_location == IndexLocation::Start {
+            pieces.push(store::Piece::Bytes(index));
+        }
+        for number in self.options.inner_chunk_order.numbers(&shard.grid.shape()) {
+            match &inners[number] {
+                Some(Inner::Encoded(bytes)) => pieces.push(store::Piece::Bytes(bytes)),
+                Some(Inner::Kept(offset, more)) => match pieces.last_mut() {
+                    Some(store::Piece::Kept { offset: before, length }) if *before + *length == start + offset => {
+                        *length += more;
+                    }
+                    _ => pieces.push(store::Piece::Kept { offset: start + offset, length: *more }),
+                },
+                None => {}
+            }
+        }
+        if shard.index_location == IndexLocation::End {
+            pieces.push(store::Piece::Bytes(index));
+        }
+        pieces
     }
 }
 
@@ -186,7 +234,7 @@ fn number(inner: &[u64], shape: &[u64]) -> usize {
 }
 
 /// The inner chunk of a number.
-fn inner(mut number: usize, shape: &[u64]) -> Dims {
+pub(super) fn inner(mut number: usize, shape: &[u64]) -> Dims {
     let mut inner = Dims::from_elem(0, shape.len());
     for (i, count) in inner.iter_mut().zip(shape).rev() {
         *i = number as u64 % count;

@@ -6,7 +6,7 @@ use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict};
-use tegula::asdf::{ZarrNode, compress, compression_label, compression_labels, decompress};
+use tegula::asdf::{Compression, ZarrNode, compression_label, compression_labels, decompress};
 
 use crate::array::Array;
 use crate::call::detached;
@@ -63,10 +63,18 @@ pub(crate) fn block_labels() -> Vec<String> {
     compression_labels()
 }
 
+/// Encodes data; the options are those that the Python libraries have for a label.
 #[pyfunction]
-pub(crate) fn compress_block<'py>(py: Python<'py>, label: &str, data: PyBackedBytes) -> PyResult<Bound<'py, PyBytes>> {
-    let label = compression_label(label).or_raise(py)?;
-    Ok(PyBytes::new(py, &detached(py, move || compress(label, &data))?))
+#[pyo3(signature = (label, data, **options))]
+pub(crate) fn compress_block<'py>(
+    py: Python<'py>,
+    label: &str,
+    data: PyBackedBytes,
+    options: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let options = options.map(|options| json::object_from_python(options)).transpose()?.unwrap_or_default();
+    let compression = Compression::new(label, &options).or_raise(py)?;
+    Ok(PyBytes::new(py, &detached(py, move || compression.encode(&data))?))
 }
 
 /// Decodes data that are to become `size` bytes.

@@ -2,11 +2,12 @@
 
 mod blocks;
 mod dtype;
+mod out;
 mod tree;
 mod write;
 
 pub(crate) use blocks::{ZarrBlocks, block_labels, compress_block, decompress_block};
-pub(crate) use write::write_asdf;
+pub(crate) use write::{append_asdf, write_asdf};
 
 use std::collections::HashMap;
 

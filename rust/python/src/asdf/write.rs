@@ -1,19 +1,17 @@
-//! Python's objects as trees of ASDF files, and the writing of them with their blocks.
+//! Python's objects as trees of ASDF files.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use numpy::{PyArrayDescr, PyUntypedArray};
+use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use tegula::asdf::yaml::{Document, Kind, NodeId, Style, YAML_TAG_PREFIX};
-use tegula::asdf::{
-    BlockHeader, COMPLEX_TAG, INTEGER_TAG, OutBlock, Preamble, ZarrNode, compress, compression_label, write_file,
-};
-use tegula::{Error, Result};
+use tegula::asdf::{BlockHeader, COMPLEX_TAG, INTEGER_TAG, NewNdarray, Target, ZarrNode, append_rows};
 
+use super::out::{Block, Blocks, Lie, Options, Put, Storage};
 use super::{AsdfFile, dtype};
 use crate::array::Array;
 use crate::buffer::Origin;
@@ -23,18 +21,6 @@ use crate::errors::{OrRaise, exception};
 /// As deep as trees can be read again.
 const DEEPEST: usize = 900;
 
-/// A block to be written.
-enum Block {
-    /// The elements of an ndarray that lie in memory as they are to be written.
-    Memory(Origin),
-    /// An ndarray whose elements are yet to be gathered.
-    Scattered(Py<PyAny>),
-    /// A block of a file as it is stored there.
-    Copied(tegula::asdf::AsdfFile, BlockHeader),
-    /// Which of the blocks of a Zarr array, whose blocks begin with which number.
-    Zarr(Arc<ZarrNode>, usize, usize),
-}
-
 /// Makes a tree; each object becomes one node, wherever it stands.
 struct Builder<'py> {
     py: Python<'py>,
@@ -42,89 +28,55 @@ struct Builder<'py> {
     done: HashMap<usize, NodeId>,
     /// Objects stay alive, so that no other gets their address.
     kept: Vec<Bound<'py, PyAny>>,
-    blocks: Vec<Block>,
+    blocks: Blocks,
     /// Blocks of files, by the file and the offset there.
     copied: HashMap<(u64, u64), usize>,
-    keep_zarr_v3: bool,
+    options: Options,
 }
 
-/// Writes a tree to a file. Without checksums, blocks have none.
+/// Writes a tree to a file. Options: `compression` (a label or None), `compression_kwargs`, `checksums`, `pad_blocks` (a
+/// bool or a factor), `include_block_index`, `version` (of the standard), `keep_zarr_v3`.
+///
+/// Of an ndarray, `simplify` can say `storage` ("internal", "external" or "streamed"), `compression`,
+/// `compression_kwargs` and `save_base` in a dict behind all else.
 #[pyfunction]
-pub(crate) fn write_asdf(
-    tree: &Bound<'_, PyAny>,
-    path: PathBuf,
-    compression: Option<&str>,
-    checksums: bool,
-    keep_zarr_v3: bool,
-) -> PyResult<()> {
+#[pyo3(signature = (tree, path, options=None))]
+pub(crate) fn write_asdf(tree: &Bound<'_, PyAny>, path: PathBuf, options: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
     let py = tree.py();
-    let label = compression.map(compression_label).transpose().or_raise(py)?;
     let mut builder = Builder {
         py,
         document: Document::new(),
         done: HashMap::new(),
         kept: Vec::new(),
-        blocks: Vec::new(),
+        blocks: Blocks::new(&path),
         copied: HashMap::new(),
-        keep_zarr_v3,
+        options: Options::new(py, options)?,
     };
     // What converters want in blocks of their own: their numbers are in the tree already.
     for data in tree.getattr("blocks")?.try_iter()? {
-        builder.blocks.push(Block::Scattered(data?.unbind()));
+        let compression = builder.options.of_array(py, None, 1)?.compression;
+        builder.blocks.list.push(Block::Scattered(data?.unbind(), compression));
     }
     let root = builder.node(tree, 0)?;
     builder.document.set_root(root);
-    let Builder { document, blocks, .. } = builder;
-    detached(py, move || {
-        let blocks = blocks.iter().map(|block| Ok(block.produce(label)?.checksum(checksums)));
-        write_file(&path, &Preamble::default(), Some(&document), blocks)
-    })
+    let Builder { document, blocks, options, .. } = builder;
+    detached(py, move || blocks.write(&path, document, &options))
 }
 
-impl Block {
-    fn produce(&self, label: Option<[u8; 4]>) -> Result<OutBlock<'_>> {
-        let encoded =
-            |label, data: &[u8]| Ok(OutBlock::new(compress(label, data)?).compressed(label, data.len() as u64));
-        match (self, label) {
-            (Self::Memory(origin), Some(label)) if !origin.buffer().bytes.is_empty() => {
-                encoded(label, origin.buffer().bytes)
-            }
-            (Self::Memory(origin), _) => Ok(OutBlock::new(origin.buffer().bytes)),
-            (Self::Scattered(array), label) => {
-                let origin = gather(array)?;
-                match label {
-                    Some(label) => encoded(label, origin.buffer().bytes),
-                    None => Ok(OutBlock::pieces(move |sink| sink(origin.buffer().bytes))),
-                }
-            }
-            (Self::Copied(file, header), _) => {
-                let mut bytes = Vec::new();
-                file.blocks().read(header, &mut bytes)?;
-                let block = OutBlock::new(bytes);
-                Ok(if header.is_compressed() { block.compressed(header.compression, header.data_size) } else { block })
-            }
-            (Self::Zarr(node, number, first), _) => node.block(*number, *first).map(OutBlock::new),
-        }
-    }
+/// Adds rows to a stream, by the path of its node; how many there are then.
+#[pyfunction]
+pub(crate) fn append_asdf(
+    py: Python<'_>,
+    path: PathBuf,
+    node: &str,
+    rows: &Bound<'_, PyUntypedArray>,
+) -> PyResult<u64> {
+    let rows = Origin::bytes(rows)?;
+    detached(py, move || append_rows(&path, node, rows.buffer().bytes))
 }
 
-/// The elements of an array, one after the other.
-fn gather(array: &Py<PyAny>) -> Result<Origin> {
-    let gathered = Python::try_attach(|py| {
-        let bytes = helper(py, "gather")?.call1((array,))?;
-        origin(&bytes)
-    });
-    let gathered = gathered.ok_or_else(|| Error::store("Python is on its way out"))?;
-    gathered.map_err(|error| Error::store(error.to_string()))
-}
-
-/// Memory of bytes.
-fn origin(bytes: &Bound<'_, PyAny>) -> PyResult<Origin> {
-    let array = bytes.cast::<PyUntypedArray>()?;
-    Origin::bytes(array)
-}
-
-fn helper<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+/// A function of the Python package.
+pub(super) fn helper<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     static MODULE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let module = MODULE.get_or_try_init(py, || Ok::<_, PyErr>(py.import("tegula.asdf._write")?.into_any().unbind()))?;
     module.bind(py).getattr(name)
@@ -273,22 +225,36 @@ impl<'py> Builder<'py> {
         Ok(node)
     }
 
-    /// An array out of its bytes (or itself, where these are not at hand), data type, shape and mask.
+    /// An array out of its bytes (or itself, where these are not at hand), data type, shape, mask, which of both, and
+    /// what is said of it.
     fn ndarray(&mut self, parts: &Bound<'py, PyTuple>, depth: usize) -> PyResult<NodeId> {
-        let descr = parts.get_item(1)?;
-        let datatype = dtype::of(descr.cast::<PyArrayDescr>()?)?;
+        let descr = parts.get_item(1)?.cast_into::<PyArrayDescr>()?;
+        let datatype = dtype::of(&descr)?;
         let shape: Vec<u64> = parts.get_item(2)?.extract()?;
         let (data, mask) = (parts.get_item(0)?, parts.get_item(3)?);
-        let number = self.blocks.len();
-        let whole = parts.get_item(4)?.is_truthy()?;
-        self.blocks.push(if whole { Block::Memory(origin(&data)?) } else { Block::Scattered(data.unbind()) });
+        let said: Option<Bound<'py, PyDict>> = if parts.len() > 5 { parts.get_item(5)?.extract()? } else { None };
+        let options = self.options.of_array(self.py, said.as_ref(), descr.itemsize())?;
+        if options.storage == Storage::Streamed && shape.is_empty() {
+            return Err(exception(self.py, "UnsupportedError", "an array without axes cannot be a stream"));
+        }
+        let lie = Lie::new(data, parts.get_item(4)?.is_truthy()?, &options)?;
+        self.kept.extend(lie.base().cloned());
+        let (offset, strides) = (lie.offset, lie.strides.clone());
+        let put = self.blocks.put(lie, options)?;
         let mask = if mask.is_none() { None } else { Some(self.node(&mask, depth + 1)?) };
-        Ok(self.document.add_ndarray(number, &datatype, &shape, mask))
+        let target = match &put {
+            Put::Block(number) => Target::Block(*number),
+            Put::Stream => Target::Stream,
+            Put::External(uri) => Target::External(uri),
+        };
+        let strides = strides.as_deref();
+        let array = NewNdarray { target, datatype: &datatype, shape: &shape, offset, strides, mask };
+        Ok(self.document.add_new_ndarray(&array))
     }
 
     /// An ndarray of an opened file: its block is copied as it is.
     fn copy(&mut self, file: &Bound<'py, AsdfFile>, node: usize) -> PyResult<NodeId> {
-        let (blocks, copied) = (&mut self.blocks, &mut self.copied);
+        let (blocks, copied) = (&mut self.blocks.list, &mut self.copied);
         let mut number = |file: &tegula::asdf::AsdfFile, header: BlockHeader| {
             *copied.entry((file.identity(), header.offset)).or_insert_with(|| {
                 blocks.push(Block::Copied(file.clone(), header));
@@ -301,11 +267,11 @@ impl<'py> Builder<'py> {
 
     fn zarr(&mut self, array: &Bound<'py, Array>) -> PyResult<NodeId> {
         let array = array.get().core().clone();
-        let keep_v3 = self.keep_zarr_v3;
+        let keep_v3 = self.options.keep_zarr_v3;
         let node = Arc::new(detached(self.py, || ZarrNode::new(&array, keep_v3))?);
-        let first = self.blocks.len();
+        let first = self.blocks.list.len();
         let id = node.to_node(&mut self.document, first);
-        self.blocks.extend((0..node.blocks()).map(|number| Block::Zarr(node.clone(), number, first)));
+        self.blocks.list.extend((0..node.blocks()).map(|number| Block::Zarr(node.clone(), number, first)));
         Ok(id)
     }
 }

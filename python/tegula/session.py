@@ -1,0 +1,176 @@
+"""Sessions of many writes."""
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tegula import _tegula
+from tegula._asynchronous import call
+from tegula.errors import InvalidSelectionError
+from tegula.explanation import readable
+from tegula.indexing import parse
+
+if TYPE_CHECKING:
+    from tegula._geometry import Index, Region
+    from tegula.array import Array
+
+__all__ = ["WriteSession"]
+
+
+class WriteSession:
+    """Writes that come in any order and from many threads, put together to chunks; see `Array.write_session`.
+
+    A chunk (a shard, of a sharded array) is stored as soon as all of its elements in the array are there, once, by the
+    thread that brought the last of them. When more is staged than the session's memory allows, the fullest chunks are
+    stored early, and what is missing of them is read if it is stored. Besides there are the chunks that are just being
+    stored. What one call covers whole is stored at once and not copied.
+
+    Reads of the array do not see what is staged. Of two calls that write the same element the later one counts.
+
+    At the end of the ``with`` block the rest is stored. Where the block is left by an exception, what is not stored yet
+    is discarded. Where a chunk cannot be stored, the call that tried raises an error that names it, and what was staged
+    stays so: `flush` tries again.
+    """
+
+    __slots__ = ("_array", "_dtype", "_native")
+
+    def __init__(self, array: "Array", memory: int | str) -> None:
+        self._array = array
+        self._native = _tegula.WriteSession.begin(array._native, memory)
+        self._dtype = array.dtype
+
+    @property
+    def array(self) -> "Array":
+        """The array. It has the new shape when what was appended is stored."""
+        return self._array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the array, with what was appended."""
+        return self._native.shape
+
+    _shape = shape
+
+    @property
+    def name(self) -> str:
+        """Store and path of the array, for people."""
+        return self._array.name
+
+    @property
+    def staged(self) -> int:
+        """The bytes that are staged."""
+        return self._native.staged
+
+    def __repr__(self) -> str:
+        return f"<tegula.WriteSession of {self.name} shape={self.shape} staged={readable(self.staged)}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        # The same assignment, which stages what the array would store.
+        type(self._array)._set(cast("Array", self), key, value, parse)
+
+    def store_chunk(self, chunk: "Index", data: Any) -> None:
+        """Write a chunk, padding past the array's end included; see `Array.store_chunk`."""
+        self._native.store_chunk(chunk, self._data(data))
+
+    async def async_store_chunk(self, chunk: "Index", data: Any) -> None:
+        """Await `store_chunk`."""
+        await call(self._native.store_chunk, chunk, self._data(data))
+
+    def store_chunk_subset(self, chunk: "Index", subset: "Region", data: Any) -> None:
+        """Write a region of a chunk, as seen from the chunk's first element; see `Array.store_chunk_subset`."""
+        self._native.store_chunk_subset(chunk, subset, self._data(data))
+
+    async def async_store_chunk_subset(self, chunk: "Index", subset: "Region", data: Any) -> None:
+        """Await `store_chunk_subset`."""
+        await call(self._native.store_chunk_subset, chunk, subset, self._data(data))
+
+    def store_array_subset(self, subset: "Region", data: Any) -> None:
+        """Write a region; see `Array.store_array_subset`."""
+        self._native.store_array_subset(subset, self._data(data))
+
+    async def async_store_array_subset(self, subset: "Region", data: Any) -> None:
+        """Await `store_array_subset`."""
+        await call(self._native.store_array_subset, subset, self._data(data))
+
+    def append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
+        """Write elements behind the end of an axis.
+
+        The first call asks how large the array is by now. The new shape is stored when all else is: at the end, or by
+        `flush`. Nobody else may append to the array meanwhile.
+
+        Parameters
+        ----------
+        data : array_like
+            The elements; along the other axes it is as long as the array.
+        axis : int
+            The axis.
+
+        Returns
+        -------
+        tuple of int
+            The new shape.
+
+        Raises
+        ------
+        InvalidSelectionError
+            If there is no such axis, or the shape of `data` does not fit.
+        """
+        return self._native.append(self._axis(axis), np.asarray(data, self._dtype))
+
+    async def async_append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
+        """Await `append`."""
+        return await call(self._native.append, self._axis(axis), np.asarray(data, self._dtype))
+
+    def flush(self) -> None:
+        """Store everything that is staged, and the shape if it changed. The session goes on."""
+        self._native.flush()
+        self._grow()
+
+    async def async_flush(self) -> None:
+        """Await `flush`."""
+        await call(self._native.flush)
+        self._grow()
+
+    def close(self) -> None:
+        """Store everything that is staged, as `flush` does, and end the session. Where that fails, it goes on."""
+        self._native.finish()
+        self._grow()
+
+    async def async_close(self) -> None:
+        """Await `close`."""
+        await call(self._native.finish)
+        self._grow()
+
+    def discard(self) -> None:
+        """End the session without what is not stored yet.
+
+        Chunks that are stored stay so, but for those that lie past the end of the array as it was. A session that has
+        ended stays as it is.
+        """
+        self._native.discard()
+
+    def _grow(self) -> None:
+        if self._native.shape != self._array.shape:
+            self._array._become(self._native.array())
+
+    def _axis(self, axis: int) -> int:
+        ndim = len(self.shape)
+        if not -ndim <= axis < ndim:
+            raise InvalidSelectionError(f"{self.name}: there is no axis {axis} of {ndim}")
+        return axis % ndim
+
+    def _data(self, data: Any) -> NDArray[Any]:
+        return data if isinstance(data, np.ndarray) else np.asarray(data, self._dtype)

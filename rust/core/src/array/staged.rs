@@ -1,0 +1,252 @@
+//! The chunks of a write session that are not written yet, for many threads.
+//!
+//! A chunk is written by whoever has a [`Claim`] on it, one at a time, so that what was given later is never overwritten by
+//! what was given before. What is given meanwhile waits in a stage of its own. Nobody who has a claim waits for another.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use crate::error::{Error, Result};
+use crate::runtime::lock;
+use crate::subset::Dims;
+use crate::write::Stage;
+
+#[derive(Default)]
+pub(super) struct Staged {
+    state: Mutex<State>,
+    changed: Condvar,
+    bytes: AtomicU64,
+    /// Of these, bytes that are being written.
+    writing: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    chunks: HashMap<Dims, Entry>,
+    ended: bool,
+}
+
+#[derive(Default)]
+struct Entry {
+    cell: Option<Arc<Cell>>,
+    /// Somebody has a claim.
+    claimed: bool,
+}
+
+/// A stage, until it is taken to be written.
+struct Cell {
+    stage: Mutex<Option<Stage>>,
+    /// Its fullness in millionths, and its size.
+    fullness: AtomicU64,
+    size: AtomicU64,
+}
+
+impl Cell {
+    fn new(stage: Stage) -> Arc<Self> {
+        let cell = Self { fullness: AtomicU64::new(0), size: AtomicU64::new(0), stage: Mutex::default() };
+        cell.note(&stage);
+        *lock(&cell.stage) = Some(stage);
+        Arc::new(cell)
+    }
+
+    fn note(&self, stage: &Stage) {
+        self.fullness.store((stage.fullness() * 1e6) as u64, Ordering::Relaxed);
+        self.size.store(stage.size(), Ordering::Relaxed);
+    }
+}
+
+/// The right to write a chunk, with what is staged of it. What is not [`written`](Self::written) goes back in the end.
+pub(super) struct Claim<'a> {
+    staged: &'a Staged,
+    pub(super) chunk: Dims,
+    pub(super) stage: Option<Stage>,
+    size: u64,
+}
+
+fn ended() -> Error {
+    Error::selection("the write session has ended")
+}
+
+impl Staged {
+    /// Fails after the end.
+    pub(super) fn check(&self) -> Result<()> {
+        if lock(&self.state).ended { Err(ended()) } else { Ok(()) }
+    }
+
+    /// Bytes that are staged.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The bytes that are neither written nor being written.
+    pub(super) fn waiting(&self) -> u64 {
+        self.bytes().saturating_sub(self.writing.load(Ordering::Relaxed))
+    }
+
+    /// Adds to what is staged of a chunk; returns whether it is complete.
+    pub(super) fn add(
+        &self,
+        chunk: &Dims,
+        make: impl Fn() -> Result<Stage>,
+        add: impl FnOnce(&mut Stage) -> Result<()>,
+    ) -> Result<bool> {
+        loop {
+            let cell = {
+                let mut state = lock(&self.state);
+                if state.ended {
+                    return Err(ended());
+                }
+                if let Some(cell) = state.chunks.get(chunk).and_then(|entry| entry.cell.clone()) {
+                    cell
+                } else {
+                    let cell = Cell::new(make()?);
+                    self.bytes.fetch_add(cell.size.load(Ordering::Relaxed), Ordering::Relaxed);
+                    state.chunks.entry(chunk.clone()).or_default().cell = Some(cell.clone());
+                    cell
+                }
+            };
+            // Where it was taken meanwhile, it is not in the map any more.
+            if let Some(stage) = &mut *lock(&cell.stage) {
+                let before = stage.size();
+                let added = add(stage);
+                cell.note(stage);
+                self.bytes.fetch_add(stage.size().wrapping_sub(before), Ordering::Relaxed);
+                return added.map(|()| stage.is_complete());
+            }
+        }
+    }
+
+    /// A claim on a chunk, with what is staged of it; `None`: somebody has one.
+    pub(super) fn claim(&self, chunk: &Dims) -> Option<Claim<'_>> {
+        let cell = {
+            let mut state = lock(&self.state);
+            let entry = state.chunks.entry(chunk.clone()).or_default();
+            if std::mem::replace(&mut entry.claimed, true) {
+                return None;
+            }
+            entry.cell.take()
+        };
+        let stage = cell.and_then(|cell| lock(&cell.stage).take());
+        let size = stage.as_ref().map_or(0, Stage::size);
+        self.writing.fetch_add(size, Ordering::Relaxed);
+        Some(Claim { staged: self, chunk: chunk.clone(), stage, size })
+    }
+
+    /// The chunks of which something is staged or being written.
+    pub(super) fn chunks(&self) -> Vec<Dims> {
+        lock(&self.state).chunks.keys().cloned().collect()
+    }
+
+    /// Claims on the fullest chunks that nobody has a claim on, of so many bytes together or somewhat more.
+    pub(super) fn claim_fullest(&self, bytes: u64) -> Vec<Claim<'_>> {
+        let mut found: Vec<_> = lock(&self.state)
+            .chunks
+            .iter()
+            .filter(|(_, entry)| !entry.claimed)
+            .filter_map(|(chunk, entry)| {
+                let cell = entry.cell.as_ref()?;
+                Some((cell.fullness.load(Ordering::Relaxed), cell.size.load(Ordering::Relaxed), chunk.clone()))
+            })
+            .collect();
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        let mut claimed = 0;
+        let mut claims = Vec::new();
+        for (_, _, chunk) in found {
+            if claimed >= bytes {
+                break;
+            }
+            let Some(claim) = self.claim(&chunk) else { continue };
+            claimed += claim.size;
+            claims.push(claim);
+        }
+        claims
+    }
+
+    /// Waits until nobody has a claim on a chunk.
+    pub(super) fn wait_for(&self, chunk: &Dims) {
+        let claimed = |state: &mut State| state.chunks.get(chunk).is_some_and(|entry| entry.claimed);
+        drop(self.changed.wait_while(lock(&self.state), claimed).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Waits until the next claim ends; at once, if there is none.
+    pub(super) fn wait_for_any(&self) {
+        let state = lock(&self.state);
+        if state.chunks.values().any(|entry| entry.claimed) {
+            drop(self.changed.wait(state).unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    /// Ends the session, if nothing is staged or being written any more; false: it is.
+    pub(super) fn end(&self) -> bool {
+        let mut state = lock(&self.state);
+        state.ended |= state.chunks.is_empty();
+        state.ended
+    }
+
+    /// Ends the session without what is not written yet, once what is being written is; false: it had ended.
+    pub(super) fn discard(&self) -> bool {
+        let mut state = lock(&self.state);
+        if std::mem::replace(&mut state.ended, true) {
+            return false;
+        }
+        for entry in state.chunks.values_mut() {
+            entry.cell = None;
+        }
+        let claimed = |state: &mut State| state.chunks.values().any(|entry| entry.claimed);
+        let mut state = self.changed.wait_while(state, claimed).unwrap_or_else(PoisonError::into_inner);
+        state.chunks.clear();
+        self.bytes.store(0, Ordering::Relaxed);
+        true
+    }
+}
+
+impl Claim<'_> {
+    /// Forgets what was staged, which is written.
+    pub(super) fn written(&mut self) {
+        if self.stage.take().is_some() {
+            self.staged.bytes.fetch_sub(self.size, Ordering::Relaxed);
+        }
+    }
+
+    /// Puts what was not written back, under what was staged since.
+    fn put_back(&self, older: Stage) {
+        let staged = self.staged;
+        let newer = {
+            let mut state = lock(&staged.state);
+            let ended = state.ended;
+            let Some(entry) = state.chunks.get_mut(&self.chunk).filter(|_| !ended) else { return };
+            let Some(cell) = &entry.cell else {
+                entry.cell = Some(Cell::new(older));
+                return;
+            };
+            cell.clone()
+        };
+        // As long as the claim lasts nobody takes it.
+        if let Some(stage) = &mut *lock(&newer.stage) {
+            let before = stage.size() + self.size;
+            // What fails is the count of elements, of which there are then fewer than there could be.
+            let _ = stage.put_under(older);
+            newer.note(stage);
+            staged.bytes.fetch_add(stage.size().wrapping_sub(before), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        if let Some(older) = self.stage.take() {
+            self.put_back(older);
+        }
+        self.staged.writing.fetch_sub(self.size, Ordering::Relaxed);
+        let mut state = lock(&self.staged.state);
+        if let Some(entry) = state.chunks.get_mut(&self.chunk) {
+            entry.claimed = false;
+            if entry.cell.is_none() {
+                state.chunks.remove(&self.chunk);
+            }
+        }
+        drop(state);
+        self.staged.changed.notify_all();
+    }
+}

@@ -1,0 +1,204 @@
+//! Nodes of ndarrays for a tree that is to be written
+//! ([the schema](https://asdf-standard.readthedocs.io/en/latest/generated/stsci.edu/asdf/core/ndarray-1.1.0.html)).
+
+use super::block::BlockHeader;
+use super::datatype::Datatype;
+use super::ndarray::Source;
+use super::open::AsdfFile;
+use super::reference::{Class, NDARRAY_TAG};
+use super::yaml::{Document, NodeId, Style};
+use crate::error::{Place, Result};
+
+/// Where the elements of an array will be.
+#[derive(Clone, Copy, Debug)]
+pub enum Target<'a> {
+    /// In a block, by its number.
+    Block(usize),
+    /// In the last block of the file, which can grow.
+    Stream,
+    /// In the first block of another file, which a URI names.
+    External(&'a str),
+}
+
+/// An array that is to be written outside the tree.
+#[derive(Clone, Copy, Debug)]
+pub struct NewNdarray<'a> {
+    /// Where the elements will be.
+    pub target: Target<'a>,
+    /// What they are.
+    pub datatype: &'a Datatype,
+    /// The shape; of a stream, the length of the first axis is for the block to tell.
+    pub shape: &'a [u64],
+    /// The first element, in bytes of the block.
+    pub offset: u64,
+    /// Bytes from one element to the next for each axis; `None`: in C order without gaps.
+    pub strides: Option<&'a [i64]>,
+    /// What says which elements are not valid.
+    pub mask: Option<NodeId>,
+}
+
+/// The URI of a file by its name, seen from a file beside it.
+pub fn external_uri(name: &str) -> String {
+    use std::fmt::Write;
+    let mut uri = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~+,=@()".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            let _ = write!(uri, "%{byte:02X}");
+        }
+    }
+    uri
+}
+
+impl Document {
+    fn add_lengths(&mut self, lengths: &[u64]) -> NodeId {
+        let lengths = lengths.iter().map(|length| self.add_int(*length)).collect();
+        self.add_sequence(lengths)
+    }
+
+    /// Adds an array that lies in a block in C order, with a mask if it has one.
+    pub fn add_ndarray(&mut self, block: usize, datatype: &Datatype, shape: &[u64], mask: Option<NodeId>) -> NodeId {
+        let target = Target::Block(block);
+        self.add_new_ndarray(&NewNdarray { target, datatype, shape, offset: 0, strides: None, mask })
+    }
+
+    /// Adds an array that lies outside the tree.
+    pub fn add_new_ndarray(&mut self, array: &NewNdarray<'_>) -> NodeId {
+        let source = match array.target {
+            Target::Block(number) => self.add_int(number as u64),
+            Target::Stream => self.add_int(-1),
+            Target::External(uri) => self.add_str(uri),
+        };
+        let mut entries = vec![("source", source)];
+        if let Some(mask) = array.mask {
+            entries.push(("mask", mask));
+        }
+        let (datatype, order) = array.datatype.to_node(self);
+        let shape = match (array.target, array.shape.split_first()) {
+            (Target::Stream, Some((_, rest))) => {
+                let any = self.add_scalar("*", Style::SingleQuoted);
+                let rest = rest.iter().map(|length| self.add_int(*length)).collect::<Vec<_>>();
+                self.add_sequence([vec![any], rest].concat())
+            }
+            _ => self.add_lengths(array.shape),
+        };
+        entries.extend([("datatype", datatype), ("byteorder", self.add_str(order)), ("shape", shape)]);
+        if array.offset > 0 {
+            entries.push(("offset", self.add_int(array.offset)));
+        }
+        if let Some(strides) = array.strides {
+            let strides = strides.iter().map(|stride| self.add_int(*stride)).collect();
+            entries.push(("strides", self.add_sequence(strides)));
+        }
+        let node = self.add_map(entries);
+        self.set_tag(node, NDARRAY_TAG);
+        node
+    }
+}
+
+impl AsdfFile {
+    /// Adds an ndarray node of this file to another tree. Its block is to be copied as it is: `number` tells what it
+    /// will be counted by there.
+    pub fn copy_ndarray(
+        &self,
+        node: NodeId,
+        document: &mut Document,
+        number: &mut dyn FnMut(&Self, BlockHeader) -> usize,
+    ) -> Result<NodeId> {
+        let tree = self.tree();
+        let ndarray = self.ndarray(node)?;
+        let (file, block) = match &ndarray.source {
+            Source::Inline(_) => return Ok(document.copy_from(tree, node)),
+            Source::Block(block) => (self.clone(), *block),
+            Source::External(uri) => (self.open_other(uri)?, 0),
+        };
+        let header = file.blocks().block(block).place(|| self.describe(node))?;
+        let mut entries = Vec::new();
+        for (key, value) in tree.entries(node)?.iter() {
+            let value = match tree.text(*key) {
+                Some("source") => {
+                    let block = number(&file, header);
+                    document.add_int(block as u64)
+                }
+                Some("shape") if ndarray.streamed => {
+                    let array = self.open_ndarray(node, &ndarray)?;
+                    document.add_lengths(array.shape())
+                }
+                Some("mask") if self.class(*value) == Class::Ndarray => self.copy_ndarray(*value, document, number)?,
+                _ => document.copy_from(tree, *value),
+            };
+            entries.push((document.copy_from(tree, *key), value));
+        }
+        let copy = document.add_mapping(entries);
+        document.set_tag(copy, tree.tag(node).unwrap_or(NDARRAY_TAG));
+        Ok(copy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::asdf::{FileOptions, OutBlock, write_bytes};
+    use crate::store::{MemoryStore, Store};
+
+    #[test]
+    fn ndarrays_are_copied_with_their_blocks() {
+        let mut document = Document::new();
+        let mask = document.add_ndarray(1, &Datatype::from_code("|b1").unwrap(), &[3], None);
+        let id = document.add_ndarray(0, &Datatype::from_code(">i2").unwrap(), &[3], Some(mask));
+        let root = document.root();
+        document.insert(root, "a", id);
+        let blocks = || [vec![0, 1, 0, 2, 0, 3], vec![0, 1, 0]].map(|bytes| Ok(OutBlock::new(bytes)));
+        let store = MemoryStore::new();
+        let bytes = write_bytes(&FileOptions::default(), Some(&document), blocks()).unwrap();
+        store.set("a.asdf", &bytes).unwrap();
+        let file = AsdfFile::open(Arc::new(store), "a.asdf").unwrap();
+        let (mut copy, mut headers) = (Document::new(), Vec::new());
+        let node = file.find("a").unwrap();
+        let copied = file.copy_ndarray(node, &mut copy, &mut |_, header| {
+            headers.push(header);
+            10 + headers.len()
+        });
+        let copied = copied.unwrap();
+        assert_eq!(copy.text(copy.get(copied, "source").unwrap()), Some("11"));
+        let mask = copy.get(copied, "mask").unwrap();
+        assert_eq!(copy.text(copy.get(mask, "source").unwrap()), Some("12"));
+        assert_eq!(headers.iter().map(|header| header.used).collect::<Vec<_>>(), [6, 3]);
+    }
+
+    #[test]
+    fn arrays_at_strides_and_streams() {
+        let datatype = Datatype::from_code("<i2").unwrap();
+        let mut document = Document::new();
+        let root = document.root();
+        let array = NewNdarray {
+            target: Target::Block(0),
+            datatype: &datatype,
+            shape: &[2, 3],
+            offset: 2,
+            strides: Some(&[2, 4]),
+            mask: None,
+        };
+        let node = document.add_new_ndarray(&array);
+        document.insert(root, "columns", node);
+        let stream = NewNdarray { target: Target::Stream, offset: 0, strides: None, ..array };
+        let node = document.add_new_ndarray(&stream);
+        document.insert(root, "rows", node);
+        let bytes: Vec<u8> = (0..7i16).flat_map(i16::to_le_bytes).collect();
+        let blocks = [Ok(OutBlock::new(&bytes)), Ok(OutBlock::new(&bytes[..12]).streamed())];
+        let written = write_bytes(&FileOptions::default(), Some(&document), blocks).unwrap();
+        let store = MemoryStore::new();
+        store.set("a.asdf", &written).unwrap();
+        let file = AsdfFile::open(Arc::new(store), "a.asdf").unwrap();
+        let read = |path: &str| {
+            let array = file.array(path).unwrap();
+            array.retrieve_array_subset::<Vec<i16>>(&array.subset_all()).unwrap()
+        };
+        assert_eq!(read("columns"), [1, 3, 5, 2, 4, 6]);
+        assert_eq!(read("rows"), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(external_uri("a b#é.asdf"), "a%20b%23%C3%A9.asdf");
+    }
+}

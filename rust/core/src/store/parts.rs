@@ -1,0 +1,169 @@
+//! Objects made of bytes and of parts of the object that they replace, which need not pass through our memory.
+
+use std::fs::File;
+use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
+
+use super::{Object, reserve};
+use crate::error::{Error, Result};
+
+/// A piece of an object that is to be stored; see [`Store::set_parts`](super::Store::set_parts).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// A part of the object as it is now.
+    Kept {
+        /// First byte.
+        offset: u64,
+        /// Number of bytes.
+        length: u64,
+    },
+}
+
+impl Piece<'_> {
+    /// Number of bytes.
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Kept { length, .. } => *length,
+        }
+    }
+}
+
+/// Parts of an object are read together as far as they make no more bytes than these.
+const READ: u64 = 8 << 20;
+
+/// Puts pieces together at the end of `into`. Parts of the old object that lie at most `gap` bytes apart are read at once.
+pub fn assemble(pieces: &[Piece<'_>], old: Option<&dyn Object>, gap: u64, into: &mut Vec<u8>) -> Result<()> {
+    let total = pieces.iter().fold(0, |total: u64, piece| total.saturating_add(piece.length()));
+    reserve(into, usize::try_from(total).unwrap_or(usize::MAX))?;
+    // Offset in the old object, length, and where in the new one.
+    let mut kept = Vec::new();
+    for piece in pieces {
+        match piece {
+            Piece::Bytes(bytes) => into.extend_from_slice(bytes),
+            Piece::Kept { offset, length } => {
+                kept.push((*offset, *length as usize, into.len()));
+                into.resize(into.len() + *length as usize, 0);
+            }
+        }
+    }
+    if kept.is_empty() {
+        return Ok(());
+    }
+    let gone = || Error::store("the object was erased while it was changed");
+    let old = old.ok_or_else(gone)?;
+    kept.sort_unstable();
+    let mut rest = &kept[..];
+    while let [(start, first, to), ..] = *rest {
+        let mut end = start + first as u64;
+        let joins = |(offset, length, _): &&(u64, usize, usize)| {
+            let joined = end.max(offset + *length as u64);
+            let near = *offset <= end.saturating_add(gap) && joined - start <= READ;
+            end = if near { joined } else { end };
+            near
+        };
+        let count = 1 + rest[1..].iter().take_while(joins).count();
+        let (group, others) = rest.split_at(count);
+        rest = others;
+        if count == 1 {
+            old.read_at(start, &mut into[to..to + first])?.ok_or_else(gone)?;
+            continue;
+        }
+        let mut together = Vec::new();
+        reserve(&mut together, (end - start) as usize)?;
+        together.resize((end - start) as usize, 0);
+        old.read_at(start, &mut together)?.ok_or_else(gone)?;
+        for (offset, length, to) in group {
+            let from = (offset - start) as usize;
+            into[*to..to + length].copy_from_slice(&together[from..from + length]);
+        }
+    }
+    Ok(())
+}
+
+/// Writes pieces to a file. What is kept is copied by the system, which shares it where the filesystem can.
+pub(super) fn write(pieces: &[Piece<'_>], old: Option<&File>, into: &mut File) -> io::Result<()> {
+    let mut rest = pieces;
+    while let Some(first) = rest.first() {
+        let Piece::Kept { offset, length } = *first else {
+            let count = rest.iter().take_while(|piece| matches!(piece, Piece::Bytes(_))).count();
+            let (bytes, others) = rest.split_at(count);
+            write_all(bytes, into)?;
+            rest = others;
+            continue;
+        };
+        let mut old = old.ok_or(io::ErrorKind::InvalidInput)?;
+        old.seek(SeekFrom::Start(offset))?;
+        // Between files this is `copy_file_range`, and where that cannot be done, a copy.
+        if io::copy(&mut old.take(length), into)? != length {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file was cut short while it was changed"));
+        }
+        rest = &rest[1..];
+    }
+    Ok(())
+}
+
+/// Writes the pieces that are bytes, many with one call of the system.
+fn write_all(pieces: &[Piece<'_>], into: &mut File) -> io::Result<()> {
+    /// No system takes more at once.
+    const MOST: usize = 1024;
+    for pieces in pieces.chunks(MOST) {
+        let slice = |piece| if let &Piece::Bytes(bytes) = piece { Some(IoSlice::new(bytes)) } else { None };
+        let mut slices: Vec<IoSlice<'_>> = pieces.iter().filter_map(slice).collect();
+        let mut slices = &mut slices[..];
+        IoSlice::advance_slices(&mut slices, 0);
+        while !slices.is_empty() {
+            match into.write_vectored(slices) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => IoSlice::advance_slices(&mut slices, written),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{FilesystemStore, MemoryStore, Store, get};
+
+    #[test]
+    fn pieces_make_an_object() {
+        let folder = std::env::temp_dir().join(format!("tegula-parts-{}", std::process::id()));
+        let stores: [Box<dyn Store>; 2] =
+            [Box::new(MemoryStore::new()), Box::new(FilesystemStore::new(folder.join("new")))];
+        for store in stores {
+            let bytes: Vec<u8> = (0..=255).cycle().take(300_000).collect();
+            let more = vec![7; 100_000];
+            store
+                .set_parts("a/b", &[Piece::Bytes(&bytes[..1]), Piece::Bytes(&[]), Piece::Bytes(&bytes[1..])], None)
+                .unwrap();
+            assert_eq!(get(&*store, "a/b", 1 << 20).unwrap().unwrap(), bytes);
+            let old = store.open("a/b").unwrap();
+            let pieces = [
+                Piece::Kept { offset: 200_001, length: 99_999 },
+                Piece::Bytes(&more),
+                Piece::Kept { offset: 0, length: 0 },
+                Piece::Kept { offset: 3, length: 70_000 },
+                Piece::Kept { offset: 70_005, length: 10 },
+            ];
+            // The old object may be replaced meanwhile.
+            store.set("a/b", b"other").unwrap();
+            store.set_parts("a/b", &pieces, Some(&*old)).unwrap();
+            let expected = [&bytes[200_001..], &more, &bytes[3..70_003], &bytes[70_005..70_015]].concat();
+            assert!(get(&*store, "a/b", 1 << 20).unwrap().unwrap() == expected, "{store:?}");
+            let outside = [Piece::Kept { offset: 299_999, length: 2 }];
+            assert!(store.set_parts("a/b", &outside, Some(&*old)).is_err());
+            assert!(store.set_parts("a/b", &outside, None).is_err());
+            let many = vec![Piece::Bytes(b"xy"); 3000];
+            store.set_parts("a/b", &many, None).unwrap();
+            assert_eq!(get(&*store, "a/b", 1 << 20).unwrap().unwrap(), b"xy".repeat(3000));
+        }
+        let left: Vec<_> = std::fs::read_dir(folder.join("new/a")).unwrap().collect();
+        assert_eq!(left.len(), 1, "nothing temporary stays");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,105 @@
+//! Which elements of a chunk are written: a bit for each.
+
+use crate::error::{Error, Result};
+use crate::view::zeroed;
+
+/// A set of numbers below a limit.
+#[derive(Debug, Default)]
+pub(crate) struct Bits {
+    words: Vec<u64>,
+    length: usize,
+}
+
+impl Bits {
+    /// None of `length` numbers.
+    pub(crate) fn new(length: u64) -> Result<Self> {
+        let length = usize::try_from(length).map_err(|_| Error::store(format!("no memory for {length} bits")))?;
+        Ok(Self { words: zeroed(length.div_ceil(64))?, length })
+    }
+
+    /// The words that numbers from `start` on lie in, each with its part of them.
+    fn words(&self, start: usize, count: usize) -> impl Iterator<Item = (usize, u64)> + use<> {
+        let end = start.saturating_add(count).min(self.length);
+        let (first, last) = (start / 64, end.div_ceil(64));
+        (first..if start < end { last } else { first }).map(move |word| {
+            let from = if word == first { start % 64 } else { 0 };
+            let to = end - word * 64;
+            let below = if to >= 64 { u64::MAX } else { (1 << to) - 1 };
+            (word, below & (u64::MAX << from))
+        })
+    }
+
+    /// Adds numbers; returns how many of them are new.
+    pub(crate) fn set(&mut self, start: usize, count: usize) -> u64 {
+        let mut new = 0;
+        for (word, part) in self.words(start, count) {
+            new += u64::from((part & !self.words[word]).count_ones());
+            self.words[word] |= part;
+        }
+        new
+    }
+
+    /// How many of some numbers there are.
+    pub(crate) fn count(&self, start: usize, count: usize) -> u64 {
+        self.words(start, count).map(|(word, part)| u64::from((part & self.words[word]).count_ones())).sum()
+    }
+
+    /// The first number from `start` on that is there (or, for `false`, is not), else `end`.
+    fn next(&self, start: usize, end: usize, there: bool) -> usize {
+        for (word, part) in self.words(start, end.saturating_sub(start)) {
+            let found = part & if there { self.words[word] } else { !self.words[word] };
+            if found != 0 {
+                return word * 64 + found.trailing_zeros() as usize;
+            }
+        }
+        end
+    }
+
+    /// Those of some numbers that are there, as runs (first, count).
+    pub(crate) fn runs(&self, start: usize, count: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let end = start.saturating_add(count).min(self.length);
+        let mut at = start;
+        std::iter::from_fn(move || {
+            let first = self.next(at, end, true);
+            if first >= end {
+                return None;
+            }
+            at = self.next(first, end, false);
+            Some((first, at - first))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_are_what_a_list_of_booleans_is() {
+        let mut seed = 1u64;
+        let mut random = |end: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 33) as usize % end
+        };
+        for length in [1, 63, 64, 65, 200] {
+            let (mut bits, mut plain) = (Bits::new(length as u64).unwrap(), vec![false; length]);
+            for _ in 0..60 {
+                let start = random(length);
+                let count = random(length - start + 1);
+                let new = plain[start..start + count].iter().filter(|there| !**there).count();
+                if count < 40 {
+                    plain[start..start + count].fill(true);
+                    assert_eq!(bits.set(start, count), new as u64);
+                }
+                assert_eq!(bits.count(start, count), plain[start..start + count].iter().filter(|b| **b).count() as u64);
+                let mut found = vec![false; length];
+                for (first, count) in bits.runs(start, count) {
+                    assert!(count > 0 && (first == start || !plain[first - 1]));
+                    found[first..first + count].fill(true);
+                }
+                assert_eq!(found[start..start + count], plain[start..start + count]);
+            }
+        }
+        assert_eq!(Bits::new(10).unwrap().set(8, 5), 2);
+    }
+}

@@ -1,0 +1,129 @@
+//! Rewriting shards without what nobody points to.
+
+use std::borrow::Cow;
+
+use super::shard::{Inner, Inners, inner};
+use super::{Writer, stored_fill};
+use crate::buffer::{Buffer, to_usize};
+use crate::codec::chain::{Chain, Shard, Terminal};
+use crate::error::{Place, Result};
+use crate::read::{Counts, Need, Stored};
+use crate::slot::Slot;
+use crate::subset::tuple;
+
+impl Writer<'_> {
+    /// Rewrites the shard that a chunk is, if bytes of it are dead or its inner chunks lie in another order; returns how
+    /// many bytes it is shorter. With `drop_empty` inner chunks are decoded, and go if they are nothing but the fill value.
+    pub(crate) fn compact(&self, chunk: &[u64], drop_empty: bool) -> Result<u64> {
+        let compact = || {
+            let Some(shard) = self.source.chain_of(chunk)?.open_shard() else { return Ok(0) };
+            let key = self.source.key(chunk);
+            let look = |writer: &Self| -> Result<Option<(Stored, Inners<'static>)>> {
+                let Some(old) = writer.reader().open(chunk, Need::Chunk, None, &Counts::default())? else {
+                    return Ok(None);
+                };
+                Ok(writer.tight(shard, &old, drop_empty)?.map(|inners| (old, inners)))
+            };
+            // What is tight need not be locked.
+            if look(self)?.is_none() {
+                return Ok(0);
+            }
+            self.check_change(chunk)?;
+            let _guard = self.source.store.lock(&key)?;
+            let alone = self.alone();
+            while let Some((old, inners)) = look(&alone)? {
+                if alone.set_shard(&key, shard, &inners, Some(&old))? {
+                    return Ok(old.length.saturating_sub(alone.size(shard, &inners)));
+                }
+            }
+            Ok(0)
+        };
+        compact().place(|| self.place(chunk))
+    }
+
+    /// Bytes of a shard.
+    fn size(&self, shard: &Shard, inners: &Inners<'_>) -> u64 {
+        if inners.iter().all(Option::is_none) {
+            return 0;
+        }
+        let lengths = self.entries(shard, inners).into_iter().zip(inners).filter(|(_, inner)| inner.is_some());
+        lengths.fold(shard.index_size, |sum, ((_, length), _)| sum.saturating_add(length))
+    }
+
+    /// What is to become of the inner chunks of a shard; `None`: it stays as it is.
+    fn tight(&self, shard: &Shard, old: &Stored, drop_empty: bool) -> Result<Option<Inners<'static>>> {
+        let mut inners = self.kept(shard, Some(old))?;
+        let mut changed = false;
+        let nested = shard.inner.open_shard();
+        if nested.is_some() || drop_empty {
+            for (number, found) in inners.iter_mut().enumerate() {
+                let Some(Inner::Kept(offset, length)) = found else { continue };
+                let index = inner(number, &shard.grid.shape());
+                let look = || {
+                    let stored = old.inner(&index, (*offset, *length))?;
+                    let Some(nested) = nested else {
+                        return Ok(self.is_empty(&shard.inner, &stored)?.then_some(None));
+                    };
+                    let Some(tight) = self.tight(nested, &stored, drop_empty)? else { return Ok(None) };
+                    if tight.iter().all(Option::is_none) {
+                        return Ok(Some(None));
+                    }
+                    let mut bytes = Vec::new();
+                    self.append_shard(nested, &tight, Some(&stored), &mut bytes)?;
+                    Ok(Some(Some(Inner::Encoded(Cow::Owned(bytes)))))
+                };
+                if let Some(other) = look().place(|| format!("inner chunk {}", tuple(&index)))? {
+                    (*found, changed) = (other, true);
+                }
+            }
+        }
+        let size = self.size(shard, &inners);
+        let kept = |inner: &Option<Inner<'_>>| match inner {
+            Some(Inner::Kept(offset, length)) => Some((*offset, *length)),
+            _ => None,
+        };
+        let entries = self.entries(shard, &inners);
+        let in_order = entries.iter().zip(&inners).all(|(entry, inner)| kept(inner).is_none_or(|old| old == *entry));
+        // Inner chunks that share their bytes would take more.
+        let stays = !changed && (size > old.length || (size == old.length && in_order));
+        Ok((!stays).then_some(inners))
+    }
+
+    /// Whether what is stored of a chunk is nothing but the fill value.
+    fn is_empty(&self, chain: &Chain, stored: &Stored) -> Result<bool> {
+        match chain.terminal() {
+            Terminal::Elements(layout) => {
+                let mut elements = Buffer::new(to_usize(layout.size)?)?;
+                let bytes = stored.read(chain.stored_size().bound())?;
+                chain.decode_into(&bytes, self.options.validate_checksums, &mut elements)?;
+                Ok(stored_fill(chain, layout).fills(&elements))
+            }
+            Terminal::Packed(packed) => {
+                let mut elements = Buffer::new(to_usize(packed.layout.size)?)?;
+                let heap = self.unpack(chain, packed, stored, &mut elements)?;
+                let fill = chain.fill_value();
+                if packed.variable().is_none() {
+                    return Ok(fill.fills(&elements));
+                }
+                Ok(Slot::all(&elements).all(|slot| slot.of(&heap) == Some(fill.bytes())))
+            }
+            Terminal::Shard(shard) => {
+                let decoded;
+                let stored = if chain.open_shard().is_some() {
+                    stored
+                } else {
+                    decoded = self.reader().decoded_shard(stored, chain)?;
+                    &decoded
+                };
+                for (number, found) in self.kept(shard, Some(stored))?.iter().enumerate() {
+                    let Some(Inner::Kept(offset, length)) = found else { continue };
+                    let inside = stored.inner(&inner(number, &shard.grid.shape()), (*offset, *length))?;
+                    if !self.is_empty(&shard.inner, &inside)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+        }
+    }
+}

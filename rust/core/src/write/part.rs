@@ -1,0 +1,285 @@
+//! What of a chunk is written: regions of it, one over the other, and the elements that go there.
+
+use smallvec::SmallVec;
+
+use super::bits::Bits;
+use crate::buffer::to_usize;
+use crate::codec::chain::{Chain, Elements};
+use crate::error::Result;
+use crate::fetch::run_of;
+use crate::plan::{Region, Run};
+use crate::subset::{Dims, product};
+use crate::view::{Axes, Axis, Output, c_strides, combinations, odometer};
+
+/// A region of a chunk, and the elements that go there.
+#[derive(Clone)]
+pub(crate) struct Layer<'a> {
+    /// Where in the chunk they go, and where in the bytes they lie: what is the output of a read is the input here.
+    pub(crate) region: Region,
+    pub(crate) bytes: &'a [u8],
+    /// Which of the elements in the bytes are written; `None`: all. They lie one after the other then, and the region has
+    /// no lists.
+    pub(crate) mask: Option<&'a Bits>,
+}
+
+/// What of a chunk is written. A later layer lies over those before it.
+pub(crate) struct Part<'a> {
+    pub(crate) layers: SmallVec<[Layer<'a>; 1]>,
+    /// The bytes of elements of variable length.
+    pub(crate) heap: &'a [u8],
+    /// The shape of what of the chunk lies in the array.
+    pub(crate) inside: Dims,
+    /// Whether the layers are known to cover all of that.
+    pub(crate) covering: bool,
+}
+
+impl<'a> Layer<'a> {
+    /// All of a chunk, which lies in the bytes as in C order.
+    pub(crate) fn whole(shape: &[u64], size: usize, bytes: &'a [u8]) -> Self {
+        let strides = c_strides(shape, size);
+        let run = |(length, stride): (&u64, &isize)| Run { start: 0, step: 1, length: *length, stride: *stride };
+        let runs = shape.iter().zip(&strides).map(run).collect();
+        Self { region: Region { runs, lists: SmallVec::new(), origin: 0 }, bytes, mask: None }
+    }
+
+    fn with(&self, region: Region) -> Self {
+        Self { region, ..self.clone() }
+    }
+
+    /// Calls `visit` for runs of elements that are written: where the first belongs, by strides of the chunk, where it
+    /// lies in the bytes, and the run's axis with both its strides.
+    pub(super) fn each_run(
+        &self,
+        strides: &[i64],
+        size: usize,
+        mut visit: impl FnMut(isize, isize, Axis) -> Result<()>,
+    ) -> Result<()> {
+        let (first, mut axes) = self.region.axes(strides);
+        if axes.iter().any(|axis| axis.length == 0) {
+            return Ok(());
+        }
+        // As of a read: `from` is the chunk's side. Bits are looked up fastest along what lies together in the bytes.
+        let inner = axes.iter().rposition(|axis| axis.to == size as isize).or(axes.len().checked_sub(1));
+        let run = inner.map_or(Axis { length: 1, from: 0, to: size as isize }, |inner| axes.remove(inner));
+        let mut result = Ok(());
+        let mut visit = |to: isize, from: isize, first: usize, length: usize| {
+            if result.is_ok() {
+                let first = first as isize;
+                let axis = Axis { length, from: run.to, to: run.from };
+                result = visit(to + first * run.from, from + first * run.to, axis);
+            }
+        };
+        combinations(&self.region.jumps(strides), |chunk, bytes| {
+            let (to, from) = (first + chunk, self.region.origin + bytes);
+            odometer(&axes, |chunk, bytes| {
+                let (to, from) = (to + chunk, from + bytes);
+                let Some(mask) = self.mask else { return visit(to, from, 0, run.length) };
+                let bit = |offset: isize| offset.cast_unsigned() / size;
+                if run.to == size as isize {
+                    let start = bit(from);
+                    mask.runs(start, run.length).for_each(|(first, count)| visit(to, from, first - start, count));
+                } else {
+                    let there = |k: &usize| mask.count(bit(from + *k as isize * run.to), 1) > 0;
+                    (0..run.length).filter(there).for_each(|k| visit(to, from, k, 1));
+                }
+            });
+        });
+        result
+    }
+
+    /// Adds the elements that are written to those of a shape; returns how many are new.
+    pub(super) fn mark(&self, shape: &[u64], size: usize, bits: &mut Bits) -> Result<u64> {
+        let strides: Dims<i64> = c_strides(shape, 1).iter().map(|stride| *stride as i64).collect();
+        let mut new = 0;
+        self.each_run(&strides, size, |to, _, axis| {
+            new += match axis.to {
+                1 => bits.set(to.cast_unsigned(), axis.length),
+                step => (0..axis.length as isize).map(|k| bits.set((to + k * step).cast_unsigned(), 1)).sum(),
+            };
+            Ok(())
+        })?;
+        Ok(new)
+    }
+
+    /// Whether nothing is written.
+    fn is_empty(&self, shape: &[u64], size: usize) -> bool {
+        let mut empty = true;
+        let strides: Dims<i64> = c_strides(shape, 1).iter().map(|stride| *stride as i64).collect();
+        let seen = self.each_run(&strides, size, |_, _, axis| {
+            empty &= axis.length == 0;
+            Ok(())
+        });
+        seen.is_ok() && empty
+    }
+
+    /// Places the elements among those of a chunk that have a layout.
+    pub(super) fn place(&self, layout: &Elements, elements: &mut [u8]) -> Result<()> {
+        // SAFETY: one thread, and the bytes are others than those of `elements`, which is borrowed alone.
+        let output = unsafe { Output::share(elements) };
+        let offset = layout.offset as isize;
+        if self.mask.is_some() {
+            return self.each_run(&layout.strides, layout.item.size, |to, from, axis| {
+                output.place(to + offset, &[axis], self.bytes, from, layout.item)
+            });
+        }
+        // As they are placed by a read, the other way round.
+        let (to, mut axes) = self.region.axes(&layout.strides);
+        for axis in &mut axes {
+            std::mem::swap(&mut axis.from, &mut axis.to);
+        }
+        let mut jumps = self.region.jumps(&layout.strides);
+        for jump in jumps.iter_mut().flatten() {
+            std::mem::swap(&mut jump.from, &mut jump.to);
+        }
+        output.place_each(to + offset, &axes, &jumps, self.bytes, self.region.origin, layout.item)
+    }
+}
+
+/// What of a region lies below an end on each axis.
+pub(super) fn clipped(region: &Region, end: &[u64]) -> Region {
+    let mut clipped = region.clone();
+    for list in &mut clipped.lists {
+        list.clip(end);
+    }
+    for (axis, end) in end.iter().enumerate() {
+        let run = clipped.runs[axis];
+        let step = run.step.unsigned_abs().max(1);
+        let (first, length) = if run.step >= 0 {
+            (0, end.saturating_sub(run.start).div_ceil(step).min(run.length))
+        } else {
+            let first = (run.start + 1).saturating_sub(*end).div_ceil(step).min(run.length);
+            (first, run.length - first)
+        };
+        if (first, length) != (0, run.length) {
+            clipped = clipped.narrowed(axis, first, length);
+        }
+    }
+    clipped
+}
+
+impl<'a> Part<'a> {
+    /// All of a chunk that nobody else has a part in.
+    pub(super) fn whole(layer: Layer<'a>, shape: &[u64]) -> Self {
+        Self { layers: SmallVec::from_iter([layer]), heap: &[], inside: shape.into(), covering: true }
+    }
+
+    /// Whether nothing of what is stored stays. The padding of chunks at the array's end does not count; what is nothing
+    /// but padding does.
+    pub(super) fn covers(&self, chain: &Chain) -> Result<bool> {
+        let inside = if self.inside.contains(&0) { chain.shape() } else { &self.inside };
+        if self.covering || self.layers.iter().any(|layer| layer.mask.is_none() && layer.region.covers(inside)) {
+            return Ok(true);
+        }
+        let wanted = product(inside).unwrap_or(u64::MAX);
+        let most = self.layers.iter().fold(0, |most: u64, layer| most.saturating_add(layer.region.elements()));
+        if most < wanted || (self.layers.len() == 1 && self.layers[0].mask.is_none()) {
+            return Ok(false);
+        }
+        let (mut bits, mut covered) = (Bits::new(wanted)?, 0);
+        for layer in &self.layers {
+            let layer = layer.with(clipped(&layer.region, inside));
+            covered += layer.mark(inside, chain.data_type().size(), &mut bits)?;
+        }
+        Ok(covered == wanted)
+    }
+
+    /// Whether one layer covers the padding, too.
+    fn covers_padding(&self, shape: &[u64]) -> bool {
+        self.layers.iter().any(|layer| layer.mask.is_none() && layer.region.covers(shape))
+    }
+
+    pub(super) fn permuted(&self, order: &[usize]) -> Self {
+        Self {
+            layers: self.layers.iter().map(|layer| layer.with(layer.region.permuted(order))).collect(),
+            inside: order.iter().map(|axis| self.inside[*axis]).collect(),
+            ..*self
+        }
+    }
+
+    /// The parts in the inner chunks of a shard that are touched, in no particular order.
+    pub(super) fn split(&self, grid: &crate::chunk_grid::ChunkGrid, inner: &Chain) -> Vec<(Dims, Self)> {
+        let mut parts: Vec<(Dims, Self)> = Vec::new();
+        let mut found = std::collections::HashMap::new();
+        for layer in &self.layers {
+            for (index, region) in layer.region.split(grid) {
+                let layer = layer.with(region);
+                if layer.mask.is_some() && layer.is_empty(inner.shape(), inner.data_type().size()) {
+                    continue;
+                }
+                // Within one layer an inner chunk comes once.
+                if self.layers.len() > 1 {
+                    if let Some(at) = found.get(&index) {
+                        let (_, part): &mut (Dims, Self) = &mut parts[*at];
+                        part.layers.push(layer);
+                        continue;
+                    }
+                    found.insert(index.clone(), parts.len());
+                }
+                let lengths = inner.shape().iter().zip(&index).zip(&self.inside);
+                let inside = lengths.map(|((length, i), end)| end.saturating_sub(i * length).min(*length)).collect();
+                let layers = SmallVec::from_iter([layer]);
+                parts.push((index, Self { layers, heap: self.heap, inside, covering: self.covering }));
+            }
+        }
+        parts
+    }
+
+    /// The bytes of the input that are the elements of a chunk just as they are stored, where that is so.
+    pub(super) fn straight(&self, layout: &Elements, shape: &[u64]) -> Option<&'a [u8]> {
+        let [layer] = &self.layers[..] else { return None };
+        if layer.mask.is_some() || layout.item.word > 1 || !layer.region.is_whole(shape) {
+            return None;
+        }
+        let (from, axes) = layer.region.axes(&layout.strides);
+        let size = to_usize(layout.size).ok()?;
+        if from != 0 || layout.offset != 0 || run_of(&axes, layout.item) != Some(size) {
+            return None;
+        }
+        let start = usize::try_from(layer.region.origin).ok()?;
+        layer.bytes.get(start..start.checked_add(size)?)
+    }
+
+    /// Places what is written among the elements of a chunk, of which nothing that is stored stays.
+    pub(super) fn place_alone(&self, layout: &Elements, shape: &[u64], fill: &[u8], elements: &mut [u8]) -> Result<()> {
+        if !self.covers_padding(shape) {
+            let axis = |(length, to): (&u64, &i64)| Axis { length: *length as usize, from: 0, to: *to as isize };
+            let axes: Axes = shape.iter().zip(&layout.strides).map(axis).collect();
+            // SAFETY: one thread.
+            unsafe { Output::share(elements) }.fill(layout.offset as isize, &axes, fill)?;
+        }
+        self.place(layout, elements)
+    }
+
+    /// Places what is written among the elements of a chunk, as they are before the stages.
+    pub(super) fn place(&self, layout: &Elements, elements: &mut [u8]) -> Result<()> {
+        self.layers.iter().try_for_each(|layer| layer.place(layout, elements))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(start: u64, step: i64, length: u64) -> Run {
+        Run { start, step, length, stride: 0 }
+    }
+
+    #[test]
+    fn regions_are_clipped_at_an_end() {
+        for (given, end, first, length) in [
+            (run(0, 1, 8), 5, 0, 5),
+            (run(3, 4, 4), 8, 0, 2),
+            (run(3, 4, 4), 7, 0, 1),
+            (run(3, 4, 4), 3, 0, 0),
+            (run(9, -3, 4), 6, 2, 2),
+            (run(9, -3, 4), 7, 1, 3),
+            (run(9, -3, 4), 10, 0, 4),
+            (run(9, -3, 3), 3, 3, 0),
+        ] {
+            let region = Region { runs: SmallVec::from_slice(&[given]), lists: SmallVec::new(), origin: 0 };
+            let expected =
+                if (first, length) == (0, given.length) { region.clone() } else { region.narrowed(0, first, length) };
+            assert_eq!(clipped(&region, &[end]), expected, "{given:?} at {end}");
+        }
+    }
+}
