@@ -67,7 +67,9 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(200, data, headers, body=body, cut=how == "cut")
         first, last = found.groups()
         size = len(data)
-        start, end = (max(size - int(last), 0), size) if not first else (int(first), min(int(last or size - 1) + 1, size))
+        start, end = (
+            (max(size - int(last), 0), size) if not first else (int(first), min(int(last or size - 1) + 1, size))
+        )
         if start >= end:
             return self.reply(416, b"", {"Content-Range": f"bytes */{size}"})
         shown = f"bytes {start}-{end - 1}/{size}"

@@ -7,7 +7,7 @@ from werkzeug.serving import make_server
 
 
 def main():
-    application, lock = DomainDispatcherApplication(create_backend_app, service="s3"), threading.Lock()
+    application, lock = DomainDispatcherApplication(create_backend_app), threading.Lock()
 
     def one_at_a_time(environ, start_response):
         with lock:

@@ -56,9 +56,7 @@ def _check_mode(mode: str, properties: Mapping[str, Any]) -> None:
         raise TypeError(f"mode {mode!r} creates nothing, of which {next(iter(properties))} could be a property")
 
 
-def _as_store(
-    store: StoreLike, path: str, mode: str, storage_options: Mapping[str, Any] | None
-) -> tuple[Store, str]:
+def _as_store(store: StoreLike, path: str, mode: str, storage_options: Mapping[str, Any] | None) -> tuple[Store, str]:
     resolved, path = as_store(store, path, storage_options)
     return (ReadOnlyStore(resolved) if mode == "r" else resolved), path
 

@@ -261,9 +261,7 @@ StoreLike: TypeAlias = Store | str | os.PathLike[str] | Mapping[str, Any]
 """A store, the path or URL of a folder or a zip archive, or a mapping of keys to bytes."""
 
 
-def as_store(
-    store: StoreLike, path: str = "", storage_options: Mapping[str, Any] | None = None
-) -> tuple[Store, str]:
+def as_store(store: StoreLike, path: str = "", storage_options: Mapping[str, Any] | None = None) -> tuple[Store, str]:
     """Make a store, and a path in it, of what users give for them."""
     if isinstance(store, (str, os.PathLike)) and "://" in os.fspath(store):
         from tegula.remote import local_path, open_url

@@ -217,9 +217,7 @@ def shared(store: Store, key: str, *, memmap: bool, validate_checksums: bool) ->
     return file
 
 
-def open_node(
-    path: str | os.PathLike[str], node: str, *, storage_options: Mapping[str, Any] | None = None
-) -> Array:
+def open_node(path: str | os.PathLike[str], node: str, *, storage_options: Mapping[str, Any] | None = None) -> Array:
     """Open the array at a path of a file's tree; what ``tegula.open_array("file.asdf#path")`` does.
 
     Parameters
