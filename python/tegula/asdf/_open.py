@@ -33,8 +33,9 @@ def open(  # noqa: A001 - tegula.asdf.open is what it is called
     Parameters
     ----------
     fd : str, os.PathLike, Store, bytes or file
-        The file, or its URL; a store that it lies in, under `key`; its bytes; or what is open for reading bytes. Of a file of the
-        system that is open at its beginning the path is opened again; anything else is read whole, from its position.
+        The file, or its URL; a store that it lies in, under `key`; its bytes; or what is open for reading bytes. Of a
+        file of the system that is open at its beginning the path is opened again; anything else is read whole, from
+        its position.
     key : str, optional
         The key of the file in a store.
     mode : {None, "r", "rw"}
