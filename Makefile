@@ -5,7 +5,7 @@ develop:
 	pip install maturin && maturin develop --release --extras demo,test
 
 test:
-	pytest && cargo test --release
+	pytest && cargo test --release --features cloud
 
 lint:
 	cargo fmt --all --check && cargo clippy --release --workspace --all-targets -- -D warnings && ruff check && ruff format --check && mypy && python -m mypy.stubtest tegula._tegula

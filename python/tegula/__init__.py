@@ -35,6 +35,7 @@ from tegula.opening import (
     save,
 )
 from tegula.options import Config
+from tegula.remote import RemoteStore
 from tegula.session import WriteSession
 from tegula.stores import FilesystemStore, MemoryStore, ZipStore
 from tegula.validation import Validation, validate
@@ -61,6 +62,7 @@ __all__ = [
     "NotFoundError",
     "PartialDecoder",
     "PartialEncoder",
+    "RemoteStore",
     "StoreError",
     "UnsupportedError",
     "Validation",

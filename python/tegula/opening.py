@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,17 +34,18 @@ def _asdf(store: StoreLike) -> tuple[str, str] | None:
     if isinstance(store, Store) or not isinstance(store, (str, os.PathLike)):
         return None
     file, mark, path = os.fspath(store).partition("#")
-    return (file, path) if file.endswith(".asdf") and (mark or os.path.isfile(file)) else None
+    name = urlsplit(file).path if "://" in file else file
+    return (file, path) if name.endswith(".asdf") and (mark or "://" in file or os.path.isfile(file)) else None
 
 
-def _open_asdf(file: str, path: str, mode: str) -> Any:
+def _open_asdf(file: str, path: str, mode: str, storage_options: Mapping[str, Any] | None) -> Any:
     if mode not in ("r", "r+"):
         raise UnsupportedError(f"{file}: nothing is created in ASDF files; tegula.AsdfFile writes them")
     try:
         from tegula import asdf  # type: ignore[attr-defined, unused-ignore]
     except ImportError:
         raise UnsupportedError(f"{file}: this build of tegula cannot read ASDF files") from None
-    return asdf.open_node(file, path)
+    return asdf.open_node(file, path, storage_options=storage_options)
 
 
 def _check_mode(mode: str, properties: Mapping[str, Any]) -> None:
@@ -54,8 +56,8 @@ def _check_mode(mode: str, properties: Mapping[str, Any]) -> None:
         raise TypeError(f"mode {mode!r} creates nothing, of which {next(iter(properties))} could be a property")
 
 
-def _as_store(store: StoreLike, path: str, mode: str) -> tuple[Store, str]:
-    resolved, path = as_store(store, path)
+def _as_store(store: StoreLike, path: str, mode: str, storage_options: Mapping[str, Any] | None) -> tuple[Store, str]:
+    resolved, path = as_store(store, path, storage_options)
     return (ReadOnlyStore(resolved) if mode == "r" else resolved), path
 
 
@@ -72,7 +74,12 @@ def _existing(mode: str, opened: Callable[[], Node]) -> Node | None:
 
 
 def open(  # noqa: A001 - tegula.open is what it is called
-    store: StoreLike, path: str = "/", *, mode: Mode = "r+", **properties: Any
+    store: StoreLike,
+    path: str = "/",
+    *,
+    mode: Mode = "r+",
+    storage_options: Mapping[str, Any] | None = None,
+    **properties: Any,
 ) -> Array | Group:
     """Open the array or group at a path of a store, or create one.
 
@@ -80,13 +87,17 @@ def open(  # noqa: A001 - tegula.open is what it is called
     ----------
     store : str, os.PathLike, mapping or Store
         A folder or a zip archive, or a path that goes on into it (``data.zarr/group/array``,
-        ``data.zarr.zip/group/array``); a mapping of keys to bytes, such as a dict; or a store.
+        ``data.zarr.zip/group/array``), or the URL of one (``s3://bucket/data.zarr/group/array``); a mapping of keys to
+        bytes, such as a dict; or a store.
     path : str
         The path in the store.
     mode : str
         "r+", the default: what is there can be read and changed; "r": it can be read, and writing is an error; "a": it
         is created where there is nothing; "w": it is created, and what was there erased; "w-": it is created, and it is
         an error if something is there.
+    storage_options : mapping, optional
+        Of a URL: how the server is reached, such as ``{"anonymous": True, "region": "us-east-1"}``; see
+        `tegula.RemoteStore`.
     **properties
         What is created: an array, where there are `shape` or `data`, else a group; see `tegula.create_array` and
         `tegula.create_group`. Where something is opened, they are not looked at.
@@ -112,8 +123,8 @@ def open(  # noqa: A001 - tegula.open is what it is called
     """
     _check_mode(mode, properties)
     if target := _asdf(store):
-        return _open_asdf(*target, mode)  # type: ignore[no-any-return]
-    resolved, path = _as_store(store, path, mode)
+        return _open_asdf(*target, mode, storage_options)  # type: ignore[no-any-return]
+    resolved, path = _as_store(store, path, mode, storage_options)
     found = _existing(mode, lambda: _open_node(resolved, path))
     if found is not None:
         return found
@@ -122,7 +133,14 @@ def open(  # noqa: A001 - tegula.open is what it is called
     return create_array(resolved, path, overwrite=mode == "w", **properties)
 
 
-def open_array(store: StoreLike, path: str = "/", *, mode: Mode = "r+", **properties: Any) -> Array:
+def open_array(
+    store: StoreLike,
+    path: str = "/",
+    *,
+    mode: Mode = "r+",
+    storage_options: Mapping[str, Any] | None = None,
+    **properties: Any,
+) -> Array:
     """Open the array at a path of a store, of Zarr V3 or V2, or create one.
 
     Its metadata are read, and nothing else.
@@ -131,13 +149,17 @@ def open_array(store: StoreLike, path: str = "/", *, mode: Mode = "r+", **proper
     ----------
     store : str, os.PathLike, mapping or Store
         A folder or a zip archive, or a path that goes on into it (``data.zarr/group/array``,
-        ``data.zarr.zip/group/array``); a mapping of keys to bytes, such as a dict; or a store.
+        ``data.zarr.zip/group/array``), or the URL of one (``s3://bucket/data.zarr/group/array``); a mapping of keys to
+        bytes, such as a dict; or a store.
     path : str
         The path in the store.
     mode : str
         "r+", the default: what is there can be read and changed; "r": it can be read, and writing is an error; "a": it
         is created where there is nothing; "w": it is created, and what was there erased; "w-": it is created, and it is
         an error if something is there.
+    storage_options : mapping, optional
+        Of a URL: how the server is reached, such as ``{"anonymous": True, "region": "us-east-1"}``; see
+        `tegula.RemoteStore`.
     **properties
         What is created; see `tegula.create_array`. Where an array is opened, they are not looked at.
 
@@ -161,8 +183,8 @@ def open_array(store: StoreLike, path: str = "/", *, mode: Mode = "r+", **proper
     """
     _check_mode(mode, properties)
     if target := _asdf(store):
-        return _open_asdf(*target, mode)  # type: ignore[no-any-return]
-    resolved, path = _as_store(store, path, mode)
+        return _open_asdf(*target, mode, storage_options)  # type: ignore[no-any-return]
+    resolved, path = _as_store(store, path, mode, storage_options)
     found = _existing(mode, lambda: Array._wrap(_tegula.Array.open(resolved._native, path), resolved))
     if found is not None:
         return found
@@ -175,6 +197,7 @@ def open_group(
     *,
     mode: Mode = "r+",
     use_consolidated: bool | None = None,
+    storage_options: Mapping[str, Any] | None = None,
     **properties: Any,
 ) -> Group:
     """Open the group at a path of a store, of Zarr V3 or V2, or create one.
@@ -194,6 +217,9 @@ def open_group(
         an error if something is there.
     use_consolidated : bool, optional
         Whether to use consolidated metadata. None: where there are such; True: a group without is an error.
+    storage_options : mapping, optional
+        Of a URL: how the server is reached, such as ``{"anonymous": True, "region": "us-east-1"}``; see
+        `tegula.RemoteStore`.
     **properties
         What is created; see `tegula.create_group`. Where a group is opened, they are not looked at.
 
@@ -207,7 +233,7 @@ def open_group(
         If its metadata are wrong, or there are no consolidated ones where they are asked for.
     """
     _check_mode(mode, properties)
-    resolved, path = _as_store(store, path, mode)
+    resolved, path = _as_store(store, path, mode, storage_options)
     found = _existing(mode, lambda: _open_group(resolved, path, use_consolidated))
     if found is not None:
         return found
@@ -346,7 +372,9 @@ def save(
         return group
 
 
-def load(store: StoreLike, path: str = "/") -> NDArray[Any] | dict[str, NDArray[Any]]:
+def load(
+    store: StoreLike, path: str = "/", *, storage_options: Mapping[str, Any] | None = None
+) -> NDArray[Any] | dict[str, NDArray[Any]]:
     """Read all of an array, or of all arrays below a group.
 
     Parameters
@@ -355,6 +383,8 @@ def load(store: StoreLike, path: str = "/") -> NDArray[Any] | dict[str, NDArray[
         As for `tegula.open_array`.
     path : str
         The path of the array or group.
+    storage_options : mapping, optional
+        As for `tegula.open_array`.
 
     Returns
     -------
@@ -368,7 +398,7 @@ def load(store: StoreLike, path: str = "/") -> NDArray[Any] | dict[str, NDArray[
     >>> list(tegula.load(store))
     ['a', 'b/c']
     """
-    node = open(store, path, mode="r")
+    node = open(store, path, mode="r", storage_options=storage_options)
     if isinstance(node, Group):
         return {name: np.asarray(array[...]) for name, array in node.traverse() if isinstance(array, Array)}
     return np.asarray(node[...])

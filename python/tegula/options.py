@@ -81,6 +81,18 @@ class Config:
     def threads(self, value: int) -> None:
         _tegula.set_threads(value)
 
+    @property
+    def requests(self) -> int:
+        """How many requests to other machines are under way at once, at most; 64.
+
+        To be set before the first of them.
+        """
+        return _tegula.requests()
+
+    @requests.setter
+    def requests(self, value: int) -> None:
+        _tegula.set_requests(value)
+
     def set(
         self,
         *,

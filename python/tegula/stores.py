@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
 from tegula import _tegula
-from tegula.errors import NotFoundError, UnsupportedError
+from tegula.errors import NotFoundError
 
 __all__ = ["FilesystemStore", "MappingStore", "MemoryStore", "ReadOnlyStore", "Store", "StoreLike", "ZipStore"]
 
@@ -258,25 +258,35 @@ class ReadOnlyStore(Store):
 
 
 StoreLike: TypeAlias = Store | str | os.PathLike[str] | Mapping[str, Any]
-"""A store, the path of a folder or a zip archive, or a mapping of keys to bytes."""
+"""A store, the path or URL of a folder or a zip archive, or a mapping of keys to bytes."""
 
 
-def as_store(store: StoreLike, path: str = "") -> tuple[Store, str]:
+def as_store(store: StoreLike, path: str = "", storage_options: Mapping[str, Any] | None = None) -> tuple[Store, str]:
     """Make a store, and a path in it, of what users give for them."""
+    if isinstance(store, (str, os.PathLike)) and "://" in os.fspath(store):
+        from tegula.remote import local_path, open_url
+
+        url = os.fspath(store)
+        local = local_path(url)
+        if local is None:
+            resolved, inside = open_url(url, storage_options)
+            return resolved, f"{inside}/{path.lstrip('/')}" if inside else path
+        store = local
+    if storage_options:
+        raise TypeError("storage_options are for URLs of other machines")
     if isinstance(store, Store):
         return store, path
     if isinstance(store, (str, os.PathLike)):
         folder = os.fspath(store)
-        if "://" in folder:
-            raise UnsupportedError(
-                f"{folder}: URLs are still to come; there are folders, zip archives, mappings and MemoryStore"
-            )
         if found := _archive(folder):
             archive, inside = found
             return ZipStore(archive), f"{inside}/{path.lstrip('/')}"
         return FilesystemStore(folder), path
     if isinstance(store, Mapping):
         return MappingStore(store), path
+    if hasattr(store, "get_mapper"):
+        # A filesystem of fsspec: its root is the store, as a mapping.
+        return MappingStore(store.get_mapper("")), path
     raise TypeError(f"a store is a path, a mapping or a tegula store, not {type(store).__name__}")
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from tegula.array import Array
 from tegula.asdf._defaults import fill_defaults
 from tegula.asdf._file import AsdfFile
-from tegula.errors import NotFoundError, UnsupportedError
+from tegula.errors import NotFoundError
 from tegula.stores import FilesystemStore, MappingStore, MemoryStore, Store
 
 __all__ = ["info", "open", "open_node"]
@@ -26,14 +26,16 @@ def open(  # noqa: A001 - tegula.asdf.open is what it is called
     ignore_unrecognized_tag: bool = False,
     legacy_defaults: bool = False,
     uri: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> AsdfFile:
     """Open an ASDF file. Its tree is read, and no block.
 
     Parameters
     ----------
     fd : str, os.PathLike, Store, bytes or file
-        The file; a store that it lies in, under `key`; its bytes; or what is open for reading bytes. Of a file of the
-        system that is open at its beginning the path is opened again; anything else is read whole, from its position.
+        The file, or its URL; a store that it lies in, under `key`; its bytes; or what is open for reading bytes. Of a
+        file of the system that is open at its beginning the path is opened again; anything else is read whole, from
+        its position.
     key : str, optional
         The key of the file in a store.
     mode : {None, "r", "rw"}
@@ -60,6 +62,8 @@ def open(  # noqa: A001 - tegula.asdf.open is what it is called
         schemas give to what is left out.
     uri : str, optional
         For bytes and open files: the path that stands for the file, from which it finds files that it refers to.
+    storage_options : mapping, optional
+        Of a URL: how the server is reached; see `tegula.RemoteStore`.
 
     Returns
     -------
@@ -87,7 +91,7 @@ def open(  # noqa: A001 - tegula.asdf.open is what it is called
         raise ValueError(f'{mode!r} is not a mode; there are "r" and "rw"')
     if converters not in (None, "asdf"):
         raise ValueError(f'{converters!r} names no converters; there are those of "asdf"')
-    store, key = _place(fd, key, uri)
+    store, key = _place(fd, key, uri, storage_options)
     file = AsdfFile._open(store, key, memmap=memmap, validate_checksums=validate_checksums)
     file._mode = mode
     if legacy_defaults:
@@ -101,7 +105,7 @@ def open(  # noqa: A001 - tegula.asdf.open is what it is called
     return file
 
 
-def _place(fd: Any, key: str | None, uri: str | None) -> tuple[Store, str]:
+def _place(fd: Any, key: str | None, uri: str | None, storage_options: Mapping[str, Any] | None) -> tuple[Store, str]:
     """Return the store and the key of what is to be opened."""
     if isinstance(fd, Store):
         if key is None:
@@ -117,11 +121,22 @@ def _place(fd: Any, key: str | None, uri: str | None) -> tuple[Store, str]:
                 raise TypeError(f"a file is open for reading bytes, not {type(data).__name__}")
             return _held(data, uri)
         fd = path
-    text = os.fspath(fd)
-    if "://" in text:
-        raise UnsupportedError(f"{text}: URLs are still to come; there are files and stores")
-    folder, name = os.path.split(text)
-    return FilesystemStore(folder or "."), name
+    return _split(os.fspath(fd), storage_options)
+
+
+def _split(path: str, storage_options: Mapping[str, Any] | None) -> tuple[Store, str]:
+    """Return the store that a file lies in, and its key there."""
+    if "://" in path:
+        from tegula.remote import local_path, open_file
+
+        local = local_path(path)
+        if local is None:
+            return open_file(path, storage_options)
+        path = local
+    if storage_options:
+        raise TypeError("storage_options are for URLs of other machines")
+    folder, key = os.path.split(path)
+    return FilesystemStore(folder or "."), key
 
 
 def _path_of(file: Any) -> str | None:
@@ -203,22 +218,24 @@ def shared(store: Store, key: str, *, memmap: bool, validate_checksums: bool) ->
     return file
 
 
-def open_node(path: str | os.PathLike[str], node: str) -> Array:
+def open_node(path: str | os.PathLike[str], node: str, *, storage_options: Mapping[str, Any] | None = None) -> Array:
     """Open the array at a path of a file's tree; what ``tegula.open_array("file.asdf#path")`` does.
 
     Parameters
     ----------
     path : str or os.PathLike
-        The file.
+        The file, or its URL.
     node : str
         Names and indices, joined by ``/``.
+    storage_options : mapping, optional
+        As for `open`.
 
     Raises
     ------
     NotFoundError
         If there is no array.
     """
-    file = open(path)
+    file = open(path, storage_options=storage_options)
     if not node.strip("/"):
         raise NotFoundError(f"{file._native.name} is an ASDF file, not an array; tegula.open_asdf opens it")
     found = file._native.find(node)

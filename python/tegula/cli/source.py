@@ -14,7 +14,8 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="SOURCE",
-        help="a store or file, or a node in one: data.zarr, data.zarr/group/array, file.asdf, file.asdf#sci/data",
+        help="a store or file, or a node in one: data.zarr, data.zarr/group/array, file.asdf, file.asdf#sci/data, "
+        "s3://bucket/data.zarr, https://host/file.asdf#sci/data",
     )
 
 

@@ -24,6 +24,7 @@ mod extract;
 mod group;
 mod json;
 mod options;
+mod remote;
 mod selection;
 mod session;
 mod store;
@@ -64,6 +65,8 @@ mod _tegula {
     use crate::group::{Group, node_path, open_node};
     #[pymodule_export]
     use crate::options::{CodecOptions, global_options, set_global_options, set_threads, threads};
+    #[pymodule_export]
+    use crate::remote::{remote_stats, remote_store, requests, set_requests};
     #[pymodule_export]
     use crate::session::WriteSession;
     #[pymodule_export]

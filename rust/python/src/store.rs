@@ -39,6 +39,13 @@ impl Store {
         detached(py, || Ok(Self(Arc::new(ZipStore::open(path)?))))
     }
 
+    /// The archive that is an object of another store.
+    #[staticmethod]
+    fn zip_in(py: Python<'_>, store: &Bound<'_, Self>, key: &str) -> PyResult<Self> {
+        let store = store.get().0.clone();
+        detached(py, || Ok(Self(Arc::new(ZipStore::new(store, key)?))))
+    }
+
     #[staticmethod]
     fn mapping(mapping: Bound<'_, PyMapping>) -> Self {
         Self(Arc::new(Mapping::new(&mapping)))

@@ -84,11 +84,6 @@ pub trait Object: Send + Sync {
         None
     }
 
-    /// The file that the object is, for copies that the system makes; they move its position.
-    fn file(&self) -> Option<&std::fs::File> {
-        None
-    }
-
     /// As [`read`](Self::read), but of a range that leaves the object only what lies in it; so an object is begun or
     /// ended without asking first how large it is.
     fn read_most(&self, range: ByteRange, into: &mut Vec<u8>) -> Result<Option<Stat>> {
@@ -116,6 +111,11 @@ pub trait Object: Send + Sync {
     /// Says that a small range is about to be read in parts, so that a handle can read it at once.
     fn prepare(&self, _offset: u64, _length: u64) -> Result<()> {
         Ok(())
+    }
+
+    /// The file that the object is, for copies that the system makes; they move its position.
+    fn file(&self) -> Option<&std::fs::File> {
+        None
     }
 }
 

@@ -23,9 +23,9 @@ pub use self::client::RemoteStats;
 use self::client::{Client, Failure, Seen};
 pub use self::options::RemoteOptions;
 use self::options::{Service, Spec};
-use super::{ByteRange, Exclusion, Listing, Object, Stat, Store, check_key, clipped};
+use super::{ByteRange, Exclusion, Guard, Listing, Object, Stat, Store, check_key, clipped};
 use crate::error::{Error, Result};
-use crate::runtime::lock;
+use crate::runtime::{lock, waiting};
 
 /// Objects of a server, below a URL.
 ///
@@ -308,6 +308,11 @@ impl Store for RemoteStore {
 
     fn set(&self, key: &str, value: &[u8]) -> Result<()> {
         self.put(key, value, PutMode::Overwrite).map(|_| ())
+    }
+
+    /// Threads that wait for each other let others compute meanwhile, as the one they wait for may be among those.
+    fn lock(&self, key: &str) -> Result<Guard> {
+        Ok(waiting(|| Guard::in_process(self.identity, key)))
     }
 
     fn exclusion(&self) -> Exclusion {

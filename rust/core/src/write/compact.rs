@@ -28,14 +28,15 @@ impl Writer<'_> {
             if look(self)?.is_none() {
                 return Ok(0);
             }
-            let _guard = self.lock_to_change(chunk, &key)?;
+            self.check_change(chunk)?;
+            let _guard = self.source.store.lock(&key)?;
             let alone = self.alone();
-            loop {
-                let Some((old, inners)) = look(&alone)? else { return Ok(0) };
+            while let Some((old, inners)) = look(&alone)? {
                 if alone.set_shard(&key, shard, &inners, Some(&old))? {
                     return Ok(old.length.saturating_sub(alone.size(shard, &inners)));
                 }
             }
+            Ok(0)
         };
         compact().place(|| self.place(chunk))
     }

@@ -3,15 +3,15 @@
 use super::Writer;
 use crate::error::{Error, Result};
 use crate::plan::Region;
-use crate::read::Stored;
-use crate::store::{Exclusion, Guard, Piece, assemble};
+use crate::read::{Counts, Need, Stored};
+use crate::store::Exclusion;
 use crate::subset::ArraySubset;
 
 impl Writer<'_> {
-    /// Checks, before anything is written, that no chunk of a region is to be written in part where other processes
-    /// could change it unnoticed.
+    /// Checks, before anything is written, that no chunk of a region is to be changed in part where others may change it
+    /// at the same time.
     pub(crate) fn check_exclusion(&self, region: &Region) -> Result<()> {
-        if !self.refuses_parts() {
+        if !self.is_unlocked() {
             return Ok(());
         }
         let grid = &self.source.grid;
@@ -23,51 +23,44 @@ impl Writer<'_> {
             around = Some(around.map_or(Ok(inside.clone()), |around| around.hull(&inside))?);
         }
         match around {
-            Some(around) if !aligned => Err(refusal(&around).at(&self.source.name)),
+            Some(around) if !aligned => Err(unaligned(&around).at(&self.source.name)),
             _ => Ok(()),
         }
     }
 
     /// Checks that a chunk may be changed in part.
     pub(super) fn check_change(&self, chunk: &[u64]) -> Result<()> {
-        if self.refuses_parts() {
+        if self.is_unlocked() {
             let grid = &self.source.grid;
-            return Err(refusal(&grid.chunk_subset(chunk)?.bound(grid.array_shape())?));
+            return Err(unaligned(&grid.chunk_subset(chunk)?.bound(grid.array_shape())?));
         }
         Ok(())
     }
 
-    /// Locks a chunk of which what is stored stays in part.
-    pub(super) fn lock_to_change(&self, chunk: &[u64], key: &str) -> Result<Guard> {
-        self.check_change(chunk)?;
-        self.source.store.lock(key)
+    /// Changes a chunk that is stored as `old`, while its key is locked. `change` is told of a writer that does not wait
+    /// for the pool; where it returns false, another process has changed the chunk since, and it is read again.
+    pub(super) fn change(
+        &self,
+        chunk: &[u64],
+        key: &str,
+        mut change: impl FnMut(Self, Option<&Stored>) -> Result<bool>,
+    ) -> Result<()> {
+        let _guard = self.source.store.lock(key)?;
+        let alone = self.alone();
+        while !change(alone, alone.reader().open(chunk, Need::Whole, None, &Counts::default())?.as_ref())? {}
+        Ok(())
     }
 
-    /// The same writer, for what replaces an object where there is one: no store removes an object by its version.
-    pub(super) fn replacing(&self, old: Option<&Stored>) -> Self {
-        if old.is_some() && self.compares_versions() { self.keeping() } else { *self }
-    }
-
-    /// Stores what has become of a chunk of which `old` was read, under its lock; `None`: nothing is left of it. False:
-    /// another process has changed it since; it is to be read again.
-    pub(super) fn put_back(&self, key: &str, pieces: Option<&[Piece<'_>]>, old: Option<&Stored>) -> Result<bool> {
-        let (store, object) = (&*self.source.store, old.map(|old| &*old.object));
-        let done = match (pieces, object) {
-            // What was missing stays so.
-            (None, None) => Ok(()),
-            (Some(pieces), _) if self.compares_versions() => {
-                let mut value = Vec::new();
-                assemble(pieces, object, store.merge_gap(), &mut value)?;
-                return store.set_if(key, Some(&value), old.map(|old| old.stat.version));
-            }
-            (None, Some(_)) if self.compares_versions() => {
-                return store.set_if(key, None, old.map(|old| old.stat.version));
-            }
-            (None, Some(_)) => store.erase(key),
-            (Some([Piece::Bytes(bytes)]), _) => store.set(key, bytes),
-            (Some(pieces), _) => store.set_parts(key, pieces, object),
-        };
-        done.map(|()| true)
+    /// Stores what has become of `old`, under its lock. False: another process has changed it since.
+    pub(super) fn put_back(&self, key: &str, bytes: Option<&[u8]>, old: Option<&Stored>) -> Result<bool> {
+        let store = &*self.source.store;
+        match bytes {
+            // What was missing and stays so.
+            None if old.is_none() => Ok(true),
+            _ if self.compares_versions() => store.set_if(key, bytes, old.map(|old| old.stat.version)),
+            Some(bytes) => store.set(key, bytes).map(|()| true),
+            None => store.erase(key).map(|()| true),
+        }
     }
 
     /// Whether what was read may have to be read again.
@@ -75,14 +68,16 @@ impl Writer<'_> {
         self.source.store.exclusion() == Exclusion::Versions
     }
 
-    fn refuses_parts(&self) -> bool {
+    /// Whether others may change a chunk unnoticed while it is changed here.
+    fn is_unlocked(&self) -> bool {
         !self.options.unlocked_writes && self.source.store.exclusion() == Exclusion::Process
     }
 }
 
-fn refusal(around: &ArraySubset) -> Error {
+/// Why a chunk is not changed in part.
+fn unaligned(around: &ArraySubset) -> Error {
     Error::unsupported(format!(
-        "chunks would be changed in part, and the store cannot keep other processes from changing them at the same time; \
-         the region {around} would be whole chunks, and the option unlocked_writes allows it"
+        "chunks would be changed in part, and the store cannot keep other processes from changing them at the same \
+         time; the region {around} would be whole chunks, and the option unlocked_writes allows it"
     ))
 }

@@ -28,9 +28,8 @@ use crate::error::{Place, Result};
 use crate::fill_value::FillValue;
 use crate::options::CodecOptions;
 use crate::plan::Region;
-use crate::read::{Caching, Counts, Need, Reader, Source, Stored};
+use crate::read::{Caching, Reader, Source, Stored};
 use crate::slot::Slot;
-use crate::store::Piece;
 use crate::subset::{Dims, tuple};
 use crate::view::{swap_words, zeroed};
 
@@ -68,6 +67,7 @@ pub(crate) struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// Stores a region, which may reach into the padding of chunks at the array's end.
     pub(crate) fn write(&self, region: &Region, input: Input<'_>) -> Result<()> {
+        self.check_exclusion(region)?;
         let mut split = region.split(&self.source.grid);
         loop {
             let batch: Vec<_> = split.by_ref().take(BATCH).collect();
@@ -128,17 +128,21 @@ impl<'a> Writer<'a> {
     }
 
     fn erase(&self, key: &str) -> Result<()> {
-        // What is not there need not be locked to stay so.
-        if self.source.store.open(key)?.stat()?.is_none() {
+        let store = &*self.source.store;
+        // What is not there need not be locked to stay so; but asking takes as long as erasing where both are requests.
+        if !store.is_remote() && store.open(key)?.stat()?.is_none() {
             return Ok(());
         }
-        let _guard = self.source.store.lock(key)?;
-        self.source.store.erase(key)
+        let _guard = store.lock(key)?;
+        store.erase(key)
     }
 
     fn store_part(&self, chunk: &[u64], mut part: Part<'_>) -> Result<()> {
         let (key, chain) = (self.source.key(chunk), self.source.chain_of(chunk)?);
         part.covering = part.covers(chain)?;
+        if !part.covering {
+            self.check_change(chunk)?;
+        }
         if let Some(shard) = chain.open_shard() {
             return self.store_shard(chunk, &key, shard, &part.permuted(chain.order()));
         }
@@ -154,17 +158,13 @@ impl<'a> Writer<'a> {
             let (stored, keep) = self.encode_scratch(chain, &part)?;
             return self.set(&key, keep.then_some(&stored));
         }
-        let _guard = self.lock_to_change(chunk, &key)?;
-        let alone = self.alone();
-        loop {
-            let old = alone.reader().open(chunk, Need::Whole, None, &Counts::default())?;
+        self.change(chunk, &key, |mut alone, old| {
+            // No store removes an object by its version.
+            alone.options.store_empty_chunks |= old.is_some() && self.compares_versions();
             let mut stored = Vec::new();
-            let keep = alone.replacing(old.as_ref()).encode(chain, &part, old.as_ref(), &mut stored)?;
-            let pieces = [Piece::Bytes(&stored)];
-            if alone.put_back(&key, keep.then_some(&pieces[..]), old.as_ref())? {
-                return Ok(());
-            }
-        }
+            let keep = alone.encode(chain, &part, old, &mut stored)?;
+            alone.put_back(&key, keep.then_some(&stored), old)
+        })
     }
 
     /// Encodes a chunk of which nothing that is stored stays into scratch memory.

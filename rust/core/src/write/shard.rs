@@ -9,7 +9,7 @@ use crate::buffer::to_usize;
 use crate::codec::IndexLocation;
 use crate::codec::chain::Shard;
 use crate::error::{Error, Place, Result};
-use crate::read::{Counts, MISSING, Need, Stored};
+use crate::read::{Counts, MISSING, Stored};
 use crate::runtime::parallel_map;
 use crate::store::{self, assemble};
 use crate::subset::{Dims, product, tuple};
@@ -60,20 +60,15 @@ impl Writer<'_> {
             self.encode_inner(&shard.inner, part, None).place(|| format!("inner chunk {}", tuple(inner)))
         })?;
         let mut ready: Ready<'_> = covered.into_iter().map(|(inner, _)| inner).zip(encoded).collect();
-
-        let _guard = self.lock_to_change(chunk, key)?;
-        let alone = self.alone();
-        loop {
-            let old = alone.reader().open(chunk, Need::Chunk, None, &Counts::default())?;
+        self.change(chunk, key, |alone, old| {
+            // They are wanted once more where another process was faster.
             let ready = if self.compares_versions() { ready.clone() } else { std::mem::take(&mut ready) };
-            let inners = alone.replacing(old.as_ref()).inner_chunks(shard, part, old.as_ref(), ready)?;
-            if alone.set_shard(key, shard, &inners, old.as_ref())? {
-                return Ok(());
-            }
-        }
+            let inners = alone.inner_chunks(shard, part, old, ready)?;
+            alone.set_shard(key, shard, &inners, old)
+        })
     }
 
-    /// Replaces a shard of which `old` was read, whose key is locked. False: another process has changed it since.
+    /// Replaces a shard, whose key is locked. False: another process has changed it since it was read.
     pub(super) fn set_shard(
         &self,
         key: &str,
@@ -81,12 +76,19 @@ impl Writer<'_> {
         inners: &Inners<'_>,
         old: Option<&Stored>,
     ) -> Result<bool> {
-        if inners.iter().all(Option::is_none) && (old.is_none() || !self.compares_versions()) {
+        let (none, compares) = (inners.iter().all(Option::is_none), self.compares_versions());
+        // No store removes an object by its version: there, an index stays.
+        if none && (old.is_none() || !compares) {
             return self.put_back(key, None, old);
+        }
+        if compares {
+            let mut stored = Vec::new();
+            self.append_shard(shard, inners, old, &mut stored)?;
+            return self.put_back(key, Some(&stored), old);
         }
         let index = self.index_of(shard, inners)?;
         let pieces = self.pieces(shard, inners, &index, old.map_or(0, |old| old.offset));
-        self.put_back(key, Some(&pieces), old)
+        self.source.store.set_parts(key, &pieces, old.map(|old| &*old.object)).map(|()| true)
     }
 
     /// Encodes a shard, its axes in encoded order, to the end of `stored`. False: none of its inner chunks is stored.
