@@ -13,9 +13,9 @@ import tegula.asdf
 
 NAMES = """
 Array ArraySubset AsdfFile CacheInfo ChunkCache CodecOptions CorruptDataError Error Explanation FilesystemStore Group
-InvalidMetadataError InvalidSelectionError MemoryStore NotFoundError PartialDecoder PartialEncoder RemoteStore StoreError
-UnsupportedError Validation VariableArray WriteSession ZipStore __version__ config consolidate_metadata copy
-create_array create_group delete load open open_array open_asdf open_group rechunk register_codec save validate
+InvalidMetadataError InvalidSelectionError MemoryStore NotFoundError PartialDecoder PartialEncoder RemoteStore
+StoreError UnsupportedError Validation VariableArray WriteSession ZipStore __version__ config consolidate_metadata
+copy create_array create_group delete load open open_array open_asdf open_group rechunk register_codec save validate
 """
 
 MEMBERS = {

@@ -198,7 +198,7 @@ def test_groups_are_found_by_consolidated_metadata(served):
         group.create_array(f"sub/{number}", data=np.full(3, number))
     plain = tegula.open_group(f"{served.url}/g")
     assert (plain["sub/3"][...] == 3).all()
-    with pytest.raises(tegula.UnsupportedError, match="cannot be listed.* consolidate"):
+    with pytest.raises(tegula.UnsupportedError, match=r"cannot be listed.* consolidate"):
         list(plain)
     tegula.consolidate_metadata(served.folder / "g")
     served.counts()
