@@ -1,5 +1,6 @@
 """Zarr arrays in ASDF files: ours, and those that asdf-zarr wrote (in tests/data)."""
 
+import pickle
 import struct
 from pathlib import Path
 
@@ -124,3 +125,21 @@ def test_arrays_of_files_cannot_be_written(tmp_path):
         for key in ("z", "a"):
             with pytest.raises(tegula.UnsupportedError):
                 file[key][...] = 1
+
+
+def test_stores_beside_the_file(tmp_path):
+    array = tegula.create_array(tmp_path / "sub" / "z.zarr", data=elements(), chunks=(5, 7), zarr_format=2)
+    text = "#ASDF 1.0.0\n#ASDF_STANDARD 1.5.0\n%YAML 1.1\n---\n"
+    node = (
+        "z: !<asdf://asdf-format.org/zarr/tags/zarr-1.0.0>\n  store: {type_string: DirectoryStore, path: PATH}\n...\n"
+    )
+    for folder, path in [("sub", "z.zarr"), ("sub", "./z.zarr"), (".", "sub/z.zarr")]:
+        (tmp_path / folder / "a.asdf").write_text(text + node.replace("PATH", path))
+        with tegula.asdf.open(tmp_path / folder / "a.asdf") as file:
+            np.testing.assert_array_equal(file["z"][3:, ::2], array[3:, ::2])
+    (tmp_path / "a.asdf").write_text(text + node.replace("PATH", str(tmp_path / "sub" / "z.zarr")))
+    with tegula.asdf.open(tmp_path / "a.asdf") as file, pytest.raises(tegula.Error, match="allow"):
+        file["z"][...]
+    with tegula.asdf.open(tmp_path / "a.asdf", allow_external=True) as file:
+        again = pickle.loads(pickle.dumps(file["z"]))
+        np.testing.assert_array_equal(again[...], elements())

@@ -136,12 +136,6 @@ def test_damaged_chunks(tmp_path, damage):
     array[0, 0]
 
 
-def test_urls_are_to_come():
-    for store in ("s3://bucket/data.zarr", "https://example.org/a.zarr"):
-        with pytest.raises(tegula.UnsupportedError, match="still to come; there are folders"):
-            tegula.open(store)
-
-
 def test_wrong_types_are_type_errors(samples):
     array = samples["ours", "plain"].array
     for use in (

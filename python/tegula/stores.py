@@ -282,11 +282,12 @@ def as_store(store: StoreLike, path: str = "", storage_options: Mapping[str, Any
             archive, inside = found
             return ZipStore(archive), f"{inside}/{path.lstrip('/')}"
         return FilesystemStore(folder), path
+    get_mapper = getattr(store, "get_mapper", None)
+    if get_mapper is not None:
+        # A filesystem of fsspec: its root is the store, as a mapping.
+        return MappingStore(get_mapper("")), path
     if isinstance(store, Mapping):
         return MappingStore(store), path
-    if hasattr(store, "get_mapper"):
-        # A filesystem of fsspec: its root is the store, as a mapping.
-        return MappingStore(store.get_mapper("")), path
     raise TypeError(f"a store is a path, a mapping or a tegula store, not {type(store).__name__}")
 
 

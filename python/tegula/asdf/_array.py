@@ -147,11 +147,13 @@ class AsdfArray(Array):
         return _reopen, (*self._file._address(), self._node, self.path)
 
 
-def _reopen(store: Store, key: str, memmap: bool, validate_checksums: bool, node: int, path: str) -> AsdfArray:
+def _reopen(
+    store: Store, key: str, memmap: bool, validate_checksums: bool, allow_external: bool, node: int, path: str
+) -> AsdfArray:
     """Make a pickled array again; several of one file share what is opened."""
     from tegula.asdf._open import shared
 
-    file = shared(store, key, memmap=memmap, validate_checksums=validate_checksums)
+    file = shared(store, key, memmap=memmap, validate_checksums=validate_checksums, allow_external=allow_external)
     native = file._native
     try:
         same = native.path_of(node) == path and native.is_array(node)

@@ -24,9 +24,10 @@ __all__ = ["AsdfFile"]
 class _Family:
     """Files that refer to each other, by their keys; and what they refer to, by key and node."""
 
-    __slots__ = ("files", "targets")
+    __slots__ = ("allow_external", "files", "targets")
 
-    def __init__(self) -> None:
+    def __init__(self, *, allow_external: bool) -> None:
+        self.allow_external = allow_external
         self.files: dict[str, AsdfFile] = {}
         self.targets: dict[tuple[str, int], Any] = {}
 
@@ -87,9 +88,12 @@ class AsdfFile(Saving, Noting, Mapping[Any, Any]):
         self._settings = ArraySettings()
 
     @classmethod
-    def _open(cls, store: Store, key: str, *, memmap: bool, validate_checksums: bool) -> "AsdfFile":
-        native = _tegula.AsdfFile.open(store._native, key, validate_checksums)
-        return cls._of(native, store, _Family(), memmap=memmap, validate_checksums=validate_checksums)
+    def _open(
+        cls, store: Store, key: str, *, memmap: bool, validate_checksums: bool, allow_external: bool = False
+    ) -> "AsdfFile":
+        native = _tegula.AsdfFile.open(store._native, key, validate_checksums, allow_external)
+        family = _Family(allow_external=allow_external)
+        return cls._of(native, store, family, memmap=memmap, validate_checksums=validate_checksums)
 
     @classmethod
     def _of(
@@ -111,8 +115,8 @@ class AsdfFile(Saving, Noting, Mapping[Any, Any]):
         file._tree = native.tree(native.root, file)
         return file
 
-    def _address(self) -> tuple[Store, str, bool, bool]:
-        return self._store, self._key, self._memmap, self._validate
+    def _address(self) -> tuple[Store, str, bool, bool, bool]:
+        return self._store, self._key, self._memmap, self._validate, self._family.allow_external
 
     # What the native module asks for while it makes the tree.
 
@@ -375,5 +379,7 @@ def _whole(array: AsdfArray) -> NDArray[Any]:
     return elements
 
 
-def _restore(store: Store, key: str, memmap: bool, validate_checksums: bool) -> AsdfFile:
-    return AsdfFile._open(store, key, memmap=memmap, validate_checksums=validate_checksums)
+def _restore(store: Store, key: str, memmap: bool, validate_checksums: bool, allow_external: bool) -> AsdfFile:
+    return AsdfFile._open(
+        store, key, memmap=memmap, validate_checksums=validate_checksums, allow_external=allow_external
+    )

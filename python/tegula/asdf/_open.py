@@ -21,6 +21,7 @@ def open(  # noqa: A001 - tegula.asdf.open is what it is called
     memmap: bool = True,
     lazy_load: bool = True,
     validate_checksums: bool = False,
+    allow_external: bool = False,
     validate: bool = False,
     converters: Literal["asdf"] | None = None,
     ignore_unrecognized_tag: bool = False,
@@ -49,6 +50,9 @@ def open(  # noqa: A001 - tegula.asdf.open is what it is called
         tree holds NumPy's ndarrays. Zarr arrays are read when they are used in any case.
     validate_checksums : bool
         Whether the checksum of a block is compared with its data when the block is first touched. This reads it whole.
+    allow_external : bool
+        Whether Zarr stores beside the file may be anywhere, as it names them. Otherwise only those in its folder are
+        opened.
     validate : bool
         Whether the ``asdf`` library's schemas are asked about the tree; see `AsdfFile.validate`.
     converters : {None, "asdf"}
@@ -92,7 +96,9 @@ def open(  # noqa: A001 - tegula.asdf.open is what it is called
     if converters not in (None, "asdf"):
         raise ValueError(f'{converters!r} names no converters; there are those of "asdf"')
     store, key = _place(fd, key, uri, storage_options)
-    file = AsdfFile._open(store, key, memmap=memmap, validate_checksums=validate_checksums)
+    file = AsdfFile._open(
+        store, key, memmap=memmap, validate_checksums=validate_checksums, allow_external=allow_external
+    )
     file._mode = mode
     if legacy_defaults:
         fill_defaults(file.tree, file.version)
@@ -202,16 +208,18 @@ def info(fd: Any, **options: Any) -> None:
     (fd if isinstance(fd, AsdfFile) else open(fd)).info(**options)
 
 
-_recent: dict[tuple[Store, str, bool, bool], AsdfFile] = {}
+_recent: dict[tuple[Store, str, bool, bool, bool], AsdfFile] = {}
 _MOST_RECENT = 8
 
 
-def shared(store: Store, key: str, *, memmap: bool, validate_checksums: bool) -> AsdfFile:
+def shared(store: Store, key: str, *, memmap: bool, validate_checksums: bool, allow_external: bool) -> AsdfFile:
     """Open a file, or return one that was opened lately and has not changed since."""
-    address = (store, key, memmap, validate_checksums)
+    address = (store, key, memmap, validate_checksums, allow_external)
     file = _recent.pop(address, None)
     if file is None or not file._native.is_current():
-        file = AsdfFile._open(store, key, memmap=memmap, validate_checksums=validate_checksums)
+        file = AsdfFile._open(
+            store, key, memmap=memmap, validate_checksums=validate_checksums, allow_external=allow_external
+        )
     while len(_recent) >= _MOST_RECENT:
         _recent.pop(next(iter(_recent)), None)
     _recent[address] = file

@@ -56,7 +56,7 @@ class Saving:
         all_array_storage : {None, "internal", "inline", "external"}
             Where the elements of ndarrays are: in blocks of the file, in its tree, or each in a file of its own, beside
             this one, which is named ``<stem>0000.asdf`` and so on. None: as `set_array_storage` said, else in blocks.
-        all_array_compression : {"input", None, "zlib", "bzp2", "lz4", "zstd", "blsc", "lz4f"}
+        all_array_compression : {"input", None, "zlib", "bzp2", "lz4", "zstd", "blsc", "bls2", "lz4f", "xz"}
             How blocks of ndarrays are compressed. "input": as `set_array_compression` said; arrays of files stay as
             they are stored; others are not compressed. "zlib" and "bzp2" are the standard's, "lz4" is what the Python
             library knows too, the others need extensions there. Zarr arrays keep their own compression.
