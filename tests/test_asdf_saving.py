@@ -559,3 +559,13 @@ def test_threads_read_what_they_ask_for(tmp_path, compression, memmap):
         for _ in range(5):
             found = pool.map(lambda i: np.array_equal(file["arrays"][i][:], np.full(1000, i)), range(200))
             assert math.prod(found)
+
+
+def test_integers_that_a_tree_has_no_scalars_for_are_in_blocks(tmp_path):
+    arrays = {"large": np.array([1, 2**64 - 1], "u8"), "small": np.array([1, 2**63 - 1], "u8")}
+    tegula.asdf.AsdfFile(arrays).write_to(tmp_path / "a.asdf", all_array_storage="inline")
+    with tegula.asdf.open(tmp_path / "a.asdf") as file, asdf.open(tmp_path / "a.asdf") as theirs:
+        assert [file.get_array_storage(file[name]) for name in arrays] == ["internal", "inline"]
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(file[name][...], array)
+            np.testing.assert_array_equal(theirs[name][...], array)

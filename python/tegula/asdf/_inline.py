@@ -42,7 +42,7 @@ def inline_node(array: NDArray[Any]) -> TaggedDict | None:
         return None
     try:
         data = _lists(array.tolist())
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, OverflowError):
         return None
     node = TaggedDict(_NDARRAY, {"data": data, "datatype": datatype(array.dtype), "shape": list(array.shape)})
     if mask is not None:
@@ -53,4 +53,6 @@ def inline_node(array: NDArray[Any]) -> TaggedDict | None:
 def _lists(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_lists(item) for item in value]
+    if isinstance(value, int) and not -(2**63) + 2 <= value < 2**63:
+        raise OverflowError(f"{value} is no integer of a tree, but a node of its own")
     return value.decode("ascii") if isinstance(value, bytes) else value
