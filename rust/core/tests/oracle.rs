@@ -1,5 +1,7 @@
 //! Random arrays, codecs and selections, read by the kernel and by an obvious gather.
 
+mod support;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,32 +12,20 @@ use tegula::{
     FromArrayBytes, Heaps, OutputBuffer, Selection,
 };
 
+use support::{Random, listed};
+
 /// Arrays that are read.
 const ROUNDS: u64 = 1200;
 
 /// Arrays that are damaged.
 const DAMAGED: u64 = 400;
 
-/// A small generator, so that a failure is the same on every machine.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % end
+fn permutation(random: &mut Random, length: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..length).collect();
+    for k in 0..length {
+        order.swap(k, k + random.below((length - k) as u64) as usize);
     }
-
-    fn pick<T: Clone>(&mut self, items: &[T]) -> T {
-        items[self.below(items.len() as u64) as usize].clone()
-    }
-
-    fn permutation(&mut self, length: usize) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..length).collect();
-        for k in 0..length {
-            order.swap(k, k + self.below((length - k) as u64) as usize);
-        }
-        order
-    }
+    order
 }
 
 #[allow(clippy::needless_pass_by_value)] // called with json!(...)
@@ -82,7 +72,7 @@ fn filters(random: &mut Random, links: &mut Links) -> Vec<Value> {
         match random.below(if arithmetic { 9 } else { 3 }) {
             // Elements of variable length stay where they are once they have another shape.
             0 | 1 if !(links.variable && settled) => {
-                let order = random.permutation(rank);
+                let order = permutation(random, rank);
                 links.shape = order.iter().map(|axis| links.shape[*axis]).collect();
                 list.push(named("transpose", json!({"order": order})));
             }
@@ -384,47 +374,6 @@ fn selection(random: &mut Random, shape: &[u64]) -> Vec<AxisSelection> {
     shape.iter().map(&mut axis).collect()
 }
 
-/// The same selection with lists for some axes, and the positions that it takes in C order.
-fn listed(random: &mut Random, mut selection: Selection, shape: &[u64]) -> (Selection, Vec<Dims>) {
-    // What each dimension of the result takes of which axes, in the order of the first of these.
-    let mut parts: Vec<(Vec<usize>, Vec<Vec<u64>>)> = Vec::new();
-    let mut left: Vec<usize> = (0..shape.len()).collect();
-    while let Some(axis) = left.first().copied() {
-        left.remove(0);
-        if random.below(2) == 0 {
-            let run = selection.axes()[axis];
-            let positions = (0..run.length).map(|k| vec![run.start.wrapping_add_signed(run.step * k as i64)]).collect();
-            parts.push((vec![axis], positions));
-            continue;
-        }
-        let mut axes = vec![axis];
-        while !left.is_empty() && random.below(2) == 0 {
-            axes.push(left.remove(random.below(left.len() as u64) as usize));
-        }
-        let count = random.below(12);
-        let entries: Vec<Vec<u64>> =
-            (0..count).map(|_| axes.iter().map(|axis| random.below(shape[*axis])).collect()).collect();
-        let columns = (0..axes.len()).map(|k| entries.iter().map(|entry| entry[k]).collect()).collect();
-        selection = selection.with_list(&axes, columns).unwrap();
-        parts.push((axes, entries));
-    }
-    if random.below(3) == 0 {
-        let order: Vec<usize> = (0..parts.len()).rev().collect();
-        selection = selection.transposed(&order).unwrap();
-        parts.reverse();
-    }
-    let mut places = vec![Dims::from_elem(0, shape.len())];
-    for (axes, entries) in parts {
-        let placed = |place: &Dims, entry: &Vec<u64>| {
-            let mut place = place.clone();
-            axes.iter().zip(entry).for_each(|(axis, position)| place[*axis] = *position);
-            place
-        };
-        places = places.iter().flat_map(|place| entries.iter().map(|entry| placed(place, entry))).collect();
-    }
-    (selection, places)
-}
-
 /// Makes an array and reads it in every way.
 fn check(round: u64, types: &[Type], folder: &Path) {
     let mut random = Random(round);
@@ -473,7 +422,7 @@ fn check(round: u64, types: &[Type], folder: &Path) {
         let expected = array_bytes(&gather(&elements, &shape, selection.axes()), data_type, &selection.shape());
         assert!(select(&array, &selection) == expected, "round {round}: {selection:?} of {document}");
 
-        let (selection, places) = listed(&mut random, selection, &shape);
+        let (selection, places) = listed(&mut random, selection, &shape, |random| random.below(2) == 0);
         let places = places.iter().map(|place| elements[position(place, &shape)].clone()).collect::<Vec<_>>();
         let expected = array_bytes(&places, data_type, &selection.shape());
         assert!(select(&array, &selection) == expected, "round {round}: {selection:?} of {document}");

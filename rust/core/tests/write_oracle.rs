@@ -2,6 +2,8 @@
 //! The same of sessions, with little memory and several threads, and of several regions of a chunk at once.
 //! And what a write leaves alone: other inner chunks' bytes, and other writers' elements.
 
+mod support;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,19 +15,7 @@ use tegula::{
     ErrorKind, InnerChunkOrder, InputBuffer, PartialEncoder, Result, Selection, Slot, WriteSessionOptions,
 };
 
-/// A small generator, so that a failure is the same on every machine.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % end
-    }
-
-    fn pick<T: Clone>(&mut self, items: &[T]) -> T {
-        items[self.below(items.len() as u64) as usize].clone()
-    }
-}
+use support::{Random, listed};
 
 #[allow(clippy::needless_pass_by_value)] // called with json!(...)
 fn named(name: &str, configuration: Value) -> Value {
@@ -169,7 +159,7 @@ fn random_selection(random: &mut Random, shape: &[u64]) -> (Selection, Vec<Dims>
         AxisSelection { start, step, length: random.below(room / step.unsigned_abs() + 2) }
     });
     let selection = Selection::new(axes.collect()).unwrap();
-    listed(random, selection, shape)
+    listed(random, selection, shape, |random| random.below(4) > 0)
 }
 
 /// The positions of a selection without lists, in C order.
@@ -204,47 +194,6 @@ fn target(folder: &Path, round: u64) -> Arc<dyn Store> {
         0 => Arc::new(MemoryStore::new()),
         _ => Arc::new(FilesystemStore::new(folder.join(round.to_string()))),
     }
-}
-
-/// The same selection with lists for some axes, and the positions that it takes in C order.
-fn listed(random: &mut Random, mut selection: Selection, shape: &[u64]) -> (Selection, Vec<Dims>) {
-    // What each dimension of the result takes of which axes, in the order of the first of these.
-    let mut parts: Vec<(Vec<usize>, Vec<Vec<u64>>)> = Vec::new();
-    let mut left: Vec<usize> = (0..shape.len()).collect();
-    while let Some(axis) = left.first().copied() {
-        left.remove(0);
-        if random.below(4) > 0 {
-            let run = selection.axes()[axis];
-            let positions = (0..run.length).map(|k| vec![run.start.wrapping_add_signed(run.step * k as i64)]).collect();
-            parts.push((vec![axis], positions));
-            continue;
-        }
-        let mut axes = vec![axis];
-        while !left.is_empty() && random.below(2) == 0 {
-            axes.push(left.remove(random.below(left.len() as u64) as usize));
-        }
-        let count = random.below(12);
-        let entries: Vec<Vec<u64>> =
-            (0..count).map(|_| axes.iter().map(|axis| random.below(shape[*axis])).collect()).collect();
-        let columns = (0..axes.len()).map(|k| entries.iter().map(|entry| entry[k]).collect()).collect();
-        selection = selection.with_list(&axes, columns).unwrap();
-        parts.push((axes, entries));
-    }
-    if random.below(3) == 0 {
-        let order: Vec<usize> = (0..parts.len()).rev().collect();
-        selection = selection.transposed(&order).unwrap();
-        parts.reverse();
-    }
-    let mut places = vec![Dims::from_elem(0, shape.len())];
-    for (axes, entries) in parts {
-        let placed = |place: &Dims, entry: &Vec<u64>| {
-            let mut place = place.clone();
-            axes.iter().zip(entry).for_each(|(axis, position)| place[*axis] = *position);
-            place
-        };
-        places = places.iter().flat_map(|place| entries.iter().map(|entry| placed(place, entry))).collect();
-    }
-    (selection, places)
 }
 
 #[test]
