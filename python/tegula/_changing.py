@@ -1,7 +1,7 @@
 """Changing what an array is: its attributes and its shape."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from tegula._turns import advance
 from tegula.attributes import Attributes
 from tegula.errors import InvalidSelectionError
 from tegula.stores import Store
+
+if TYPE_CHECKING:
+    from tegula.session import WriteSession
 
 
 class Changing(Geometry):
@@ -105,20 +108,23 @@ class Changing(Geometry):
         >>> array.append([[1, 2], [3, 4]])
         (2, 2)
         """
-        native = _tegula.append(self._native, *self._behind(data, axis))
+        native = _tegula.append(self._native, *behind(self, data, axis))
         advance(self, native)
         return native.shape
 
     async def async_append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
         """Await `append`."""
-        native = await call(_tegula.append, self._native, *self._behind(data, axis))
+        native = await call(_tegula.append, self._native, *behind(self, data, axis))
         advance(self, native)
         return native.shape
 
-    def _behind(self, data: Any, axis: int) -> tuple[int, NDArray[Any]]:
-        if not -self.ndim <= axis < self.ndim:
-            raise InvalidSelectionError(f"{self.name}: there is no axis {axis} of {self.ndim}")
-        return axis % self.ndim, np.asarray(data, self._dtype)
+
+def behind(array: "Changing | WriteSession", data: Any, axis: int) -> tuple[int, NDArray[Any]]:
+    """Return what is appended, as the native module takes it: the axis, counted from 0, and the elements."""
+    ndim = len(array.shape)
+    if not -ndim <= axis < ndim:
+        raise InvalidSelectionError(f"{array.name}: there is no axis {axis} of {ndim}")
+    return axis % ndim, np.asarray(data, array._dtype)
 
 
 def _lengths(shape: int | Sequence[int]) -> tuple[int, ...]:

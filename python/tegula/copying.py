@@ -339,9 +339,10 @@ def _members(group: Group) -> dict[str, Array | Group]:
     """Open all that lies below a group, as the store has it where it can be listed."""
     native = group._native
     if native.is_consolidated:
+        listed = native.without_consolidated()
         try:
-            names = native.without_consolidated().members(True)
-            native = native.without_consolidated()
+            names = listed.members(True)
+            native = listed
         except UnsupportedError:
             names = native.members(True)
     else:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tegula import _tegula
 from tegula._asynchronous import call
-from tegula.errors import InvalidSelectionError
+from tegula._changing import behind
 from tegula.explanation import readable
 from tegula.indexing import parse
 
@@ -128,11 +128,11 @@ class WriteSession:
         InvalidSelectionError
             If there is no such axis, or the shape of `data` does not fit.
         """
-        return self._native.append(self._axis(axis), np.asarray(data, self._dtype))
+        return self._native.append(*behind(self, data, axis))
 
     async def async_append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
         """Await `append`."""
-        return await call(self._native.append, self._axis(axis), np.asarray(data, self._dtype))
+        return await call(self._native.append, *behind(self, data, axis))
 
     def flush(self) -> None:
         """Store everything that is staged, and the shape if it changed. The session goes on."""
@@ -165,12 +165,6 @@ class WriteSession:
     def _grow(self) -> None:
         if self._native.shape != self._array.shape:
             self._array._become(self._native.array())
-
-    def _axis(self, axis: int) -> int:
-        ndim = len(self.shape)
-        if not -ndim <= axis < ndim:
-            raise InvalidSelectionError(f"{self.name}: there is no axis {axis} of {ndim}")
-        return axis % ndim
 
     def _data(self, data: Any) -> NDArray[Any]:
         return data if isinstance(data, np.ndarray) else np.asarray(data, self._dtype)
