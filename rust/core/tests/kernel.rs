@@ -1,67 +1,16 @@
 //! What the kernel asks of a store, what it keeps, and what it says when things are wrong.
 
+mod counting;
+
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
-use tegula::store::{ByteRange, MemoryStore, Object, Reference, ReferenceStore, Stat, Store};
+use tegula::store::{Reference, ReferenceStore, Store};
 use tegula::{Array, ArraySubset, CacheLimit, ChunkCache, CodecOptions, ErrorKind, OutputBuffer, Result, Selection};
 
-/// A store that counts, and hides that it is in memory.
-#[derive(Debug, Default)]
-struct Counting {
-    store: MemoryStore,
-    opened: AtomicU64,
-    reads: Arc<Mutex<Vec<(u64, u64)>>>,
-}
-
-struct Counted(Box<dyn Object>, Arc<Mutex<Vec<(u64, u64)>>>);
-
-impl Object for Counted {
-    fn read(&self, range: ByteRange, limit: u64, into: &mut Vec<u8>) -> Result<Option<Stat>> {
-        self.0.read(range, limit, into)
-    }
-
-    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<Option<Stat>> {
-        self.1.lock().unwrap().push((offset, into.len() as u64));
-        self.0.read_at(offset, into)
-    }
-
-    fn stat(&self) -> Result<Option<Stat>> {
-        self.0.stat()
-    }
-}
-
-impl Store for Counting {
-    fn open(&self, key: &str) -> Result<Box<dyn Object>> {
-        self.opened.fetch_add(1, Ordering::Relaxed);
-        Ok(Box::new(Counted(self.store.open(key)?, self.reads.clone())))
-    }
-
-    fn set(&self, key: &str, value: &[u8]) -> Result<()> {
-        self.store.set(key, value)
-    }
-
-    fn erase(&self, key: &str) -> Result<()> {
-        self.store.erase(key)
-    }
-
-    fn display(&self, key: &str) -> String {
-        format!("counted/{key}")
-    }
-
-    fn identity(&self) -> u64 {
-        self.store.identity()
-    }
-}
-
-impl Counting {
-    fn take(&self) -> Vec<(u64, u64)> {
-        self.opened.store(0, Ordering::Relaxed);
-        std::mem::take(&mut *self.reads.lock().unwrap())
-    }
-}
+use counting::Counting;
 
 fn bytes() -> Value {
     json!({"name": "bytes", "configuration": {"endian": "little"}})
@@ -91,7 +40,7 @@ fn region(rows: std::ops::Range<u64>, columns: std::ops::Range<u64>) -> ArraySub
 
 #[test]
 fn mistakes_cost_no_read() {
-    let store = Arc::new(Counting::default());
+    let store = Counting::new(64 << 10);
     let array = array(&store, &json!([bytes()]));
     let failures = [
         array.retrieve_array_subset::<Vec<u32>>(&region(0..65, 0..1)).map(drop),
@@ -115,7 +64,7 @@ fn mistakes_cost_no_read() {
 
 #[test]
 fn vast_arrays_cost_what_is_asked_of_them() {
-    let store = Arc::new(Counting::default());
+    let store = Counting::new(64 << 10);
     let document = json!({"zarr_format": 3, "node_type": "array", "shape": [u64::MAX >> 1, 1u64 << 40], "data_type": "uint32",
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [32, 32]}},
         "chunk_key_encoding": {"name": "default"}, "fill_value": 7, "codecs": [bytes()]});
@@ -132,7 +81,7 @@ fn vast_arrays_cost_what_is_asked_of_them() {
 
 #[test]
 fn rows_of_plain_chunks_are_read_alone() {
-    let store = Arc::new(Counting::default());
+    let store = Counting::new(64 << 10);
     let array = array(&store, &json!([bytes()]));
     let row: Vec<u32> = array.retrieve_array_subset(&region(5..6, 0..64)).unwrap();
     assert_eq!(row, (321..=384).collect::<Vec<u32>>());
@@ -143,7 +92,7 @@ fn rows_of_plain_chunks_are_read_alone() {
 
 #[test]
 fn inner_chunks_are_read_together_and_the_index_once() {
-    let store = Arc::new(Counting::default());
+    let store = Counting::new(64 << 10);
     let zstd = json!([bytes(), {"name": "zstd", "configuration": {"level": 1, "checksum": false}}]);
     let array = array(&store, &shards(&[8, 8], &zstd))
         .with_options(CodecOptions { concurrent_target: 1, ..CodecOptions::default() });
@@ -174,7 +123,7 @@ fn caches_keep_what_they_are_asked_to() {
     {
         for cache in [ChunkCache::decoded(CacheLimit::Chunks(16)), ChunkCache::encoded(CacheLimit::Bytes(1 << 20))] {
             for cache in [cache.clone(), cache.per_thread()] {
-                let store = Arc::new(Counting::default());
+                let store = Counting::new(64 << 10);
                 let options = CodecOptions { concurrent_target: 1, ..CodecOptions::default() };
                 let array = array(&store, &codecs).with_options(options).with_cache(Some(cache.clone()));
                 let window = region(1..3, 1..3);
@@ -192,7 +141,7 @@ fn caches_keep_what_they_are_asked_to() {
 
 #[test]
 fn errors_have_place_and_cause() {
-    let store = Arc::new(Counting::default());
+    let store = Counting::new(64 << 10);
     let array = array(&store, &shards(&[16, 16], &json!([bytes(), {"name": "crc32c"}])));
     let mut shard = array.retrieve_encoded_chunk(&[0, 1]).unwrap().unwrap();
     shard[16 * 16 * 4 + 4 + 10] ^= 1; // in the second inner chunk
@@ -216,7 +165,7 @@ fn errors_have_place_and_cause() {
 
 #[test]
 fn chunks_that_are_parts_of_one_object_are_read_together() {
-    let store = Arc::new(Counting::default());
+    let store = Counting::new(64 << 10);
     let plain = array(&store, &json!([bytes()]));
     // All four chunks in one object, in another order, one of them missing.
     let mut object = vec![0; 10];
@@ -245,7 +194,7 @@ fn what_is_explained_is_what_is_read() {
     let zstd = json!([bytes(), {"name": "zstd", "configuration": {"level": 1, "checksum": false}}]);
     for codecs in [shards(&[8, 8], &zstd), shards(&[8, 8], &json!([bytes()])), json!([bytes()])] {
         for window in [region(0..64, 0..64), region(6..10, 6..10), region(0..64, 3..4), region(9..10, 0..64)] {
-            let store = Arc::new(Counting::default());
+            let store = Counting::new(64 << 10);
             let array = array(&store, &codecs);
             let caches = [None, Some(ChunkCache::decoded(CacheLimit::Bytes(1 << 20)))];
             for array in caches.map(|cache| array.with_cache(cache)) {
@@ -284,7 +233,7 @@ fn points_open_each_chunk_once_and_explain_themselves() {
         let rows = Selection::from(&region(0..64, 3..30)).with_list(&[0], vec![vec![60, 2, 60, 33]]);
         let corners = rows.clone().unwrap().with_list(&[1], vec![vec![8, 1, 30]]);
         for selection in [many, few, rows, corners].map(Result::unwrap) {
-            let store = Arc::new(Counting::default());
+            let store = Counting::new(64 << 10);
             let array =
                 array(&store, &codecs).with_options(CodecOptions { concurrent_target: 1, ..CodecOptions::default() });
             let explained = array.explain(&selection).unwrap();
@@ -304,7 +253,7 @@ fn points_open_each_chunk_once_and_explain_themselves() {
 
 #[test]
 fn lists_outside_cost_no_read() {
-    let store = Arc::new(Counting::default());
+    let store = Counting::new(64 << 10);
     let array = array(&store, &json!([bytes()]));
     let mut found = [0; 8];
     for (rows, columns) in [(vec![0, 64], vec![0, 0]), (vec![0, 1], vec![1 << 40, 0])] {

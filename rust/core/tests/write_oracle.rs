@@ -2,6 +2,7 @@
 //! The same of sessions, with little memory and several threads, and of several regions of a chunk at once.
 //! And what a write leaves alone: other inner chunks' bytes, and other writers' elements.
 
+mod counting;
 mod support;
 
 use std::path::Path;
@@ -9,12 +10,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use tegula::store::{ByteRange, Exclusion, FilesystemStore, Guard, Listing, MemoryStore, Object, Stat, Store};
+use tegula::store::{Exclusion, FilesystemStore, Guard, Listing, MemoryStore, Object, Store};
 use tegula::{
     Array, ArrayBytes, ArraySubset, AxisSelection, CacheLimit, ChunkCache, CodecOptions, DataType, Dims, Error,
     ErrorKind, InnerChunkOrder, InputBuffer, PartialEncoder, Result, Selection, Slot, WriteSessionOptions,
 };
 
+use counting::Counting;
 use support::{Random, listed};
 
 #[allow(clippy::needless_pass_by_value)] // called with json!(...)
@@ -369,66 +371,6 @@ fn encode(
     .unwrap();
 }
 
-/// A store that counts the bytes that are read, and hides that it is in memory.
-#[derive(Debug, Default)]
-struct Counting {
-    store: MemoryStore,
-    reads: Arc<Mutex<Vec<(u64, u64)>>>,
-}
-
-struct Counted(Box<dyn Object>, Arc<Mutex<Vec<(u64, u64)>>>);
-
-impl Object for Counted {
-    fn read(&self, range: ByteRange, limit: u64, into: &mut Vec<u8>) -> Result<Option<Stat>> {
-        self.0.read(range, limit, into)
-    }
-
-    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<Option<Stat>> {
-        self.1.lock().unwrap().push((offset, into.len() as u64));
-        self.0.read_at(offset, into)
-    }
-
-    fn stat(&self) -> Result<Option<Stat>> {
-        self.0.stat()
-    }
-}
-
-impl Store for Counting {
-    fn open(&self, key: &str) -> Result<Box<dyn Object>> {
-        Ok(Box::new(Counted(self.store.open(key)?, self.reads.clone())))
-    }
-
-    fn set(&self, key: &str, value: &[u8]) -> Result<()> {
-        self.store.set(key, value)
-    }
-
-    fn erase(&self, key: &str) -> Result<()> {
-        self.store.erase(key)
-    }
-
-    fn exclusion(&self) -> Exclusion {
-        self.store.exclusion()
-    }
-
-    fn merge_gap(&self) -> u64 {
-        0
-    }
-
-    fn display(&self, key: &str) -> String {
-        format!("counted/{key}")
-    }
-
-    fn identity(&self) -> u64 {
-        self.store.identity()
-    }
-}
-
-impl Counting {
-    fn take(&self) -> Vec<(u64, u64)> {
-        std::mem::take(&mut *self.reads.lock().unwrap())
-    }
-}
-
 /// A shard of 4 x 4 inner chunks of 8 x 8 bytes, not compressed.
 fn shard(store: &Arc<Counting>) -> Array {
     let codecs = json!([named(
@@ -447,7 +389,7 @@ fn region(rows: std::ops::Range<u64>, columns: std::ops::Range<u64>) -> ArraySub
 
 #[test]
 fn other_inner_chunks_are_copied_as_they_are() {
-    let store = Arc::new(Counting::default());
+    let store = Counting::new(0);
     let array = shard(&store);
     let all = ArraySubset::new_with_shape(&[4, 4]);
     let inner = |array: &Array| -> Vec<Option<Vec<u8>>> {
@@ -492,7 +434,7 @@ fn other_inner_chunks_are_copied_as_they_are() {
 
 #[test]
 fn damaged_shards_are_not_written_over() {
-    let store = Arc::new(Counting::default());
+    let store = Counting::new(0);
     let array = shard(&store);
     let stored = array.retrieve_encoded_chunk(&[0, 0]).unwrap().unwrap();
     for cut in [0, 10, stored.len() - 1] {

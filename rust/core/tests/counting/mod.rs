@@ -1,0 +1,78 @@
+//! A store that tells what is read of it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tegula::Result;
+use tegula::store::{ByteRange, Exclusion, MemoryStore, Object, Stat, Store};
+
+/// A store that counts, and hides that it is in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Counting {
+    pub(crate) store: MemoryStore,
+    /// How many objects were opened.
+    pub(crate) opened: AtomicU64,
+    reads: Arc<Mutex<Vec<(u64, u64)>>>,
+    gap: u64,
+}
+
+struct Counted(Box<dyn Object>, Arc<Mutex<Vec<(u64, u64)>>>);
+
+impl Object for Counted {
+    fn read(&self, range: ByteRange, limit: u64, into: &mut Vec<u8>) -> Result<Option<Stat>> {
+        self.0.read(range, limit, into)
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<Option<Stat>> {
+        self.1.lock().unwrap().push((offset, into.len() as u64));
+        self.0.read_at(offset, into)
+    }
+
+    fn stat(&self) -> Result<Option<Stat>> {
+        self.0.stat()
+    }
+}
+
+impl Store for Counting {
+    fn open(&self, key: &str) -> Result<Box<dyn Object>> {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        Ok(Box::new(Counted(self.store.open(key)?, self.reads.clone())))
+    }
+
+    fn set(&self, key: &str, value: &[u8]) -> Result<()> {
+        self.store.set(key, value)
+    }
+
+    fn erase(&self, key: &str) -> Result<()> {
+        self.store.erase(key)
+    }
+
+    fn exclusion(&self) -> Exclusion {
+        self.store.exclusion()
+    }
+
+    fn merge_gap(&self) -> u64 {
+        self.gap
+    }
+
+    fn display(&self, key: &str) -> String {
+        format!("counted/{key}")
+    }
+
+    fn identity(&self) -> u64 {
+        self.store.identity()
+    }
+}
+
+impl Counting {
+    /// A store of which ranges that lie at most so far apart are read as one.
+    pub(crate) fn new(gap: u64) -> Arc<Self> {
+        Arc::new(Self { gap, ..Self::default() })
+    }
+
+    /// The offset and length of each read since the last call.
+    pub(crate) fn take(&self) -> Vec<(u64, u64)> {
+        self.opened.store(0, Ordering::Relaxed);
+        std::mem::take(&mut *self.reads.lock().unwrap())
+    }
+}
