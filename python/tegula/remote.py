@@ -4,7 +4,6 @@ import posixpath
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
-from urllib.request import url2pathname
 
 from tegula import _tegula
 from tegula.errors import UnsupportedError
@@ -112,6 +111,9 @@ def local_path(url: str) -> str | None:
         return None
     if parts.netloc not in ("", "localhost"):
         raise UnsupportedError(f"file://{parts.netloc}: files of another machine")
+    # It brings the clients of HTTP and mail along.
+    from urllib.request import url2pathname
+
     return url2pathname(parts.path)
 
 
