@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::resolve::{Counts, InnerPath, Leaf, Stored};
-use super::{Caching, Reader};
+use super::{Caching, READS, Reader};
 use crate::buffer::{Buffer, to_usize};
 use crate::cache::{ChunkCache, Origin};
 use crate::codec::Size;
@@ -193,7 +193,7 @@ fn decode_spans(leaf: &Leaf<'_>, stored: &[u8], output: &Output<'_>) -> Result<b
     if !leaf.region.lists.is_empty() {
         return Ok(false);
     }
-    let (spans, all) = spans(elements, &leaf.region, NEAR, 1 << 20);
+    let (spans, all) = spans(elements, &leaf.region, NEAR, READS.1);
     if spans.iter().fold(0, |sum: u64, span| sum.saturating_add(span.length)) > elements.size / 2 {
         return Ok(false);
     }
