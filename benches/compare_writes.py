@@ -2,8 +2,10 @@
 
     pip install . zarr zarrs tensorstore && python benches/compare_writes.py [--folder DIR] [--rounds N] [--only TEXT]
 
-Each round calls every library once, in turn, as in `compare.py`. All write into arrays that zarr-python has made, so
-that their layouts are the same, and what they wrote is read back with zarr-python and compared.
+Each round calls every library once, the first of them in turn. All write into arrays that zarr-python has made, so that
+their layouts are the same, and what they wrote is read back with zarr-python and compared. Every array is a new one.
+Before a clock starts, all that was written is on the disk, and but for the array itself out of the memory: otherwise
+what a filesystem does late, as after a removal, would count for whoever comes next.
 
 Nobody waits for the disk: tensorstore, which does by default, is told not to. tegula, zarr-python and tensorstore write
 a file beside the old one and rename it; zarrs writes into the old one, which a reader may see half written.
@@ -15,12 +17,14 @@ The last table gives the memory that one large write takes beyond its elements, 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,16 +109,28 @@ class Bench:
     def __init__(self, folder: Path, rounds: int, only: str) -> None:
         self.folder, self.rounds, self.only = folder, rounds, only
         self.libraries = peers()
+        self.made = 0
 
     def create(self, name: str, **options: Any) -> Path:
         """Makes an empty array."""
         import zarr
 
-        path = self.folder / name.replace(" ", "_")
-        shutil.rmtree(path, ignore_errors=True)
+        self.made += 1
+        path = self.folder / f"{name.replace(' ', '_')}-{self.made}"
         zarr.config.set({"codec_pipeline.path": "zarr.core.codec_pipeline.BatchedCodecPipeline"})
         zarr.create_array(path, dtype="uint16", **options)
         return path
+
+    def settle(self, path: Path) -> None:
+        """Waits until all is on the disk, and frees the memory that the system keeps it in, but for one array."""
+        os.sync()
+        for folder, _, files in os.walk(self.folder):
+            if Path(folder).is_relative_to(path):
+                continue
+            for name in files:
+                file = os.open(f"{folder}/{name}", os.O_RDONLY)
+                os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+                os.close(file)
 
     def row(
         self, array: str, write: str, prepare: Callable[[str], Path], act: Callable[[Any], Any], expected: np.ndarray
@@ -125,10 +141,13 @@ class Bench:
         if self.only not in f"{array} {write}":
             return
         times: dict[str, list[float]] = {name: [] for name in self.libraries}
+        turns = deque(self.libraries.items())
         for done in range(self.rounds):
-            for name, opened in self.libraries.items():
+            turns.rotate(-1)
+            for name, opened in turns:
                 path = prepare(name)
                 handle = opened(path)
+                self.settle(path)
                 start = time.perf_counter()
                 act(handle)
                 times[name].append(time.perf_counter() - start)
@@ -140,6 +159,8 @@ class Bench:
         medians = {name: statistics.median(values) for name, values in times.items()}
         ratios = [f"{median / medians['tegula']:.2f}" for name, median in medians.items() if name != "tegula"]
         print(f"| {array} | {write} | {medians['tegula'] * 1e3:.2f} | {' | '.join(ratios)} |", flush=True)
+        for path in self.folder.iterdir():
+            shutil.rmtree(path)
 
     def whole(self, values: np.ndarray) -> None:
         """Writes of all elements into arrays of which nothing is stored."""
@@ -206,8 +227,8 @@ class Bench:
                 command = [sys.executable, __file__, "--child", name, "--folder", str(path)]
                 done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - this file
                 taken.append(done.stdout.strip())
+                shutil.rmtree(path)
             print(f"| {array} | {write} | {' | '.join(taken)} |", flush=True)
-        shutil.rmtree(self.folder / "memory", ignore_errors=True)
 
 
 def status(name: str) -> float:

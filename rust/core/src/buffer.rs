@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 /// A thread keeps at most so many bytes of scratch between calls.
 const KEPT: usize = 64 << 20;
 
+/// In so many buffers, of which a shard takes several at once.
+const BUFFERS: usize = 16;
+
 thread_local! {
     static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
@@ -21,7 +24,10 @@ pub(crate) struct Buffer {
 impl Buffer {
     /// A buffer of so many bytes, whose values are left over from whatever was there.
     pub(crate) fn new(length: usize) -> Result<Self> {
-        let mut bytes = take(length);
+        let mut bytes = take(|pool| {
+            let fitting = (0..pool.len()).filter(|k| pool[*k].len() >= length);
+            fitting.min_by_key(|k| pool[*k].len()).or(pool.len().checked_sub(1))
+        });
         if bytes.len() < length {
             // Not worth copying what is overwritten anyway.
             bytes = crate::view::zeroed(length)?;
@@ -31,7 +37,7 @@ impl Buffer {
 
     /// A buffer that `write` appends to.
     pub(crate) fn written(write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<Self> {
-        let mut bytes = take(0);
+        let mut bytes = take(|pool| (0..pool.len()).max_by_key(|k| pool[*k].capacity()));
         bytes.clear();
         write(&mut bytes)?;
         let length = bytes.len();
@@ -39,15 +45,9 @@ impl Buffer {
     }
 }
 
-/// The smallest kept buffer that is large enough, else any.
-fn take(length: usize) -> Vec<u8> {
-    POOL.with_borrow_mut(|pool| {
-        let fitting = (0..pool.len()).filter(|k| pool[*k].len() >= length).min_by_key(|k| pool[*k].len());
-        match fitting.or_else(|| pool.len().checked_sub(1)) {
-            Some(k) => pool.swap_remove(k),
-            None => Vec::new(),
-        }
-    })
+/// The kept buffer that is chosen.
+fn take(choose: impl FnOnce(&[Vec<u8>]) -> Option<usize>) -> Vec<u8> {
+    POOL.with_borrow_mut(|pool| choose(pool).map(|k| pool.swap_remove(k)).unwrap_or_default())
 }
 
 impl Drop for Buffer {
@@ -56,7 +56,8 @@ impl Drop for Buffer {
         // The thread may be ending: then there is no pool any more.
         let _ = POOL.try_with(|pool| {
             let mut pool = pool.borrow_mut();
-            if pool.len() < 4 && pool.iter().map(Vec::len).sum::<usize>() + bytes.len() <= KEPT {
+            let kept: usize = pool.iter().map(Vec::capacity).sum();
+            if pool.len() < BUFFERS && kept + bytes.capacity() <= KEPT {
                 pool.push(bytes);
             }
         });

@@ -17,6 +17,7 @@ mod parts;
 mod read_only;
 mod reference;
 mod single_lock;
+mod system;
 mod temporary;
 mod zip;
 

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
 
+use super::system::{Filesystem, cut_short, map, set_aside};
 use super::{Object, reserve};
 use crate::error::{Error, Result};
 
@@ -82,44 +83,106 @@ pub fn assemble(pieces: &[Piece<'_>], old: Option<&dyn Object>, gap: u64, into: 
     Ok(())
 }
 
-/// Writes pieces to a file. What is kept is copied by the system, which shares it where the filesystem can.
+/// Longer files are told of before they are written.
+const LARGE: u64 = 1 << 20;
+
+/// So much of the old file is mapped at once.
+const WINDOW: u64 = 16 << 20;
+
+/// Writes pieces to an empty file.
 pub(super) fn write(pieces: &[Piece<'_>], old: Option<&File>, into: &mut File) -> io::Result<()> {
-    let mut rest = pieces;
-    while let Some(first) = rest.first() {
-        let Piece::Kept { offset, length } = *first else {
-            let count = rest.iter().take_while(|piece| matches!(piece, Piece::Bytes(_))).count();
-            let (bytes, others) = rest.split_at(count);
-            write_all(bytes, into)?;
-            rest = others;
+    let length = pieces.iter().fold(0, |total: u64, piece| total.saturating_add(piece.length()));
+    if length < LARGE {
+        return write_mapped(pieces, old, into);
+    }
+    let filesystem = Filesystem::of(into);
+    if filesystem == Filesystem::Ext {
+        set_aside(into, length);
+    }
+    match old {
+        Some(old) if filesystem == Filesystem::Other => write_shared(pieces, old, into),
+        old => write_mapped(&cut(pieces), old, into),
+    }
+}
+
+/// Writes pieces; what is kept is copied by the system, which shares it where it can.
+fn write_shared(pieces: &[Piece<'_>], mut old: &File, into: &mut File) -> io::Result<()> {
+    let together = |one: &Piece<'_>, other: &Piece<'_>| matches!((one, other), (Piece::Bytes(_), Piece::Bytes(_)));
+    for group in pieces.chunk_by(together) {
+        let [Piece::Kept { offset, length }] = *group else {
+            write_mapped(group, None, into)?;
             continue;
         };
-        let mut old = old.ok_or(io::ErrorKind::InvalidInput)?;
         old.seek(SeekFrom::Start(offset))?;
         // Between files this is `copy_file_range`, and where that cannot be done, a copy.
         if io::copy(&mut old.take(length), into)? != length {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file was cut short while it was changed"));
+            return Err(cut_short());
         }
-        rest = &rest[1..];
     }
     Ok(())
 }
 
-/// Writes the pieces that are bytes, many with one call of the system.
-fn write_all(pieces: &[Piece<'_>], into: &mut File) -> io::Result<()> {
-    /// No system takes more at once.
+/// Pieces of which none is longer than a window.
+fn cut<'a>(pieces: &[Piece<'a>]) -> Vec<Piece<'a>> {
+    let mut all = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        let Piece::Kept { offset, length } = *piece else {
+            all.push(*piece);
+            continue;
+        };
+        let parts = (0..length.div_ceil(WINDOW)).map(|k| k * WINDOW);
+        all.extend(parts.map(|k| Piece::Kept { offset: offset.saturating_add(k), length: WINDOW.min(length - k) }));
+    }
+    all
+}
+
+/// Writes pieces; what is kept is written out of maps of the old file, which takes one copy and few calls.
+fn write_mapped(pieces: &[Piece<'_>], old: Option<&File>, into: &mut File) -> io::Result<()> {
+    /// No system takes more pieces at once.
     const MOST: usize = 1024;
-    for pieces in pieces.chunks(MOST) {
-        let slice = |piece| if let &Piece::Bytes(bytes) = piece { Some(IoSlice::new(bytes)) } else { None };
-        let mut slices: Vec<IoSlice<'_>> = pieces.iter().filter_map(slice).collect();
-        let mut slices = &mut slices[..];
-        IoSlice::advance_slices(&mut slices, 0);
-        while !slices.is_empty() {
-            match into.write_vectored(slices) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => IoSlice::advance_slices(&mut slices, written),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+    let mut rest = pieces;
+    while !rest.is_empty() {
+        // Where in the old file lies what is kept, and how much that is.
+        let (mut span, mut kept) = (None, 0);
+        let mut fits = |piece: &&Piece<'_>| {
+            let Piece::Kept { offset, length } = **piece else { return true };
+            let end = offset.saturating_add(length);
+            let (first, last) =
+                span.map_or((offset, end), |(first, last): (u64, u64)| (first.min(offset), last.max(end)));
+            let fits = last - first <= WINDOW;
+            if fits {
+                (span, kept) = (Some((first, last)), kept + length);
             }
+            fits
+        };
+        let count = rest.iter().take(MOST).take_while(&mut fits).count();
+        let (group, others) = rest.split_at(count);
+        rest = others;
+        let (first, last) = span.unwrap_or_default();
+        let map = if span.is_some() { Some(map(old, first, last, kept)?) } else { None };
+        let map = map.as_deref().unwrap_or_default();
+        let mut slices = Vec::with_capacity(count);
+        for piece in group {
+            slices.push(IoSlice::new(match *piece {
+                Piece::Bytes(bytes) => bytes,
+                Piece::Kept { offset, length } => &map[(offset - first) as usize..][..length as usize],
+            }));
+        }
+        write_all(&mut slices, into)?;
+    }
+    Ok(())
+}
+
+fn write_all(mut slices: &mut [IoSlice<'_>], into: &mut File) -> io::Result<()> {
+    IoSlice::advance_slices(&mut slices, 0);
+    while !slices.is_empty() {
+        match into.write_vectored(slices) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut slices, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // A page of a map behind the end of the file.
+            Err(error) if error.raw_os_error() == Some(libc::EFAULT) => return Err(cut_short()),
+            Err(error) => return Err(error),
         }
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! Rewriting shards without what nobody points to.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
-use super::shard::{Inner, Inners, inner};
+use super::shard::{Encoded, Inner, Inners, inner};
 use super::{Writer, stored_fill};
 use crate::buffer::{Buffer, to_usize};
 use crate::codec::chain::{Chain, Shard, Terminal};
@@ -68,9 +68,9 @@ impl Writer<'_> {
                     if tight.iter().all(Option::is_none) {
                         return Ok(Some(None));
                     }
-                    let mut bytes = Vec::new();
-                    self.append_shard(nested, &tight, Some(&stored), &mut bytes)?;
-                    Ok(Some(Some(Inner::Encoded(Cow::Owned(bytes)))))
+                    let bytes = Buffer::written(|bytes| self.append_shard(nested, &tight, Some(&stored), bytes))?;
+                    let range = 0..bytes.len();
+                    Ok(Some(Some(Inner::Encoded(Encoded::Scratch(Arc::new(bytes), range)))))
                 };
                 if let Some(other) = look().place(|| format!("inner chunk {}", tuple(&index)))? {
                     (*found, changed) = (other, true);

@@ -31,7 +31,7 @@ use crate::plan::Region;
 use crate::read::{Caching, Reader, Source, Stored};
 use crate::slot::Slot;
 use crate::subset::{Dims, tuple};
-use crate::view::{swap_words, zeroed};
+use crate::view::swap_words;
 
 pub(crate) use part::{Layer, Part};
 pub(crate) use stage::Stage;
@@ -175,26 +175,6 @@ impl<'a> Writer<'a> {
             Ok(())
         })?;
         Ok((stored, keep))
-    }
-
-    /// An inner chunk, of which `old` is stored, as it is to be stored; `None`: it is nothing but the fill value. Where
-    /// its elements lie in the input just as they are stored, they stay there.
-    fn encode_inner<'b>(&self, chain: &Chain, part: &Part<'b>, old: Option<&Stored>) -> Result<Option<Cow<'b, [u8]>>> {
-        let mut stored = Vec::new();
-        if let Some(layout) = chain.raw() {
-            if let Some(bytes) = part.straight(layout, chain.shape()) {
-                return Ok(self.is_kept(chain, layout, bytes).then_some(Cow::Borrowed(bytes)));
-            }
-            stored = zeroed(to_usize(layout.size)?)?;
-            let keep = self.gather(chain, layout, part, old, &mut stored)?;
-            return Ok(keep.then_some(Cow::Owned(stored)));
-        }
-        if old.is_none() && chain.shard().is_none() {
-            // What it takes to encode is much, what is left of it may be little.
-            let (scratch, keep) = self.encode_scratch(chain, part)?;
-            return Ok(keep.then(|| Cow::Owned(scratch.to_vec())));
-        }
-        Ok(self.encode(chain, part, old, &mut stored)?.then_some(Cow::Owned(stored)))
     }
 
     /// Whether elements are to be stored, as they are before the stages.

@@ -1,13 +1,14 @@
 //! Shards: only the inner chunks that are touched are encoded anew. All others stay as they are stored, and do not pass
 //! through our memory where the store can do without.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
 
 use super::{Layer, Part, Writer};
-use crate::buffer::to_usize;
+use crate::buffer::{Buffer, to_usize};
 use crate::codec::IndexLocation;
-use crate::codec::chain::Shard;
+use crate::codec::chain::{Chain, Shard};
 use crate::error::{Error, Place, Result};
 use crate::read::{Counts, MISSING, Stored};
 use crate::runtime::parallel_map;
@@ -15,14 +16,41 @@ use crate::store::{self, assemble};
 use crate::subset::{Dims, product, tuple};
 use crate::view::as_bytes;
 
+/// An inner chunk as it is to be stored.
+#[derive(Clone)]
+pub(super) enum Encoded<'a> {
+    /// In the input.
+    Given(&'a [u8]),
+    /// Among others in memory that is used again.
+    Scratch(Arc<Buffer>, Range<usize>),
+}
+
+impl Deref for Encoded<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Given(bytes) => bytes,
+            Self::Scratch(buffer, range) => &buffer[range.clone()],
+        }
+    }
+}
+
+/// Where an inner chunk lies as it is to be stored.
+enum Lies<'a> {
+    /// Its elements lie in the input so.
+    InInput(&'a [u8]),
+    InBuffer(Range<usize>),
+}
+
 /// Inner chunks that are encoded already; `None`: nothing but the fill value.
-type Ready<'a> = HashMap<Dims, Option<Cow<'a, [u8]>>>;
+type Ready<'a> = HashMap<Dims, Option<Encoded<'a>>>;
 
 /// What becomes of an inner chunk.
 pub(super) enum Inner<'a> {
     /// It stays as it is stored: offset and length in the old shard.
     Kept(u64, u64),
-    Encoded(Cow<'a, [u8]>),
+    Encoded(Encoded<'a>),
 }
 
 impl Inner<'_> {
@@ -56,9 +84,7 @@ impl Writer<'_> {
                 covered.push((inner, part));
             }
         }
-        let encoded = parallel_map(&covered, self.options.concurrency(), |(inner, part)| {
-            self.encode_inner(&shard.inner, part, None).place(|| format!("inner chunk {}", tuple(inner)))
-        })?;
+        let encoded = self.encode_inners(&shard.inner, &covered, |_| Ok(None))?;
         let mut ready: Ready<'_> = covered.into_iter().map(|(inner, _)| inner).zip(encoded).collect();
         self.change(chunk, key, |alone, old| {
             // They are wanted once more where another process was faster.
@@ -149,28 +175,83 @@ impl Writer<'_> {
         mut ready: Ready<'b>,
     ) -> Result<Inners<'b>> {
         let mut inners: Inners<'b> = self.kept(shard, old)?;
-        let mut left = Vec::new();
+        let (mut left, mut numbers) = (Vec::new(), Vec::new());
         for (inner, part) in part.split(&shard.grid, &shard.inner) {
             let number = number(&inner, &shard.grid.shape());
-            match ready.remove(&inner) {
-                Some(encoded) => inners[number] = encoded.map(Inner::Encoded),
-                None => left.push((inner, part, number)),
+            if let Some(encoded) = ready.remove(&inner) {
+                inners[number] = encoded.map(Inner::Encoded);
+            } else {
+                left.push((inner, part));
+                numbers.push(number);
             }
         }
-        let encoded = parallel_map(&left, self.options.concurrency(), |(inner, part, number)| {
-            let encode = || {
-                let old = match (old, &inners[*number]) {
-                    (Some(old), Some(Inner::Kept(offset, length))) => Some(old.inner(inner, (*offset, *length))?),
-                    _ => None,
-                };
-                self.encode_inner(&shard.inner, part, old.as_ref())
-            };
-            encode().place(|| format!("inner chunk {}", tuple(inner)))
+        let encoded = self.encode_inners(&shard.inner, &left, |inner| {
+            match (old, &inners[number(inner, &shard.grid.shape())]) {
+                (Some(old), Some(Inner::Kept(offset, length))) => old.inner(inner, (*offset, *length)).map(Some),
+                _ => Ok(None),
+            }
         })?;
-        for ((_, _, number), encoded) in left.into_iter().zip(encoded) {
+        for (number, encoded) in numbers.into_iter().zip(encoded) {
             inners[number] = encoded.map(Inner::Encoded);
         }
         Ok(inners)
+    }
+
+    /// Encodes inner chunks, of which `old` finds what is stored; `None`: one is nothing but the fill value.
+    fn encode_inners<'b>(
+        &self,
+        chain: &Chain,
+        inners: &[(Dims, Part<'b>)],
+        old: impl Fn(&Dims) -> Result<Option<Stored>> + Sync,
+    ) -> Result<Vec<Option<Encoded<'b>>>> {
+        /// A thread encodes several into one buffer, but takes no more than such a part of its share at once.
+        const TURNS: usize = 8;
+        let threads = self.options.concurrency();
+        let tasks: Vec<_> = inners.chunks(inners.len().div_ceil(threads.saturating_mul(TURNS)).max(1)).collect();
+        let encoded = parallel_map(&tasks, threads, |task| {
+            let mut found = Vec::with_capacity(task.len());
+            let buffer = Buffer::written(|bytes| {
+                for (inner, part) in *task {
+                    let mut encode = || self.encode_inner(chain, part, old(inner)?.as_ref(), bytes);
+                    found.push(encode().place(|| format!("inner chunk {}", tuple(inner)))?);
+                }
+                Ok(())
+            })?;
+            let buffer = Arc::new(buffer);
+            let encoded = |lies| match lies {
+                Lies::InInput(bytes) => Encoded::Given(bytes),
+                Lies::InBuffer(range) => Encoded::Scratch(Arc::clone(&buffer), range),
+            };
+            Ok(found.into_iter().map(|lies| lies.map(encoded)).collect::<Vec<_>>())
+        })?;
+        Ok(encoded.into_iter().flatten().collect())
+    }
+
+    /// Encodes an inner chunk, of which `old` is stored, to the end of a buffer; `None`: it is nothing but the fill value.
+    fn encode_inner<'b>(
+        &self,
+        chain: &Chain,
+        part: &Part<'b>,
+        old: Option<&Stored>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Option<Lies<'b>>> {
+        let start = buffer.len();
+        let keep = match chain.raw() {
+            None => self.encode(chain, part, old, buffer)?,
+            Some(layout) => {
+                if let Some(bytes) = part.straight(layout, chain.shape()) {
+                    return Ok(self.is_kept(chain, layout, bytes).then_some(Lies::InInput(bytes)));
+                }
+                let size = to_usize(layout.size)?;
+                buffer.try_reserve(size).map_err(|_| Error::store(format!("no memory for {size} bytes")))?;
+                buffer.resize(start + size, 0);
+                self.gather(chain, layout, part, old, &mut buffer[start..])?
+            }
+        };
+        if !keep {
+            buffer.truncate(start);
+        }
+        Ok(keep.then_some(Lies::InBuffer(start..buffer.len())))
     }
 
     /// The byte where the first inner chunk lies.

@@ -1,0 +1,71 @@
+//! What the system does for large files that are written.
+
+use std::fs::File;
+use std::io;
+#[cfg(target_os = "linux")]
+use std::{mem::MaybeUninit, os::fd::AsRawFd};
+
+use memmap2::{Mmap, MmapOptions};
+
+/// How a filesystem is written to fastest.
+#[derive(PartialEq, Eq)]
+pub(super) enum Filesystem {
+    /// It finds a place for each page, unless it has set one aside for the file.
+    Ext,
+    /// In memory.
+    Memory,
+    /// It may let files share what they have in common.
+    Other,
+}
+
+impl Filesystem {
+    #[cfg(target_os = "linux")]
+    pub(super) fn of(file: &File) -> Self {
+        let mut about = MaybeUninit::<libc::statfs>::uninit();
+        // SAFETY: an open file, and a place for the answer, which is read where there is one.
+        let kind = unsafe {
+            (libc::fstatfs(file.as_raw_fd(), about.as_mut_ptr()) == 0).then(|| about.assume_init_ref().f_type)
+        };
+        match kind {
+            Some(libc::EXT4_SUPER_MAGIC) => Self::Ext,
+            Some(libc::TMPFS_MAGIC) => Self::Memory,
+            _ => Self::Other,
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn of(_: &File) -> Self {
+        Self::Other
+    }
+}
+
+/// Sets room aside for a file that is about to be written.
+pub(super) fn set_aside(file: &File, length: u64) {
+    #[cfg(target_os = "linux")]
+    if let Ok(length) = length.try_into() {
+        // SAFETY: an open file. What comes of it does not matter: if there is no room, the write says so.
+        unsafe { libc::fallocate(file.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE, 0, length) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, length);
+}
+
+/// Why a file that is changed does not have what it had.
+pub(super) fn cut_short() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the file was cut short while it was changed")
+}
+
+/// A map of a part of a file, of which `used` bytes are wanted.
+pub(super) fn map(file: Option<&File>, first: u64, last: u64, used: u64) -> io::Result<Mmap> {
+    let file = file.ok_or(io::ErrorKind::InvalidInput)?;
+    if last > file.metadata()?.len() {
+        return Err(cut_short());
+    }
+    let mut options = MmapOptions::new();
+    options.offset(first).len((last - first) as usize);
+    if used >= (last - first) / 2 {
+        options.populate();
+    }
+    // SAFETY: only the system reads the map, and to it a file that others change or cut short meanwhile is no harm.
+    unsafe { options.map(file) }
+}
