@@ -1,11 +1,14 @@
-//! Times the core from Rust, and beside it, in turn, the `zarrs` crate where it was built in (`--features peer`).
+//! Times the core from Rust, and beside it, in turn, the crates `zarrs` and `asdf-rs` where they were built in
+//! (`--features peer`).
 //!
 //! ```text
 //! cargo run --release -p tegula-benches [--features peer] [-- FOLDER]
 //! ```
 //!
-//! Arrays of 64 MiB are written to the folder (a temporary one by default) once. Each row gives the medians of seven
-//! rounds; the peer's column is the ratio of its median to ours: above 1, we are faster.
+//! Arrays of 64 MiB, and ASDF files of up to 400 MB, are written to the folder (a temporary one by default) once. Each
+//! row gives the medians of seven rounds; the peer's column is the ratio of its median to ours: above 1, we are faster.
+
+mod asdf;
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -141,12 +144,31 @@ mod peer {
     }
 }
 
-fn time(peer: &dyn Peer, regions: &[ArraySubset]) -> f64 {
+/// What is timed.
+type Work = Box<dyn Fn()>;
+
+/// Reads of regions, one after the other.
+fn reads(peer: impl Peer + 'static, regions: &[ArraySubset]) -> Work {
+    let regions = regions.to_vec();
+    Box::new(move || regions.iter().for_each(|region| peer.read(region)))
+}
+
+fn time(work: &Work) -> f64 {
     let start = Instant::now();
-    for region in regions {
-        peer.read(region);
-    }
+    work();
     start.elapsed().as_secs_f64() * 1e3
+}
+
+/// Times both in turn, and prints a row.
+fn compare(name: &str, what: &str, ours: &Work, theirs: Option<&Work>) {
+    let mut times = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        times.0.push(time(ours));
+        times.1.extend(theirs.map(time));
+    }
+    let own = median(times.0);
+    let ratio = if times.1.is_empty() { "-".to_owned() } else { format!("{:.2}", median(times.1) / own) };
+    println!("| {name} | {what} | {own:.2} | {ratio} |");
 }
 
 fn median(mut times: Vec<f64>) -> f64 {
@@ -162,20 +184,14 @@ fn main() -> tegula::Result<()> {
     for (number, (name, chunks, codecs)) in arrays().into_iter().enumerate() {
         let path = folder.join(number.to_string());
         create(&path, chunks, &codecs, &elements)?;
-        let ours = Array::open(Arc::new(FilesystemStore::new(&path)), "/")?;
-        #[cfg(feature = "peer")]
-        let theirs = peer::open(&path);
         for (what, regions) in workloads(chunks) {
-            let mut times = (Vec::new(), Vec::<f64>::new());
-            for _ in 0..ROUNDS {
-                times.0.push(time(&ours, &regions));
-                #[cfg(feature = "peer")]
-                times.1.extend(theirs.as_ref().map(|theirs| time(theirs, &regions)));
-            }
-            let own = median(times.0);
-            let ratio = if times.1.is_empty() { "-".to_owned() } else { format!("{:.2}", median(times.1) / own) };
-            println!("| {name} | {what} | {own:.2} | {ratio} |");
+            let ours = reads(Array::open(Arc::new(FilesystemStore::new(&path)), "/")?, &regions);
+            #[cfg(feature = "peer")]
+            let theirs = peer::open(&path).map(|array| reads(array, &regions));
+            #[cfg(not(feature = "peer"))]
+            let theirs = None;
+            compare(name, what, &ours, theirs.as_ref());
         }
     }
-    Ok(())
+    asdf::run(&folder)
 }
