@@ -50,11 +50,14 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(500, b"no")
         if how == "slow":
             time.sleep(5)
-        try:
-            with open(os.path.join(self.server.folder, unquote(name)), "rb") as file:
-                data, stat = file.read(), os.fstat(file.fileno())
-        except OSError:
+        path = os.path.join(self.server.folder, unquote(name))
+        if not os.path.isfile(path):
             return self.reply(404, b"not here")
+        with open(path, "rb") as file:
+            return self.send_part(file, how, body=body)
+
+    def send_part(self, file, how, *, body):
+        stat = os.fstat(file.fileno())
         headers = {"ETag": f'"{stat.st_mtime_ns:x}-{stat.st_ino:x}"', "Accept-Ranges": "bytes"}
         if how == "weak":
             headers["ETag"] = "W/" + headers["ETag"]
@@ -64,9 +67,9 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(412, b"")
         found = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
         if found is None or how == "whole":
-            return self.reply(200, data, headers, body=body, cut=how == "cut")
+            return self.reply(200, file.read(), headers, body=body, cut=how == "cut")
         first, last = found.groups()
-        size = len(data)
+        size = stat.st_size
         start, end = (
             (max(size - int(last), 0), size) if not first else (int(first), min(int(last or size - 1) + 1, size))
         )
@@ -77,7 +80,8 @@ class Handler(BaseHTTPRequestHandler):
             shown = f"bytes {start + 1}-{end}/{size}"
         if how == "vast":
             shown = f"bytes {start}-{end - 1}/{1 << 60}"
-        return self.reply(206, data[start:end], {**headers, "Content-Range": shown}, body=body, cut=how == "cut")
+        file.seek(start)
+        return self.reply(206, file.read(end - start), {**headers, "Content-Range": shown}, body=body, cut=how == "cut")
 
     def reply(self, status, data, headers=None, *, body=True, cut=False):
         self.send_response(status)
