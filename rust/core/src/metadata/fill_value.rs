@@ -18,6 +18,14 @@ pub fn fill_value_from_json(value: &Value, data_type: &DataType) -> Result<FillV
     fill_value_stored(value, data_type, Endian::Little)
 }
 
+/// Where there is none, elements are zero, and where time is counted no time, as to the reference implementation in V2.
+pub(super) fn no_fill_value(data_type: &DataType) -> FillValue {
+    match data_type.kind() {
+        Kind::DateTime | Kind::TimeDelta => FillValue::new(i64::MIN.to_ne_bytes()),
+        _ => FillValue::zero(data_type),
+    }
+}
+
 /// Reads a fill value where a struct may be spelled as its bytes, whose words are in the order of the stored ones.
 pub(super) fn fill_value_stored(value: &Value, data_type: &DataType, stored: Endian) -> Result<FillValue> {
     let mismatch = || mismatch(value, data_type);

@@ -162,7 +162,7 @@ impl ArrayMetadata {
         Self { attributes, document, ..self.clone() }
     }
 
-    /// Whether the metadata name a fill value; where Zarr V2 does not, zero stands in for it.
+    /// Whether the metadata name a fill value; where that is null, zero stands in for it.
     pub fn has_fill_value(&self) -> bool {
         self.document.get("fill_value").is_some_and(|value| !value.is_null())
     }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::chunking::separator as separator_from_json;
 use super::consolidated::{Consolidated, Noted};
 use super::dtype::{dtype_from_json, dtype_to_json, object_filter};
-use super::fill_value::{fill_value_from_json, fill_value_stored, fill_value_to_json};
+use super::fill_value::{fill_value_from_json, fill_value_stored, fill_value_to_json, no_fill_value};
 use super::node::{Folder, Node, NodeKind, metadata_key};
 use super::numcodecs::numcodec;
 use super::{ArrayMetadata, Attributes, AttributesChange, GroupMetadata, NewArray, Order, check_chunk, check_codecs};
@@ -129,13 +129,11 @@ fn order(value: &Value) -> Result<Order> {
     }
 }
 
-/// No fill value is read as zero, and where time is counted as no time, as the reference implementation does.
 fn fill_value(value: &Value, data_type: &DataType) -> Result<FillValue> {
     let zero = value.as_f64() == Some(0.0);
     let kind = data_type.kind();
     match (kind, value) {
-        (Kind::DateTime | Kind::TimeDelta, Value::Null) => Ok(FillValue::new(i64::MIN.to_ne_bytes())),
-        (_, Value::Null) => Ok(FillValue::zero(data_type)),
+        (_, Value::Null) => Ok(no_fill_value(data_type)),
         (Kind::Object, _) => fill_value_from_json(value, data_type),
         (Kind::Bool, _) if zero || value.as_f64() == Some(1.0) => Ok(FillValue::new([u8::from(!zero)])),
         (Kind::Complex, Value::Number(_)) => fill_value_from_json(&json!([value, 0.0]), data_type),

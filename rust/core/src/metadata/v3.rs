@@ -9,7 +9,7 @@ use super::chunking::{
 };
 use super::consolidated::{Consolidated, Noted};
 use super::data_type::{data_type_from_json, data_type_to_json};
-use super::fill_value::{fill_value_stored, fill_value_to_json};
+use super::fill_value::{fill_value_stored, fill_value_to_json, no_fill_value};
 use super::node::{Folder, Node, NodeKind};
 use super::{ArrayMetadata, Attributes, AttributesChange, GroupMetadata, NewArray, check_chunk, check_codecs};
 use crate::chunk_key::ChunkKeyEncoding;
@@ -46,7 +46,9 @@ pub(super) fn array(document: Value) -> Result<ArrayMetadata> {
         let codecs = members.get("codecs").and_then(Value::as_array);
         let big = |codec: &Value| codec.pointer("/configuration/endian").is_some_and(|endian| endian == "big");
         let stored = if codecs.is_some_and(|codecs| codecs.iter().any(big)) { Endian::Big } else { Endian::Little };
-        fill_value_stored(value, &data_type, stored)
+        // The specification asks for one. GDAL writes null, and so its own readers take the elements of missing chunks
+        // for zero.
+        if value.is_null() { Ok(no_fill_value(&data_type)) } else { fill_value_stored(value, &data_type, stored) }
     })?;
     if members.contains_key("storage_transformers") {
         read(members, "storage_transformers", no_storage_transformers)?;
@@ -342,6 +344,7 @@ mod tests {
                 "chunk_grid",
                 json!({"name": "rectilinear", "configuration": {"kind": "inline", "chunk_shapes": [[1, 3], 6]}}),
             ),
+            ("fill_value", json!(null)),
             ("dimension_names", json!(["y", null])),
             ("dimension_names", json!(null)),
             ("attributes", json!({"a": [1, null]})),
@@ -349,6 +352,7 @@ mod tests {
         ] {
             with(member, value.clone()).unwrap_or_else(|error| panic!("{member} {value}: {error}"));
         }
+        assert!(with("fill_value", json!(null)).unwrap().fill_value.bytes().iter().all(|byte| *byte == 0));
         let mut raw = document();
         raw["data_type"] = json!({"name": "raw_bytes", "configuration": {"length_bytes": 3}});
         raw["fill_value"] = json!("AAEC");
@@ -379,7 +383,7 @@ mod tests {
             ("chunk_key_encoding", json!({"name": "default", "configuration": {"separator": null}})),
             ("chunk_key_encoding", json!({"name": "default", "configuration": {"order": "F"}})),
             ("chunk_key_encoding", json!({"name": "v2", "shape": []})),
-            ("fill_value", json!(null)),
+            ("fill_value", json!([])),
             ("codecs", json!([])),
             ("codecs", json!([{"name": "transpose", "configuration": {"order": [1, 0]}}])),
             ("codecs", json!([{"name": "transpose", "configuration": {"order": [0]}}, bytes])),
