@@ -74,6 +74,7 @@ impl<'a> Writer<'a> {
             if batch.is_empty() {
                 return Ok(());
             }
+            let batch = spread(batch, self.options.concurrency());
             let bytes = |(chunk, _): &(Dims, Region)| self.source.chain_of(chunk).map_or(0, Chain::decoded_size);
             self.source.each(&batch, self.options.concurrency(), bytes, |(chunk, region)| {
                 let layer = Layer { region: region.clone(), bytes: input.bytes, mask: None };
@@ -303,6 +304,15 @@ impl<'a> Writer<'a> {
         })?;
         Ok(true)
     }
+}
+
+/// Items in an order in which those that are taken together lie far apart: files of one folder are made one at a time.
+fn spread<T>(items: Vec<T>, threads: usize) -> Vec<T> {
+    let threads = threads.max(1);
+    let share = items.len().div_ceil(threads);
+    let mut items: Vec<_> = items.into_iter().map(Some).collect();
+    let places = (0..share).flat_map(|k| (0..threads).map(move |thread| thread * share + k));
+    places.filter_map(|place| items.get_mut(place)?.take()).collect()
 }
 
 /// The fill value of elements as they lie before the stages.
