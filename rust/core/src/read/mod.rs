@@ -31,7 +31,7 @@ use crate::view::{Axes, Axis, Output};
 
 pub(crate) use remote::Need;
 pub(crate) use resolve::{Counts, MISSING, Stored};
-pub(crate) use source::{Chains, Source};
+pub(crate) use source::{Chains, EachChain, Source};
 
 /// How a read is done.
 #[derive(Clone, Copy)]
@@ -141,8 +141,10 @@ impl<'a> Reader<'a> {
         let mut batch = Vec::new();
         for (chunk, part) in split.by_ref().take(size) {
             let bytes = part.elements().saturating_mul(self.source.chain.data_type().size() as u64);
-            match self.source.chain_of(&chunk).ok().and_then(Chain::raw) {
-                Some(elements) if bytes >= 2 * PART && cuts && part.lists.is_empty() => {
+            let large = bytes >= 2 * PART && cuts && part.lists.is_empty();
+            let chain = if large { self.source.likely_chain(&chunk) } else { None };
+            match chain.and_then(Chain::raw) {
+                Some(elements) => {
                     // Along the axis that runs slowest in the file.
                     let axis = (0..part.runs.len())
                         .filter(|axis| part.runs[*axis].length > 1)
@@ -157,7 +159,7 @@ impl<'a> Reader<'a> {
                         first += count;
                     }
                 }
-                _ => batch.push((chunk, part)),
+                None => batch.push((chunk, part)),
             }
         }
         batch
