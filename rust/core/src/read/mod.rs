@@ -206,15 +206,20 @@ impl<'a> Reader<'a> {
         output.fill_each(region.origin, &axes, &jumps, value)
     }
 
+    /// How large a read of several parts gets, of which there are so many bytes in all.
+    fn largest_read(&self, total: u64) -> u64 {
+        if self.source.store.is_remote() {
+            (total / requests() as u64).clamp(REMOTE_READS.0, REMOTE_READS.1)
+        } else {
+            (total / (4 * self.options.concurrency() as u64)).clamp(READS.0, READS.1)
+        }
+    }
+
     /// Sorts the leaves by where they lie, and joins them into reads.
     fn jobs(&self, leaves: &mut [Leaf<'a>]) -> Vec<(u64, u64, std::ops::Range<usize>)> {
         leaves.sort_by_key(|leaf| (Arc::as_ptr(&leaf.stored.object).addr(), leaf.stored.offset));
         let total: u64 = leaves.iter().map(|leaf| leaf.stored.length).fold(0, u64::saturating_add);
-        let largest = if self.source.store.is_remote() {
-            (total / requests() as u64).clamp(REMOTE_READS.0, REMOTE_READS.1)
-        } else {
-            (total / (4 * self.options.concurrency() as u64)).clamp(READS.0, READS.1)
-        };
+        let largest = self.largest_read(total);
         let mut jobs = Vec::new();
         let mut first = 0;
         for group in leaves.chunk_by(|a, b| Arc::ptr_eq(&a.stored.object, &b.stored.object)) {
