@@ -19,12 +19,16 @@ _NOT_LOADED = ("_native", "_shape", "_dtype", "_mask")
 
 
 class AsdfArray(Array):
-    """An array of an ASDF file: an ndarray in a block, or a Zarr array with its chunks in many.
+    """An array of an ASDF file: an ndarray in a block, a chunked ndarray, or a Zarr array with its chunks in many.
 
     It is a `tegula.Array` that cannot be written, and reads nothing before it is used: shape and data type come from
     the tree. Of a block that is not compressed only the rows that are wanted are read. Where the elements lie in a
     local file as they are in memory, indexing gives a read-only view of a memory map, unless the file was opened with
     ``memmap=False``. An array with a mask gives masked arrays.
+
+    Of a chunked ndarray (``core/chunked-ndarray-1.0.0``), which is proposed for the standard, only the chunks are read
+    that something wanted lies in. Where chunks overlap the later one counts, and what none covers is zero. It is
+    written as it is, chunk by chunk.
 
     The array keeps its file open, and can be used after the `AsdfFile` was closed.
 
@@ -126,6 +130,11 @@ class AsdfArray(Array):
         return self._file._native.is_zarr(self._node)
 
     @property
+    def is_chunked(self) -> bool:
+        """Whether it is put together of ndarrays, each in a block of its own."""
+        return self._file._native.is_chunked(self._node)
+
+    @property
     def path(self) -> str:
         """Where it is in the tree of the file: names and indices, joined by ``/``."""
         return self._file._native.path_of(self._node)
@@ -138,7 +147,8 @@ class AsdfArray(Array):
     @property
     def info(self) -> str:
         """A description for people. Of the file no more than the header of a block is read for it."""
-        return super().info.replace("Zarr V3", "ASDF ndarray").replace("Zarr V2", "Zarr V2 in ASDF")
+        plain = "ASDF chunked ndarray" if self.is_chunked else "ASDF ndarray"
+        return super().info.replace("Zarr V3", plain).replace("Zarr V2", "Zarr V2 in ASDF")
 
     def __repr__(self) -> str:
         return f"<tegula.asdf.AsdfArray {self.name} shape={self.shape} dtype={self.dtype}>"

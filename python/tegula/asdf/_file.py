@@ -333,7 +333,7 @@ class AsdfFile(Saving, Noting, Mapping[Any, Any]):
         """Put ndarrays into the tree for the arrays that are read as a whole."""
         from concurrent.futures import ThreadPoolExecutor
 
-        arrays = [array for array in list(self._arrays.values()) if not array.is_zarr]
+        arrays = [array for array in list(self._arrays.values()) if not (array.is_zarr or array.is_chunked)]
         with ThreadPoolExecutor(min(_tegula.threads(), 16)) as pool:
             loaded = dict(zip(map(id, arrays), pool.map(_whole, arrays), strict=True))
         for array in arrays:

@@ -124,7 +124,7 @@ def checked_label(label: str | None) -> str | None:
 
 def stored(array: Any) -> tuple[str, str | None]:
     """Return how an array lies in its file: the storage, and the label of its compression."""
-    if isinstance(array, AsdfArray) and not array.is_zarr:
+    if isinstance(array, AsdfArray) and not (array.is_zarr or array.is_chunked):
         storage, label = array._file._native.storage(array._node)
         return storage, label or None
     return "internal", None
@@ -175,6 +175,8 @@ def _array(array: Array) -> tuple[str, tuple[Any, ...]]:
     """Say what a stored array is to be: what it is, unless something else was said."""
     if not isinstance(array, AsdfArray) or array.is_zarr:
         return "zarr", (array._native,)
+    if array.is_chunked:
+        return "same", (_parts(array),)
     job = _job()
     options = job.options(array)
     storage, label = stored(array)
@@ -189,6 +191,19 @@ def _array(array: Array) -> tuple[str, tuple[Any, ...]]:
     if options.compression == "input":
         options.compression = label
     return _elements(array[...], options)
+
+
+def _parts(array: AsdfArray) -> Any:
+    """Return the node of a chunked ndarray, in which each chunk is an array that is written as others are."""
+    job = _job()
+    node = array._file._native.parts(array._node, array._file)
+    said = job.settings.of(array)
+    if said is not None:
+        if said.storage == "streamed":
+            raise UnsupportedError(f"{array.name} is chunked: it cannot be a stream")
+        for chunk in node["chunks"]:
+            job.settings.change(chunk["ndarray"]).__dict__.update(said.__dict__)
+    return node
 
 
 def _elements(array: NDArray[Any], options: ArrayOptions | None = None) -> tuple[str, tuple[Any, ...]]:

@@ -82,10 +82,13 @@ impl Error {
         Self::new(ErrorKind::Store, cause)
     }
 
-    /// Puts the place before the message.
+    /// Puts the place before the message, unless it stands there already: some stores name the object themselves.
     #[must_use]
     pub fn at(mut self, place: impl fmt::Display) -> Self {
-        self.message = format!("{place}: {}", self.message);
+        let place = place.to_string();
+        if !self.message.strip_prefix(&place).is_some_and(|rest| rest.starts_with(": ")) {
+            self.message = format!("{place}: {}", self.message);
+        }
         self
     }
 
@@ -126,5 +129,16 @@ pub(crate) trait Place<T> {
 impl<T> Place<T> for Result<T> {
     fn place<D: fmt::Display>(self, place: impl FnOnce() -> D) -> Result<T> {
         self.map_err(|error| error.at(place()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_stands_there_once() {
+        let error = Error::store("no answer").at("a/b").at("a/b").at("a").at("copy");
+        assert_eq!(error.to_string(), "copy: a: a/b: no answer");
     }
 }

@@ -78,6 +78,19 @@ impl Array {
         metadata: ArrayMetadata,
         chain: Chain,
     ) -> Result<Self> {
+        let chains = Chains::new(&metadata.chunk_grid, &metadata.codecs)?;
+        Ok(Self::with_chains(store, path, name, metadata, chain, chains))
+    }
+
+    /// An array whose chunks are decoded each by a chain of its own; `chain` is that of one of them.
+    pub(crate) fn with_chains(
+        store: Arc<dyn Store>,
+        path: String,
+        name: &str,
+        metadata: ArrayMetadata,
+        chain: Chain,
+        chains: Chains,
+    ) -> Self {
         let mut hasher = DefaultHasher::new();
         // Chunks stay what they are when attributes change.
         let codecs = metadata.with_attributes(Attributes::new()).document.to_string();
@@ -88,16 +101,16 @@ impl Array {
             chunk_key_encoding: metadata.chunk_key_encoding.clone(),
             grid: metadata.chunk_grid.clone(),
             chain,
-            chains: Chains::new(&metadata.chunk_grid, &metadata.codecs)?,
+            chains,
             identity: hasher.finish(),
             name: name.to_owned(),
         };
-        Ok(Self {
+        Self {
             parts: Arc::new(Parts { metadata, path, source }),
             options: CodecOptions::default(),
             cache: None,
             turn: 0,
-        })
+        }
     }
 
     /// The same array, read and written with other options.
@@ -310,8 +323,12 @@ impl Array {
     pub fn mappable(&self) -> Result<Option<Mappable>> {
         let source = &self.parts.source;
         let single = source.grid.shape().iter().all(|count| *count == 1);
-        let (Some(elements), true) = (source.chain.raw(), single) else { return Ok(None) };
-        let key = source.key(&Dims::from_elem(0, self.dimensionality()));
+        if !single {
+            return Ok(None);
+        }
+        let chunk = Dims::from_elem(0, self.dimensionality());
+        let Some(elements) = source.chain_of(&chunk)?.raw() else { return Ok(None) };
+        let key = source.key(&chunk);
         let Some(location) = source.store.locate(&key)? else { return Ok(None) };
         let Some((offset, length)) = location.part else { return Ok(None) };
         if length != elements.size {

@@ -19,7 +19,7 @@ pub(super) fn file_bytes(tree: &str, blocks: Vec<OutBlock<'_>>) -> Vec<u8> {
     write_bytes(&FileOptions::default(), Some(&document(tree)), blocks.into_iter().map(Ok)).unwrap()
 }
 
-fn open(bytes: &[u8]) -> AsdfFile {
+pub(super) fn open(bytes: &[u8]) -> AsdfFile {
     let store = MemoryStore::new();
     store.set("a.asdf", bytes).unwrap();
     AsdfFile::open(Arc::new(store), "a.asdf").unwrap()

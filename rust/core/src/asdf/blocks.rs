@@ -8,8 +8,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
 use super::block::BlockHeader;
+use super::chunked::Cells;
 use super::open::AsdfFile;
-use super::opened::Opened;
+use super::yaml::NodeId;
 use crate::error::{Error, Place, Result};
 use crate::store::{ByteRange, Exclusion, Location, Object, Stat, Store, fresh_identity, resolve};
 use crate::subset::product;
@@ -28,6 +29,17 @@ enum Chunks {
     Inline(Arc<[u8]>),
     /// Those that a map names.
     Map(ChunkMap),
+    /// Those of a chunked ndarray, which decodes them.
+    Cells(Arc<Cells>),
+}
+
+/// Where the bytes are that an array decodes.
+#[derive(Clone)]
+pub(super) enum Held {
+    /// In a block, maybe of another file.
+    Block(AsdfFile, BlockHeader),
+    /// In memory.
+    Memory(Arc<[u8]>),
 }
 
 /// A block of the numbers of blocks, for each chunk of a grid in C order; -1: the chunk is not stored.
@@ -54,17 +66,32 @@ impl BlockStore {
         Self { identity: hasher.finish(), file: file.clone(), chunks: Chunks::Map(map) }
     }
 
-    fn target(&self) -> Arc<Opened> {
-        self.file.opened().clone()
+    /// The chunks of a chunked ndarray, which is a node of the file.
+    pub(super) fn cells(file: &AsdfFile, node: NodeId, cells: Arc<Cells>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (file.opened().identity(), "cells", node.index()).hash(&mut hasher);
+        Self { identity: hasher.finish(), file: file.clone(), chunks: Chunks::Cells(cells) }
     }
 
-    /// The block of a chunk; `None`: it is not stored.
-    fn header(&self, key: &str) -> Result<Option<BlockHeader>> {
+    /// Where the bytes of a chunk are; `None`: it is not stored.
+    fn find(&self, key: &str) -> Result<Option<Held>> {
+        let block = |header| Held::Block(self.file.clone(), header);
         match &self.chunks {
-            Chunks::Block(header) => Ok(Some(*header)),
-            Chunks::Inline(_) => Ok(None),
-            Chunks::Map(map) => map.number(&self.file, key)?.map(|number| self.file.block(number)).transpose(),
+            Chunks::Block(header) => Ok(Some(block(*header))),
+            Chunks::Inline(bytes) => Ok(Some(Held::Memory(bytes.clone()))),
+            Chunks::Cells(cells) => cells.find(key),
+            Chunks::Map(map) => {
+                let number = map.number(&self.file, key)?;
+                Ok(number.map(|number| self.file.block(number)).transpose()?.map(block))
+            }
         }
+    }
+
+    /// The block of a chunk that was compressed beside what the array's codecs did.
+    fn compressed(&self, key: &str) -> Result<Option<i64>> {
+        let Chunks::Map(map) = &self.chunks else { return Ok(None) };
+        let Some(number) = map.number(&self.file, key)? else { return Ok(None) };
+        Ok(self.file.block(number)?.is_compressed().then_some(number))
     }
 }
 
@@ -125,17 +152,17 @@ impl fmt::Debug for BlockStore {
 
 impl Store for BlockStore {
     fn open(&self, key: &str) -> Result<Box<dyn Object>> {
-        if let Chunks::Inline(bytes) = &self.chunks {
-            return Ok(Box::new(Chunk::Memory(bytes.clone())));
-        }
-        let Some(header) = self.header(key)? else { return Ok(Box::new(Chunk::Missing)) };
-        if header.is_compressed() && matches!(self.chunks, Chunks::Map(_)) {
-            let Chunks::Map(map) = &self.chunks else { return Ok(Box::new(Chunk::Missing)) };
-            let number = map.number(&self.file, key)?.unwrap_or_default();
+        if let Some(number) = self.compressed(key)? {
             return Ok(Box::new(Chunk::Memory(self.file.block_data(number)?.into())));
         }
-        let (offset, length) = (header.data_offset, header.used);
-        Ok(Box::new(Chunk::Part { object: self.file.opened().object(), offset, length }))
+        Ok(Box::new(match self.find(key)? {
+            None => Chunk::Missing,
+            Some(Held::Memory(bytes)) => Chunk::Memory(bytes),
+            Some(Held::Block(file, header)) => {
+                let (offset, length) = (header.data_offset, header.used);
+                Chunk::Part { object: file.opened().object(), offset, length }
+            }
+        }))
     }
 
     fn refers(&self) -> bool {
@@ -143,13 +170,17 @@ impl Store for BlockStore {
     }
 
     fn locate(&self, key: &str) -> Result<Option<Location>> {
-        let Some(header) = self.header(key)? else { return Ok(None) };
-        if header.is_compressed() && matches!(self.chunks, Chunks::Map(_)) {
+        if self.compressed(key)?.is_some() {
             return Ok(None);
         }
-        let store = self.target();
-        let key = store.key().to_owned();
-        Ok(Some(Location { store, key, part: Some((header.data_offset, header.used)) }))
+        Ok(match self.find(key)? {
+            Some(Held::Block(file, header)) => {
+                let store = file.opened().clone();
+                let key = store.key().to_owned();
+                Some(Location { store, key, part: Some((header.data_offset, header.used)) })
+            }
+            _ => None,
+        })
     }
 
     fn is_remote(&self) -> bool {

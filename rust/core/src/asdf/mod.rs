@@ -7,6 +7,7 @@ mod block;
 mod blocks;
 mod buffers;
 mod build;
+mod chunked;
 mod compression;
 mod datatype;
 mod file;
@@ -26,12 +27,15 @@ mod zarr;
 #[cfg(test)]
 mod array_tests;
 #[cfg(test)]
+mod chunked_tests;
+#[cfg(test)]
 mod pieces_tests;
 #[cfg(test)]
 mod tests;
 
 pub use block::{BLOCK_MAGIC, BlockHeader, Blocks, HEADER_LENGTH, INDEX_MAGIC, md5};
 pub use build::ZarrNode;
+pub use chunked::ChunkedNdarray;
 pub use compression::{Compression, compress, compression_label, compression_labels, decompress};
 pub use datatype::{Datatype, Field};
 pub use file::{FILE_FORMAT, FIRST_STANDARD, Layout};

@@ -20,6 +20,7 @@ use crate::chunk_grid::ChunkGrid;
 use crate::chunk_key::ChunkKeyEncoding;
 use crate::codec::chain::{Chain, Elements, SmallStrides, item};
 use crate::codec::{Endian, Named};
+use crate::data_type::DataType;
 use crate::error::{Error, Place, Result};
 use crate::fill_value::FillValue;
 use crate::metadata::{ArrayMetadata, Attributes};
@@ -120,12 +121,13 @@ impl AsdfFile {
         Ok(Ndarray { source, datatype, shape, streamed, offset, strides, mask })
     }
 
-    /// The array of an ndarray node or of a Zarr node.
+    /// The array of an ndarray node, of a chunked one or of a Zarr node.
     pub fn array_at(&self, node: NodeId) -> Result<Array> {
         use super::reference::Class;
         match self.class(node) {
             Class::Ndarray => self.open_ndarray(node, &self.ndarray(node)?),
             Class::Zarr => self.open_zarr(node),
+            Class::Chunked => self.open_chunked(node),
             Class::Reference => {
                 let (file, node) = self.follow(node)?;
                 file.array_at(node)
@@ -146,7 +148,7 @@ impl AsdfFile {
             Source::Inline(inline) => {
                 let size = inline.bytes.len() as u64;
                 let plan = ndarray.plan(size)?;
-                ndarray.array(Arc::new(BlockStore::inline(self, inline.bytes.clone())), &name, plan, None)
+                ndarray.array(Arc::new(BlockStore::inline(self, inline.bytes.clone())), &name, &plan, None)
             }
             Source::Block(number) => ndarray.in_block(self, *number, &name),
             Source::External(uri) => ndarray.in_block(&self.open_other(uri)?, 0, &name),
@@ -156,7 +158,7 @@ impl AsdfFile {
 }
 
 /// An array's place in the bytes of its block.
-struct Plan {
+pub(super) struct Plan {
     shape: Vec<u64>,
     strides: SmallStrides,
     size: u64,
@@ -171,11 +173,11 @@ impl Ndarray {
     fn in_block(&self, file: &AsdfFile, number: i64, name: &str) -> Result<Array> {
         let header = file.block(number)?;
         let plan = self.plan(header.data_size).place(|| format!("block {number}"))?;
-        self.array(Arc::new(BlockStore::block(file, header)), name, plan, Some(&header))
+        self.array(Arc::new(BlockStore::block(file, header)), name, &plan, Some(&header))
     }
 
     /// Lays the elements out in a block of so many bytes, or fails where they do not lie in it.
-    fn plan(&self, size: u64) -> Result<Plan> {
+    pub(super) fn plan(&self, size: u64) -> Result<Plan> {
         let item = self.datatype.size() as u64;
         let too_large = || Error::metadata(format!("an array of shape {} is too large", tuple(&self.shape)));
         let mut shape = self.shape.clone();
@@ -213,18 +215,8 @@ impl Ndarray {
         Ok(Plan { shape, strides, size })
     }
 
-    fn array(&self, store: Arc<BlockStore>, name: &str, plan: Plan, header: Option<&BlockHeader>) -> Result<Array> {
-        let data_type = self.datatype.data_type()?;
-        let (mut codecs, mut stages) = (Vec::new(), Vec::new());
-        let endian = if self.datatype.endian() == Endian::Little { "little" } else { "big" };
-        let configuration = json!({"endian": endian}).as_object().cloned().unwrap_or_default();
-        codecs.push(Named { name: "bytes".to_owned(), configuration });
-        if let Some(header) = header
-            && header.is_compressed()
-        {
-            stages.push(decoder(header.compression, header.used, header.data_size)?);
-            codecs.push(Named { name: show(header.compression), configuration: serde_json::Map::new() });
-        }
+    fn array(&self, store: Arc<BlockStore>, name: &str, plan: &Plan, header: Option<&BlockHeader>) -> Result<Array> {
+        let codecs = self.codecs(header);
         let document = json!({
             "source": header.map_or(Value::Null, |header| json!(header.offset)),
             "datatype": self.datatype.code().unwrap_or_else(|| format!("V{}", self.datatype.size())),
@@ -233,26 +225,59 @@ impl Ndarray {
             "strides": plan.strides.to_vec(),
             "codecs": codecs.iter().map(|codec| json!(codec.name)).collect::<Vec<_>>(),
         });
-        // Where an axis is empty there is no chunk, but one must be thinkable.
-        let chunk_shape: Dims = plan.shape.iter().map(|length| (*length).max(1)).collect();
+        let chain = self.chain(plan, header, &vec![0; plan.shape.len()])?;
+        let grid = ChunkGrid::regular(&plan.shape, chain.shape())?;
+        let metadata = metadata(grid, self.datatype.data_type()?, codecs, document);
+        Array::with_chain(store, String::new(), name, metadata, chain)
+    }
+
+    /// What the elements went through, by name.
+    pub(super) fn codecs(&self, header: Option<&BlockHeader>) -> Vec<Named> {
+        let endian = if self.datatype.endian() == Endian::Little { "little" } else { "big" };
+        let configuration = json!({"endian": endian}).as_object().cloned().unwrap_or_default();
+        let mut codecs = vec![Named { name: "bytes".to_owned(), configuration }];
+        if let Some(header) = header.filter(|header| header.is_compressed()) {
+            codecs.push(Named { name: show(header.compression), configuration: serde_json::Map::new() });
+        }
+        codecs
+    }
+
+    /// What decodes the elements from `first` on, which lies in the array.
+    pub(super) fn chain(&self, plan: &Plan, header: Option<&BlockHeader>, first: &[u64]) -> Result<Chain> {
+        let data_type = self.datatype.data_type()?;
+        let compressed = header.filter(|header| header.is_compressed());
+        let stages = compressed.map(|header| decoder(header.compression, header.used, header.data_size));
+        let inside = first.iter().zip(&plan.strides).map(|(index, stride)| i128::from(*index) * i128::from(*stride));
+        let offset = u64::try_from(i128::from(self.offset) + inside.sum::<i128>())
+            .map_err(|_| Error::corrupt("an element lies before its block"))?;
         let elements = Elements {
             size: plan.size,
-            offset: self.offset,
-            strides: plan.strides,
+            offset,
+            strides: plan.strides.clone(),
             item: item(&data_type, self.datatype.endian()),
         };
-        let chain = Chain::strided(&chunk_shape, &data_type, elements, stages)?;
-        let metadata = ArrayMetadata {
-            zarr_format: 3,
-            chunk_grid: ChunkGrid::regular(&plan.shape, &chunk_shape)?,
-            fill_value: FillValue::zero(&data_type),
-            data_type,
-            chunk_key_encoding: ChunkKeyEncoding::V2 { separator: '.' },
-            codecs,
-            attributes: Attributes::new(),
-            dimension_names: None,
-            document,
-        };
-        Array::with_chain(store, String::new(), name, metadata, chain)
+        // Where an axis is empty there is no chunk, but one must be thinkable.
+        let chunk_shape: Dims = plan.shape.iter().map(|length| (*length).max(1)).collect();
+        Chain::strided(&chunk_shape, &data_type, elements, stages.into_iter().collect::<Result<_>>()?)
+    }
+}
+
+/// What an array of a file is to all that takes arrays.
+pub(super) fn metadata(
+    chunk_grid: ChunkGrid,
+    data_type: DataType,
+    codecs: Vec<Named>,
+    document: Value,
+) -> ArrayMetadata {
+    ArrayMetadata {
+        zarr_format: 3,
+        chunk_grid,
+        fill_value: FillValue::zero(&data_type),
+        data_type,
+        chunk_key_encoding: ChunkKeyEncoding::V2 { separator: '.' },
+        codecs,
+        attributes: Attributes::new(),
+        dimension_names: None,
+        document,
     }
 }

@@ -19,6 +19,7 @@ struct Recording {
     store: MemoryStore,
     reads: Arc<Mutex<Vec<(u64, u64)>>>,
     gap: u64,
+    far: bool,
 }
 
 struct Recorded(Box<dyn Object>, Arc<Mutex<Vec<(u64, u64)>>>);
@@ -43,6 +44,10 @@ impl Store for Recording {
         Ok(Box::new(Recorded(self.store.open(key)?, self.reads.clone())))
     }
 
+    fn is_remote(&self) -> bool {
+        self.far
+    }
+
     fn merge_gap(&self) -> u64 {
         self.gap
     }
@@ -58,9 +63,13 @@ impl Store for Recording {
 
 impl Recording {
     fn file(bytes: &[u8], gap: u64) -> (AsdfFile, Arc<Self>) {
+        Self::at(bytes, gap, false)
+    }
+
+    fn at(bytes: &[u8], gap: u64, far: bool) -> (AsdfFile, Arc<Self>) {
         let store = MemoryStore::new();
         store.set("a.asdf", bytes).unwrap();
-        let store = Arc::new(Self { store, reads: Arc::default(), gap });
+        let store = Arc::new(Self { store, reads: Arc::default(), gap, far });
         (AsdfFile::open(store.clone(), "a.asdf").unwrap(), store)
     }
 
@@ -150,6 +159,24 @@ fn parts_are_what_a_whole_read_gives() {
         let due = array.subset_all().indices().into_iter().map(|at| expected[((at[1] + 1) * COLUMNS + at[0]) as usize]);
         assert!(whole.into_iter().eq(due), "{name}");
     }
+}
+
+/// Of what is far away few reads take much each.
+#[test]
+fn reads_are_larger_where_each_is_a_request() {
+    let options = serde_json::json!({"compression_block_size": 1 << 18}).as_object().cloned().unwrap();
+    let bytes = file_with(&Compression::new("lz4", &options).unwrap(), TREE);
+    let part = ArraySubset::new_with_ranges(&[1..1500, 0..2000]);
+    let size = |far| {
+        let (file, _) = Recording::at(&bytes, 64 << 10, far);
+        let array = file.array("a").unwrap();
+        let whole = read(&array, &array.subset_all());
+        assert!(read(&array, &part) == whole[2000..]);
+        let explained = array.explain(&Selection::from(&part)).unwrap();
+        explained.bytes_read.div_ceil(explained.requests)
+    };
+    assert!(size(false) <= 1 << 20);
+    assert!(size(true) > 1 << 20, "{}", size(true));
 }
 
 #[allow(clippy::single_range_in_vec_init, clippy::useless_conversion)] // one range of many

@@ -14,6 +14,8 @@ use crate::error::{Error, Place, Result};
 pub enum Class {
     /// An array in a block, in another file, or written into the tree.
     Ndarray,
+    /// An array of ndarrays, each at its place in it.
+    Chunked,
     /// A Zarr array, its chunks in blocks.
     Zarr,
     /// A complex number.
@@ -53,6 +55,18 @@ const TABLE: &[(&str, Class)] = &[
     ("tag:stsci.edu:asdf/core/integer-1.0.0", Class::Integer),
 ];
 
+/// Where the tag of chunked ndarrays may come from: it is proposed for the standard, and not yet a part of it.
+const CHUNKED: &[&str] =
+    &["tag:stsci.edu:asdf/core", "tag:asdf-format.org:asdf/core", "asdf://asdf-format.org/core/tags"];
+
+fn is_chunked(tag: &str) -> bool {
+    let minor = |version: &str| {
+        let numbers = version.split_once('.').map(|(minor, patch)| [minor, patch]);
+        numbers.is_some_and(|numbers| numbers.iter().all(|number| number.parse::<u32>().is_ok()))
+    };
+    tag.split_once("/chunked-ndarray-1.").is_some_and(|(place, version)| CHUNKED.contains(&place) && minor(version))
+}
+
 /// References to references: more are a mistake or an attack.
 const MOST_STEPS: usize = 64;
 
@@ -60,6 +74,7 @@ impl AsdfFile {
     /// What a node is, by its tag alone.
     pub fn class(&self, node: NodeId) -> Class {
         match self.tree().tag(node) {
+            Some(tag) if is_chunked(tag) => Class::Chunked,
             Some(tag) => TABLE.iter().find(|row| row.0 == tag).map_or(Class::Other, |row| row.1),
             None if self.reference(node).is_some() => Class::Reference,
             None => Class::Other,
@@ -151,6 +166,19 @@ fn number(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tags_of_chunked_ndarrays() {
+        for tag in
+            ["tag:stsci.edu:asdf/core/chunked-ndarray-1.0.0", "asdf://asdf-format.org/core/tags/chunked-ndarray-1.2.10"]
+        {
+            assert!(is_chunked(tag), "{tag}");
+        }
+        for rest in ["2.0.0", "1.0", "1.x.0", "1.0.0.0", "1.-1.0"] {
+            assert!(!is_chunked(&format!("tag:stsci.edu:asdf/core/chunked-ndarray-{rest}")), "{rest}");
+        }
+        assert!(!is_chunked("tag:example.org:chunked-ndarray-1.0.0"));
+    }
 
     #[test]
     fn complex_numbers() {

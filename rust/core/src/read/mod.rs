@@ -31,7 +31,7 @@ use crate::view::{Axes, Axis, Output};
 
 pub(crate) use remote::Need;
 pub(crate) use resolve::{Counts, MISSING, Stored};
-pub(crate) use source::{Chains, Source};
+pub(crate) use source::{Chains, EachChain, Source};
 
 /// How a read is done.
 #[derive(Clone, Copy)]
@@ -141,8 +141,10 @@ impl<'a> Reader<'a> {
         let mut batch = Vec::new();
         for (chunk, part) in split.by_ref().take(size) {
             let bytes = part.elements().saturating_mul(self.source.chain.data_type().size() as u64);
-            match self.source.chain_of(&chunk).ok().and_then(Chain::raw) {
-                Some(elements) if bytes >= 2 * PART && cuts && part.lists.is_empty() => {
+            let large = bytes >= 2 * PART && cuts && part.lists.is_empty();
+            let chain = if large { self.source.likely_chain(&chunk) } else { None };
+            match chain.and_then(Chain::raw) {
+                Some(elements) => {
                     // Along the axis that runs slowest in the file.
                     let axis = (0..part.runs.len())
                         .filter(|axis| part.runs[*axis].length > 1)
@@ -157,7 +159,7 @@ impl<'a> Reader<'a> {
                         first += count;
                     }
                 }
-                _ => batch.push((chunk, part)),
+                None => batch.push((chunk, part)),
             }
         }
         batch
@@ -204,15 +206,20 @@ impl<'a> Reader<'a> {
         output.fill_each(region.origin, &axes, &jumps, value)
     }
 
+    /// How large a read of several parts gets, of which there are so many bytes in all.
+    fn largest_read(&self, total: u64) -> u64 {
+        if self.source.store.is_remote() {
+            (total / requests() as u64).clamp(REMOTE_READS.0, REMOTE_READS.1)
+        } else {
+            (total / (4 * self.options.concurrency() as u64)).clamp(READS.0, READS.1)
+        }
+    }
+
     /// Sorts the leaves by where they lie, and joins them into reads.
     fn jobs(&self, leaves: &mut [Leaf<'a>]) -> Vec<(u64, u64, std::ops::Range<usize>)> {
         leaves.sort_by_key(|leaf| (Arc::as_ptr(&leaf.stored.object).addr(), leaf.stored.offset));
         let total: u64 = leaves.iter().map(|leaf| leaf.stored.length).fold(0, u64::saturating_add);
-        let largest = if self.source.store.is_remote() {
-            (total / requests() as u64).clamp(REMOTE_READS.0, REMOTE_READS.1)
-        } else {
-            (total / (4 * self.options.concurrency() as u64)).clamp(READS.0, READS.1)
-        };
+        let largest = self.largest_read(total);
         let mut jobs = Vec::new();
         let mut first = 0;
         for group in leaves.chunk_by(|a, b| Arc::ptr_eq(&a.stored.object, &b.stored.object)) {

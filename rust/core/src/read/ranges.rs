@@ -123,7 +123,7 @@ impl<'a> Reader<'a> {
         wanted.sort_by_key(|number| pieces.list()[*number].encoded.start);
         let ranges = wanted.iter().map(|number| &pieces.list()[*number].encoded);
         let total: u64 = ranges.clone().map(|range| range.end - range.start).sum();
-        let largest = (total / (4 * self.options.concurrency() as u64)).clamp(READS.0, READS.1);
+        let largest = self.largest_read(total);
         let ranges = ranges.map(|range| (range.start, range.end - range.start));
         Ok(Reads { list: merge(ranges, self.source.store.merge_gap(), largest), wanted })
     }

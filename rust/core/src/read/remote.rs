@@ -78,7 +78,7 @@ impl Reader<'_> {
 
     /// About how many bytes are held to open a chunk.
     pub(super) fn weight(&self, chunk: &[u64], need: Need) -> u64 {
-        let Ok(chain) = self.source.chain_of(chunk) else { return 0 };
+        let Some(chain) = self.source.likely_chain(chunk) else { return 0 };
         match chain.open_shard() {
             Some(shard) => shard.index_size,
             None if need == Need::Stat => 0,

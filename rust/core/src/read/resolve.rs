@@ -245,22 +245,19 @@ impl<'a> Reader<'a> {
 
     /// Whether the index of a shard is in the cache.
     pub(super) fn knows_index(&self, stored: &Stored, shard: &Shard) -> bool {
-        let end = stored.length.saturating_sub(shard.index_size);
-        let offset = if shard.index_location == IndexLocation::Start { 0 } else { end };
-        let origin = self.index_origin(stored, offset);
+        let origin = stored.index_start(shard).and_then(|offset| self.index_origin(stored, offset));
         origin.is_some_and(|origin| lock(INDEXES.get()).get(&origin, stored.stat.version).is_some())
     }
 
     /// The index of a shard, from the cache if it is there.
     pub(crate) fn index(&self, stored: &Stored, shard: &Shard, counts: &Counts) -> Result<Arc<ShardIndex>> {
         let size = shard.index_size;
-        let Some(end) = stored.length.checked_sub(size) else {
+        let Some(offset) = stored.index_start(shard) else {
             return Err(Error::corrupt(format!(
                 "a shard of {} bytes is shorter than its index of {size}",
                 stored.length
             )));
         };
-        let offset = if shard.index_location == IndexLocation::Start { 0 } else { end };
         let origin = self.index_origin(stored, offset);
         if let Some(origin) = &origin
             && let Some(index) = lock(INDEXES.get()).get(origin, stored.stat.version)
@@ -424,6 +421,12 @@ impl ShardIndex {
 }
 
 impl Stored {
+    /// Where the index of a shard begins in it; `None`: it is shorter than that.
+    fn index_start(&self, shard: &Shard) -> Option<u64> {
+        let end = self.length.checked_sub(shard.index_size)?;
+        Some(if shard.index_location == IndexLocation::Start { 0 } else { end })
+    }
+
     /// An inner chunk of a shard, of which the index tells offset and length.
     pub(crate) fn inner(&self, inner: &[u64], (offset, length): (u64, u64)) -> Result<Self> {
         if offset.checked_add(length).is_none_or(|end| end > self.length) {

@@ -1,5 +1,6 @@
 //! Chunks of an array: where they are stored and how.
 
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use crate::chunk_grid::ChunkGrid;
@@ -27,11 +28,21 @@ pub(crate) struct Source {
     pub(crate) name: String,
 }
 
-/// The codecs of chunks of other shapes than the first, each bound when it is first met.
-#[derive(Debug, Default)]
-pub(crate) struct Chains {
-    codecs: Vec<Named>,
-    bound: Vec<OnceLock<Box<Chain>>>,
+/// The codecs of the chunks of an array.
+#[derive(Debug)]
+pub(crate) enum Chains {
+    /// Those of the first chunk.
+    One,
+    /// The same for chunks of every shape, each bound when it is first met.
+    Shapes { codecs: Vec<Named>, bound: Vec<OnceLock<Box<Chain>>> },
+    /// What is stored of each chunk tells.
+    Each(Arc<dyn EachChain>),
+}
+
+/// Tells the codecs of each chunk.
+pub(crate) trait EachChain: fmt::Debug + Send + Sync {
+    /// The codecs of a chunk, for which what is stored of it may be asked; `None`: nothing is stored.
+    fn chain(&self, chunk: &[u64]) -> Result<Option<&Chain>>;
 }
 
 /// Chunks have no more shapes than these.
@@ -40,13 +51,13 @@ const MOST: u64 = 1 << 16;
 impl Chains {
     pub(crate) fn new(grid: &ChunkGrid, codecs: &[Named]) -> Result<Self> {
         match grid.shapes() {
-            0 | 1 => Ok(Self::default()),
+            0 | 1 => Ok(Self::One),
             count if count > MOST => {
                 Err(Error::unsupported(format!("the chunks have {count} different shapes, more than {MOST}")))
             }
             count => {
                 let bound = std::iter::repeat_with(OnceLock::new).take(count as usize).collect();
-                Ok(Self { codecs: codecs.to_vec(), bound })
+                Ok(Self::Shapes { codecs: codecs.to_vec(), bound })
             }
         }
     }
@@ -74,15 +85,25 @@ impl Source {
 
     /// The codecs of a chunk.
     pub(crate) fn chain_of(&self, chunk: &[u64]) -> Result<&Chain> {
-        if self.chains.bound.is_empty() {
-            return Ok(&self.chain);
-        }
+        let (codecs, bound) = match &self.chains {
+            Chains::One => return Ok(&self.chain),
+            Chains::Each(chains) => return Ok(chains.chain(chunk)?.unwrap_or(&self.chain)),
+            Chains::Shapes { codecs, bound } => (codecs, bound),
+        };
         let subset = self.grid.chunk_subset(chunk)?;
-        let bound = &self.chains.bound[self.grid.shape_number(subset.shape())];
+        let bound = &bound[self.grid.shape_number(subset.shape())];
         if let Some(chain) = bound.get() {
             return Ok(chain);
         }
-        let chain = Chain::new(&self.chains.codecs, subset.shape(), self.chain.data_type(), self.chain.fill_value())?;
+        let chain = Chain::new(codecs, subset.shape(), self.chain.data_type(), self.chain.fill_value())?;
         Ok(bound.get_or_init(|| Box::new(chain)))
+    }
+
+    /// The codecs that a chunk is likely to have, without a round trip to where it is stored.
+    pub(crate) fn likely_chain(&self, chunk: &[u64]) -> Option<&Chain> {
+        match &self.chains {
+            Chains::Each(_) if self.store.is_remote() => Some(&self.chain),
+            _ => self.chain_of(chunk).ok(),
+        }
     }
 }

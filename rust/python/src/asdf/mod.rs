@@ -122,6 +122,11 @@ impl AsdfFile {
         tree::convert(&self.0, self.node(node)?, owner)
     }
 
+    /// A chunked ndarray as the mapping that it is in the file, with the arrays of its chunks.
+    fn parts<'py>(&self, node: usize, owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        tree::convert_as(&self.0, self.node(node)?, owner, true)
+    }
+
     fn find(&self, py: Python<'_>, path: &str) -> PyResult<usize> {
         self.0.find(path).map(NodeId::index).or_raise(py)
     }
@@ -132,11 +137,18 @@ impl AsdfFile {
 
     /// Whether a node is an array, or refers to one.
     fn is_array(&self, py: Python<'_>, node: usize) -> PyResult<bool> {
-        self.followed(py, node, |file, node| Ok(matches!(file.class(node), Class::Ndarray | Class::Zarr)))
+        self.followed(py, node, |file, node| {
+            Ok(matches!(file.class(node), Class::Ndarray | Class::Chunked | Class::Zarr))
+        })
     }
 
     fn is_zarr(&self, node: usize) -> PyResult<bool> {
         Ok(self.0.class(self.node(node)?) == Class::Zarr)
+    }
+
+    /// Whether a node is an array that is put together of others.
+    fn is_chunked(&self, node: usize) -> PyResult<bool> {
+        Ok(self.0.class(self.node(node)?) == Class::Chunked)
     }
 
     /// The nodes of Zarr arrays, by the numbers of the blocks that hold their maps.
@@ -173,6 +185,10 @@ impl AsdfFile {
             let dtype = crate::dtype::to_numpy(py, &metadata.data_type)?;
             return Ok((Some(tuple(py, metadata.chunk_grid.array_shape())?), dtype, None));
         }
+        if self.0.class(node) == Class::Chunked {
+            let chunked = attached(py, || self.0.chunked_ndarray(node))?;
+            return Ok((Some(tuple(py, &chunked.shape)?), dtype::native(py, &chunked.datatype)?, None));
+        }
         let ndarray = attached(py, || self.0.ndarray(node))?;
         let shape = if ndarray.streamed { None } else { Some(tuple(py, &ndarray.shape)?) };
         Ok((shape, dtype::native(py, &ndarray.datatype)?, ndarray.mask.map(NodeId::index)))
@@ -207,8 +223,14 @@ impl AsdfFile {
 
     fn array(&self, py: Python<'_>, node: usize) -> PyResult<Array> {
         let node = self.node(node)?;
-        if self.0.class(node) != Class::Ndarray {
-            return Array::new(py, detached(py, || self.0.array_at(node))?);
+        match self.0.class(node) {
+            Class::Ndarray => {}
+            Class::Chunked => {
+                let (datatype, array) =
+                    detached(py, || Ok((self.0.chunked_ndarray(node)?.datatype, self.0.array_at(node)?)))?;
+                return Array::with_dtype(array, dtype::native(py, &datatype)?);
+            }
+            _ => return Array::new(py, detached(py, || self.0.array_at(node))?),
         }
         let (ndarray, array) = detached(py, || {
             let ndarray = self.0.ndarray(node)?;

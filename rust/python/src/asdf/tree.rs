@@ -17,10 +17,21 @@ use crate::errors::{OrRaise, exception};
 
 /// Converts a node and all below it.
 pub(super) fn convert<'py>(file: &AsdfFile, node: NodeId, owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    convert_as(file, node, owner, false)
+}
+
+/// The same; `in_parts`: a chunked ndarray is the mapping that it is in the file, with the arrays of its chunks.
+pub(super) fn convert_as<'py>(
+    file: &AsdfFile,
+    node: NodeId,
+    owner: &Bound<'py, PyAny>,
+    in_parts: bool,
+) -> PyResult<Bound<'py, PyAny>> {
     let tree = file.tree();
     let done = (0..tree.len()).map(|_| None).collect();
+    let in_parts = in_parts.then_some(node);
     let mut converter =
-        Converter { py: owner.py(), file, tree, owner, done, keys: HashMap::new(), references: Vec::new() };
+        Converter { py: owner.py(), file, tree, owner, in_parts, done, keys: HashMap::new(), references: Vec::new() };
     let converted = converter.node(node)?;
     converter.set_references()?;
     Ok(converted)
@@ -31,6 +42,8 @@ struct Converter<'a, 'py> {
     file: &'a AsdfFile,
     tree: &'a Document,
     owner: &'a Bound<'py, PyAny>,
+    /// A chunked ndarray that is to be what it is in the file.
+    in_parts: Option<NodeId>,
     done: Vec<Option<Bound<'py, PyAny>>>,
     keys: HashMap<&'a str, Bound<'py, PyString>>,
     /// Collections, the keys in them, and the references that stand there.
@@ -77,7 +90,8 @@ impl<'a, 'py> Converter<'a, 'py> {
         }
         let converted = match self.file.class(id) {
             Class::Ndarray => self.ndarray(id)?,
-            Class::Zarr => self.owner.call_method1("_array", (id.index(),))?,
+            Class::Zarr => self.array(id)?,
+            Class::Chunked if Some(id) != self.in_parts => self.array(id)?,
             Class::Integer => self.integer(id)?,
             _ => return self.collection(id),
         };
@@ -85,9 +99,13 @@ impl<'a, 'py> Converter<'a, 'py> {
         Ok(converted)
     }
 
+    fn array(&self, id: NodeId) -> PyResult<Bound<'py, PyAny>> {
+        self.owner.call_method1("_array", (id.index(),))
+    }
+
     /// An array in the tree is there already; one that cannot be read raises when it is used.
     fn ndarray(&mut self, id: NodeId) -> PyResult<Bound<'py, PyAny>> {
-        let array = self.owner.call_method1("_array", (id.index(),))?;
+        let array = self.array(id)?;
         let tree = self.tree;
         let inline = tree.pairs(id).is_none() || tree.get(id, "data").is_some();
         if inline && let Ok(elements) = array.get_item(self.py.Ellipsis()) {
@@ -238,7 +256,7 @@ impl<'a, 'py> Converter<'a, 'py> {
                 Ok(helper!(py, "integer")?.call1((digits, text("sign")))?)
             }
             (Some(words), _) => {
-                let words = self.owner.call_method1("_array", (words.index(),))?;
+                let words = self.array(words)?;
                 Ok(helper!(py, "integer_of_words")?.call1((words, text("sign")))?)
             }
             _ => Err(exception(py, "InvalidMetadataError", &format!("{}: \"words\" is missing", file.describe(id)))),

@@ -1,0 +1,313 @@
+//! Chunked ndarrays: arrays that are put together of ndarrays, each in a block of its own
+//! ([the proposal](https://github.com/asdf-format/asdf/issues/1783), as
+//! [ASDF.jl](https://github.com/JuliaAstro/ASDF.jl) reads it).
+//!
+//! ```yaml
+//! image: !core/chunked-ndarray-1.0.0
+//!   shape: [4, 6]
+//!   datatype: float32
+//!   chunks:
+//!   - !core/ndarray-chunk-1.0.0
+//!     start: [0, 0]
+//!     ndarray: !core/ndarray-1.1.0 {source: 0, datatype: float32, byteorder: little, shape: [4, 3]}
+//! ```
+//!
+//! Starts count elements from 0, their axes as those of the shape. Each ndarray has its own compression, byte order and
+//! strides. Where chunks overlap, the later one counts; what none covers is zero.
+//!
+//! The edges of all chunks cut each axis, and what comes out is a grid, each cell of which lies in one chunk that counts,
+//! or in none. Chunks that lie in a grid are its cells; others are cut into several, which are parts of one block.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use serde_json::json;
+
+use super::block::BlockHeader;
+use super::blocks::{BlockStore, Held};
+use super::datatype::{Datatype, byteorder, lengths};
+use super::ndarray::{MOST_AXES, Ndarray, Source, metadata};
+use super::open::AsdfFile;
+use super::reference::Class;
+use super::yaml::NodeId;
+use crate::array::Array;
+use crate::chunk_grid::ChunkGrid;
+use crate::codec::Endian;
+use crate::codec::chain::{Chain, Elements, SmallStrides, item};
+use crate::error::{Error, Place, Result};
+use crate::read::{Chains, EachChain};
+use crate::subset::{Dims, product, tuple};
+
+/// What the tree says of a chunked ndarray. Nothing of its chunks was looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChunkedNdarray {
+    /// What the elements are; the byte order is that of the chunks.
+    pub datatype: Datatype,
+    /// The shape.
+    pub shape: Vec<u64>,
+    /// Of each chunk its first element in the array, and the node of the ndarray that holds its elements.
+    pub chunks: Vec<(Vec<u64>, NodeId)>,
+}
+
+/// Chunks that lie in no grid are cut; into more cells than this, beside one for each, they are not.
+const MOST_CUTS: u64 = 1 << 17;
+
+impl AsdfFile {
+    /// What a chunked ndarray node says.
+    pub fn chunked_ndarray(&self, node: NodeId) -> Result<ChunkedNdarray> {
+        self.parse_chunked(node).place(|| self.describe(node))
+    }
+
+    fn parse_chunked(&self, node: NodeId) -> Result<ChunkedNdarray> {
+        let tree = self.tree();
+        let get = |node, key| tree.get(node, key).ok_or_else(|| Error::metadata(format!("the {key} is missing")));
+        let shape = lengths(tree, get(node, "shape")?)?;
+        if shape.len() > MOST_AXES {
+            return Err(Error::metadata(format!("the shape has {} axes", shape.len())));
+        }
+        let list = tree.items(get(node, "chunks")?).ok_or_else(|| Error::metadata("the chunks are not a list"))?;
+        let chunk = |(k, chunk): (usize, &NodeId)| {
+            let parse = || {
+                let start = lengths(tree, get(*chunk, "start")?).place(|| "start")?;
+                if start.len() != shape.len() {
+                    let (start, shape) = (tuple(&start), tuple(&shape));
+                    return Err(Error::metadata(format!("it starts at {start} in an array of shape {shape}")));
+                }
+                let ndarray = get(*chunk, "ndarray")?;
+                match self.class(ndarray) {
+                    Class::Ndarray => Ok((start, ndarray)),
+                    _ => Err(Error::metadata("its ndarray is none")),
+                }
+            };
+            parse().place(|| format!("chunk {k}"))
+        };
+        let chunks = list.iter().enumerate().map(chunk).collect::<Result<Vec<_>>>()?;
+        // Numbers need no byte order here, but text does.
+        let first = chunks.first().and_then(|(_, ndarray)| tree.get(*ndarray, "byteorder"));
+        let order = tree.get(node, "byteorder").or(first).map(|order| byteorder(tree, order)).transpose()?;
+        let order = Some(order.unwrap_or(Endian::NATIVE));
+        Ok(ChunkedNdarray { datatype: Datatype::parse(tree, get(node, "datatype")?, order)?, shape, chunks })
+    }
+
+    /// The array that a chunked ndarray node is. The header of one block is read, and nothing else.
+    pub(super) fn open_chunked(&self, node: NodeId) -> Result<Array> {
+        let name = self.describe(node);
+        let open = || {
+            let chunked = self.parse_chunked(node)?;
+            let (cells, grid) = Cells::new(self, &chunked)?;
+            let (chain, codecs) = cells.first(&chunked)?;
+            let document = json!({
+                "datatype": chunked.datatype.code().unwrap_or_else(|| format!("V{}", chunked.datatype.size())),
+                "shape": chunked.shape,
+                "chunks": chunked.chunks.len(),
+                "codecs": codecs.iter().map(|codec| json!(codec.name)).collect::<Vec<_>>(),
+            });
+            let cells = Arc::new(cells);
+            let store = Arc::new(BlockStore::cells(self, node, cells.clone()));
+            let metadata = metadata(grid, chunked.datatype.data_type()?, codecs, document);
+            Ok(Array::with_chains(store, String::new(), &name, metadata, chain, Chains::Each(cells)))
+        };
+        open().place(|| &name)
+    }
+}
+
+/// The cells of a grid, each of which lies in one chunk.
+pub(super) struct Cells {
+    file: AsdfFile,
+    chunks: Vec<Chunk>,
+    /// Those that are in a chunk, by their indices in the grid.
+    covered: HashMap<Dims, Cell>,
+}
+
+struct Chunk {
+    node: NodeId,
+    start: Vec<u64>,
+    ndarray: Ndarray,
+    held: OnceLock<Held>,
+}
+
+struct Cell {
+    /// The number of its chunk.
+    chunk: usize,
+    /// Its first element in the chunk.
+    first: Dims,
+    chain: OnceLock<Box<Chain>>,
+}
+
+impl Cells {
+    fn new(file: &AsdfFile, chunked: &ChunkedNdarray) -> Result<(Self, ChunkGrid)> {
+        let chunk = |(k, (start, node)): (usize, &(Vec<u64>, NodeId))| {
+            let (node, ndarray) = (*node, file.ndarray(*node)?);
+            check(&ndarray, start, chunked).place(|| format!("chunk {k}"))?;
+            Ok(Chunk { node, start: start.clone(), ndarray, held: OnceLock::new() })
+        };
+        let chunks = chunked.chunks.iter().enumerate().map(chunk).collect::<Result<Vec<_>>>()?;
+        let edges: Vec<Vec<u64>> = (0..chunked.shape.len())
+            .map(|axis| {
+                let ranges = chunks.iter().filter(|chunk| !chunk.is_empty()).map(|chunk| chunk.range(axis));
+                let mut edges = vec![0, chunked.shape[axis]];
+                edges.extend(ranges.flat_map(|range| [range.start, range.end]));
+                edges.sort_unstable();
+                edges.dedup();
+                edges
+            })
+            .collect();
+        let lengths = edges.iter().map(|edges| {
+            let lengths: Vec<u64> = edges.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            match lengths.first() {
+                Some(first) if lengths.iter().all(|length| length == first) => Err(*first),
+                _ => Ok(lengths),
+            }
+        });
+        let grid = ChunkGrid::rectilinear(&chunked.shape, lengths.collect())?;
+        let mut covered = HashMap::new();
+        let mut left = MOST_CUTS.saturating_add(chunks.len() as u64);
+        for (number, chunk) in chunks.iter().enumerate().filter(|(_, chunk)| !chunk.is_empty()) {
+            // A range's ends are among the edges.
+            let index = |axis: usize, at| edges[axis].partition_point(|edge| *edge < at) as u64;
+            let ranges: Vec<Range<u64>> = (0..edges.len())
+                .map(|axis| index(axis, chunk.range(axis).start)..index(axis, chunk.range(axis).end))
+                .collect();
+            let inside = crate::subset::ArraySubset::new_with_ranges(&ranges);
+            left = product(inside.shape()).and_then(|count| left.checked_sub(count)).ok_or_else(|| {
+                let what =
+                    format!("they overlap, or lie so far from any grid, that it takes more than {MOST_CUTS} cuts");
+                Error::unsupported(format!("{} chunks: {what}", chunks.len()))
+            })?;
+            for cell in inside.indices() {
+                let first = (0..edges.len()).map(|axis| edges[axis][cell[axis] as usize] - chunk.start[axis]).collect();
+                covered.insert(cell, Cell { chunk: number, first, chain: OnceLock::new() });
+            }
+        }
+        Ok((Self { file: file.clone(), chunks, covered }, grid))
+    }
+
+    /// The codecs of the first chunk that has elements, and their names.
+    fn first(&self, chunked: &ChunkedNdarray) -> Result<(Chain, Vec<crate::codec::Named>)> {
+        if let Some(chunk) = self.chunks.iter().find(|chunk| !chunk.is_empty()) {
+            let origin = vec![0; chunked.shape.len()];
+            let held = self.held(chunk)?;
+            return Ok((chunk.chain(&held, &origin)?, chunk.ndarray.codecs(held.header())));
+        }
+        let (data_type, shape) = (chunked.datatype.data_type()?, vec![1; chunked.shape.len()]);
+        let elements = Elements {
+            size: data_type.size() as u64,
+            offset: 0,
+            strides: SmallStrides::from_elem(0, shape.len()),
+            item: item(&data_type, Endian::NATIVE),
+        };
+        Ok((Chain::strided(&shape, &data_type, elements, Vec::new())?, Vec::new()))
+    }
+
+    /// Where the elements of a chunk are. The header of its block is read once.
+    fn held(&self, chunk: &Chunk) -> Result<Held> {
+        if let Some(held) = chunk.held.get() {
+            return Ok(held.clone());
+        }
+        let find = || match &chunk.ndarray.source {
+            Source::Inline(inline) => Ok(Held::Memory(inline.bytes.clone())),
+            Source::Block(number) => Ok(Held::Block(self.file.clone(), self.file.block(*number)?)),
+            Source::External(uri) => {
+                let file = self.file.open_other(uri)?;
+                let header = file.block(0)?;
+                Ok(Held::Block(file, header))
+            }
+        };
+        let held = find().place(|| self.file.describe(chunk.node))?;
+        Ok(chunk.held.get_or_init(|| held).clone())
+    }
+
+    /// Where the elements of a cell are, by the key of a chunk as Zarr V2 writes it; `None`: in no chunk.
+    pub(super) fn find(&self, key: &str) -> Result<Option<Held>> {
+        let indices = if key == "0" && self.is_point() {
+            Some(Dims::new())
+        } else {
+            key.split('.').map(|index| index.parse().ok()).collect::<Option<Dims>>()
+        };
+        let indices = indices.ok_or_else(|| Error::store(format!("{key:?} is not the key of a chunk")))?;
+        self.covered.get(&indices).map(|cell| self.held(&self.chunks[cell.chunk])).transpose()
+    }
+
+    /// Whether the array has no axes.
+    fn is_point(&self) -> bool {
+        self.chunks.first().is_some_and(|chunk| chunk.start.is_empty())
+    }
+}
+
+impl EachChain for Cells {
+    fn chain(&self, chunk: &[u64]) -> Result<Option<&Chain>> {
+        let Some(cell) = self.covered.get(chunk) else { return Ok(None) };
+        if let Some(chain) = cell.chain.get() {
+            return Ok(Some(chain));
+        }
+        let within = &self.chunks[cell.chunk];
+        let chain = within.chain(&self.held(within)?, &cell.first).place(|| self.file.describe(within.node))?;
+        Ok(Some(cell.chain.get_or_init(|| Box::new(chain))))
+    }
+}
+
+impl std::fmt::Debug for Cells {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} cells in {} chunks of {}", self.covered.len(), self.chunks.len(), self.file.name())
+    }
+}
+
+impl Held {
+    fn header(&self) -> Option<&BlockHeader> {
+        match self {
+            Self::Block(_, header) => Some(header),
+            Self::Memory(_) => None,
+        }
+    }
+}
+
+impl Chunk {
+    fn is_empty(&self) -> bool {
+        self.ndarray.shape.contains(&0)
+    }
+
+    /// Where it lies along an axis, which was checked.
+    fn range(&self, axis: usize) -> Range<u64> {
+        self.start[axis]..self.start[axis] + self.ndarray.shape[axis]
+    }
+
+    /// The codecs of its elements from `first` on.
+    fn chain(&self, held: &Held, first: &[u64]) -> Result<Chain> {
+        let size = match held {
+            Held::Block(_, header) => header.data_size,
+            Held::Memory(bytes) => bytes.len() as u64,
+        };
+        self.ndarray.chain(&self.ndarray.plan(size)?, held.header(), first)
+    }
+}
+
+/// Checks that an ndarray can be a chunk.
+fn check(ndarray: &Ndarray, start: &[u64], array: &ChunkedNdarray) -> Result<()> {
+    if ndarray.streamed {
+        return Err(Error::unsupported("it is a stream, whose shape only its block tells"));
+    }
+    if ndarray.mask.is_some() {
+        return Err(Error::unsupported("it has a mask"));
+    }
+    if matches!(&ndarray.source, Source::Inline(inline) if inline.nulls.is_some()) {
+        return Err(Error::unsupported("some of its elements are null"));
+    }
+    let same = match (&ndarray.datatype, &array.datatype) {
+        (Datatype::Scalar(own, _), Datatype::Scalar(due, _)) => own == due,
+        (own, due) => own == due,
+    };
+    if !same {
+        let what = "its datatype is not that of the array; all chunks have one, and text and records one byte order";
+        return Err(Error::metadata(what));
+    }
+    let fits = |axis: usize| {
+        let end = start[axis].checked_add(ndarray.shape[axis]);
+        end.is_some_and(|end| end <= array.shape[axis])
+    };
+    if ndarray.shape.len() != start.len() || !(0..start.len()).all(fits) {
+        let (start, shape, whole) = (tuple(start), tuple(&ndarray.shape), tuple(&array.shape));
+        return Err(Error::metadata(format!("shape {shape} from {start} on lies outside an array of shape {whole}")));
+    }
+    Ok(())
+}
