@@ -4,7 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tegula import _tegula
 from tegula._geometry import Geometry
 from tegula.errors import InvalidSelectionError
 from tegula.indexing import Parsed, parse, parse_blocks, parse_orthogonal, parse_points
@@ -105,7 +107,7 @@ class Indexing(Geometry):
         self._set(key, value, parse)
 
     def _get(self, key: Any, parse: Parse) -> Any:
-        if self._dtype.names and (names := _fields(key)):
+        if names := _fields(key, self._dtype):
             rest = key[1:] if isinstance(key, tuple) else ...
             return self._get(rest, parse)[names]
         axes, shape, scalar, inner, lists, order = parse(key, self._shape)
@@ -121,19 +123,48 @@ class Indexing(Geometry):
         return out[()] if scalar else out
 
     def _set(self, key: Any, value: Any, parse: Parse) -> None:
+        names = _fields(key, self._dtype)
+        if names:
+            key = key[1:] if isinstance(key, tuple) else ...
         axes, shape, _, inner, lists, order = parse(key, self._shape)
         # As NumPy assigns: converted, and repeated along axes of length 1 and those that are not there.
-        data = np.asarray(value, self._dtype)
+        data = _records(self._dtype, names, value) if names else np.asarray(value, self._dtype)
         while data.ndim > len(shape) and len(data) == 1:
             data = data[0]
         data = np.broadcast_to(data, shape)
-        if 0 not in shape:
-            self._native.store_selection(axes, data if inner is None else data.reshape(inner), lists, order)
+        if 0 in shape:
+            return
+        data = data if inner is None else data.reshape(inner)
+        if names:
+            _tegula.store_fields(self._native, list(data.dtype.names or ()), axes, data, lists, order)
+        else:
+            self._native.store_selection(axes, data, lists, order)
 
 
-def _fields(key: Any) -> str | list[str] | None:
-    """Return the fields that an index names in the first place."""
+def _fields(key: Any, dtype: np.dtype[Any]) -> str | list[str] | None:
+    """Return the fields that an index of structured elements names in the first place."""
     first = key[0] if isinstance(key, tuple) and key else key
-    if isinstance(first, str):
-        return first
-    return list(first) if isinstance(first, list) and first and all(isinstance(name, str) for name in first) else None
+    names = [first] if isinstance(first, str) else first
+    if not (dtype.fields and isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
+        return None
+    for number, name in enumerate(names):
+        if name not in dtype.fields:
+            raise InvalidSelectionError(f"there is no field {name!r}; there are {', '.join(map(repr, dtype.fields))}")
+        if name in names[:number]:
+            raise InvalidSelectionError(f"field {name!r} comes twice")
+    return first if isinstance(first, str) else list(names)
+
+
+def _records(dtype: np.dtype[Any], names: str | list[str], value: Any) -> NDArray[Any]:
+    """Return what is assigned to fields as records of nothing but these."""
+    fields = dtype.fields or {}
+    chosen = [names] if isinstance(names, str) else names
+    records = np.dtype({"names": chosen, "formats": [fields[name][0] for name in chosen]})
+    if not isinstance(names, str):
+        return np.asarray(value, records)
+    field = fields[names][0]
+    given = np.asarray(value, field.base)
+    # The last axes of what is given are those of a field that is an array.
+    data = np.empty(given.shape[: max(given.ndim - field.ndim, 0)], records)
+    data[names] = given
+    return data
