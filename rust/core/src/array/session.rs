@@ -336,12 +336,12 @@ impl WriteSession {
         let (store, path) = (&**self.base.store(), self.base.path());
         let _guard = lock_node(store, path)?;
         let stored = self.base.reopen()?;
-        if *stored.shape() != growth.stored[..] {
-            let (stored, before) = (tuple(stored.shape()), tuple(&growth.stored));
+        let grown = stored.with_shape(&growth.shape)?;
+        if *stored.shape() != growth.stored[..] || !change_shape(store, path, grown.metadata(), stored.shape())? {
+            let (stored, before) = (tuple(self.base.reopen()?.shape()), tuple(&growth.stored));
             let message = format!("others changed the stored shape from {before} to {stored} while a session appended");
             return Err(Error::selection(message));
         }
-        change_shape(store, path, stored.with_shape(&growth.shape)?.metadata())?;
         growth.stored = Dims::from(&growth.shape[..]);
         growth.outside = false;
         Ok(())

@@ -75,7 +75,8 @@ impl Array {
     ///
     /// Chunks that the region covers, as far as they lie in the array, are stored without a look at what is there. Others
     /// are read, changed and stored again, of shards no more than the inner chunks that are touched. Writers that touch
-    /// the same chunk wait for each other: threads always, other processes where the store is a folder.
+    /// the same chunk wait for each other: threads always, other processes where the store is a folder; where versions of
+    /// objects are compared instead, who meets another's change begins again.
     pub fn store_array_subset<T: AsArrayBytes + ?Sized>(&self, subset: &ArraySubset, elements: &T) -> Result<()> {
         check_subset(subset, self.shape()).place(|| self.name())?;
         self.store_elements(subset, elements)

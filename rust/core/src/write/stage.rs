@@ -233,13 +233,11 @@ impl Tile {
     /// Of which of so many elements these bytes are there.
     fn part(&mut self, cut: Cut, count: u64) -> Result<&mut Bits> {
         let cut = Cut { from: cut.to, ..cut };
-        let at = match self.parts.iter().position(|(own, _)| *own == cut) {
-            Some(at) => at,
-            None => {
-                self.parts.push((cut, Bits::new(count)?));
-                self.parts.len() - 1
-            }
-        };
+        let found = self.parts.iter().position(|(own, _)| *own == cut);
+        if found.is_none() {
+            self.parts.push((cut, Bits::new(count)?));
+        }
+        let at = found.unwrap_or(self.parts.len() - 1);
         Ok(&mut self.parts[at].1)
     }
 
