@@ -127,7 +127,8 @@ def test_peers_read_fields(tmp_path):
 def test_elements_that_were_never_stored_have_the_fill_value():
     array, _ = created({}, "zstd")
     array["id", 1, 1] = 5
-    assert array[1, 1] == np.array((5, 2.5, b"no", (3, 4)), PLAIN) and array[1, 2] == FILL
+    assert array[1, 1] == np.array((5, 2.5, b"no", (3, 4)), PLAIN)
+    assert array[1, 2] == FILL
     array["id", 1, 1] = -1
     assert not array.chunk_exists((0, 0))
 
@@ -165,7 +166,8 @@ def test_fields_of_whole_chunks_are_parts_of_them():
     with pytest.raises(tegula.UnsupportedError, match=r"unlocked_writes"):
         array["id"] = 3
     array.with_options(unlocked_writes=True)["id"] = 3
-    assert (array["id"] == 3).all() and (array["flux"] == 2.5).all()
+    assert (array["id"] == 3).all()
+    assert (array["flux"] == 2.5).all()
 
 
 @pytest.mark.parametrize("session", [False, True])

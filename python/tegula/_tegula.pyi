@@ -45,6 +45,7 @@ __all__ = [
     "set_global_options",
     "set_requests",
     "set_threads",
+    "store_fields",
     "store_metadata",
     "threads",
     "write_asdf",
