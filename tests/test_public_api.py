@@ -45,7 +45,8 @@ MEMBERS = {
     "PartialDecoder": "chunk exists partial_decode size_held",
     "PartialEncoder": "chunk erase partial_encode",
     "WriteSession": """
-        append array close discard flush name shape staged store_array_subset store_chunk store_chunk_subset
+        append array blocks close discard flush name oindex shape staged store_array_subset store_chunk
+        store_chunk_subset vindex
     """,
 }
 

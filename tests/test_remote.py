@@ -445,6 +445,33 @@ def test_s3_tells_no_secrets(s3):
     assert "hush" not in told
 
 
+def test_s3_takes_options_everywhere(s3):
+    _, options = s3
+    how = {"storage_options": options}
+    tegula.create_group("s3://box/options", attributes={"x": 1}, **how)
+    array = tegula.create_array("s3://box/options/a", shape=(6,), chunks=(2,), dtype="int32", **how)
+    array[2:] = [1, 2, 3, 4]
+    assert (tegula.load("s3://box/options", "a", **how) == [0, 0, 1, 2, 3, 4]).all()
+    tegula.save("s3://box/options/b", np.arange(3), **how)
+    tegula.save("s3://box/options", {"d": np.eye(2)}, "c", **how)
+    tegula.copy(array, "s3://box/options/e", zarr_format=2, **how)
+    tegula.copy(np.arange(4), "s3://box/options/f", **how)
+    tegula.rechunk(array, "s3://box/options", "g", chunks=3, **how)
+    tegula.delete("s3://box/options/b", **how)
+    assert tegula.consolidate_metadata("s3://box/options", "c", **how).is_consolidated
+    group = tegula.open_group("s3://box/options", **how)
+    assert sorted(group.members(recursive=True)) == ["a", "c", "c/d", "e", "f", "g"]
+    assert tegula.validate("s3://box/options", **how).ok
+    assert (group["g"][...] == array[...]).all()
+    for make in (
+        lambda: tegula.create_group({}, **how),
+        lambda: tegula.create_array("here.zarr", shape=(), dtype="int8", **how),
+        lambda: tegula.copy(array, {}, **how),
+    ):
+        with pytest.raises(TypeError, match="storage_options are for URLs"):
+            make()
+
+
 TILES = [(y, x) for y in range(0, 64, 8) for x in range(0, 64, 8)]
 
 
@@ -479,3 +506,42 @@ def test_s3_loses_nothing(s3, together, layout):
         assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
     found = tegula.open_array(name, storage_options=options)[...]
     assert not [n for n, (y, x) in enumerate(TILES) if (found[y : y + 8, x : x + 8] != n + 1).any()]
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_s3_loses_no_metadata(s3, zarr_format):
+    """Processes that append, and set attributes, at the same time."""
+    _, options = s3
+    url = f"s3://box/changes-{zarr_format}"
+    how = {"storage_options": options}
+    tegula.create_array(url, "a", shape=(0,), chunks=(7,), dtype="int32", zarr_format=zarr_format, **how)
+    code = f"""
+import json, sys
+import numpy as np, tegula
+number, how = int(sys.argv[1]), {{"storage_options": json.loads(sys.argv[2])}}
+array, group = tegula.open_array({url!r}, "a", **how), tegula.open_group({url!r}, **how)
+for k in range(20):
+    array.append(np.full(3, 100 * number + k + 1))
+    array.attrs[f"{{number}}-{{k}}"] = k
+    group.attrs[f"{{number}}-{{k}}"] = k
+"""
+    arguments = [[sys.executable, "-c", code, str(number), json.dumps(options)] for number in range(2)]
+    running = [subprocess.Popen(argument) for argument in arguments]
+    assert [process.wait() for process in running] == [0, 0]
+    array = tegula.open_array(url, "a", mode="r", **how)
+    due = {f"{number}-{k}": k for number in range(2) for k in range(20)}
+    assert array.attrs == due
+    assert tegula.open_group(url, mode="r", **how).attrs == due
+    assert array.shape == (120,)
+    parts = array[...].reshape(40, 3)
+    assert (parts == parts[:, :1]).all()
+    assert sorted(parts[:, 0]) == [100 * number + k + 1 for number in range(2) for k in range(20)]
+    # Of each, its own in order.
+    for number in range(2):
+        own = [part for part in parts[:, 0] if part // 100 == number]
+        assert own == sorted(own)
+    array = tegula.open_array(url, "a", **how)
+    array.resize(8)
+    array.attrs.clear()
+    array = tegula.open_array(url, "a", **how)
+    assert (array.shape, array.attrs) == ((8,), {})

@@ -402,3 +402,30 @@ def test_dead_bytes_are_reclaimed(tmp_path):
     assert array.compact() == 0
     assert array.compact(drop_empty=True) == 8
     assert array[:9].tolist() == [0] * 8 + [8]
+
+
+@pytest.mark.parametrize("memory", [0, "1 MB"])
+def test_all_indices_are_staged(memory):
+    array = tegula.create_array({}, shape=(9, 8, 3), chunks=(4, 4, 3), dtype="int32", fill_value=-1)
+    expected = np.full((9, 8, 3), -1, "int32")
+    with array.write_session(memory=memory) as session:
+        session.oindex[[8, 0, 3], 1:7:2, [True, False, True]] = np.arange(18).reshape(3, 3, 2)
+        expected[np.ix_([8, 0, 3], [1, 3, 5], [0, 2])] = np.arange(18).reshape(3, 3, 2)
+        session.vindex[[0, 8], :, [2, 1]] = np.arange(16).reshape(2, 8)
+        expected[[0, 8], :, [2, 1]] = np.arange(16).reshape(2, 8)
+        session.vindex[expected == 5] = 50
+        expected[expected == 5] = 50
+        session.blocks[1, :1] = 7
+        expected[4:8, :4] = 7
+        session[[1, 2], 0] = 3
+        expected[[1, 2], 0] = 3
+        session.append(np.full((3, 8, 3), 4))
+        expected = np.concatenate([expected, np.full((3, 8, 3), 4)])
+        session.blocks[2, 1] = 6
+        expected[8:, 4:] = 6
+        for wrong in (session.oindex, session.vindex, session.blocks):
+            with pytest.raises(tegula.InvalidSelectionError):
+                wrong[99] = 1
+            with pytest.raises(TypeError):
+                wrong[0]
+    np.testing.assert_array_equal(array[...], expected)

@@ -53,7 +53,8 @@ class Changing(Geometry):
         grows, there is one more chunk.
 
         This array has the new shape then; others that were opened before keep the old one until they are opened again.
-        Others that change the array's metadata wait: threads always, processes where the store is a local folder.
+        Others that change the array's metadata wait: threads always, processes where the store is a local folder. On an
+        object store a process that meets another's change begins again.
 
         Parameters
         ----------
@@ -84,6 +85,9 @@ class Changing(Geometry):
         The elements are stored first, and the new shape last: whoever opens the array sees the old or the new one.
         Where elements cannot be stored, the array stays what it was. Of several who append at once, each gets a place
         of its own: threads wait for each other, and processes where the store is a local folder.
+
+        On an object store, where processes cannot wait, the new shape is stored first, so that no other process appends
+        to the same place: until the elements are stored, who reads them finds the fill value.
 
         Parameters
         ----------

@@ -1,36 +1,52 @@
 """Indexing: what stands between brackets."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tegula import _tegula
 from tegula._geometry import Geometry
 from tegula.errors import InvalidSelectionError
 from tegula.indexing import Parsed, parse, parse_blocks, parse_orthogonal, parse_points
 
+if TYPE_CHECKING:
+    from tegula.session import WriteSession
+
 Parse = Callable[[Any, tuple[int, ...]], Parsed]
 
 
-class Indexer:
-    """Another way to read what stands between brackets; see `Array.oindex`, `Array.vindex` and `Array.blocks`."""
+class Assigner:
+    """Another way to write what stands between brackets; see `WriteSession.oindex`."""
 
     __slots__ = ("_array", "_parse")
 
-    def __init__(self, array: "Indexing", parse: Parse) -> None:
+    def __init__(self, array: "Indexing | WriteSession", parse: Parse) -> None:
         self._array = array
         self._parse = parse
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Store what is broadcast to what an index selects."""
+        assign(self._array, key, value, self._parse)
+
+    def __repr__(self) -> str:
+        return f"<indices of {self._array!r}>"
+
+
+class Indexer(Assigner):
+    """Another way to read what stands between brackets; see `Array.oindex`, `Array.vindex` and `Array.blocks`."""
+
+    __slots__ = ()
+
+    _array: "Indexing"
+
+    def __init__(self, array: "Indexing", parse: Parse) -> None:
+        super().__init__(array, parse)
 
     def __getitem__(self, key: Any) -> Any:
         """Read what an index selects."""
         return self._array._get(key, self._parse)
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        """Store what is broadcast to what an index selects."""
-        self._array._set(key, value, self._parse)
-
-    def __repr__(self) -> str:
-        return f"<indices of {self._array!r}>"
 
 
 class Indexing(Geometry):
@@ -95,17 +111,16 @@ class Indexing(Geometry):
         >>> array.blocks[:, 1].shape
         (4, 2)
         """
-        lengths, grid = self._native.grid_chunk_shape, self._native.chunk_grid_shape
-        return Indexer(self, lambda key, shape: parse_blocks(key, shape, lengths, grid))
+        return Indexer(self, blocks_of(self._native))
 
     def __getitem__(self, key: Any) -> Any:
         return self._get(key, parse)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self._set(key, value, parse)
+        assign(self, key, value, parse)
 
     def _get(self, key: Any, parse: Parse) -> Any:
-        if self._dtype.names and (names := _fields(key)):
+        if names := _fields(key, self._dtype):
             rest = key[1:] if isinstance(key, tuple) else ...
             return self._get(rest, parse)[names]
         axes, shape, scalar, inner, lists, order = parse(key, self._shape)
@@ -120,20 +135,57 @@ class Indexing(Geometry):
             self._native.retrieve_selection(axes, out if inner is None else out.reshape(inner), lists, order)
         return out[()] if scalar else out
 
-    def _set(self, key: Any, value: Any, parse: Parse) -> None:
-        axes, shape, _, inner, lists, order = parse(key, self._shape)
-        # As NumPy assigns: converted, and repeated along axes of length 1 and those that are not there.
-        data = np.asarray(value, self._dtype)
-        while data.ndim > len(shape) and len(data) == 1:
-            data = data[0]
-        data = np.broadcast_to(data, shape)
-        if 0 not in shape:
-            self._native.store_selection(axes, data if inner is None else data.reshape(inner), lists, order)
+
+def blocks_of(native: _tegula.Array) -> Parse:
+    """Return what reads indices of an array's chunks."""
+    lengths, grid = native.grid_chunk_shape, native.chunk_grid_shape
+    return lambda key, shape: parse_blocks(key, shape, lengths, grid)
 
 
-def _fields(key: Any) -> str | list[str] | None:
-    """Return the fields that an index names in the first place."""
+def assign(target: "Indexing | WriteSession", key: Any, value: Any, parse: Parse) -> None:
+    """Store in an array, or stage in a session, what is broadcast to what an index selects."""
+    names = _fields(key, target._dtype)
+    if names:
+        key = key[1:] if isinstance(key, tuple) else ...
+    axes, shape, _, inner, lists, order = parse(key, target._shape)
+    # As NumPy assigns: converted, and repeated along axes of length 1 and those that are not there.
+    data = _records(target._dtype, names, value) if names else np.asarray(value, target._dtype)
+    while data.ndim > len(shape) and len(data) == 1:
+        data = data[0]
+    data = np.broadcast_to(data, shape)
+    if 0 in shape:
+        return
+    data = data if inner is None else data.reshape(inner)
+    if names:
+        _tegula.store_fields(target._native, list(data.dtype.names or ()), axes, data, lists, order)
+    else:
+        target._native.store_selection(axes, data, lists, order)
+
+
+def _fields(key: Any, dtype: np.dtype[Any]) -> str | list[str] | None:
+    """Return the fields that an index of structured elements names in the first place."""
     first = key[0] if isinstance(key, tuple) and key else key
-    if isinstance(first, str):
-        return first
-    return list(first) if isinstance(first, list) and first and all(isinstance(name, str) for name in first) else None
+    names = [first] if isinstance(first, str) else first
+    if not (dtype.fields and isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
+        return None
+    for number, name in enumerate(names):
+        if name not in dtype.fields:
+            raise InvalidSelectionError(f"there is no field {name!r}; there are {', '.join(map(repr, dtype.fields))}")
+        if name in names[:number]:
+            raise InvalidSelectionError(f"field {name!r} comes twice")
+    return first if isinstance(first, str) else list(names)
+
+
+def _records(dtype: np.dtype[Any], names: str | list[str], value: Any) -> NDArray[Any]:
+    """Return what is assigned to fields as records of nothing but these."""
+    fields: Mapping[str, Any] = dtype.fields or {}
+    chosen = [names] if isinstance(names, str) else names
+    records = np.dtype({"names": chosen, "formats": [fields[name][0] for name in chosen]})
+    if not isinstance(names, str):
+        return np.asarray(value, records)
+    field = fields[names][0]
+    given = np.asarray(value, field.base)
+    # The last axes of what is given are those of a field that is an array.
+    data = np.empty(given.shape[: max(given.ndim - field.ndim, 0)], records)
+    data[names] = given
+    return data

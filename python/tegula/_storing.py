@@ -83,8 +83,9 @@ class Storing(Geometry):
         Chunks that the region covers, as far as they lie in the array, are stored without a look at what is there.
         Others are read, changed and stored again; of shards, no more than the inner chunks that are touched. Writers
         that touch the same chunk wait for each other, so that none loses what another wrote: threads always, processes
-        where the store is a local folder. Where processes cannot be made to wait, as in a mapping that is no dict, a
-        region that cuts chunks is refused, unless the option `unlocked_writes` is set.
+        where the store is a local folder; on an object store, one that meets another's change begins again. Where
+        processes cannot be made to wait, as in a mapping that is no dict, a region that cuts chunks is refused, unless
+        the option `unlocked_writes` is set.
 
         Parameters
         ----------

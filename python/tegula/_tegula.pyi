@@ -45,6 +45,7 @@ __all__ = [
     "set_global_options",
     "set_requests",
     "set_threads",
+    "store_fields",
     "store_metadata",
     "threads",
     "write_asdf",
@@ -397,6 +398,15 @@ class WriteSession:
     def finish(self, done: _Done = None) -> None: ...
     def discard(self) -> None: ...
 
+def store_fields(
+    target: Array | WriteSession,
+    fields: list[str],
+    axes: list[tuple[int, int, int]],
+    data: NDArray[Any],
+    lists: _Lists | None = None,
+    order: list[int] | None = None,
+    done: _Done = None,
+) -> None: ...
 def compact(array: Array, chunk: _Index | None, drop_empty: bool, done: _Done = None) -> int: ...
 def error_kinds() -> list[str]: ...
 def node_path(path: str, /) -> str: ...

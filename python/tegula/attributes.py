@@ -19,9 +19,9 @@ class Attributes(MutableMapping[str, Any]):
 
     Each change is stored at once, and `update` and `put` store all that they change by one write. The stored document
     is read again before, so that what others wrote since stays: who changes it waits for others that do, threads
-    always, processes where the store is a local folder. The array has the shape then that is stored. A value that is a
-    list or a dict is a copy: change it, and set it again. Of consolidated metadata above, changes are no part until
-    these are made again.
+    always, processes where the store is a local folder; on an object store, who meets another's change begins again.
+    The array has the shape then that is stored. A value that is a list or a dict is a copy: change it, and set it
+    again. Of consolidated metadata above, changes are no part until these are made again.
 
     Examples
     --------

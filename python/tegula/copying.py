@@ -34,6 +34,7 @@ def copy(
     overwrite: bool = False,
     max_memory: int | str | None = None,
     progress: Progress = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Array | Group:
     """Copy an array, or a group with all that is in it, and attributes and consolidated metadata with them.
 
@@ -62,6 +63,8 @@ def copy(
     progress : bool or callable, optional
         True draws a bar, if standard error is a terminal. A callable is called with the bytes that are done and those
         of all; elements of variable length count as 16 bytes. What it raises ends the copy, as Ctrl-C does.
+    storage_options : mapping, optional
+        Of a URL where to, as for `tegula.open_array`. What lies where options are needed is given opened.
 
     Returns
     -------
@@ -89,11 +92,11 @@ def copy(
     if zarr_format is not None:
         check_format(zarr_format)
     node = _opened(source)
+    resolved, path = as_store(store, path, storage_options)
     if isinstance(node, np.ndarray):
-        given = {} if compressors is ... else {"compressors": compressors}
+        given: dict[str, Any] = {} if compressors is ... else {"compressors": compressors}
         given |= {"zarr_format": 3 if zarr_format is None else zarr_format}
-        return save(store, node, path, overwrite=overwrite, progress=progress, **given)
-    resolved, path = as_store(store, path)
+        return save(resolved, node, path, overwrite=overwrite, progress=progress, **given)
     how: dict[str, Any] = {"overwrite": overwrite, "max_memory": _memory(max_memory)}
     with reporting(progress, "copying") as report:
         if isinstance(node, Array):
@@ -117,6 +120,7 @@ def rechunk(
     overwrite: bool = False,
     max_memory: int | str | None = None,
     progress: Progress = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Array:
     """Copy an array with other chunks, codecs or another fill value, in bounded memory.
 
@@ -141,7 +145,7 @@ def rechunk(
         3 or 2.
     overwrite : bool
         Whether to erase an array or group that is there, with all that is in it.
-    max_memory, progress
+    max_memory, progress, storage_options
         As for `tegula.copy`.
 
     Returns
@@ -169,16 +173,16 @@ def rechunk(
     """
     check_format(zarr_format)
     node = _opened(source)
+    resolved, path = as_store(store, path, storage_options)
     if isinstance(node, np.ndarray):
         given = {"compressors": compressors, "fill_value": fill_value}
         given = {name: value for name, value in given.items() if value is not ...}
         given |= {"chunks": chunks, "shards": shards, "filters": filters, "zarr_format": zarr_format}
-        return save(store, node, path, overwrite=overwrite, progress=progress, **given)  # type: ignore[return-value]
+        return save(resolved, node, path, overwrite=overwrite, progress=progress, **given)  # type: ignore[return-value]
     if not isinstance(node, Array):
         raise UnsupportedError(
             f"{node.name} is a group: its arrays are rechunked one by one, and tegula.copy copies it"
         )
-    resolved, path = as_store(store, path)
     if isinstance(shards, str) and zarr_format == 2:
         shards = None
     shapes = creation.chunk_shapes(node.shape, chunks, shards, _item_size(node))

@@ -80,7 +80,7 @@ def remove_folders(store: Store, where: str) -> None:
                 os.rmdir(folder)
 
 
-def delete(store: StoreLike, path: str = "/") -> None:
+def delete(store: StoreLike, path: str = "/", *, storage_options: Mapping[str, Any] | None = None) -> None:
     """Delete the array or group at a path of a store, with all that is in it.
 
     Consolidated metadata of a group above do not learn of it before `tegula.consolidate_metadata` makes them again.
@@ -91,6 +91,8 @@ def delete(store: StoreLike, path: str = "/") -> None:
         As for `tegula.open_array`; a mapping must be mutable.
     path : str
         The path in the store.
+    storage_options : mapping, optional
+        As for `tegula.open_array`.
 
     Raises
     ------
@@ -105,7 +107,7 @@ def delete(store: StoreLike, path: str = "/") -> None:
     >>> list(store)
     ['zarr.json']
     """
-    resolved, path = as_store(store, path)
+    resolved, path = as_store(store, path, storage_options)
     erase(resolved, path)
 
 
@@ -141,6 +143,7 @@ def create_array(
     zarr_format: int = 3,
     overwrite: bool = False,
     progress: Progress = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Array:
     """Create an array, and groups that lead to it. Its metadata are written, and no chunk unless there are `data`.
 
@@ -187,6 +190,8 @@ def create_array(
         Whether to erase an array or group that is there, with all that is in it.
     progress : bool or callable, optional
         How far the storing of `data` is; as for `tegula.save`.
+    storage_options : mapping, optional
+        As for `tegula.open_array`.
 
     Returns
     -------
@@ -213,7 +218,7 @@ def create_array(
     >>> array[0, 0], array[99, 99]
     (np.uint16(7), np.uint16(0))
     """
-    resolved, path = as_store(store, path)
+    resolved, path = as_store(store, path, storage_options)
     check_format(zarr_format)
     lengths, element, elements = _what(shape, dtype, data)
     if isinstance(shards, str) and (zarr_format == 2 or codecs is not None):

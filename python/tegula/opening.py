@@ -251,6 +251,7 @@ def create_group(
     attributes: Mapping[str, Any] | None = None,
     zarr_format: int = 3,
     overwrite: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Group:
     """Create a group, and groups that lead to it.
 
@@ -266,18 +267,22 @@ def create_group(
         3 or 2.
     overwrite : bool
         Whether to erase an array or group that is there, with all that is in it.
+    storage_options : mapping, optional
+        As for `tegula.open_array`.
 
     Raises
     ------
     StoreError
         If something is there already.
     """
-    resolved, path = as_store(store, path)
+    resolved, path = as_store(store, path, storage_options)
     native = new_group(resolved, path, attributes=attributes, zarr_format=zarr_format, overwrite=overwrite)
     return Group._wrap(native, resolved)
 
 
-def consolidate_metadata(store: StoreLike, path: str = "/") -> Group:
+def consolidate_metadata(
+    store: StoreLike, path: str = "/", *, storage_options: Mapping[str, Any] | None = None
+) -> Group:
     """Note in a group the metadata of all that lies below it, so that one read is enough to know them.
 
     Zarr V3 has them in the group's ``zarr.json``, V2 in a file ``.zmetadata`` beside it. What is created, deleted or
@@ -289,6 +294,8 @@ def consolidate_metadata(store: StoreLike, path: str = "/") -> Group:
         As for `tegula.open_array`; a mapping must be mutable.
     path : str
         The path of the group.
+    storage_options : mapping, optional
+        As for `tegula.open_array`.
 
     Returns
     -------
@@ -309,7 +316,7 @@ def consolidate_metadata(store: StoreLike, path: str = "/") -> Group:
     >>> tegula.consolidate_metadata(store).members(recursive=True)
     {'a': 'group', 'a/b': 'array'}
     """
-    resolved, path = as_store(store, path)
+    resolved, path = as_store(store, path, storage_options)
     group = _tegula.Group.open(resolved._native, path, False)
     return Group._wrap(group.consolidate(), resolved)
 
@@ -321,6 +328,7 @@ def save(
     *,
     overwrite: bool = False,
     progress: Progress = None,
+    storage_options: Mapping[str, Any] | None = None,
     **properties: Any,
 ) -> Array | Group:
     """Store an ndarray as an array, or a dict of such as a group of arrays.
@@ -338,6 +346,8 @@ def save(
     progress : bool or callable, optional
         True draws a bar, if standard error is a terminal. A callable is called with the bytes that are stored and those
         of all, again and again. What it raises ends the call, as Ctrl-C does, and erases the array.
+    storage_options : mapping, optional
+        As for `tegula.open_array`.
     **properties
         Of the arrays; see `tegula.create_array`.
 
@@ -359,9 +369,9 @@ def save(
     array([0, 1, 2])
     """
     with reporting(progress, "saving") as report:
+        resolved, path = as_store(store, path, storage_options)
         if not isinstance(data, Mapping):
-            return create_array(store, path, data=data, overwrite=overwrite, progress=report, **properties)
-        resolved, path = as_store(store, path)
+            return create_array(resolved, path, data=data, overwrite=overwrite, progress=report, **properties)
         native = new_group(resolved, path, zarr_format=properties.get("zarr_format", 3), overwrite=overwrite)
         group = Group._wrap(native, resolved)
         arrays = {name: np.asarray(elements) for name, elements in data.items()}

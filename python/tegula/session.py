@@ -1,7 +1,7 @@
 """Sessions of many writes."""
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from tegula import _tegula
 from tegula._asynchronous import call
 from tegula._changing import behind
+from tegula._indexing import Assigner, assign, blocks_of
 from tegula.explanation import readable
-from tegula.indexing import parse
+from tegula.indexing import parse, parse_orthogonal, parse_points
 
 if TYPE_CHECKING:
     from tegula._geometry import Index, Region
@@ -78,8 +79,36 @@ class WriteSession:
             self.discard()
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        # The same assignment, which stages what the array would store.
-        type(self._array)._set(cast("Array", self), key, value, parse)
+        assign(self, key, value, parse)
+
+    @property
+    def oindex(self) -> Assigner:
+        """Orthogonal indices, to be assigned to; see `Array.oindex`.
+
+        Examples
+        --------
+        >>> array = tegula.create_array(tegula.MemoryStore(), shape=(4, 6), chunks=(2, 3), dtype="int32")
+        >>> with array.write_session() as session:
+        ...     session.oindex[[3, 0], [1, -1]] = [[1, 2], [3, 4]]
+        ...     session.vindex[[1, 2], [5, 5]] = 7
+        ...     session.blocks[1, 0] = 9
+        >>> array[...]
+        array([[0, 3, 0, 0, 0, 4],
+               [0, 0, 0, 0, 0, 7],
+               [9, 9, 9, 0, 0, 7],
+               [9, 9, 9, 0, 0, 2]], dtype=int32)
+        """
+        return Assigner(self, parse_orthogonal)
+
+    @property
+    def vindex(self) -> Assigner:
+        """Indices of points, to be assigned to; see `Array.vindex`."""
+        return Assigner(self, parse_points)
+
+    @property
+    def blocks(self) -> Assigner:
+        """The elements of chunks, to be assigned to; see `Array.blocks`. What was appended counts."""
+        return Assigner(self, blocks_of(self._native.array()))
 
     def store_chunk(self, chunk: "Index", data: Any) -> None:
         """Write a chunk, padding past the array's end included; see `Array.store_chunk`."""

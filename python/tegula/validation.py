@@ -1,8 +1,9 @@
 """Looking whether what is stored is whole."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 from tegula import _tegula
 from tegula._tegula import ArraySubset
@@ -61,6 +62,7 @@ def validate(
     *,
     repair: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Validation:
     """Read all that is stored of an array, or of a group and what is below it, and say what is wrong.
 
@@ -78,6 +80,8 @@ def validate(
         Whether temporary files and locks are removed that no process uses any more.
     progress : callable, optional
         Called with the number of chunks of an array that were looked at, and how many there are.
+    storage_options : mapping, optional
+        As for `tegula.open_array`.
 
     Returns
     -------
@@ -100,7 +104,7 @@ def validate(
     >>> [problem.place for problem in tegula.validate(store).problems]
     ['memory:/c/1']
     """
-    found, below = as_store(store, path)
+    found, below = as_store(store, path, storage_options)
     report = Validation()
     left = found._native.leftovers(_tegula.node_path(below), repair)
     (report.removed if repair else report.leftovers).extend(left)

@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
+use tegula::metadata::{Attributes, AttributesChange, GroupMetadata};
 use tegula::store::{Exclusion, FilesystemStore, Guard, Listing, MemoryStore, Object, Store};
 use tegula::{
     Array, ArrayBytes, ArraySubset, AxisSelection, CacheLimit, ChunkCache, CodecOptions, DataType, Dims, Error,
-    ErrorKind, InnerChunkOrder, InputBuffer, PartialEncoder, Result, Selection, Slot, WriteSessionOptions,
+    ErrorKind, Group, InnerChunkOrder, InputBuffer, PartialEncoder, Result, Selection, Slot, WriteSessionOptions,
 };
 
 use counting::Counting;
@@ -492,6 +493,15 @@ struct Shared {
     turn: Mutex<()>,
     exclusion: Option<Exclusion>,
     refused: AtomicU64,
+    /// Whether it takes no chunks any more.
+    full: AtomicBool,
+}
+
+impl Shared {
+    fn check(&self, key: &str, value: Option<&[u8]>) -> Result<()> {
+        let refused = value.is_some() && key.contains("/c/") && self.full.load(Ordering::Relaxed);
+        if refused { Err(Error::store("full")) } else { Ok(()) }
+    }
 }
 
 impl Store for Shared {
@@ -500,11 +510,13 @@ impl Store for Shared {
     }
 
     fn set(&self, key: &str, value: &[u8]) -> Result<()> {
+        self.check(key, Some(value))?;
         let _turn = self.turn.lock().unwrap();
         self.store.set(key, value)
     }
 
     fn set_if(&self, key: &str, value: Option<&[u8]>, version: Option<u64>) -> Result<bool> {
+        self.check(key, value)?;
         // As long as it takes, others read what is about to change.
         std::thread::sleep(std::time::Duration::from_micros(200));
         let _turn = self.turn.lock().unwrap();
@@ -513,6 +525,10 @@ impl Store for Shared {
             return Ok(false);
         }
         value.map_or_else(|| self.store.erase(key), |value| self.store.set(key, value)).map(|()| true)
+    }
+
+    fn erase(&self, key: &str) -> Result<()> {
+        self.store.erase(key)
     }
 
     fn lock(&self, _: &str) -> Result<Guard> {
@@ -561,6 +577,50 @@ fn where_nobody_can_lock_versions_are_compared() {
         assert!((0..128 * 128).all(|k| usize::from(found[k]) == k / 128 / 16 + 1), "{codecs}");
         assert!(store.refused.load(Ordering::Relaxed) > 0, "nobody met");
     }
+}
+
+#[test]
+fn where_nobody_can_lock_changes_of_metadata_are_made_again() {
+    let store = Arc::new(Shared { exclusion: Some(Exclusion::Versions), ..Shared::default() });
+    let grid = named("regular", json!({"chunk_shape": [7, 2]}));
+    let array = open(store.clone(), &[0, 2], &grid, "uint8", &json!([bytes()]));
+    let group = Group::create(store.clone(), "", GroupMetadata::new_v3(Attributes::new())).unwrap();
+    let append = |rows: u64, value: u8| {
+        let input = InputBuffer { bytes: &[value], origin: 0, strides: &[0, 0], heap: &[] };
+        array.append_from(&[rows, 2], 0, input)
+    };
+    std::thread::scope(|scope| {
+        for thread in 0..4u8 {
+            let (array, group, append) = (&array, &group, &append);
+            scope.spawn(move || {
+                for k in 0..10 {
+                    append(3, thread * 10 + k + 1).unwrap();
+                    let set = Attributes::from_iter([(format!("{thread} {k}"), json!(k))]);
+                    let change = AttributesChange { set, ..AttributesChange::default() };
+                    array.change_attributes(&change).unwrap();
+                    group.change_attributes(&change).unwrap();
+                }
+            });
+        }
+    });
+    assert!(store.refused.load(Ordering::Relaxed) > 0, "nobody met");
+    assert_eq!(Group::open(store.clone(), "").unwrap().attributes().len(), 40);
+    let found = array.reopen().unwrap();
+    assert_eq!((found.shape(), found.attributes().len()), (&[120, 2][..], 40));
+    let elements: Vec<u8> = found.retrieve_array_subset(&found.subset_all()).unwrap();
+    let mut parts: Vec<u8> = elements.chunks_exact(6).map(|part| part[0]).collect();
+    assert!(elements.chunks_exact(6).zip(&parts).all(|(part, first)| part == [*first; 6]));
+    parts.sort_unstable();
+    assert!(parts.into_iter().eq(1..=40));
+
+    // What cannot be stored leaves the shape as it was.
+    store.full.store(true, Ordering::Relaxed);
+    assert!(append(9, 99).unwrap_err().message().contains("full"));
+    store.full.store(false, Ordering::Relaxed);
+    assert_eq!(array.reopen().unwrap().shape(), [120, 2]);
+    let resized = array.resize(&[5, 2]).unwrap();
+    assert_eq!(resized.retrieve_array_subset::<Vec<u8>>(&resized.subset_all()).unwrap(), elements[..10]);
+    assert_eq!(chunk_keys(&*store), ["a/c/0/0"]);
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod dtype;
 mod encoder;
 mod errors;
 mod extract;
+mod fields;
 mod group;
 mod json;
 mod options;
@@ -61,6 +62,8 @@ mod _tegula {
     use crate::encoder::{PartialEncoder, partial_encoder};
     #[pymodule_export]
     use crate::errors::error_kinds;
+    #[pymodule_export]
+    use crate::fields::store_fields;
     #[pymodule_export]
     use crate::group::{Group, node_path, open_node};
     #[pymodule_export]

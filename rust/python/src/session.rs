@@ -22,6 +22,11 @@ pub(crate) struct WriteSession {
 }
 
 impl WriteSession {
+    /// The session of the core.
+    pub(crate) fn core(&self) -> &Arc<tegula::WriteSession> {
+        &self.session
+    }
+
     fn write(
         &self,
         py: Python<'_>,

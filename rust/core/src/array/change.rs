@@ -4,7 +4,8 @@ use super::{Array, InputBuffer};
 use crate::error::{Error, Place, Result};
 use crate::metadata::{AttributesChange, change_attributes, change_shape, lock_node, turn};
 use crate::runtime::parallel_map;
-use crate::store::keys_below;
+use crate::slot::Slot;
+use crate::store::{Exclusion, keys_below};
 use crate::subset::{ArraySubset, Dims, tuple};
 
 impl Array {
@@ -30,13 +31,21 @@ impl Array {
             return Err(Error::selection(format!("{message} {}", tuple(shape))).at(self.name()));
         }
         let _guard = lock_node(&**self.store(), self.path()).place(|| self.name())?;
-        let stored = self.reopen()?;
-        let resized = stored.with_shape(shape)?;
-        if stored.chunk_grid_shape().iter().zip(&resized.chunk_grid_shape()).any(|(old, new)| new < old) {
-            resized.erase_outside()?;
+        loop {
+            let stored = self.reopen()?;
+            let resized = stored.with_shape(shape)?;
+            if stored.chunk_grid_shape().iter().zip(&resized.chunk_grid_shape()).any(|(old, new)| new < old) {
+                resized.erase_outside()?;
+            }
+            if stored.becomes(&resized)? {
+                return Ok(resized.changed());
+            }
         }
-        change_shape(&**self.store(), self.path(), resized.metadata()).place(|| self.name())?;
-        Ok(resized.changed())
+    }
+
+    /// Stores the shape of another; false: the stored shape is no longer that of this one.
+    fn becomes(&self, other: &Self) -> Result<bool> {
+        change_shape(&**self.store(), self.path(), other.metadata(), self.shape()).place(|| self.name())
     }
 
     /// Writes elements of a shape behind the end of an axis, as far as the array is stored by now, and returns the array
@@ -45,42 +54,75 @@ impl Array {
     /// The elements are stored first, and the new shape last: whoever opens the array sees the old or the new one, and
     /// where elements cannot be stored, the array stays what it was. Of those who append at once each has elements of
     /// its own: they wait for each other as [writers of one chunk](Self::store_array_subset) do, for all of the call.
+    ///
+    /// Where writers cannot wait for each other but versions of objects are compared, the new shape comes first, so that
+    /// nobody else appends to the same place: readers find the fill value where elements are not stored yet.
     pub fn append_from(&self, shape: &[u64], axis: usize, input: InputBuffer<'_>) -> Result<Self> {
         if axis >= self.dimensionality() {
             let message = format!("there is no axis {axis} of {}", self.dimensionality());
             return Err(Error::selection(message).at(self.name()));
         }
         let _guard = lock_node(&**self.store(), self.path()).place(|| self.name())?;
-        let stored = self.reopen()?;
-        let mut length = Dims::from(stored.shape());
+        let first = self.store().exclusion() == Exclusion::Versions;
+        let (stored, grown) = loop {
+            let stored = self.reopen()?;
+            let grown = stored.grown(shape, axis, input)?;
+            if !first || stored.becomes(&grown)? {
+                break (stored, grown);
+            }
+        };
+        let store = || {
+            grown.store_behind(axis, stored.shape()[axis], input)?;
+            if !first && !stored.becomes(&grown)? {
+                let message = format!("others changed its shape from {} meanwhile", tuple(stored.shape()));
+                return Err(Error::selection(message).at(self.name()));
+            }
+            Ok(())
+        };
+        if let Err(error) = store() {
+            // What matters is told already.
+            let _ = if first { grown.give_back(&stored, axis) } else { grown.erase_behind(&stored, axis) };
+            return Err(error);
+        }
+        Ok(grown.changed())
+    }
+
+    /// The array with so much more behind the end of an axis, should that fit.
+    fn grown(&self, shape: &[u64], axis: usize, input: InputBuffer<'_>) -> Result<Self> {
+        let mut length = Dims::from(self.shape());
         length[axis] = shape.get(axis).copied().unwrap_or_default();
         if *length != *shape || input.strides.len() != shape.len() {
             return Err(Error::selection(format!(
                 "elements of shape {} do not fit behind axis {axis} of shape {}",
                 tuple(shape),
-                tuple(stored.shape())
+                tuple(self.shape())
             ))
             .at(self.name()));
         }
-        let old = stored.shape()[axis];
-        length[axis] = old
+        length[axis] = self.shape()[axis]
             .checked_add(shape[axis])
             .ok_or_else(|| Error::selection("an axis of more than 2^64 elements").at(self.name()))?;
-        let grown = stored.with_shape(&length)?;
-        let store = || {
-            grown.store_behind(axis, old, input)?;
-            change_shape(&**self.store(), self.path(), grown.metadata()).place(|| self.name())
-        };
-        if let Err(error) = store() {
-            // Nobody finds these chunks; but should the array grow once more, they would be there.
-            let mut first = Dims::from_elem(0, length.len());
-            first[axis] = stored.chunk_grid_shape()[axis];
-            if let Ok(chunks) = ArraySubset::new_with_start_end_exc(&first, &grown.chunk_grid_shape()) {
-                let _ = grown.erase_chunks(&chunks);
-            }
-            return Err(error);
-        }
-        Ok(grown.changed())
+        self.with_shape(&length)
+    }
+
+    /// Erases the chunks that an array has grown by, which nobody finds: should it grow once more, they would be there.
+    fn erase_behind(&self, stored: &Self, axis: usize) -> Result<()> {
+        let mut first = Dims::from_elem(0, self.dimensionality());
+        first[axis] = stored.chunk_grid_shape()[axis];
+        self.erase_chunks(&ArraySubset::new_with_start_end_exc(&first, &self.chunk_grid_shape())?)
+    }
+
+    /// Fills what an array has grown by, and gives it its old shape unless others have appended to it since.
+    fn give_back(&self, stored: &Self, axis: usize) -> Result<()> {
+        let mut start = Dims::from_elem(0, self.dimensionality());
+        start[axis] = stored.shape()[axis];
+        let subset = ArraySubset::new_with_start_end_exc(&start, self.shape())?;
+        let slot = [0; Slot::SIZE];
+        let bytes = if self.data_type().is_variable() { &slot[..] } else { self.fill_value().bytes() };
+        let strides = vec![0; self.dimensionality()];
+        let filled = self.store_subset_from(&subset, InputBuffer { bytes, origin: 0, strides: &strides, heap: &[] });
+        // What could not be stored could not be filled either, most likely.
+        self.becomes(stored).and(filled)
     }
 
     /// Stores all elements from a position of an axis on. Chunks that begin before it come last: when they change,

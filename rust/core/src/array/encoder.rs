@@ -82,6 +82,7 @@ impl PartialEncoder {
             region: Selection::from(subset).region(input.strides, input.origin),
             bytes: moved.get(number).map_or(parts[number].1.bytes, |moved| &moved[..]),
             mask: None,
+            cuts: &[],
         };
         let layers = parts.iter().enumerate().map(layer);
         let layers: SmallVec<[Layer<'_>; 1]> = layers.filter(|layer| layer.region.elements() > 0).collect();

@@ -5,6 +5,7 @@ mod change;
 mod decoder;
 mod element;
 mod encoder;
+mod fields;
 mod retrieve;
 mod session;
 mod staged;

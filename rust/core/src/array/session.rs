@@ -14,7 +14,7 @@ use crate::runtime::{lock, parallel};
 use crate::selection::{Selection, check_subset};
 use crate::subset::{ArraySubset, Dims, same_rank, tuple};
 use crate::view::c_strides;
-use crate::write::{Input, Layer, Stage};
+use crate::write::{Cut, Input, Layer, Stage};
 
 /// How a [`WriteSession`] works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Default for WriteSessionOptions {
 /// chunk cannot be stored, the call that tried fails, with the chunk in its message; what is staged stays so, to be tried
 /// again. [`finish`](Self::finish) stores the rest; a session that is dropped before discards it.
 pub struct WriteSession {
-    base: Array,
+    pub(super) base: Array,
     growth: Mutex<Growth>,
     staged: Staged,
     memory: u64,
@@ -136,19 +136,19 @@ impl WriteSession {
         if inside.is_err() {
             check_subset(subset, &self.array()?.chunk_grid().padded_shape()).place(|| self.base.name())?;
         }
-        self.store_from(&Selection::from(subset), input)
+        self.store_from(&Selection::from(subset), input, &[])
     }
 
     /// As [`Array::store_selection_from`].
     pub fn store_selection_from(&self, selection: &Selection, input: InputBuffer<'_>) -> Result<()> {
         selection.check(&self.shape()).place(|| self.base.name())?;
-        self.store_from(selection, input)
+        self.store_from(selection, input, &[])
     }
 
-    fn store_from(&self, selection: &Selection, input: InputBuffer<'_>) -> Result<()> {
+    pub(super) fn store_from(&self, selection: &Selection, input: InputBuffer<'_>, cuts: &[Cut]) -> Result<()> {
         let InputBuffer { bytes, origin, strides, heap } = input;
         same_rank(&vec![0; strides.len()], &selection.shape())?;
-        self.store_region(&selection.region(strides, origin), Input { bytes, heap })
+        self.store_region(&selection.region(strides, origin), Input { bytes, heap, cuts })
     }
 
     /// Writes elements behind the end of an axis, along which they have a length; returns the new shape.
@@ -173,7 +173,7 @@ impl WriteSession {
         let mut first = Dims::from_elem(0, shape.len());
         let mut lengths = shape.clone();
         (first[axis], lengths[axis]) = (start, length);
-        self.store_from(&Selection::from(&ArraySubset::new_with_start_shape(&first, &lengths)?), input)?;
+        self.store_from(&Selection::from(&ArraySubset::new_with_start_shape(&first, &lengths)?), input, &[])?;
         Ok(shape)
     }
 
@@ -216,7 +216,7 @@ impl WriteSession {
         let (mut whole, mut complete, mut done) = (Vec::new(), Vec::new(), Ok(()));
         for (chunk, part) in region.split(array.chunk_grid()) {
             let inside = inside(&array, &chunk, &shape, &grown)?;
-            if part.covers(&inside) {
+            if input.cuts.is_empty() && part.covers(&inside) {
                 whole.push((chunk, part));
                 if whole.len() >= BATCH {
                     done = done.and(self.write(std::mem::take(&mut complete)));
@@ -256,7 +256,8 @@ impl WriteSession {
             }
             parallel(&claims, array.options().concurrency(), |(claim, region)| {
                 let Some(mut claim) = lock(claim).take() else { return Ok(()) };
-                let layers = SmallVec::from_iter([Layer { region: region.clone(), bytes: input.bytes, mask: None }]);
+                let layers =
+                    SmallVec::from_iter([Layer { region: region.clone(), bytes: input.bytes, mask: None, cuts: &[] }]);
                 array.writer().store_layers(&claim.chunk, layers, input.heap, true)?;
                 claim.written();
                 Ok(())
@@ -335,12 +336,12 @@ impl WriteSession {
         let (store, path) = (&**self.base.store(), self.base.path());
         let _guard = lock_node(store, path)?;
         let stored = self.base.reopen()?;
-        if *stored.shape() != growth.stored[..] {
-            let (stored, before) = (tuple(stored.shape()), tuple(&growth.stored));
+        let grown = stored.with_shape(&growth.shape)?;
+        if *stored.shape() != growth.stored[..] || !change_shape(store, path, grown.metadata(), stored.shape())? {
+            let (stored, before) = (tuple(self.base.reopen()?.shape()), tuple(&growth.stored));
             let message = format!("others changed the stored shape from {before} to {stored} while a session appended");
             return Err(Error::selection(message));
         }
-        change_shape(store, path, stored.with_shape(&growth.shape)?.metadata())?;
         growth.stored = Dims::from(&growth.shape[..]);
         growth.outside = false;
         Ok(())

@@ -7,7 +7,7 @@ use crate::selection::{Selection, check_subset};
 use crate::store::Store;
 use crate::subset::ArraySubset;
 use crate::view::c_strides;
-use crate::write::Input;
+use crate::write::{Cut, Input};
 use std::sync::Arc;
 
 /// Elements to write: a buffer, the offset of the first element in it, and strides in bytes.
@@ -75,7 +75,8 @@ impl Array {
     ///
     /// Chunks that the region covers, as far as they lie in the array, are stored without a look at what is there. Others
     /// are read, changed and stored again, of shards no more than the inner chunks that are touched. Writers that touch
-    /// the same chunk wait for each other: threads always, other processes where the store is a folder.
+    /// the same chunk wait for each other: threads always, other processes where the store is a folder; where versions of
+    /// objects are compared instead, who meets another's change begins again.
     pub fn store_array_subset<T: AsArrayBytes + ?Sized>(&self, subset: &ArraySubset, elements: &T) -> Result<()> {
         check_subset(subset, self.shape()).place(|| self.name())?;
         self.store_elements(subset, elements)
@@ -95,26 +96,26 @@ impl Array {
     /// of a whole chunk does.
     pub fn store_subset_from(&self, subset: &ArraySubset, input: InputBuffer<'_>) -> Result<()> {
         check_subset(subset, &self.chunk_grid().padded_shape()).place(|| self.name())?;
-        self.store_from(&Selection::from(subset), input)
+        self.store_from(&Selection::from(subset), input, &[])
     }
 
     /// Stores a selection out of memory with any strides; see [`store_array_subset`](Self::store_array_subset).
     pub fn store_selection_from(&self, selection: &Selection, input: InputBuffer<'_>) -> Result<()> {
         selection.check(self.shape()).place(|| self.name())?;
-        self.store_from(selection, input)
+        self.store_from(selection, input, &[])
     }
 
     /// Fails where chunks of a region are not to be written in part.
     pub(super) fn check_exclusion(&self, subset: &ArraySubset, input: InputBuffer<'_>) -> Result<()> {
-        self.writer().check_exclusion(&Selection::from(subset).region(input.strides, input.origin))
+        self.writer().check_exclusion(&Selection::from(subset).region(input.strides, input.origin), true)
     }
 
-    fn store_from(&self, selection: &Selection, input: InputBuffer<'_>) -> Result<()> {
+    pub(super) fn store_from(&self, selection: &Selection, input: InputBuffer<'_>, cuts: &[Cut]) -> Result<()> {
         let InputBuffer { bytes, origin, strides, heap } = input;
         crate::subset::same_rank(&vec![0; strides.len()], &selection.shape())?;
         let (writer, region) = (self.writer(), selection.region(strides, origin));
         let _locks = self.store().lock_many();
-        writer.write(&region, Input { bytes, heap })
+        writer.write(&region, Input { bytes, heap, cuts })
     }
 
     /// Stores a chunk that is encoded already. Its bytes are not looked at.

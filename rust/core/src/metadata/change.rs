@@ -1,7 +1,8 @@
 //! Changes of stored metadata: a file is read, changed and replaced whole, so that what others wrote into it stays.
 //!
 //! Whoever changes the metadata of a node holds its [lock](lock_node) meanwhile: threads wait for each other, and so do
-//! processes where the store can make them. Callers alone wait for it, never a thread that decodes: so it can be held
+//! processes where the store can make them; where it compares versions instead, what met another's change is read, changed
+//! and stored again. Callers alone wait for it, never a thread that decodes: so it can be held
 //! while those decode.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -81,13 +82,13 @@ pub(crate) fn change_attributes(
     }
 }
 
-/// Changes the shape of the array at a path, and how it is cut where that goes with it, to those of `array`. The caller
-/// holds the lock.
-pub(crate) fn change_shape(store: &dyn Store, path: &str, array: &ArrayMetadata) -> Result<()> {
+/// Changes the shape of the array at a path, and how it is cut where that goes with it, to those of `array`; false: somebody
+/// who does not wait for locks has changed the shape, which is no longer `from`. The caller holds the lock.
+pub(crate) fn change_shape(store: &dyn Store, path: &str, array: &ArrayMetadata, from: &[u64]) -> Result<bool> {
     let folder = Folder { store, path };
     match array.zarr_format {
-        3 => v3::change_shape(&folder, array),
-        _ => v2::change_shape(&folder, array),
+        3 => v3::change_shape(&folder, array, from),
+        _ => v2::change_shape(&folder, array, from),
     }
 }
 

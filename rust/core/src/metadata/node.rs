@@ -6,7 +6,7 @@ use super::consolidated::Consolidated;
 use super::{ArrayMetadata, GroupMetadata, v2, v3};
 use crate::error::{Error, Place, Result};
 use crate::json;
-use crate::store::{self, Store, check_key};
+use crate::store::{self, ByteRange, Exclusion, Store, check_key};
 
 /// No metadata are larger.
 const LIMIT: u64 = 64 << 20;
@@ -112,7 +112,7 @@ impl Folder<'_> {
         self.read(name, if name == v2::ATTRIBUTES { json::parse_attributes } else { json::parse })
     }
 
-    /// Reads a file that is to be written again, by [`replace`](Self::replace).
+    /// Reads a file whose document is to be written.
     pub(super) fn literal(&self, name: &str) -> Result<Option<Value>> {
         self.read(name, json::parse_literal)
     }
@@ -125,13 +125,52 @@ impl Folder<'_> {
         read().place(|| self.display(name))
     }
 
-    /// Stores a file, and returns it as it will be read.
-    pub(super) fn replace(&self, name: &str, document: &Value) -> Result<Value> {
-        let text = json::write_literal(document);
+    /// Reads a file, changes it and stores it; returns it as it will be read, or `None` where `change` leaves it. The caller
+    /// holds the lock. Where other processes do not wait for that, and were faster, it is read and changed once more.
+    pub(super) fn change(
+        &self,
+        name: &str,
+        mut change: impl FnMut(Option<Value>) -> Result<Option<Value>>,
+    ) -> Result<Option<Value>> {
+        let (key, versions) = (metadata_key(self.path, name), self.store.exclusion() == Exclusion::Versions);
         let parse = if name == v2::ATTRIBUTES { json::parse_attributes } else { json::parse };
-        let read = parse(text.as_bytes())?;
-        self.store.set(&metadata_key(self.path, name), text.as_bytes())?;
-        Ok(read)
+        loop {
+            let mut bytes = Vec::new();
+            let stat = self.store.open(&key)?.read(ByteRange::All, LIMIT, &mut bytes).place(|| self.display(name))?;
+            let found = stat.map(|_| json::parse_literal(&bytes)).transpose().place(|| self.display(name))?;
+            let Some(document) = change(found)? else { return Ok(None) };
+            let text = json::write_literal(&document);
+            let read = parse(text.as_bytes())?;
+            if !versions {
+                self.store.set(&key, text.as_bytes())?;
+            } else if !self.store.set_if(&key, Some(text.as_bytes()), stat.map(|stat| stat.version))? {
+                continue;
+            }
+            return Ok(Some(read));
+        }
+    }
+
+    /// Changes the shape of the array whose document a file is, and other members with it, to those of `array`; false: it
+    /// is no longer `from`.
+    pub(super) fn change_shape(
+        &self,
+        name: &str,
+        members: &[&str],
+        array: &ArrayMetadata,
+        from: &[u64],
+    ) -> Result<bool> {
+        let changed = self.change(name, |document| {
+            let mut document = document.ok_or_else(|| self.missing())?;
+            let stored = document["shape"].as_array().map(|shape| shape.iter().map(Value::as_u64));
+            if stored.is_none_or(|stored| !stored.eq(from.iter().map(|length| Some(*length)))) {
+                return Ok(None);
+            }
+            for member in members {
+                document[*member] = array.document[*member].clone();
+            }
+            Ok(Some(document))
+        })?;
+        Ok(changed.is_some())
     }
 
     /// The error of a file that should be there.

@@ -22,6 +22,7 @@ use crate::data_type::{DataType, Kind};
 use crate::error::{Error, Place, Result};
 use crate::fill_value::FillValue;
 use crate::json::{check_format, lengths, list, member, object, read, show, write_literal};
+use crate::store::Exclusion;
 
 const ARRAY: &str = ".zarray";
 const GROUP: &str = ".zgroup";
@@ -311,20 +312,25 @@ pub(super) fn change_attributes(folder: &Folder, change: &AttributesChange) -> R
     if kind(folder)?.is_none() {
         return Err(folder.missing());
     }
-    let found = zattrs(folder.literal(ATTRIBUTES)?).place(|| folder.display(ATTRIBUTES))?;
-    let attributes = change.apply(found);
-    if attributes.is_empty() {
-        folder.store.erase(&metadata_key(folder.path, ATTRIBUTES))?;
-        return Ok(attributes);
-    }
-    zattrs(Some(folder.replace(ATTRIBUTES, &Value::Object(attributes))?))
+    // No store removes an object by its version: where versions are compared, a file stays.
+    let stays = folder.store.exclusion() == Exclusion::Versions;
+    let changed = folder.change(ATTRIBUTES, |document| {
+        let there = document.is_some();
+        let attributes = change.apply(zattrs(document).place(|| folder.display(ATTRIBUTES))?);
+        if !attributes.is_empty() || (stays && there) {
+            return Ok(Some(Value::Object(attributes)));
+        }
+        if there {
+            folder.store.erase(&metadata_key(folder.path, ATTRIBUTES))?;
+        }
+        Ok(None)
+    })?;
+    zattrs(changed)
 }
 
-/// Changes the shape of the array of a folder to that of `array`.
-pub(super) fn change_shape(folder: &Folder, array: &ArrayMetadata) -> Result<()> {
-    let mut document = folder.literal(ARRAY)?.ok_or_else(|| folder.missing())?;
-    document["shape"] = array.document["shape"].clone();
-    folder.replace(ARRAY, &document).map(|_| ())
+/// Changes the shape of the array of a folder to that of `array`; false: it is no longer `from`.
+pub(super) fn change_shape(folder: &Folder, array: &ArrayMetadata, from: &[u64]) -> Result<bool> {
+    folder.change_shape(ARRAY, &["shape"], array, from)
 }
 
 /// Notes beside the group of a folder the metadata of it and of all that lies below, by key from there.
@@ -343,7 +349,8 @@ pub(super) fn consolidate(folder: &Folder, below: &[(String, NodeKind, Folder)])
     };
     note("", NodeKind::Group, folder)?;
     below.iter().try_for_each(|(path, kind, node)| note(path, *kind, node))?;
-    folder.replace(CONSOLIDATED, &json!({"metadata": files, "zarr_consolidated_format": 1})).map(|_| ())
+    let noted = json!({"metadata": files, "zarr_consolidated_format": 1});
+    folder.change(CONSOLIDATED, |_| Ok(Some(noted.clone()))).map(|_| ())
 }
 
 /// The `.zgroup` of a new group.

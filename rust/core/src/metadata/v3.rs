@@ -248,24 +248,23 @@ pub(super) fn stored_attributes(folder: &Folder) -> Result<Option<Attributes>> {
 
 /// Changes the attributes of the node of a folder; returns all that there are then.
 pub(super) fn change_attributes(folder: &Folder, change: &AttributesChange) -> Result<Attributes> {
-    let mut document = folder.literal(FILE)?.ok_or_else(|| folder.missing())?;
-    let mut changed = || -> Result<()> {
-        check_format(object(&document)?, 3)?;
-        let found = self::attributes(object(&document)?)?;
-        document["attributes"] = Value::Object(change.apply(found));
-        Ok(())
-    };
-    changed().place(|| folder.display(FILE))?;
-    self::attributes(object(&folder.replace(FILE, &document)?)?)
+    let changed = folder.change(FILE, |document| {
+        let mut document = document.ok_or_else(|| folder.missing())?;
+        let mut changed = || -> Result<()> {
+            check_format(object(&document)?, 3)?;
+            let found = self::attributes(object(&document)?)?;
+            document["attributes"] = Value::Object(change.apply(found));
+            Ok(())
+        };
+        changed().place(|| folder.display(FILE))?;
+        Ok(Some(document))
+    })?;
+    self::attributes(object(&changed.unwrap_or_default())?)
 }
 
-/// Changes the shape of the array of a folder to that of `array`.
-pub(super) fn change_shape(folder: &Folder, array: &ArrayMetadata) -> Result<()> {
-    let mut document = folder.literal(FILE)?.ok_or_else(|| folder.missing())?;
-    for name in ["shape", "chunk_grid"] {
-        document[name] = array.document[name].clone();
-    }
-    folder.replace(FILE, &document).map(|_| ())
+/// Changes the shape of the array of a folder to that of `array`; false: it is no longer `from`.
+pub(super) fn change_shape(folder: &Folder, array: &ArrayMetadata, from: &[u64]) -> Result<bool> {
+    folder.change_shape(FILE, &["shape", "chunk_grid"], array, from)
 }
 
 /// Notes in the group of a folder the metadata of all that lies below, by path from there.
@@ -283,9 +282,13 @@ pub(super) fn consolidate(folder: &Folder, below: &[(String, NodeKind, Folder)])
         }
         metadata.insert(path.clone(), document);
     }
-    let mut document = folder.literal(FILE)?.ok_or_else(|| folder.missing())?;
-    document["consolidated_metadata"] = inline(metadata);
-    folder.replace(FILE, &document).map(|_| ())
+    let noted = inline(metadata);
+    let changed = folder.change(FILE, |document| {
+        let mut document = document.ok_or_else(|| folder.missing())?;
+        document["consolidated_metadata"] = noted.clone();
+        Ok(Some(document))
+    });
+    changed.map(|_| ())
 }
 
 /// The `zarr.json` of a new group.

@@ -9,13 +9,13 @@ use crate::subset::ArraySubset;
 
 impl Writer<'_> {
     /// Checks, before anything is written, that no chunk of a region is to be changed in part where others may change it
-    /// at the same time.
-    pub(crate) fn check_exclusion(&self, region: &Region) -> Result<()> {
+    /// at the same time. `whole`: all of each element is written.
+    pub(crate) fn check_exclusion(&self, region: &Region, whole: bool) -> Result<()> {
         if !self.is_unlocked() {
             return Ok(());
         }
         let grid = &self.source.grid;
-        let (mut aligned, mut around): (bool, Option<ArraySubset>) = (true, None);
+        let (mut aligned, mut around): (bool, Option<ArraySubset>) = (whole, None);
         for (chunk, region) in region.split(grid) {
             let inside = grid.chunk_subset(&chunk)?.bound(grid.array_shape())?;
             let shape = if inside.is_empty() { self.source.chain_of(&chunk)?.shape() } else { inside.shape() };

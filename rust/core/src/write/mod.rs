@@ -33,7 +33,7 @@ use crate::slot::Slot;
 use crate::subset::{Dims, tuple};
 use crate::view::swap_words;
 
-pub(crate) use part::{Layer, Part};
+pub(crate) use part::{Cut, Layer, Part};
 pub(crate) use stage::Stage;
 
 /// Elements in memory. A [`Region`] tells where in the buffer those are that are written: what is the output of a read
@@ -43,6 +43,8 @@ pub(crate) struct Input<'a> {
     pub(crate) bytes: &'a [u8],
     /// The bytes of elements of variable length, whose slots have the number [`GIVEN`]; others are the fill value.
     pub(crate) heap: &'a [u8],
+    /// What of each element is written; empty: all.
+    pub(crate) cuts: &'a [Cut],
 }
 
 /// The heap of elements that are written.
@@ -67,7 +69,7 @@ pub(crate) struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// Stores a region, which may reach into the padding of chunks at the array's end.
     pub(crate) fn write(&self, region: &Region, input: Input<'_>) -> Result<()> {
-        self.check_exclusion(region)?;
+        self.check_exclusion(region, input.cuts.is_empty())?;
         let mut split = region.split(&self.source.grid);
         loop {
             let batch: Vec<_> = split.by_ref().take(BATCH).collect();
@@ -77,7 +79,7 @@ impl<'a> Writer<'a> {
             let batch = spread(batch, self.options.concurrency());
             let bytes = |(chunk, _): &(Dims, Region)| self.source.chain_of(chunk).map_or(0, Chain::decoded_size);
             self.source.each(&batch, self.options.concurrency(), bytes, |(chunk, region)| {
-                let layer = Layer { region: region.clone(), bytes: input.bytes, mask: None };
+                let layer = Layer { region: region.clone(), bytes: input.bytes, mask: None, cuts: input.cuts };
                 self.store_layers(chunk, SmallVec::from_iter([layer]), input.heap, false)
             })?;
         }

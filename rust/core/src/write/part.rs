@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::fetch::run_of;
 use crate::plan::{Region, Run};
 use crate::subset::{Dims, product};
-use crate::view::{Axes, Axis, Output, c_strides, combinations, odometer};
+use crate::view::{Axes, Axis, Item, Output, c_strides, combinations, odometer};
 
 /// A region of a chunk, and the elements that go there.
 #[derive(Clone)]
@@ -20,6 +20,16 @@ pub(crate) struct Layer<'a> {
     /// Which of the elements in the bytes are written; `None`: all. They lie one after the other then, and the region has
     /// no lists.
     pub(crate) mask: Option<&'a Bits>,
+    /// What of each element is written; empty: all.
+    pub(crate) cuts: &'a [Cut],
+}
+
+/// Bytes of an element, such as a field of a struct: where they belong, and where they lie in what is given of an element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cut {
+    pub(crate) to: usize,
+    pub(crate) from: usize,
+    pub(crate) size: usize,
 }
 
 /// What of a chunk is written. A later layer lies over those before it.
@@ -39,7 +49,7 @@ impl<'a> Layer<'a> {
         let strides = c_strides(shape, size);
         let run = |(length, stride): (&u64, &isize)| Run { start: 0, step: 1, length: *length, stride: *stride };
         let runs = shape.iter().zip(&strides).map(run).collect();
-        Self { region: Region { runs, lists: SmallVec::new(), origin: 0 }, bytes, mask: None }
+        Self { region: Region { runs, lists: SmallVec::new(), origin: 0 }, bytes, mask: None, cuts: &[] }
     }
 
     fn with(&self, region: Region) -> Self {
@@ -101,6 +111,11 @@ impl<'a> Layer<'a> {
         Ok(new)
     }
 
+    /// Whether it is known to write all of each element that lies in a shape.
+    fn covers(&self, shape: &[u64]) -> bool {
+        self.mask.is_none() && self.cuts.is_empty() && self.region.covers(shape)
+    }
+
     /// Whether nothing is written.
     fn is_empty(&self, shape: &[u64], size: usize) -> bool {
         let mut empty = true;
@@ -114,12 +129,20 @@ impl<'a> Layer<'a> {
 
     /// Places the elements among those of a chunk that have a layout.
     pub(super) fn place(&self, layout: &Elements, elements: &mut [u8]) -> Result<()> {
+        if self.cuts.is_empty() {
+            return self.place_cut(Cut { to: 0, from: 0, size: layout.item.size }, layout, elements);
+        }
+        self.cuts.iter().try_for_each(|cut| self.place_cut(*cut, layout, elements))
+    }
+
+    fn place_cut(&self, cut: Cut, layout: &Elements, elements: &mut [u8]) -> Result<()> {
         // SAFETY: one thread, and the bytes are others than those of `elements`, which is borrowed alone.
         let output = unsafe { Output::share(elements) };
-        let offset = layout.offset as isize;
+        let item = Item { size: cut.size, ..layout.item };
+        let (offset, start) = ((layout.offset as usize + cut.to) as isize, cut.from as isize);
         if self.mask.is_some() {
             return self.each_run(&layout.strides, layout.item.size, |to, from, axis| {
-                output.place(to + offset, &[axis], self.bytes, from, layout.item)
+                output.place(to + offset, &[axis], self.bytes, from + start, item)
             });
         }
         // As they are placed by a read, the other way round.
@@ -131,7 +154,7 @@ impl<'a> Layer<'a> {
         for jump in jumps.iter_mut().flatten() {
             std::mem::swap(&mut jump.from, &mut jump.to);
         }
-        output.place_each(to + offset, &axes, &jumps, self.bytes, self.region.origin, layout.item)
+        output.place_each(to + offset, &axes, &jumps, self.bytes, self.region.origin + start, item)
     }
 }
 
@@ -167,16 +190,17 @@ impl<'a> Part<'a> {
     /// but padding does.
     pub(super) fn covers(&self, chain: &Chain) -> Result<bool> {
         let inside = if self.inside.contains(&0) { chain.shape() } else { &self.inside };
-        if self.covering || self.layers.iter().any(|layer| layer.mask.is_none() && layer.region.covers(inside)) {
+        if self.covering || self.layers.iter().any(|layer| layer.covers(inside)) {
             return Ok(true);
         }
         let wanted = product(inside).unwrap_or(u64::MAX);
-        let most = self.layers.iter().fold(0, |most: u64, layer| most.saturating_add(layer.region.elements()));
+        let whole = || self.layers.iter().filter(|layer| layer.cuts.is_empty());
+        let most = whole().fold(0, |most: u64, layer| most.saturating_add(layer.region.elements()));
         if most < wanted || (self.layers.len() == 1 && self.layers[0].mask.is_none()) {
             return Ok(false);
         }
         let (mut bits, mut covered) = (Bits::new(wanted)?, 0);
-        for layer in &self.layers {
+        for layer in whole() {
             let layer = layer.with(clipped(&layer.region, inside));
             covered += layer.mark(inside, chain.data_type().size(), &mut bits)?;
         }
@@ -185,7 +209,7 @@ impl<'a> Part<'a> {
 
     /// Whether one layer covers the padding, too.
     fn covers_padding(&self, shape: &[u64]) -> bool {
-        self.layers.iter().any(|layer| layer.mask.is_none() && layer.region.covers(shape))
+        self.layers.iter().any(|layer| layer.covers(shape))
     }
 
     pub(super) fn permuted(&self, order: &[usize]) -> Self {
@@ -227,7 +251,7 @@ impl<'a> Part<'a> {
     /// The bytes of the input that are the elements of a chunk just as they are stored, where that is so.
     pub(super) fn straight(&self, layout: &Elements, shape: &[u64]) -> Option<&'a [u8]> {
         let [layer] = &self.layers[..] else { return None };
-        if layer.mask.is_some() || layout.item.word > 1 || !layer.region.is_whole(shape) {
+        if layer.mask.is_some() || !layer.cuts.is_empty() || layout.item.word > 1 || !layer.region.is_whole(shape) {
             return None;
         }
         let (from, axes) = layer.region.axes(&layout.strides);

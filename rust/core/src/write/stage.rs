@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::bits::Bits;
 use super::part::clipped;
-use super::{GIVEN, Input, Layer, STAGED};
+use super::{Cut, GIVEN, Input, Layer, STAGED};
 use crate::buffer::to_usize;
 use crate::chunk_grid::ChunkGrid;
 use crate::codec::chain::{Chain, Elements};
@@ -32,6 +32,8 @@ pub(crate) struct Stage {
     inside: Dims,
     /// How many of the elements that count there are.
     covered: u64,
+    /// How many masks of parts of elements there are.
+    masks: u64,
 }
 
 struct Tile {
@@ -39,6 +41,9 @@ struct Tile {
     /// Which of them there are; `None`: all.
     mask: Option<Bits>,
     count: u64,
+    /// Of which elements there are, whole or not, these bytes. What is given later goes into the same elements, so that
+    /// these need not be kept apart by time.
+    parts: Vec<(Cut, Bits)>,
 }
 
 /// What a stage takes besides its elements, or somewhat more.
@@ -65,13 +70,15 @@ impl Stage {
             heap: Vec::new(),
             inside: inside.into(),
             covered: 0,
+            masks: 0,
         })
     }
 
     /// Bytes in memory.
     pub(crate) fn size(&self) -> u64 {
-        let masks = self.tiles.values().next().map_or(0, |_| self.layout.size / self.layout.item.size as u64 / 8 + 128);
-        BASE + self.tiles.len() as u64 * (self.layout.size + masks) + self.heap.capacity() as u64
+        let mask = self.layout.size / self.layout.item.size as u64 / 8 + 128;
+        let tiles = self.tiles.len() as u64;
+        BASE + tiles * self.layout.size + (tiles + self.masks) * mask + self.heap.capacity() as u64
     }
 
     /// How much there is of what counts, of 1.
@@ -101,11 +108,17 @@ impl Stage {
                 std::collections::btree_map::Entry::Vacant(place) => {
                     let elements = zeroed(to_usize(self.layout.size)?)?;
                     let mask = Some(Bits::new(self.layout.size / size as u64)?);
-                    place.insert(Tile { elements, mask, count: 0 })
+                    place.insert(Tile { elements, mask, count: 0, parts: Vec::new() })
                 }
             };
-            let layer = Layer { region, bytes: input.bytes, mask: None };
+            let layer = Layer { region, bytes: input.bytes, mask: None, cuts: input.cuts };
             layer.place(&self.layout, &mut tile.elements)?;
+            if !input.cuts.is_empty() {
+                if tile.mask.is_some() {
+                    self.masks += tile.mark_parts(&layer, &self.layout, &self.tile_shape)?;
+                }
+                continue;
+            }
             if self.variable {
                 layer.each_run(&self.layout.strides, size, |to, _, axis| {
                     let places = (0..axis.length as isize).map(|k| (to + k * axis.to).cast_unsigned());
@@ -155,12 +168,17 @@ impl Stage {
             }
             region
         };
-        let layers = self.tiles.iter().map(|(index, tile)| Layer {
-            region: place(index),
-            bytes: &tile.elements,
-            mask: tile.mask.as_ref(),
-        });
-        (layers.collect(), &self.heap)
+        let mut layers = SmallVec::new();
+        for (index, tile) in &self.tiles {
+            let region = place(index);
+            let layer = Layer { region, bytes: &tile.elements, mask: tile.mask.as_ref(), cuts: &[] };
+            if tile.mask.is_some() {
+                let parts = tile.parts.iter().map(|(cut, bits)| (std::slice::from_ref(cut), Some(bits)));
+                layers.extend(parts.map(|(cuts, mask)| Layer { mask, cuts, ..layer.clone() }));
+            }
+            layers.push(layer);
+        }
+        (layers, &self.heap)
     }
 
     /// Puts what was staged before under what was staged since.
@@ -177,9 +195,13 @@ impl Stage {
                 }
             }
             let Some(tile) = self.tiles.get_mut(&index) else {
+                self.masks += below.parts.len() as u64;
                 self.tiles.insert(index, below);
                 continue;
             };
+            if !below.parts.is_empty() || !tile.parts.is_empty() {
+                self.masks += tile.mix(&mut below, size)?;
+            }
             let Some(bits) = &mut tile.mask else { continue };
             for at in 0..below.elements.len() / size {
                 let there = below.mask.as_ref().is_none_or(|mask| mask.count(at, 1) > 0);
@@ -198,6 +220,55 @@ impl Stage {
     }
 }
 
+impl Tile {
+    /// Notes elements of which parts are there; returns how many new masks that took.
+    fn mark_parts(&mut self, layer: &Layer<'_>, layout: &Elements, shape: &[u64]) -> Result<u64> {
+        let before = self.parts.len();
+        for cut in layer.cuts {
+            layer.mark(shape, layout.item.size, self.part(*cut, layout.size / layout.item.size as u64)?)?;
+        }
+        Ok((self.parts.len() - before) as u64)
+    }
+
+    /// Of which of so many elements these bytes are there.
+    fn part(&mut self, cut: Cut, count: u64) -> Result<&mut Bits> {
+        let cut = Cut { from: cut.to, ..cut };
+        let found = self.parts.iter().position(|(own, _)| *own == cut);
+        if found.is_none() {
+            self.parts.push((cut, Bits::new(count)?));
+        }
+        let at = found.unwrap_or(self.parts.len() - 1);
+        Ok(&mut self.parts[at].1)
+    }
+
+    /// Puts the parts of elements that were given before under those given since, and those under the whole elements that
+    /// were given before; returns how many new masks that took.
+    fn mix(&mut self, below: &mut Self, size: usize) -> Result<u64> {
+        let (count, before) = (self.elements.len() / size, self.parts.len());
+        for (cut, bits) in &self.parts {
+            for at in bits.runs(0, count).flat_map(|(first, count)| first..first + count) {
+                let bytes = at * size + cut.to..at * size + cut.to + cut.size;
+                below.elements[bytes.clone()].copy_from_slice(&self.elements[bytes]);
+            }
+        }
+        if self.mask.is_none() {
+            return Ok(0);
+        }
+        for (cut, older) in &below.parts {
+            self.part(*cut, count as u64)?;
+            for at in older.runs(0, count).flat_map(|(first, count)| first..first + count) {
+                if self.mask.as_ref().is_some_and(|mask| mask.count(at, 1) > 0) {
+                    continue;
+                }
+                let bytes = at * size + cut.to..at * size + cut.to + cut.size;
+                self.elements[bytes.clone()].copy_from_slice(&below.elements[bytes]);
+                self.part(*cut, count as u64)?.set(at, 1);
+            }
+        }
+        Ok((self.parts.len() - before) as u64)
+    }
+}
+
 /// Copies the bytes of an element of variable length to the heap of a stage, and makes its slot one of that.
 fn take_in(heap: &mut Vec<u8>, given: &[u8], element: &mut [u8]) {
     let Ok(bytes) = element.try_into() else { return };
@@ -209,4 +280,73 @@ fn take_in(heap: &mut Vec<u8>, given: &[u8], element: &mut [u8]) {
     let staged = Slot { heap: STAGED, length: own.len() as u32, offset: heap.len() as u64 };
     heap.extend_from_slice(own);
     element.copy_from_slice(&staged.to_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data_type::{DataType, Field};
+    use crate::fill_value::FillValue;
+
+    const SIZE: usize = 5;
+
+    /// Chunks of 4 elements, each a field of 2 bytes and one of 3.
+    fn chain() -> Chain {
+        let field = |name: &str, offset, code| Field {
+            name: name.to_owned(),
+            offset,
+            data_type: DataType::from_code(code).unwrap(),
+            swapped: false,
+            shape: Vec::new(),
+        };
+        let data_type = DataType::structure(vec![field("a", 0, "V2"), field("b", 2, "V3")], SIZE).unwrap();
+        let layout = Elements { size: 20, offset: 0, strides: Dims::from_elem(5, 1), item: Item { size: 5, word: 1 } };
+        Chain::strided(&[4], &data_type, layout, Vec::new()).unwrap()
+    }
+
+    /// Whatever was staged, and staged anew after it was taken, the last that was given of each byte counts.
+    #[test]
+    fn the_last_of_each_field_counts() {
+        let chain = chain();
+        assert_eq!(chain.fill_value(), &FillValue::zero(chain.data_type()));
+        let (mut seed, all) = (1u64, [Cut { to: 0, from: 0, size: 2 }, Cut { to: 2, from: 0, size: 3 }]);
+        let mut random = |end: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 33) % end
+        };
+        for round in 0..500 {
+            let (mut expected, mut older) = ([0; 20], None::<Stage>);
+            let mut stage = Stage::new(&chain, &[4]).unwrap();
+            let mut whole = [false; 4];
+            for byte in 1..=random(10) as u8 + 1 {
+                let (start, length) = (random(4), 1 + random(4));
+                let length = length.min(4 - start);
+                let which = random(3) as usize;
+                let cuts = all.get(which..=which).unwrap_or_default();
+                let mut region = Layer::whole(&[length], SIZE, &[]).region;
+                region.runs[0].start = start;
+                stage.add(&region, Input { bytes: &[byte; 20], heap: &[], cuts }, &[4]).unwrap();
+                for element in start as usize..(start + length) as usize {
+                    let cut = cuts.first().copied().unwrap_or(Cut { to: 0, from: 0, size: SIZE });
+                    expected[element * SIZE + cut.to..][..cut.size].fill(byte);
+                    whole[element] |= cuts.is_empty();
+                }
+                if random(4) == 0 {
+                    if let Some(older) = older.take() {
+                        stage.put_under(older).unwrap();
+                    }
+                    older = Some(std::mem::replace(&mut stage, Stage::new(&chain, &[4]).unwrap()));
+                }
+            }
+            if let Some(older) = older {
+                stage.put_under(older).unwrap();
+            }
+            assert_eq!(stage.is_complete(), whole == [true; 4], "round {round}");
+            let mut placed = [0; 20];
+            for layer in stage.layers().0 {
+                layer.place(&stage.layout, &mut placed).unwrap();
+            }
+            assert_eq!(placed, expected, "round {round}");
+        }
+    }
 }
