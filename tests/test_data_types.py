@@ -85,7 +85,7 @@ def test_structs(tmp_path):
     same(array["x", 1:3, ::2], elements["x"][1:3, ::2])
     same(array[["t", "x"]][:6], elements[["t", "x"]][:6])
     assert array["n"][0, 0]["q"] == elements[0, 0]["n"]["q"]
-    with pytest.raises((KeyError, ValueError), match="none"):
+    with pytest.raises(tegula.errors.InvalidSelectionError, match="none"):
         array["none"]
 
 
