@@ -62,7 +62,8 @@ class Ours(Adapter):
 
     def asdf_array(self, h, key="data", mmap=False):
         array = h[key][...]
-        return array if mmap else np.array(array)
+        # What was decoded is new already; a view of a map cannot be written to.
+        return array if mmap or array.flags.writeable else np.array(array)
 
     def asdf_cutout(self, h, start, shape, mmap=False):  # noqa: ARG002 - one way serves both
         return h["data"][_slices(start, shape)]
