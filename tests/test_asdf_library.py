@@ -216,6 +216,34 @@ def test_codecs_are_those_that_the_library_lacks():
         asdf.AsdfFile({"a": np.arange(3)}).write_to(io.BytesIO(), all_array_compression="zlib")
 
 
+@pytest.mark.parametrize("label", tegula._tegula.block_labels())
+def test_the_library_accelerated(tmp_path, label):
+    before = asdf.get_config().extensions
+    data = {"a": np.arange(3_000_000.0).reshape(1000, 3000) // 7, "b": elements()[:, ::2], "e": np.empty(0)}
+    with asdf.config_context() as config, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tegula.asdf.accelerate()
+        tegula.asdf.accelerate()
+        first = next(codec for extension in config.extensions for codec in extension.compressors)
+        assert isinstance(first, _extension.Compressor)
+        asdf.AsdfFile(data).write_to(tmp_path / "a.asdf", all_array_compression=label)
+        with asdf.open(tmp_path / "a.asdf", memmap=False, validate_checksums=True) as file:
+            for key, expected in data.items():
+                equal(file[key], expected)
+        damage(tmp_path / "a.asdf")
+        with asdf.open(tmp_path / "a.asdf") as file, pytest.raises((tegula.CorruptDataError, tegula.UnsupportedError)):
+            file["a"][:]
+    assert asdf.get_config().extensions == before
+
+
+def damage(path):
+    """Change the beginning of what the first block holds."""
+    text = bytearray(path.read_bytes())
+    start = text.index(b"\xd3BLK") + 54
+    text[start : start + 200] = bytes(200)
+    path.write_bytes(text)
+
+
 def test_the_extension_needs_the_library_only_when_it_is_there():
     code = "import sys; sys.modules['asdf'] = None; import tegula.asdf; tegula.asdf.open(b'', converters='asdf')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -223,6 +251,9 @@ def test_the_extension_needs_the_library_only_when_it_is_there():
     code = "import sys; sys.modules['asdf'] = None; import tegula; tegula.AsdfFile().validate()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "UnsupportedError: converters and schemas are those of the asdf library" in done.stderr
+    code = "import sys; sys.modules['asdf'] = None; import tegula.asdf; tegula.asdf.accelerate()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "UnsupportedError: there is no asdf library" in done.stderr
 
 
 # Objects of converters.

@@ -63,7 +63,7 @@ def test_members(name):
 
 
 ASDF_NAMES = """
-AsdfArray AsdfFile Reference SearchResult TaggedDict TaggedList TaggedString chunked info open open_node
+AsdfArray AsdfFile Reference SearchResult TaggedDict TaggedList TaggedString accelerate chunked info open open_node
 """
 
 

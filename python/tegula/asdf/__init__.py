@@ -10,6 +10,7 @@ See https://asdf-standard.readthedocs.io
 
 from tegula.asdf._array import AsdfArray
 from tegula.asdf._chunked import chunked
+from tegula.asdf._extension import accelerate
 from tegula.asdf._file import AsdfFile
 from tegula.asdf._open import info, open, open_node  # noqa: A004 - as in gzip.open
 from tegula.asdf._search import SearchResult
@@ -23,6 +24,7 @@ __all__ = [
     "TaggedDict",
     "TaggedList",
     "TaggedString",
+    "accelerate",
     "chunked",
     "info",
     "open",

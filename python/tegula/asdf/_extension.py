@@ -1,12 +1,12 @@
 """What tegula adds to the ``asdf`` library, which finds it by the entry point ``asdf.extensions``.
 
 Zarr arrays: ``asdf.open`` gives tegula arrays for them, and ``asdf.AsdfFile`` takes tegula's and zarr-python's arrays,
-a block for each chunk. And codecs of blocks that the library lacks. Where asdf-zarr and asdf-compression are installed
-they come first, and keep the tags, types and labels that they know.
+a block for each chunk. And codecs of blocks that the library lacks; `accelerate` puts ours before those that it has.
+Where asdf-zarr and asdf-compression are installed they come first, and keep the tags, types and labels that they know.
 """
 
+import warnings
 from collections.abc import Iterable, Iterator
-from importlib.metadata import entry_points
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from tegula.asdf._lent import lent_array, open_lent
 from tegula.asdf._zarr_python import from_zarr
 from tegula.errors import UnsupportedError
 
-__all__ = ["extensions"]
+__all__ = ["accelerate", "extensions"]
 
 V2_TAG = "asdf://asdf-format.org/zarr/tags/zarr-1.0.0"
 """The tag, and the URI of the extension, of asdf-zarr 0.0.4 and later."""
@@ -31,6 +31,7 @@ V3_TAG = "asdf://tegula/zarr/tags/zarr-v3-1.0.0"
 
 V3_URI = "asdf://tegula/zarr/extensions/zarr-v3-1.0.0"
 COMPRESSION_URI = "asdf://tegula/compression/extensions/compression-1.0.0"
+ACCELERATION_URI = "asdf://tegula/compression/extensions/acceleration-1.0.0"
 
 BUILT_IN = ("zlib", "bzp2", "lz4")
 """Labels that the library itself has. It warns at each block whose label has two codecs."""
@@ -139,8 +140,8 @@ class _ZarrExtension(_Extension):
 class _CompressionExtension(_Extension):
     """Codecs of blocks."""
 
-    def __init__(self, labels: Iterable[str]) -> None:
-        super().__init__(COMPRESSION_URI)
+    def __init__(self, uri: str, labels: Iterable[str]) -> None:
+        super().__init__(uri)
         self.compressors = [Compressor(label) for label in labels]
 
 
@@ -159,17 +160,19 @@ class Compressor:
 
     def compress(self, data: memoryview, **options: Any) -> Iterator[bytes]:
         """Encode the data of a block."""
-        yield _tegula.compress_block(self._name, np.asarray(data).view(np.uint8).tobytes(), **options)
+        yield from _tegula.compress_block(self._name, np.frombuffer(data, np.uint8), **options)
 
     def decompress(self, data: Iterable[Any], out: Any, **options: Any) -> int:
         """Decode the data of a block into memory."""
         into = np.frombuffer(out, np.uint8)
-        into[:] = _tegula.decompress_block(self._name, b"".join(data), into.size)
+        _tegula.decompress_block(self._name, b"".join(data), into)
         return into.size
 
 
 def _known_labels() -> set[str]:
     """Return the labels that the library, and other extensions, have codecs for."""
+    from importlib.metadata import entry_points
+
     labels = set(BUILT_IN)
     for point in entry_points(group="asdf.extensions"):
         package = point.dist.name if point.dist is not None else ""
@@ -193,5 +196,33 @@ def extensions() -> list[Any]:
         _ZarrExtension(V2_TAG, V2_TAG, _Arrays(), _Zarr(V2_TAG, (_V2Node,))),
         _ZarrExtension(OLD_V2_TAG, OLD_V2_TAG, _Zarr(OLD_V2_TAG)),
         _ZarrExtension(V3_URI, V3_TAG, _Zarr(V3_TAG, (_V3Node,))),
-        _CompressionExtension(missing),
+        _CompressionExtension(COMPRESSION_URI, missing),
     ]
+
+
+def accelerate() -> None:
+    """Have the ``asdf`` library use tegula's codecs for all labels of blocks, also for those that it has itself.
+
+    They encode and decode on several threads where a label allows it, and without copies. What is in files is the same.
+    This goes for the library's current configuration: for a part of a program where that is
+    ``with asdf.config_context():``, otherwise for the whole process. The library's warning that there is more than one
+    codec for a label is switched off for the process.
+
+    Raises
+    ------
+    UnsupportedError
+        Where the ``asdf`` library is not installed.
+
+    Examples
+    --------
+    >>> import asdf, tegula.asdf
+    >>> tegula.asdf.accelerate()
+    >>> asdf.AsdfFile({"flux": np.zeros(5_000_000)}).write_to("flux.asdf", all_array_compression="lz4")
+    """
+    try:
+        import asdf
+        from asdf.exceptions import AsdfWarning
+    except ImportError as error:
+        raise UnsupportedError("there is no asdf library: pip install 'tegula[asdf]'") from error
+    warnings.filterwarnings("ignore", "Found more than one compressor for", AsdfWarning)
+    asdf.get_config().add_extension(_CompressionExtension(ACCELERATION_URI, _tegula.block_labels()))

@@ -61,7 +61,8 @@ class Saving:
             they are stored; others are not compressed. "zlib" and "bzp2" are the standard's, "lz4" is what the Python
             library knows too, the others need extensions there. Zarr arrays keep their own compression.
         compression_kwargs : mapping, optional
-            What the compression takes, such as ``level``.
+            What the compression takes, such as ``level``. In place of zstd's levels 2 to 8, large arrays get
+            a lower one where it makes samples of them no larger.
         pad_blocks : bool or float
             Whether blocks get room to grow, and which multiple of their size they get; True: 1.1.
         include_block_index : bool

@@ -5,7 +5,7 @@
 //! the only doors to rayon; its global pool is never used.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
@@ -156,6 +156,32 @@ pub(crate) fn parallel_map<T: Sync, R: Send>(
     })?;
     // Without an error every item was worked on.
     Ok(slots.into_iter().filter_map(|(_, slot)| slot.into_inner().unwrap_or_else(PoisonError::into_inner)).collect())
+}
+
+/// [`parallel`] with results, which are handed on in the order of the items as they come. A bounded number of them waits
+/// for one before them.
+pub(crate) fn parallel_in_order<T: Sync, R: Send>(
+    items: &[T],
+    limit: usize,
+    work: impl Fn(&T) -> Result<R> + Sync,
+    take: impl FnMut(R) -> Result<()> + Send,
+) -> Result<()> {
+    const AHEAD: usize = 8;
+    let numbered: Vec<(usize, &T)> = items.iter().enumerate().collect();
+    // The number of the next result to be taken, those behind it, and who takes it.
+    let line = Mutex::new((0, BTreeMap::new(), take));
+    numbered.chunks(AHEAD * limit.max(1)).try_for_each(|numbered| {
+        parallel(numbered, limit, |(number, item)| {
+            let result = work(item)?;
+            let (next, waiting, take) = &mut *lock(&line);
+            waiting.insert(*number, result);
+            while let Some(result) = waiting.remove(next) {
+                *next += 1;
+                take(result).inspect_err(|_| *next = usize::MAX)?;
+            }
+            Ok(())
+        })
+    })
 }
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -330,6 +356,38 @@ mod tests {
         });
         assert_eq!(result.unwrap_err().message(), "10");
         assert!(done.load(Ordering::Relaxed) < 1000);
+    }
+
+    #[test]
+    fn results_are_taken_in_order_up_to_the_first_error() {
+        let items: Vec<u64> = (0..200).collect();
+        let slow = |item: &u64| {
+            thread::sleep(Duration::from_micros(item * 7 % 50));
+            if *item == 150 { Err(Error::corrupt("150")) } else { Ok(*item) }
+        };
+        for limit in [1, 2, 5] {
+            let mut taken = Vec::new();
+            let take = |item| {
+                taken.push(item);
+                Ok(())
+            };
+            assert_eq!(parallel_in_order(&items, limit, slow, take).unwrap_err().message(), "150");
+            assert!(taken.len() <= 150 && taken[..] == items[..taken.len()]);
+            let mut taken = Vec::new();
+            let take = |item| {
+                taken.push(item);
+                if item == 20 { Err(Error::store("full")) } else { Ok(()) }
+            };
+            assert_eq!(parallel_in_order(&items[..100], limit, slow, take).unwrap_err().message(), "full");
+            assert!(taken == items[..=20]);
+        }
+        let mut sum = 0;
+        let add = |item: u64| {
+            sum += item;
+            Ok(())
+        };
+        parallel_in_order(&items[..150], 3, slow, add).unwrap();
+        assert_eq!(sum, 149 * 75);
     }
 
     #[test]

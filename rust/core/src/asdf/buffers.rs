@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use crate::buffer::to_usize;
 use crate::codec::{BytesToBytes, Pieces, ReadEncoded, Size, TakeEncoded};
 use crate::error::{Error, Result};
-use crate::runtime::{lock, parallel, threads};
+use crate::runtime::{lock, parallel, parallel_in_order, threads};
 
 /// Buffers that a codec decodes. Encoded is one, or, of so many decoded bytes each, several behind their lengths.
 #[derive(Debug)]
@@ -161,18 +161,13 @@ impl BytesToBytes for Buffers {
     fn encode_to(&self, decoded: &[u8], threads: usize, take: &mut TakeEncoded<'_>) -> Result<()> {
         let Some(size) = self.size else { return self.codec.encode_to(decoded, threads, take) };
         let buffers: Vec<_> = decoded.chunks(size).collect();
-        for buffers in buffers.chunks(2 * threads) {
-            let encode = |buffer: &&[u8]| {
-                let mut encoded = vec![0; LENGTH as usize];
-                self.codec.encode(buffer, &mut encoded)?;
-                let length = (encoded.len() - LENGTH as usize) as u32;
-                encoded[..LENGTH as usize].copy_from_slice(&length.to_be_bytes());
-                Ok(encoded)
-            };
-            for encoded in crate::runtime::parallel_map(buffers, threads, encode)? {
-                take(encoded)?;
-            }
-        }
-        Ok(())
+        let encode = |buffer: &&[u8]| {
+            let mut encoded = vec![0; LENGTH as usize];
+            self.codec.encode(buffer, &mut encoded)?;
+            let length = (encoded.len() - LENGTH as usize) as u32;
+            encoded[..LENGTH as usize].copy_from_slice(&length.to_be_bytes());
+            Ok(encoded)
+        };
+        parallel_in_order(&buffers, threads, encode, take)
     }
 }

@@ -199,10 +199,17 @@ pub fn compress(label: [u8; 4], data: &[u8]) -> Result<Vec<u8>> {
 
 /// Decodes the data of a block, which are to become `size` bytes.
 pub fn decompress(label: [u8; 4], encoded: &[u8], size: u64) -> Result<Vec<u8>> {
-    let stage = decoder(label, encoded.len() as u64, size)?;
+    // A size that cannot be is refused before there is memory for it.
+    decoder(label, encoded.len() as u64, size)?;
     let mut decoded = crate::view::zeroed(crate::buffer::to_usize(size)?)?;
-    stage.decode_into(encoded, &mut decoded).place(|| show(label))?;
+    decompress_into(label, encoded, &mut decoded)?;
     Ok(decoded)
+}
+
+/// Decodes the data of a block into memory, which they are to fill.
+pub fn decompress_into(label: [u8; 4], encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
+    let stage = decoder(label, encoded.len() as u64, decoded.len() as u64)?;
+    stage.decode_into(encoded, decoded).place(|| show(label))
 }
 
 /// The names of all labels.

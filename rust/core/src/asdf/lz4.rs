@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::codec::{BytesToBytes, Configuration, Pieces, ReadEncoded, Size, TakeEncoded, configure};
 use crate::error::{Error, Result};
-use crate::runtime::{lock, parallel, parallel_map, threads};
+use crate::runtime::{lock, parallel, parallel_in_order, threads};
 
 /// Pieces of LZ4. Encoded are such of so many decoded bytes.
 #[derive(Debug)]
@@ -199,12 +199,7 @@ impl BytesToBytes for Lz4Pieces {
 
     fn encode_to(&self, decoded: &[u8], threads: usize, take: &mut TakeEncoded<'_>) -> Result<()> {
         let pieces: Vec<_> = decoded.chunks(self.0).collect();
-        for pieces in pieces.chunks(2 * threads) {
-            for encoded in parallel_map(pieces, threads, |piece| encode_piece(piece))? {
-                take(encoded)?;
-            }
-        }
-        Ok(())
+        parallel_in_order(&pieces, threads, |piece| encode_piece(piece), take)
     }
 }
 

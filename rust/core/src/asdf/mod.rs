@@ -36,7 +36,7 @@ mod tests;
 pub use block::{BLOCK_MAGIC, BlockHeader, Blocks, HEADER_LENGTH, INDEX_MAGIC, md5};
 pub use build::ZarrNode;
 pub use chunked::ChunkedNdarray;
-pub use compression::{Compression, compress, compression_label, compression_labels, decompress};
+pub use compression::{Compression, compress, compression_label, compression_labels, decompress, decompress_into};
 pub use datatype::{Datatype, Field};
 pub use file::{FILE_FORMAT, FIRST_STANDARD, Layout};
 pub use inline::Inline;

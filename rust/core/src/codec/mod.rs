@@ -160,7 +160,7 @@ pub trait BytesToBytes: Send + Sync + fmt::Debug {
 }
 
 /// Takes encoded bytes, a part at a time.
-pub type TakeEncoded<'a> = dyn FnMut(Vec<u8>) -> Result<()> + 'a;
+pub type TakeEncoded<'a> = dyn FnMut(Vec<u8>) -> Result<()> + Send + 'a;
 
 /// A codec from elements to elements, in the order in which the codecs behind it see them: `create` gives it the type of
 /// the decoded elements, and it tells that of the encoded ones. Elements are native-endian on both sides, and of fixed

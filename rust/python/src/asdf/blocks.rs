@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use numpy::{IntoPyArray, PyArray1};
+use numpy::{PyReadonlyArray1, PyReadwriteArray1};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict};
-use tegula::asdf::{Compression, ZarrNode, compression_label, compression_labels, decompress};
+use tegula::asdf::{Compression, ZarrNode, compression_label, compression_labels, decompress_into};
 
 use crate::array::Array;
 use crate::call::detached;
@@ -63,28 +63,36 @@ pub(crate) fn block_labels() -> Vec<String> {
     compression_labels()
 }
 
-/// Encodes data; the options are those that the Python libraries have for a label.
+/// Encodes data, in parts that follow each other; the options are those that the Python libraries have for a label.
 #[pyfunction]
 #[pyo3(signature = (label, data, **options))]
 pub(crate) fn compress_block<'py>(
     py: Python<'py>,
     label: &str,
-    data: PyBackedBytes,
+    data: PyReadonlyArray1<'py, u8>,
     options: Option<&Bound<'py, PyDict>>,
-) -> PyResult<Bound<'py, PyBytes>> {
+) -> PyResult<Vec<Bound<'py, PyBytes>>> {
     let options = options.map(|options| json::object_from_python(options)).transpose()?.unwrap_or_default();
     let compression = Compression::new(label, &options).or_raise(py)?;
-    Ok(PyBytes::new(py, &detached(py, move || compression.encode(&data))?))
+    let data = data.as_slice()?;
+    let mut parts = Vec::new();
+    let mut take = |part| {
+        parts.push(part);
+        Ok(())
+    };
+    detached(py, || compression.encode_to(data, &mut take))?;
+    Ok(parts.into_iter().map(|part| PyBytes::new(py, &part)).collect())
 }
 
-/// Decodes data that are to become `size` bytes.
+/// Decodes data into memory, which they are to fill.
 #[pyfunction]
-pub(crate) fn decompress_block<'py>(
-    py: Python<'py>,
+pub(crate) fn decompress_block(
+    py: Python<'_>,
     label: &str,
     data: PyBackedBytes,
-    size: u64,
-) -> PyResult<Bound<'py, PyArray1<u8>>> {
+    mut out: PyReadwriteArray1<'_, u8>,
+) -> PyResult<()> {
     let label = compression_label(label).or_raise(py)?;
-    Ok(detached(py, move || decompress(label, &data, size))?.into_pyarray(py))
+    let out = out.as_slice_mut()?;
+    detached(py, || decompress_into(label, &data, out))
 }
