@@ -2,7 +2,9 @@
 
 import io
 import math
+import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -449,6 +451,42 @@ def test_update_leaves_readers_alone(tmp_path, memmap):
         file.update()
     with pytest.raises(tegula.StoreError):
         tegula.asdf.AsdfFile({}).update()
+
+
+def test_links_and_permissions_stay(tmp_path):
+    (tmp_path / "real").mkdir()
+    real = save(tmp_path / "real" / "a.asdf", {"a": np.arange(1000)})
+    real.chmod(0o600)
+    link = tmp_path / "link.asdf"
+    link.symlink_to("real/b.asdf")
+    (tmp_path / "real" / "b.asdf").symlink_to(real)
+    with tegula.asdf.open(link, mode="rw") as file:
+        file["b"] = np.arange(3)
+        file.update()
+    assert link.is_symlink()
+    assert not real.is_symlink()
+    assert real.stat().st_mode & 0o777 == 0o600
+    with tegula.asdf.open(real) as file:
+        same(file["b"], np.arange(3))
+    new = tmp_path / "new.asdf"
+    new.symlink_to("real/new.asdf")
+    save(new, {"a": np.arange(5)})
+    assert new.is_symlink()
+    with asdf.open(tmp_path / "real" / "new.asdf") as file:
+        assert list(file["a"]) == list(range(5))
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "round").symlink_to("round")
+    for name in ("folder", "pipe", "round"):
+        with pytest.raises(tegula.StoreError, match=name):
+            save(tmp_path / name, {"a": np.arange(5)})
+    with pytest.raises(tegula.StoreError, match="not a file"):
+        save(Path("/dev/null"), {"a": np.arange(5)})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "pipe", "round"]
+    assert not any((tmp_path / "folder").iterdir())
 
 
 def test_a_failed_update_changes_nothing(tmp_path):

@@ -350,18 +350,40 @@ def chmod_folders(top, mode):
 
 
 @pytest.fixture
-def unwritable(whole, tmp_path):
-    """The same arrays in folders that cannot be written, but read by everybody."""
-    chmod_folders(tmp_path / "a", 0o555)
-    # Those above, which pytest keeps to itself.
-    own = [path for path in tmp_path.parents if path.stat().st_uid == os.getuid()]
-    above = [path for path in own if path.stat().st_mode & 0o077 == 0]
-    for path in above:
+def public_path(tmp_path):
+    """The folder, which everybody can reach: pytest keeps those above to itself."""
+    own = [path for path in (tmp_path, *tmp_path.parents) if path.stat().st_uid == os.getuid()]
+    private = [path for path in own if path.stat().st_mode & 0o077 == 0]
+    for path in private:
         path.chmod(0o711)
-    yield whole
-    for path in above:
+    yield tmp_path
+    for path in private:
         path.chmod(0o700)
-    chmod_folders(tmp_path / "a", 0o755)
+
+
+@pytest.fixture
+def unwritable(whole, public_path):
+    """The same arrays in folders that cannot be written, but read by everybody."""
+    chmod_folders(public_path / "a", 0o555)
+    yield whole
+    chmod_folders(public_path / "a", 0o755)
+
+
+def test_a_file_that_may_not_be_written_is_not_replaced(public_path):
+    path = public_path / "a.asdf"
+    tegula.AsdfFile({"a": np.arange(1000)}).write_to(path)
+    before = path.read_bytes()
+    path.chmod(0o444)
+    public_path.chmod(0o777)
+
+    def work():
+        if os.getuid() == 0:  # to whom nothing is forbidden
+            os.setuid(65534)
+        tegula.AsdfFile({"a": np.arange(3)}).write_to(path)
+
+    assert in_child(work) == f"StoreError: {path}: {os.strerror(errno.EACCES)} (os error {errno.EACCES})"
+    assert path.read_bytes() == before
+    assert [entry.name for entry in public_path.iterdir()] == ["a.asdf"]
 
 
 @pytest.mark.parametrize("name", ["plain", "sharded"])

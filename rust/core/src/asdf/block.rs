@@ -242,6 +242,19 @@ impl Blocks {
         self.object.read(range, header.used, into)?.ok_or_else(gone).map(drop)
     }
 
+    /// [`Blocks::read`] piece by piece, so that no more than one is in memory.
+    pub fn read_pieces(&self, header: &BlockHeader, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let mut piece = Vec::new();
+        for at in (0..header.used).step_by(PIECE) {
+            piece.clear();
+            let range =
+                ByteRange::Range { offset: header.data_offset + at, length: (header.used - at).min(PIECE as u64) };
+            self.object.read(range, PIECE as u64, &mut piece)?.ok_or_else(gone)?;
+            take(&piece)?;
+        }
+        Ok(())
+    }
+
     fn bytes(&self, offset: u64, length: usize) -> Result<Cow<'_, [u8]>> {
         let within = |bytes: &'_ [u8]| {
             let start = usize::try_from(offset).ok()?;
@@ -342,6 +355,9 @@ impl Blocks {
         Ok(self.walked.get_or_init(|| headers))
     }
 }
+
+/// Bytes of a block that are read at once.
+const PIECE: usize = 8 << 20;
 
 fn gone() -> Error {
     Error::not_found("the file is gone")

@@ -18,7 +18,7 @@ use super::file::FILE_FORMAT;
 use super::standard::STANDARD;
 use super::yaml::Document;
 use crate::error::{Error, Place, Result};
-use crate::store::replace_file;
+use crate::store::replace_named;
 
 /// Takes pieces of a block.
 pub type Sink<'s> = dyn FnMut(&[u8]) -> Result<()> + 's;
@@ -310,14 +310,15 @@ pub fn write_bytes<'a>(
     Ok(writer.finish()?.into_inner())
 }
 
-/// Writes a file under a name, at once or not at all: what was there stays whole until the new file is complete.
+/// Writes a file under a name, at once or not at all: what was there stays whole until the new file is complete. Where the
+/// name is a link, the file that it leads to is replaced; the new file has the permissions of the old one.
 pub fn write_file<'a>(
     path: &Path,
     options: &FileOptions<'_>,
     document: Option<&Document>,
     blocks: impl IntoIterator<Item = Result<OutBlock<'a>>>,
 ) -> Result<()> {
-    let done = replace_file(path, |file| {
+    let done = replace_named(path, |file| {
         let mut writer = FileWriter::new(file, options, document)?;
         blocks.into_iter().try_for_each(|block| writer.block(block?).map(drop))?;
         writer.finish().map(drop)

@@ -30,7 +30,7 @@ pub use object::{RemoteOptions, RemoteStats, RemoteStore};
 pub use parts::{Piece, assemble};
 pub use read_only::ReadOnlyStore;
 pub use reference::{Reference, ReferenceStore};
-pub(crate) use temporary::replace_file;
+pub(crate) use temporary::replace_named;
 pub use zip::ZipStore;
 
 use std::fmt;

@@ -1,7 +1,7 @@
 //! What the system does for large files that are written.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek, SeekFrom, Write};
 #[cfg(target_os = "linux")]
 use std::{mem::MaybeUninit, os::fd::AsRawFd};
 
@@ -48,6 +48,55 @@ pub(super) fn set_aside(file: &File, length: u64) {
     }
     #[cfg(not(target_os = "linux"))]
     let _ = (file, length);
+}
+
+/// A file that is to replace another. Some filesystems hand all of such a file to the disk when it gets its name, so
+/// that after a loss of power there is one of the two: here they begin with it while the file is written.
+pub(crate) struct Early<'f> {
+    file: &'f mut File,
+    replaces: bool,
+    /// Bytes that were written since.
+    new: u64,
+}
+
+impl<'f> Early<'f> {
+    pub(super) fn new(file: &'f mut File, replaces: bool) -> Self {
+        Self { file, replaces, new: 0 }
+    }
+}
+
+impl Write for Early<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        const AT_ONCE: u64 = 16 << 20;
+        let count = self.file.write(&bytes[..bytes.len().min(AT_ONCE as usize)])?;
+        self.new += count as u64;
+        if self.replaces && self.new >= AT_ONCE {
+            hand_over(self.file);
+            self.new = 0;
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Seek for Early<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+/// Has the system begin to write a file to the disk.
+fn hand_over(file: &File) {
+    #[cfg(target_os = "linux")]
+    // SAFETY: an open file. What comes of it does not matter: it will be written later, too.
+    unsafe {
+        libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE)
+    };
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
 }
 
 /// Why a file that is changed does not have what it had.

@@ -3,13 +3,16 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use super::closing;
 use super::folder_lock::is_left_over;
 use super::lock::hash;
+use super::system::Early;
 use crate::runtime::PerProcess;
 
 /// Files of such names are no objects.
@@ -57,6 +60,47 @@ pub(crate) fn replace_file<E: From<io::Error>>(
         let _ = fs::remove_file(&temporary);
     }
     done
+}
+
+/// Replaces a file for somebody who names it: where the name is a link, the file that it leads to, with the permissions
+/// that this has. What is no file, or may not be written, is not replaced.
+pub(crate) fn replace_named<E: From<io::Error>>(
+    path: &Path,
+    write: impl FnOnce(&mut Early<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let followed = followed(path)?;
+    // Not for what is in it, nor to change it: to learn whether that may be.
+    let old = match OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&followed) {
+        Ok(file) => Some(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error.into()),
+    };
+    let about = old.as_ref().map(File::metadata).transpose()?;
+    if about.as_ref().is_some_and(|about| !about.is_file()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is something that is not a file").into());
+    }
+    replace_file(&followed, |file| {
+        if let Some(about) = &about {
+            file.set_permissions(about.permissions())?;
+        }
+        write(&mut Early::new(file, about.is_some()))
+    })?;
+    old.into_iter().for_each(closing::close);
+    Ok(())
+}
+
+/// Where a path leads, if what is there is a link; it may lead to nothing.
+fn followed(path: &Path) -> io::Result<PathBuf> {
+    /// As many as the system follows.
+    const LINKS: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        match fs::read_link(&path) {
+            Ok(target) => path = path.parent().unwrap_or(Path::new("")).join(target),
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "there are too many links"))
 }
 
 /// Waits until what was created, renamed or removed in a folder is on the disk.

@@ -178,9 +178,7 @@ impl Block {
                 })
             }
             Self::Copied(file, header) => {
-                let mut bytes = Vec::new();
-                file.blocks().read(header, &mut bytes)?;
-                let block = OutBlock::new(bytes);
+                let block = OutBlock::pieces(|sink| file.blocks().read_pieces(header, sink));
                 Ok(if header.is_compressed() { block.compressed(header.compression, header.data_size) } else { block })
             }
             Self::Zarr(node, number, first) => node.block(*number, *first).map(OutBlock::new),
