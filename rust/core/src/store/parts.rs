@@ -83,7 +83,7 @@ pub fn assemble(pieces: &[Piece<'_>], old: Option<&dyn Object>, gap: u64, into: 
     Ok(())
 }
 
-/// Longer files are told of before they are written.
+/// Of longer files the filesystem is asked how they are written fastest.
 const LARGE: u64 = 1 << 20;
 
 /// So much of the old file is mapped at once.
@@ -101,7 +101,7 @@ pub(super) fn write(pieces: &[Piece<'_>], old: Option<&File>, into: &mut File) -
     }
     match old {
         Some(old) if filesystem == Filesystem::Other => write_shared(pieces, old, into),
-        old => write_mapped(&cut(pieces), old, into),
+        old => write_mapped(pieces, old, into),
     }
 }
 
@@ -140,7 +140,8 @@ fn cut<'a>(pieces: &[Piece<'a>]) -> Vec<Piece<'a>> {
 fn write_mapped(pieces: &[Piece<'_>], old: Option<&File>, into: &mut File) -> io::Result<()> {
     /// No system takes more pieces at once.
     const MOST: usize = 1024;
-    let mut rest = pieces;
+    let pieces = cut(pieces);
+    let mut rest = &pieces[..];
     while !rest.is_empty() {
         // Where in the old file lies what is kept, and how much that is.
         let (mut span, mut kept) = (None, 0);
