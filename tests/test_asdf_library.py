@@ -312,6 +312,7 @@ def test_objects_both_ways(tmp_path):
     for name in ("theirs.asdf", "ours.asdf"):
         with tegula.asdf.open(tmp_path / name) as file:
             noted.append({entry["extension_uri"] for entry in file.history["extensions"]})
+            assert list(file.tree)[:2] == ["asdf_library", "history"]
             assert isinstance(file["quantity"], tegula.asdf.TaggedDict)
     assert noted[0] == noted[1]
 

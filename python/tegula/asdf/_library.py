@@ -97,7 +97,8 @@ class Library:
                 noted["history"]["extensions"] = [dict(entry) for entry in noted["history"]["extensions"]]
         self._file._update_extension_history(noted, context)
         if "history" in noted:
-            simple["history"] = writer.walk(noted["history"])
+            # It stands where the library puts it.
+            simple = {"history": writer.walk(noted["history"]), **simple}
         return simple, context.blocks
 
     # Schemas.
