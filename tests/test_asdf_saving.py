@@ -474,6 +474,11 @@ def test_links_and_permissions_stay(tmp_path):
     assert new.is_symlink()
     with asdf.open(tmp_path / "real" / "new.asdf") as file:
         assert list(file["a"]) == list(range(5))
+    # References are relative to the name that a file is opened by.
+    tegula.AsdfFile({"a": np.arange(6)}).write_to(new, all_array_storage="external")
+    for module in (asdf, tegula.asdf):
+        with module.open(new) as file:
+            assert list(file["a"]) == list(range(6))
 
 
 def test_what_is_no_file_is_not_replaced(tmp_path):
