@@ -158,8 +158,8 @@ pub(crate) fn parallel_map<T: Sync, R: Send>(
     Ok(slots.into_iter().filter_map(|(_, slot)| slot.into_inner().unwrap_or_else(PoisonError::into_inner)).collect())
 }
 
-/// [`parallel`] with results, which are handed on in the order of the items as they come. A bounded number of them waits
-/// for one before them.
+/// [`parallel`] with results, which are handed on in the order of the items as they come, by one thread at a time: the
+/// others go on. A bounded number of results waits.
 pub(crate) fn parallel_in_order<T: Sync, R: Send>(
     items: &[T],
     limit: usize,
@@ -168,16 +168,23 @@ pub(crate) fn parallel_in_order<T: Sync, R: Send>(
 ) -> Result<()> {
     const AHEAD: usize = 8;
     let numbered: Vec<(usize, &T)> = items.iter().enumerate().collect();
-    // The number of the next result to be taken, those behind it, and who takes it.
-    let line = Mutex::new((0, BTreeMap::new(), take));
+    // The number of the next result to be taken, and those that wait; without the one who takes them, nobody does.
+    let line = Mutex::new((0, BTreeMap::new(), Some(take)));
     numbered.chunks(AHEAD * limit.max(1)).try_for_each(|numbered| {
         parallel(numbered, limit, |(number, item)| {
             let result = work(item)?;
-            let (next, waiting, take) = &mut *lock(&line);
-            waiting.insert(*number, result);
-            while let Some(result) = waiting.remove(next) {
+            let mut held = lock(&line);
+            held.1.insert(*number, result);
+            while let (next, waiting, take @ Some(_)) = &mut *held
+                && let Some(result) = waiting.remove(next)
+                && let Some(mut taker) = take.take()
+            {
                 *next += 1;
-                take(result).inspect_err(|_| *next = usize::MAX)?;
+                drop(held);
+                // After an error the taker does not come back.
+                taker(result)?;
+                held = lock(&line);
+                held.2 = Some(taker);
             }
             Ok(())
         })

@@ -29,8 +29,6 @@ mod array_tests;
 #[cfg(test)]
 mod chunked_tests;
 #[cfg(test)]
-mod pieces_tests;
-#[cfg(test)]
 mod tests;
 
 pub use block::{BLOCK_MAGIC, BlockHeader, Blocks, HEADER_LENGTH, INDEX_MAGIC, md5};

@@ -50,27 +50,28 @@ pub(super) fn set_aside(file: &File, length: u64) {
     let _ = (file, length);
 }
 
-/// A file that is to replace another. Some filesystems hand all of such a file to the disk when it gets its name, so
-/// that after a loss of power there is one of the two: here they begin with it while the file is written.
+/// A file that may replace another. Ext4 hands all of one that does to the disk when it gets its name, so that after a
+/// loss of power there is one of the two: here it begins with that while the file is written.
 pub(crate) struct Early<'f> {
     file: &'f mut File,
-    replaces: bool,
-    /// Bytes that were written since.
+    at_once: bool,
+    /// Bytes that were written since it was told to.
     new: u64,
 }
 
 impl<'f> Early<'f> {
     pub(super) fn new(file: &'f mut File, replaces: bool) -> Self {
-        Self { file, replaces, new: 0 }
+        let at_once = replaces && Filesystem::of(file) == Filesystem::Ext;
+        Self { file, at_once, new: 0 }
     }
 }
 
 impl Write for Early<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        const AT_ONCE: u64 = 16 << 20;
-        let count = self.file.write(&bytes[..bytes.len().min(AT_ONCE as usize)])?;
+        const PART: u64 = 16 << 20;
+        let count = self.file.write(&bytes[..bytes.len().min(PART as usize)])?;
         self.new += count as u64;
-        if self.replaces && self.new >= AT_ONCE {
+        if self.at_once && self.new >= PART {
             hand_over(self.file);
             self.new = 0;
         }

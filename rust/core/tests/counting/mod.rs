@@ -14,6 +14,7 @@ pub(crate) struct Counting {
     pub(crate) opened: AtomicU64,
     reads: Arc<Mutex<Vec<(u64, u64)>>>,
     gap: u64,
+    far: bool,
 }
 
 struct Counted(Box<dyn Object>, Arc<Mutex<Vec<(u64, u64)>>>);
@@ -51,6 +52,10 @@ impl Store for Counting {
         self.store.exclusion()
     }
 
+    fn is_remote(&self) -> bool {
+        self.far
+    }
+
     fn merge_gap(&self) -> u64 {
         self.gap
     }
@@ -68,6 +73,12 @@ impl Counting {
     /// A store of which ranges that lie at most so far apart are read as one.
     pub(crate) fn new(gap: u64) -> Arc<Self> {
         Arc::new(Self { gap, ..Self::default() })
+    }
+
+    /// The same, each read of which is a request.
+    #[allow(dead_code)] // not every test has such
+    pub(crate) fn far(gap: u64) -> Arc<Self> {
+        Arc::new(Self { gap, far: true, ..Self::default() })
     }
 
     /// The offset and length of each read since the last call.

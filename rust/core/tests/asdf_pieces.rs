@@ -1,82 +1,37 @@
 //! Parts of large compressed blocks: what is read of the file, and that it is what a whole read gives.
 
-use std::sync::{Arc, Mutex};
+mod counting;
 
-use super::array_tests::file_bytes;
-use super::compression::show;
-use super::{AsdfFile, Compression, OutBlock, compress};
-use crate::array::{Array, ArrayBytes, OutputBuffer};
-use crate::cache::shared_cache;
-use crate::error::Result;
-use crate::options::CodecOptions;
-use crate::selection::Selection;
-use crate::store::{ByteRange, MemoryStore, Object, Stat, Store};
-use crate::subset::ArraySubset;
+use std::sync::Arc;
 
-/// A store that writes down what is read, and hides that it is in memory.
-#[derive(Debug)]
-struct Recording {
-    store: MemoryStore,
-    reads: Arc<Mutex<Vec<(u64, u64)>>>,
-    gap: u64,
-    far: bool,
+use tegula::asdf::yaml::Document;
+use tegula::asdf::{AsdfFile, Compression, FileOptions, OutBlock, compress, write_bytes};
+use tegula::store::Store;
+use tegula::{Array, ArrayBytes, ArraySubset, CodecOptions, OutputBuffer, Selection, shared_cache};
+
+use counting::Counting;
+
+/// A file in a store of which ranges that lie at most so far apart are read as one.
+fn opened(bytes: &[u8], gap: u64) -> (AsdfFile, Arc<Counting>) {
+    let store = Counting::new(gap);
+    (open(&store, bytes), store)
 }
 
-struct Recorded(Box<dyn Object>, Arc<Mutex<Vec<(u64, u64)>>>);
-
-impl Object for Recorded {
-    fn read(&self, range: ByteRange, limit: u64, into: &mut Vec<u8>) -> Result<Option<Stat>> {
-        self.0.read(range, limit, into)
-    }
-
-    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<Option<Stat>> {
-        self.1.lock().unwrap().push((offset, into.len() as u64));
-        self.0.read_at(offset, into)
-    }
-
-    fn stat(&self) -> Result<Option<Stat>> {
-        self.0.stat()
-    }
+fn open(store: &Arc<Counting>, bytes: &[u8]) -> AsdfFile {
+    store.set("a.asdf", bytes).unwrap();
+    AsdfFile::open(store.clone(), "a.asdf").unwrap()
 }
 
-impl Store for Recording {
-    fn open(&self, key: &str) -> Result<Box<dyn Object>> {
-        Ok(Box::new(Recorded(self.store.open(key)?, self.reads.clone())))
-    }
-
-    fn is_remote(&self) -> bool {
-        self.far
-    }
-
-    fn merge_gap(&self) -> u64 {
-        self.gap
-    }
-
-    fn display(&self, key: &str) -> String {
-        key.to_owned()
-    }
-
-    fn identity(&self) -> u64 {
-        self.store.identity()
-    }
+/// How often was read, and how much.
+fn taken(store: &Counting) -> (u64, u64) {
+    let reads = store.take();
+    (reads.len() as u64, reads.iter().map(|(_, length)| length).sum())
 }
 
-impl Recording {
-    fn file(bytes: &[u8], gap: u64) -> (AsdfFile, Arc<Self>) {
-        Self::at(bytes, gap, false)
-    }
-
-    fn at(bytes: &[u8], gap: u64, far: bool) -> (AsdfFile, Arc<Self>) {
-        let store = MemoryStore::new();
-        store.set("a.asdf", bytes).unwrap();
-        let store = Arc::new(Self { store, reads: Arc::default(), gap, far });
-        (AsdfFile::open(store.clone(), "a.asdf").unwrap(), store)
-    }
-
-    fn take(&self) -> (u64, u64) {
-        let reads = std::mem::take(&mut *self.reads.lock().unwrap());
-        (reads.len() as u64, reads.iter().map(|(_, length)| length).sum())
-    }
+fn file_bytes(tree: &str, blocks: Vec<OutBlock<'_>>) -> Vec<u8> {
+    let text = format!("%YAML 1.1\n%TAG ! tag:stsci.edu:asdf/\n--- !core/asdf-1.1.0\n{tree}\n");
+    let document = Document::parse(text.as_bytes()).unwrap();
+    write_bytes(&FileOptions::default(), Some(&document), blocks.into_iter().map(Ok)).unwrap()
 }
 
 const ROWS: u64 = 1500;
@@ -92,8 +47,8 @@ fn elements() -> Vec<u32> {
     std::iter::repeat_with(&mut next).take((ROWS * COLUMNS) as usize).collect()
 }
 
-fn file(label: [u8; 4], tree: &str) -> Vec<u8> {
-    let compression = Compression::new(&show(label), &serde_json::Map::new()).unwrap();
+fn file(label: &str, tree: &str) -> Vec<u8> {
+    let compression = Compression::new(label, &serde_json::Map::new()).unwrap();
     file_with(&compression, tree)
 }
 
@@ -129,7 +84,7 @@ fn parts_are_what_a_whole_read_gives() {
     for (name, options) in all {
         let compression = Compression::new(name, options).unwrap();
         for gap in [1 << 10, 64 << 10, 256 << 10, 600 << 10] {
-            let (plain, store) = Recording::file(&file_with(&compression, TREE), gap);
+            let (plain, store) = opened(&file_with(&compression, TREE), gap);
             let array = plain.array("a").unwrap();
             for part in [[7..9, 30..40], [0..1500, 3..5], [1499..1500, 0..2000], [0..1500, 0..2000], [0..1490, 0..2000]]
             {
@@ -146,14 +101,14 @@ fn parts_are_what_a_whole_read_gives() {
             let explained = array.explain(&Selection::from(&part)).unwrap();
             store.take();
             read_keeping(&array, &part);
-            let (requests, bytes) = store.take();
+            let (requests, bytes) = taken(&store);
             assert_eq!((explained.requests, explained.bytes_read), (requests, bytes), "{name}");
             assert!(bytes < stored / 2, "{name}: {bytes} of {stored} bytes");
             let found = read_keeping(&array, &ArraySubset::new_with_ranges(&[700..701, 50..90]));
             assert_eq!(found, expected[700 * 2000 + 50..700 * 2000 + 90]);
-            assert_eq!(store.take(), (0, 0), "{name}: what is beside it was kept");
+            assert_eq!(taken(&store), (0, 0), "{name}: what is beside it was kept");
         }
-        let (turned, _) = Recording::file(&file_with(&compression, TURNED), 64 << 10);
+        let (turned, _) = opened(&file_with(&compression, TURNED), 64 << 10);
         let array = turned.array("a").unwrap();
         let whole = read(&array, &array.subset_all());
         let due = array.subset_all().indices().into_iter().map(|at| expected[((at[1] + 1) * COLUMNS + at[0]) as usize]);
@@ -168,7 +123,8 @@ fn reads_are_larger_where_each_is_a_request() {
     let bytes = file_with(&Compression::new("lz4", &options).unwrap(), TREE);
     let part = ArraySubset::new_with_ranges(&[1..1500, 0..2000]);
     let size = |far| {
-        let (file, _) = Recording::at(&bytes, 64 << 10, far);
+        let store = if far { Counting::far(64 << 10) } else { Counting::new(64 << 10) };
+        let file = open(&store, &bytes);
         let array = file.array("a").unwrap();
         let whole = read(&array, &array.subset_all());
         assert!(read(&array, &part) == whole[2000..]);
@@ -186,7 +142,7 @@ fn elements_across_pieces_are_put_together() {
     let tree =
         "a: !core/ndarray-1.1.0 {source: 0, datatype: [[ascii, 7]], byteorder: big, shape: [1714285], offset: 3}";
     let block = OutBlock::new(compress(*b"lz4\0", &data).unwrap()).compressed(*b"lz4\0", data.len() as u64);
-    let (file, _) = Recording::file(&file_bytes(tree, vec![block]), 64 << 10);
+    let (file, _) = opened(&file_bytes(tree, vec![block]), 64 << 10);
     let array = file.array("a").unwrap();
     let mut found = vec![0; 1_714_285 * 7];
     let output = OutputBuffer::new(&mut found, &[1_714_285], 7).unwrap();
@@ -199,8 +155,8 @@ fn elements_across_pieces_are_put_together() {
 
 #[test]
 fn damaged_pieces_are_found_where_they_are_read() {
-    let bytes = file(*b"lz4\0", TREE);
-    let (plain, _) = Recording::file(&bytes, 64 << 10);
+    let bytes = file("lz4", TREE);
+    let (plain, _) = opened(&bytes, 64 << 10);
     let header = plain.blocks().block(1).unwrap();
     let one = CodecOptions { concurrent_target: 1, ..CodecOptions::default() };
     let start = header.data_offset as usize;
@@ -208,7 +164,7 @@ fn damaged_pieces_are_found_where_they_are_read() {
     for at in (0..header.used as usize).step_by(200_003).chain([0, 3, 4, 7, header.used as usize - 1]) {
         let mut damaged = bytes.clone();
         damaged[start + at] ^= 0x55;
-        let (file, _) = Recording::file(&damaged, 64 << 10);
+        let (file, _) = opened(&damaged, 64 << 10);
         let array = file.array("a").unwrap().with_options(one);
         let all = array.retrieve_array_subset::<Vec<u32>>(&array.subset_all());
         // Not every change makes a block of LZ4 impossible, but every one of a head does.
