@@ -61,8 +61,8 @@ class Saving:
             they are stored; others are not compressed. "zlib" and "bzp2" are the standard's, "lz4" is what the Python
             library knows too, the others need extensions there. Zarr arrays keep their own compression.
         compression_kwargs : mapping, optional
-            What the compression takes, such as ``level``. In place of zstd's levels 2 to 8, large arrays get
-            a lower one where it makes samples of them no larger.
+            What the compression takes, such as ``level``. In place of zstd's levels 2 to 8, arrays of 64 MiB and more
+            get a lower one where it makes samples of them no larger.
         pad_blocks : bool or float
             Whether blocks get room to grow, and which multiple of their size they get; True: 1.1.
         include_block_index : bool
@@ -82,6 +82,8 @@ class Saving:
         ------
         UnsupportedError
             If the tree holds what ASDF, or this version of it, cannot.
+        StoreError
+            If the file cannot be written, may not be, or is none but a folder or a pipe.
         """
         job = _write.Job(
             settings=self._settings,
@@ -154,7 +156,7 @@ class Saving:
         """Write the tree to the file it came from. Arrays that were read before go on as they are.
 
         The new file is written beside the old one and takes its place when it is complete, so that a crash leaves one
-        of them.
+        of them. It has the permissions of the old one. Of a link the file that it leads to is replaced.
 
         Parameters
         ----------
