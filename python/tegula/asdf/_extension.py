@@ -203,8 +203,8 @@ def extensions() -> list[Any]:
 def accelerate() -> None:
     """Have the ``asdf`` library use tegula's codecs for all labels of blocks, also for those that it has itself.
 
-    They encode and decode on several threads where a label allows it, and without copies. What is in files is the same.
-    This goes for the library's current configuration: for a part of a program where that is
+    They work on several threads where a label allows it, and decode straight into the array's memory. Others read the
+    files as before. This goes for the library's current configuration: for a part of a program where that is
     ``with asdf.config_context():``, otherwise for the whole process. The library's warning that there is more than one
     codec for a label is switched off for the process.
 
