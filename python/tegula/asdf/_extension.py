@@ -216,8 +216,9 @@ def accelerate() -> None:
     Examples
     --------
     >>> import asdf, tegula.asdf
-    >>> tegula.asdf.accelerate()
-    >>> asdf.AsdfFile({"flux": np.zeros(5_000_000)}).write_to("flux.asdf", all_array_compression="lz4")
+    >>> with asdf.config_context():
+    ...     tegula.asdf.accelerate()
+    ...     asdf.AsdfFile({"flux": np.zeros(5_000_000)}).write_to("flux.asdf", all_array_compression="lz4")
     """
     try:
         import asdf
