@@ -199,10 +199,9 @@ pub fn compress(label: [u8; 4], data: &[u8]) -> Result<Vec<u8>> {
 
 /// Decodes the data of a block, which are to become `size` bytes.
 pub fn decompress(label: [u8; 4], encoded: &[u8], size: u64) -> Result<Vec<u8>> {
-    // A size that cannot be is refused before there is memory for it.
-    decoder(label, encoded.len() as u64, size)?;
+    let stage = decoder(label, encoded.len() as u64, size)?;
     let mut decoded = crate::view::zeroed(crate::buffer::to_usize(size)?)?;
-    decompress_into(label, encoded, &mut decoded)?;
+    stage.decode_into(encoded, &mut decoded).place(|| show(label))?;
     Ok(decoded)
 }
 

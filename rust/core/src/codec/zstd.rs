@@ -119,15 +119,17 @@ impl Zstd {
         }
         let samples: Vec<_> =
             data.chunks_exact(data.len() / count).map(|part| &part[part.len() / 2..][..SAMPLE]).collect();
-        let trials: Vec<_> =
-            [self.level, 1, 2].iter().flat_map(|level| samples.iter().map(|part| (*level, *part))).collect();
+        let levels: Vec<_> = [1, 2].into_iter().filter(|level| *level != self.level).chain([self.level]).collect();
+        let trials: Vec<_> = levels.iter().flat_map(|level| samples.iter().map(|part| (*level, *part))).collect();
         let sizes = parallel_map(&trials, threads, |(level, sample)| {
             let mut encoded = Vec::new();
             self.encode_at(*level, sample, &mut encoded)?;
             Ok(encoded.len())
         })?;
         let sums: Vec<usize> = sizes.chunks(samples.len()).map(|sizes| sizes.iter().sum()).collect();
-        Ok((1..=2).find(|level| sums[*level] <= sums[0]).map_or(self.level, |level| level as i32))
+        // The last is the level that is asked for.
+        let quickest = levels.into_iter().zip(&sums).find(|(_, sum)| Some(*sum) <= sums.last());
+        Ok(quickest.map_or(self.level, |(level, _)| level))
     }
 }
 
