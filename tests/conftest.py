@@ -73,7 +73,7 @@ def write_theirs(path, layout: str) -> np.ndarray:
         wanted["compressors"] = [numcodecs.Zstd(level=1)] if wanted["compressors"] else None
     else:
         # We have no names of our own for codecs in metadata: theirs are made of ours.
-        compressors = tegula.creation.compressors(wanted["compressors"], np.dtype(wanted["dtype"]))
+        compressors = tegula._new_array.compressors(wanted["compressors"], np.dtype(wanted["dtype"]))
         wanted["compressors"] = [codec if codec["configuration"] else {"name": codec["name"]} for codec in compressors]
         if "filters" in wanted:
             wanted["filters"] = [zarr.codecs.TransposeCodec(order=(1, 0))]

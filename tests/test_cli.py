@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tegula
-from tegula.cli import main, picture, region
+from tegula._cli import main, picture, region
 
 DATA = Path(__file__).parent / "data"
 

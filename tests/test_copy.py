@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tegula
-from tegula.progress import reporting
+from tegula._progress import reporting
 
 HUGE = 123456789012345678901234567890
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tegula
-from tegula.creation import chunk_shapes
+from tegula._new_array import chunk_shapes
 
 DTYPES = [
     "bool",

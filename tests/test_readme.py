@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tegula.cli import guarded, parser
+from tegula._cli import guarded, parser
 
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)

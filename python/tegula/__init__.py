@@ -7,13 +7,28 @@ array([[7, 7],
        [7, 7]], dtype=int32)
 """
 
+from tegula._array.array import Array
+from tegula._array.explain import CacheInfo, Explanation
+from tegula._array.session import WriteSession
+from tegula._array.variable import VariableArray
+from tegula._copy import copy, rechunk
+from tegula._create import create_array, delete
+from tegula._group import Group
+from tegula._open import (
+    consolidate_metadata,
+    create_group,
+    load,
+    open,  # noqa: A004 - as in gzip.open
+    open_array,
+    open_group,
+    save,
+)
+from tegula._options import Config
 from tegula._tegula import ArraySubset, ChunkCache, CodecOptions, PartialDecoder, PartialEncoder, __version__
-from tegula.array import Array
+from tegula._validate import Validation, validate
 from tegula.asdf import AsdfFile
 from tegula.asdf import open as open_asdf
 from tegula.codecs import register_codec
-from tegula.copying import copy, rechunk
-from tegula.creating import create_array, delete
 from tegula.errors import (
     CorruptDataError,
     Error,
@@ -23,23 +38,8 @@ from tegula.errors import (
     StoreError,
     UnsupportedError,
 )
-from tegula.explanation import CacheInfo, Explanation
-from tegula.group import Group
-from tegula.opening import (
-    consolidate_metadata,
-    create_group,
-    load,
-    open,  # noqa: A004 - as in gzip.open
-    open_array,
-    open_group,
-    save,
-)
-from tegula.options import Config
-from tegula.remote import RemoteStore
-from tegula.session import WriteSession
 from tegula.stores import FilesystemStore, MemoryStore, ZipStore
-from tegula.validation import Validation, validate
-from tegula.variable import VariableArray
+from tegula.stores.remote import RemoteStore
 
 config = Config()
 """The options that arrays take when they are opened; see `Config`."""

@@ -1,6 +1,6 @@
 """`python -m tegula` is the command `tegula`."""
 
-from tegula.cli import main
+from tegula._cli import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

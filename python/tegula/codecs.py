@@ -143,12 +143,12 @@ def find(name: str, configuration: Mapping[str, Any], dtype: np.dtype[Any], of_b
 
 
 def _of_zarr(name: str, configuration: Mapping[str, Any], dtype: np.dtype[Any], of_bytes: bool) -> Any:
-    from tegula import _zarr
+    from tegula import _zarr_codecs
 
     del of_bytes
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it is in no specification
-        return _zarr.find(name, configuration, dtype)
+        return _zarr_codecs.find(name, configuration, dtype)
 
 
 def _of_numcodecs(name: str, configuration: Mapping[str, Any], dtype: np.dtype[Any], of_bytes: bool) -> Any:

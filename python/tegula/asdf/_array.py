@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from tegula import _tegula
-from tegula.array import Array
+from tegula._array.array import Array
 from tegula.errors import Error, InvalidSelectionError, NotFoundError, StoreError
 from tegula.stores import Store
 

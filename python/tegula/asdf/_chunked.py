@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tegula.array import Array
-from tegula.creating import create_array
-from tegula.creation import Codec
+from tegula._array.array import Array
+from tegula._create import create_array
+from tegula._new_array import Codec
 from tegula.stores import MemoryStore
 
 __all__ = ["chunked"]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tegula import _tegula
-from tegula.array import Array
+from tegula._array.array import Array
 from tegula.asdf._array import AsdfArray
 from tegula.asdf._lent import lent_array, open_lent
 from tegula.asdf._zarr_python import from_zarr

@@ -17,11 +17,11 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from tegula.array import Array
+from tegula._array.array import Array
+from tegula._open import open_array
 from tegula.asdf._array import AsdfArray
 from tegula.asdf._file import AsdfFile
 from tegula.errors import Error, InvalidMetadataError, UnsupportedError
-from tegula.opening import open_array
 from tegula.stores import FilesystemStore, MappingStore
 
 __all__ = ["lent_array", "open_lent"]

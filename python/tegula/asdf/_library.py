@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tegula.array import Array
+from tegula._array.array import Array
 from tegula.asdf._array import AsdfArray
 from tegula.asdf._tree import Reference, TaggedDict, TaggedList, TaggedString
 from tegula.asdf._write import words

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from tegula.array import Array
+from tegula._array.array import Array
 from tegula.asdf._defaults import fill_defaults
 from tegula.asdf._file import AsdfFile
 from tegula.errors import NotFoundError
@@ -133,7 +133,7 @@ def _place(fd: Any, key: str | None, uri: str | None, storage_options: Mapping[s
 def _split(path: str, storage_options: Mapping[str, Any] | None) -> tuple[Store, str]:
     """Return the store that a file lies in, and its key there."""
     if "://" in path:
-        from tegula.remote import local_path, open_file
+        from tegula.stores.remote import local_path, open_file
 
         local = local_path(path)
         if local is None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tegula.array import Array
+from tegula._array.array import Array
 from tegula.errors import Error
 
 __all__ = ["render"]

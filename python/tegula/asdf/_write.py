@@ -12,7 +12,7 @@ from numpy.lib import recfunctions
 from numpy.typing import NDArray
 
 from tegula import _tegula
-from tegula.array import Array
+from tegula._array.array import Array
 from tegula.asdf._array import AsdfArray
 from tegula.asdf._inline import inline_node
 from tegula.asdf._options import STORAGES, ArrayOptions, ArraySettings, in_file

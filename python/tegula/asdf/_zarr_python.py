@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tegula.array import Array
+from tegula._array.array import Array
+from tegula._open import open_array
 from tegula.errors import UnsupportedError
-from tegula.opening import open_array
 from tegula.stores import FilesystemStore
 
 __all__ = ["from_zarr", "is_zarr_python"]

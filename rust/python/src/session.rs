@@ -1,4 +1,4 @@
-//! Sessions of many writes; see `tegula::WriteSession`. What users see of it is in `tegula.session`.
+//! Sessions of many writes; see `tegula::WriteSession`. What users see of it is in `tegula._array.session`.
 
 use std::sync::Arc;
 

@@ -67,7 +67,7 @@ fn objects(py: Python<'_>, data_type: &DataType, elements: &Variable<'_>) -> PyR
             // Bytes, which MessagePack has and JSON has not, are spelled as an object of one member.
             let hook = PyDict::new(py);
             if all.contains("$binary") {
-                hook.set_item("object_hook", py.import("tegula.variable")?.getattr("from_binary")?)?;
+                hook.set_item("object_hook", py.import("tegula._array.variable")?.getattr("from_binary")?)?;
             }
             let found = py.import("json")?.call_method("loads", (all,), Some(&hook));
             let found = found.map_err(|error| exception(py, "CorruptDataError", &format!("no JSON: {error}")))?;
@@ -144,7 +144,7 @@ impl Given {
             }
             Kind::Object => {
                 let hook = PyDict::new(py);
-                hook.set_item("default", py.import("tegula.variable")?.getattr("to_binary")?)?;
+                hook.set_item("default", py.import("tegula._array.variable")?.getattr("to_binary")?)?;
                 let text = py.import("json")?.call_method("dumps", (element,), Some(&hook))?;
                 self.add(py, text.cast::<PyString>()?.to_str()?.as_bytes())
             }

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 import tegula
-from tegula.cli import cutout, info, picture, region, source
-from tegula.cli.screen import GOOD, LABEL, NAME, Screen, size
+from tegula._cli import cutout, info, picture, region, source
+from tegula._cli.screen import GOOD, LABEL, NAME, Screen, size
 
 TILES = 4
 CREDIT = "NASA, ESA, and the Hubble eXtreme Deep Field team; as in scikit-image"

@@ -264,7 +264,7 @@ StoreLike: TypeAlias = Store | str | os.PathLike[str] | Mapping[str, Any]
 def as_store(store: StoreLike, path: str = "", storage_options: Mapping[str, Any] | None = None) -> tuple[Store, str]:
     """Make a store, and a path in it, of what users give for them."""
     if isinstance(store, (str, os.PathLike)) and "://" in os.fspath(store):
-        from tegula.remote import local_path, open_url
+        from tegula.stores.remote import local_path, open_url
 
         url = os.fspath(store)
         local = local_path(url)

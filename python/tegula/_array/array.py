@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from tegula import _tegula
-from tegula._changing import Changing
-from tegula._copying import Copying
-from tegula._indexing import Indexing
-from tegula._retrieving import Retrieving
-from tegula._storing import Storing
+from tegula._array.change import Changing
+from tegula._array.copy import Copying
+from tegula._array.explain import CacheInfo, Explanation, readable
+from tegula._array.index import Indexing
+from tegula._array.retrieve import Retrieving
+from tegula._array.selection import parse
+from tegula._array.store import Storing
 from tegula._tegula import ArraySubset, ChunkCache, CodecOptions
 from tegula.errors import InvalidSelectionError
-from tegula.explanation import CacheInfo, Explanation, readable
-from tegula.indexing import parse
 from tegula.stores import Store
 
 __all__ = ["Array"]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 import tegula
-from tegula.cli import source
-from tegula.cli.screen import BAD, LABEL, NAME, NOTE, Screen, count, share, size
+from tegula._cli import source
+from tegula._cli.screen import BAD, LABEL, NAME, NOTE, Screen, count, share, size
 
 # Beyond so many chunks, counting the stored ones is no longer a matter of a moment.
 CHUNKS_COUNTED = 100_000

@@ -5,8 +5,8 @@ import sys
 from typing import Any
 
 import tegula
-from tegula.cli import source
-from tegula.cli.screen import Screen, count
+from tegula._cli import source
+from tegula._cli.screen import Screen, count
 
 PROBLEMS_SHOWN = 50
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 import tegula
-from tegula.cli import info, source
-from tegula.cli.screen import GOOD, LABEL, Screen, count, size
+from tegula._cli import info, source
+from tegula._cli.screen import GOOD, LABEL, Screen, count, size
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:

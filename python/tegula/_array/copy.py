@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING
 
 from tegula import _tegula
-from tegula._geometry import Geometry
-from tegula.progress import Progress, reporting
+from tegula._array.geometry import Geometry
+from tegula._progress import Progress, reporting
 
 if TYPE_CHECKING:
-    from tegula.array import Array
+    from tegula._array.array import Array
 
 
 class Copying(Geometry):

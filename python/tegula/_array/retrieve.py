@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from tegula import _tegula
-from tegula._asynchronous import call
-from tegula._geometry import Geometry, Index, Region
+from tegula._array.geometry import Geometry, Index, Region
+from tegula._array.selection import Parsed, parse
+from tegula._array.variable import VariableArray
+from tegula._async import call
 from tegula._tegula import ArraySubset, PartialDecoder
 from tegula.errors import InvalidSelectionError
-from tegula.indexing import Parsed, parse
-from tegula.variable import VariableArray
 
 T = TypeVar("T")
 

@@ -7,15 +7,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tegula import _tegula, creation
-from tegula.array import Array
-from tegula.creating import METADATA, check_format, discard, make_room, remove_folders
-from tegula.creation import Codecs
+from tegula import _new_array, _tegula
+from tegula._array.array import Array
+from tegula._create import METADATA, check_format, discard, make_room, remove_folders
+from tegula._group import Group
+from tegula._new_array import Codecs
+from tegula._open import open as open_node
+from tegula._open import save
+from tegula._progress import Progress, Report, joined, reporting
 from tegula.errors import StoreError, UnsupportedError
-from tegula.group import Group
-from tegula.opening import open as open_node
-from tegula.opening import save
-from tegula.progress import Progress, Report, joined, reporting
 from tegula.stores import FilesystemStore, ReadOnlyStore, Store, StoreLike, as_store
 
 __all__ = ["copy", "rechunk"]
@@ -185,7 +185,7 @@ def rechunk(
         )
     if isinstance(shards, str) and zarr_format == 2:
         shards = None
-    shapes = creation.chunk_shapes(node.shape, chunks, shards, _item_size(node))
+    shapes = _new_array.chunk_shapes(node.shape, chunks, shards, _item_size(node))
     native = _new(node, resolved, path, shapes, filters, compressors, zarr_format, fill_value=fill_value)
     how: dict[str, Any] = {"overwrite": overwrite, "max_memory": _memory(max_memory)}
     with reporting(progress, "rechunking") as report:
@@ -209,7 +209,7 @@ def _is_zarr(array: Array) -> bool:
     return "zarr_format" in array.metadata
 
 
-def _element(array: Array) -> creation.DataType:
+def _element(array: Array) -> _new_array.DataType:
     return array.data_type if array._native.is_variable else array.dtype
 
 
@@ -229,7 +229,7 @@ def _copied(
     if compressors is ... and _is_zarr(array) and version == array.zarr_format:
         return _tegula.copied_array(array._native, store._native, path)
     if not _is_zarr(array):
-        shapes: Any = creation.chunk_shapes(array.shape, "auto", None, _item_size(array))
+        shapes: Any = _new_array.chunk_shapes(array.shape, "auto", None, _item_size(array))
     elif version == 2 or not array.is_sharded:
         # Chunks of many shapes stay as they are listed.
         shapes = (array.chunks if array.is_sharded else None, None)
@@ -253,24 +253,24 @@ def _new(
     element = _element(array)
     chain: Any
     if compressors is ... and not filters and _is_zarr(array):
-        kept = creation.inner_codecs(array.codecs)
+        kept = _new_array.inner_codecs(array.codecs)
     else:
-        compression = creation.compressors("zstd" if compressors is ... else compressors, element)
-        kept = [*creation.compressors(filters, element), creation.serializer(element), *compression]
+        compression = _new_array.compressors("zstd" if compressors is ... else compressors, element)
+        kept = [*_new_array.compressors(filters, element), _new_array.serializer(element), *compression]
     order = "C"
     if zarr_format == 2:
         if outer is not None:
             raise UnsupportedError("arrays of Zarr V2 have no shards")
-        chain, order = creation.chain_v2(kept, len(array.shape))
+        chain, order = _new_array.chain_v2(kept, len(array.shape))
     else:
-        chain = creation.codecs_v3(kept, inner or (), element, sharded=outer is not None)
+        chain = _new_array.codecs_v3(kept, inner or (), element, sharded=outer is not None)
     return _tegula.copied_array(
         array._native,
         store._native,
         path,
         codecs=chain,
         chunk_shape=outer or inner,
-        fill_value=None if fill_value is ... else creation.fill_bytes(fill_value, element),
+        fill_value=None if fill_value is ... else _new_array.fill_bytes(fill_value, element),
         order=order,
         zarr_format=zarr_format,
     )

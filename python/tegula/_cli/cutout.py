@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 import tegula
-from tegula.cli import info, picture, region, source
-from tegula.cli.screen import GOOD, LABEL, NAME, Screen, count, share, size
+from tegula._cli import info, picture, region, source
+from tegula._cli.screen import GOOD, LABEL, NAME, Screen, count, share, size
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tegula import _tegula
-from tegula.array import Array
-from tegula.creating import create_array, new_group
+from tegula._array.array import Array
+from tegula._create import create_array, new_group
+from tegula._group import Group
+from tegula._progress import Progress, joined, reporting
 from tegula.errors import NotFoundError, UnsupportedError
-from tegula.group import Group
-from tegula.progress import Progress, joined, reporting
 from tegula.stores import ReadOnlyStore, Store, StoreLike, as_store
 
 __all__ = ["consolidate_metadata", "create_group", "load", "open", "open_array", "open_group", "save"]

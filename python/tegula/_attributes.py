@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, Protocol
 
-from tegula._turns import advance
+from tegula._revision import advance
 
 __all__ = ["Attributes"]
 

@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tegula import _tegula
-from tegula._asynchronous import call
-from tegula._geometry import Geometry, Index, Region
+from tegula._array.geometry import Geometry, Index, Region
+from tegula._async import call
 from tegula._tegula import PartialEncoder
 
 if TYPE_CHECKING:
-    from tegula.array import Array
-    from tegula.session import WriteSession
+    from tegula._array.array import Array
+    from tegula._array.session import WriteSession
 
 
 class Storing(Geometry):
@@ -169,7 +169,7 @@ class Storing(Geometry):
         >>> array[:, 0]
         array([0, 1, 2, 3, 9], dtype=uint8)
         """
-        from tegula.session import WriteSession
+        from tegula._array.session import WriteSession
 
         return WriteSession(cast("Array", self), memory)
 

@@ -8,11 +8,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from tegula import _tegula, creation
-from tegula.array import Array
-from tegula.creation import Codecs
+from tegula import _new_array, _tegula
+from tegula._array.array import Array
+from tegula._new_array import Codecs
+from tegula._progress import Progress, reporting
 from tegula.errors import InvalidMetadataError, NotFoundError, StoreError, UnsupportedError
-from tegula.progress import Progress, reporting
 from tegula.stores import FilesystemStore, Store, StoreLike, as_store
 
 __all__ = ["create_array", "delete"]
@@ -223,19 +223,19 @@ def create_array(
     lengths, element, elements = _what(shape, dtype, data)
     if isinstance(shards, str) and (zarr_format == 2 or codecs is not None):
         shards = None
-    inner, outer = creation.chunk_shapes(lengths, chunks, shards, creation.item_size(element))
-    compression = creation.compressors(compressors, element)
+    inner, outer = _new_array.chunk_shapes(lengths, chunks, shards, _new_array.item_size(element))
+    compression = _new_array.compressors(compressors, element)
     order = "C"
     if zarr_format == 2:
         if outer is not None or codecs is not None or dimension_names is not None:
             raise UnsupportedError("arrays of Zarr V2 have filters and a compressor, and no shards or dimension names")
-        plain = [*creation.compressors(filters, element), creation.PLAIN_BYTES, *compression]
+        plain = [*_new_array.compressors(filters, element), _new_array.PLAIN_BYTES, *compression]
         chain: list[Any]
-        chain, order = creation.chain_v2(plain, len(lengths))
+        chain, order = _new_array.chain_v2(plain, len(lengths))
     else:
-        plain = [*creation.compressors(filters, element), creation.serializer(element), *compression]
-        chain = [*creation.codecs_v3(plain if codecs is None else codecs, inner, element, sharded=outer is not None)]
-    fill = creation.fill_bytes(fill_value, element)
+        plain = [*_new_array.compressors(filters, element), _new_array.serializer(element), *compression]
+        chain = [*_new_array.codecs_v3(plain if codecs is None else codecs, inner, element, sharded=outer is not None)]
+    fill = _new_array.fill_bytes(fill_value, element)
     native = _tegula.Array.new(
         resolved._native,
         path,
@@ -284,14 +284,14 @@ def _fill(array: Array, elements: NDArray[Any], progress: Progress) -> None:
 
 def _what(
     shape: int | Sequence[int] | None, dtype: DTypeLike | None, data: Any
-) -> tuple[tuple[int, ...], creation.DataType, NDArray[Any] | None]:
+) -> tuple[tuple[int, ...], _new_array.DataType, NDArray[Any] | None]:
     """Return the shape, the data type and, if there are such, the elements of a new array."""
     given = None if shape is None else (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     if data is None:
         if given is None or dtype is None:
             raise TypeError("an array is created of a shape and a data type, or of data")
-        return tuple(int(length) for length in given), creation.data_type(dtype), None
+        return tuple(int(length) for length in given), _new_array.data_type(dtype), None
     elements = np.asarray(data)
     if given is not None and given != elements.shape:
         raise InvalidMetadataError(f"data of shape {elements.shape} do not fill an array of shape {given}")
-    return elements.shape, creation.data_type(elements.dtype if dtype is None else dtype), elements
+    return elements.shape, _new_array.data_type(elements.dtype if dtype is None else dtype), elements

@@ -6,12 +6,12 @@ from itertools import islice
 from typing import Any
 
 from tegula import _tegula
+from tegula._array.array import Array
+from tegula._group import Group
+from tegula._open import open as open_node
+from tegula._options import Config
 from tegula._tegula import ArraySubset
-from tegula.array import Array
 from tegula.errors import Error
-from tegula.group import Group
-from tegula.opening import open as open_node
-from tegula.options import Config
 from tegula.stores import StoreLike, as_store
 
 __all__ = ["Problem", "Validation", "validate"]

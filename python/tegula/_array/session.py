@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tegula import _tegula
-from tegula._asynchronous import call
-from tegula._changing import behind
-from tegula._indexing import Assigner, assign, blocks_of
-from tegula.explanation import readable
-from tegula.indexing import parse, parse_orthogonal, parse_points
+from tegula._array.change import behind
+from tegula._array.explain import readable
+from tegula._array.index import Assigner, assign, blocks_of
+from tegula._array.selection import parse, parse_orthogonal, parse_points
+from tegula._async import call
 
 if TYPE_CHECKING:
-    from tegula._geometry import Index, Region
-    from tegula.array import Array
+    from tegula._array.array import Array
+    from tegula._array.geometry import Index, Region
 
 __all__ = ["WriteSession"]
 

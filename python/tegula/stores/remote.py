@@ -88,7 +88,7 @@ class ObjectZipStore(Store):
         self._native = _tegula.Store.zip_in(store._native, key)
 
     def __repr__(self) -> str:
-        return f"tegula.remote.ObjectZipStore({self._store!r}, {self._archive!r})"
+        return f"tegula.stores.remote.ObjectZipStore({self._store!r}, {self._archive!r})"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ObjectZipStore) and (self._store, self._archive) == (other._store, other._archive)

@@ -7,16 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tegula import _tegula
-from tegula._asynchronous import call
-from tegula._geometry import Geometry
+from tegula._array.geometry import Geometry
+from tegula._async import call
+from tegula._attributes import Attributes
+from tegula._revision import advance
 from tegula._tegula import ChunkCache
-from tegula._turns import advance
-from tegula.attributes import Attributes
 from tegula.errors import InvalidSelectionError
 from tegula.stores import Store
 
 if TYPE_CHECKING:
-    from tegula.session import WriteSession
+    from tegula._array.session import WriteSession
 
 
 class Changing(Geometry):

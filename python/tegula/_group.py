@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from tegula import _tegula
+from tegula._array.array import Array
+from tegula._attributes import Attributes
+from tegula._create import create_array, erase, new_group
 from tegula._tree import Branch, Tree
-from tegula.array import Array
-from tegula.attributes import Attributes
-from tegula.creating import create_array, erase, new_group
 from tegula.errors import Error, NotFoundError
 from tegula.stores import Store
 

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tegula import _tegula
-from tegula._geometry import Geometry
+from tegula._array.geometry import Geometry
+from tegula._array.selection import Parsed, parse, parse_blocks, parse_orthogonal, parse_points
 from tegula.errors import InvalidSelectionError
-from tegula.indexing import Parsed, parse, parse_blocks, parse_orthogonal, parse_points
 
 if TYPE_CHECKING:
-    from tegula.session import WriteSession
+    from tegula._array.session import WriteSession
 
 Parse = Callable[[Any, tuple[int, ...]], Parsed]
 

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 
 import tegula
-from tegula.cli import copy, cutout, demo, info, validate
-from tegula.cli.screen import Screen
+from tegula._cli import copy, cutout, demo, info, validate
+from tegula._cli.screen import Screen
 
 COMMANDS = (info, cutout, copy, demo, validate)
 
