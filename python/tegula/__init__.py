@@ -17,13 +17,12 @@ from tegula._group import Group
 from tegula._open import (
     consolidate_metadata,
     create_group,
-    load,
     open,  # noqa: A004 - as in gzip.open
     open_array,
     open_group,
-    save,
 )
-from tegula._options import Config
+from tegula._options import config
+from tegula._save import load, save
 from tegula._tegula import ArraySubset, ChunkCache, CodecOptions, PartialDecoder, PartialEncoder, __version__
 from tegula._validate import Validation, validate
 from tegula.asdf import AsdfFile
@@ -38,11 +37,7 @@ from tegula.errors import (
     StoreError,
     UnsupportedError,
 )
-from tegula.stores import FilesystemStore, MemoryStore, ZipStore
-from tegula.stores.remote import RemoteStore
-
-config = Config()
-"""The options that arrays take when they are opened; see `Config`."""
+from tegula.stores import FilesystemStore, MemoryStore, RemoteStore, ZipStore
 
 __all__ = [
     "Array",

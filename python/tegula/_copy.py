@@ -13,8 +13,8 @@ from tegula._create import METADATA, check_format, discard, make_room, remove_fo
 from tegula._group import Group
 from tegula._new_array import Codecs
 from tegula._open import open as open_node
-from tegula._open import save
 from tegula._progress import Progress, Report, joined, reporting
+from tegula._save import save
 from tegula.errors import StoreError, UnsupportedError
 from tegula.stores import FilesystemStore, ReadOnlyStore, Store, StoreLike, as_store
 

@@ -1,22 +1,19 @@
-"""Opening arrays and groups, saving and loading them."""
+"""Opening arrays and groups, and creating groups."""
 
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tegula import _tegula
 from tegula._array.array import Array
 from tegula._create import create_array, new_group
 from tegula._group import Group
-from tegula._progress import Progress, joined, reporting
+from tegula.asdf._open import open_node as open_asdf_node
 from tegula.errors import NotFoundError, UnsupportedError
 from tegula.stores import ReadOnlyStore, Store, StoreLike, as_store
 
-__all__ = ["consolidate_metadata", "create_group", "load", "open", "open_array", "open_group", "save"]
+__all__ = ["consolidate_metadata", "create_group", "open", "open_array", "open_group"]
 
 Mode: TypeAlias = Literal["r", "r+", "a", "w", "w-"]
 """Whether what is there is opened, and what is not is created; see `tegula.open`."""
@@ -38,14 +35,10 @@ def _asdf(store: StoreLike) -> tuple[str, str] | None:
     return (file, path) if name.endswith(".asdf") and (mark or "://" in file or os.path.isfile(file)) else None
 
 
-def _open_asdf(file: str, path: str, mode: str, storage_options: Mapping[str, Any] | None) -> Any:
+def _open_asdf(file: str, path: str, mode: str, storage_options: Mapping[str, Any] | None) -> Array:
     if mode not in ("r", "r+"):
         raise UnsupportedError(f"{file}: nothing is created in ASDF files; tegula.AsdfFile writes them")
-    try:
-        from tegula import asdf  # type: ignore[attr-defined, unused-ignore]
-    except ImportError:
-        raise UnsupportedError(f"{file}: this build of tegula cannot read ASDF files") from None
-    return asdf.open_node(file, path, storage_options=storage_options)
+    return open_asdf_node(file, path, storage_options=storage_options)
 
 
 def _check_mode(mode: str, properties: Mapping[str, Any]) -> None:
@@ -123,7 +116,7 @@ def open(  # noqa: A001 - tegula.open is what it is called
     """
     _check_mode(mode, properties)
     if target := _asdf(store):
-        return _open_asdf(*target, mode, storage_options)  # type: ignore[no-any-return]
+        return _open_asdf(*target, mode, storage_options)
     resolved, path = _as_store(store, path, mode, storage_options)
     found = _existing(mode, lambda: _open_node(resolved, path))
     if found is not None:
@@ -183,9 +176,9 @@ def open_array(
     """
     _check_mode(mode, properties)
     if target := _asdf(store):
-        return _open_asdf(*target, mode, storage_options)  # type: ignore[no-any-return]
+        return _open_asdf(*target, mode, storage_options)
     resolved, path = _as_store(store, path, mode, storage_options)
-    found = _existing(mode, lambda: Array._wrap(_tegula.Array.open(resolved._native, path), resolved))
+    found = _existing(mode, lambda: Array._open(resolved, path))
     if found is not None:
         return found
     return create_array(resolved, path, overwrite=mode == "w", **properties)
@@ -319,96 +312,3 @@ def consolidate_metadata(
     resolved, path = as_store(store, path, storage_options)
     group = _tegula.Group.open(resolved._native, path, False)
     return Group._wrap(group.consolidate(), resolved)
-
-
-def save(
-    store: StoreLike,
-    data: Any,
-    path: str = "/",
-    *,
-    overwrite: bool = False,
-    progress: Progress = None,
-    storage_options: Mapping[str, Any] | None = None,
-    **properties: Any,
-) -> Array | Group:
-    """Store an ndarray as an array, or a dict of such as a group of arrays.
-
-    Parameters
-    ----------
-    store : str, os.PathLike, mapping or Store
-        As for `tegula.open_array`; a mapping must be mutable.
-    data : array_like, or mapping of str to array_like
-        The elements; of a mapping, by the names of arrays, or their paths, in the group.
-    path : str
-        The path of the array or group.
-    overwrite : bool
-        Whether to erase an array or group that is there, with all that is in it.
-    progress : bool or callable, optional
-        True draws a bar, if standard error is a terminal. A callable is called with the bytes that are stored and those
-        of all, again and again. What it raises ends the call, as Ctrl-C does, and erases the array.
-    storage_options : mapping, optional
-        As for `tegula.open_array`.
-    **properties
-        Of the arrays; see `tegula.create_array`.
-
-    Returns
-    -------
-    Array or Group
-        What was stored.
-
-    Raises
-    ------
-    StoreError
-        If something is there already.
-
-    Examples
-    --------
-    >>> store = {}
-    >>> _ = tegula.save(store, {"a": np.arange(3), "b/c": np.eye(2)})
-    >>> tegula.load(store, "a")
-    array([0, 1, 2])
-    """
-    with reporting(progress, "saving") as report:
-        resolved, path = as_store(store, path, storage_options)
-        if not isinstance(data, Mapping):
-            return create_array(resolved, path, data=data, overwrite=overwrite, progress=report, **properties)
-        native = new_group(resolved, path, zarr_format=properties.get("zarr_format", 3), overwrite=overwrite)
-        group = Group._wrap(native, resolved)
-        arrays = {name: np.asarray(elements) for name, elements in data.items()}
-        total, done = sum(elements.nbytes for elements in arrays.values()), 0
-        for name, elements in arrays.items():
-            group.create_array(name, data=elements, progress=joined(report, done, total), **properties)
-            done += elements.nbytes
-        return group
-
-
-def load(
-    store: StoreLike, path: str = "/", *, storage_options: Mapping[str, Any] | None = None
-) -> NDArray[Any] | dict[str, NDArray[Any]]:
-    """Read all of an array, or of all arrays below a group.
-
-    Parameters
-    ----------
-    store : str, os.PathLike, mapping or Store
-        As for `tegula.open_array`.
-    path : str
-        The path of the array or group.
-    storage_options : mapping, optional
-        As for `tegula.open_array`.
-
-    Returns
-    -------
-    ndarray, or dict of str to ndarray
-        The elements; of a group, by the paths of arrays from there.
-
-    Examples
-    --------
-    >>> store = {}
-    >>> _ = tegula.save(store, {"a": np.arange(3), "b/c": np.eye(2)})
-    >>> list(tegula.load(store))
-    ['a', 'b/c']
-    """
-    node = open(store, path, mode="r", storage_options=storage_options)
-    if isinstance(node, Group):
-        return {name: np.asarray(array[...]) for name, array in node.traverse() if isinstance(array, Array)}
-    return np.asarray(node[...])

@@ -5,7 +5,7 @@ from types import TracebackType
 from tegula import _tegula
 from tegula._tegula import CodecOptions
 
-__all__ = ["Config"]
+__all__ = ["Config", "config"]
 
 
 class Config:
@@ -148,3 +148,7 @@ class Changed:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         _tegula.set_global_options(self._before)
+
+
+config = Config()
+"""The options that arrays take when they are opened; see `Config`."""

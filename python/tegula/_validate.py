@@ -9,7 +9,7 @@ from tegula import _tegula
 from tegula._array.array import Array
 from tegula._group import Group
 from tegula._open import open as open_node
-from tegula._options import Config
+from tegula._options import config
 from tegula._tegula import ArraySubset
 from tegula.errors import Error
 from tegula.stores import StoreLike, as_store
@@ -149,7 +149,7 @@ def _check_array(array: Array, report: Validation, progress: Callable[[int, int]
         except Error as error:
             return True, Problem(array.store._native.display(array.chunk_key(chunk)), str(error))
 
-    with ThreadPoolExecutor(Config().threads) as pool:
+    with ThreadPoolExecutor(config.threads) as pool:
         chunks, done = iter(grid.indices()), 0
         while batch := list(islice(chunks, 1000)):
             for stored, problem in pool.map(check, batch):

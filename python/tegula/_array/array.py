@@ -61,6 +61,10 @@ class Array(Indexing, Retrieving, Storing, Changing, Copying):
         raise TypeError("arrays come from tegula.open_array and tegula.create_array")
 
     @classmethod
+    def _open(cls, store: Store, path: str = "/") -> "Array":
+        return cls._wrap(_tegula.Array.open(store._native, path), store)
+
+    @classmethod
     def _wrap(cls, native: _tegula.Array, store: Store, cache: ChunkCache | None = None) -> "Array":
         array = object.__new__(cls)
         array._store = store

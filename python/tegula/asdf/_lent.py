@@ -18,7 +18,6 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from tegula._array.array import Array
-from tegula._open import open_array
 from tegula.asdf._array import AsdfArray
 from tegula.asdf._file import AsdfFile
 from tegula.errors import Error, InvalidMetadataError, UnsupportedError
@@ -199,7 +198,7 @@ def _lent(node: dict[str, Any], block: int, ctx: Any) -> Array:
         chunks = metadata["chunks"]
     grid = tuple(-(-length // chunk) for length, chunk in zip(metadata["shape"], chunks, strict=True))
     texts = {name: json.dumps(document).encode() for name, document in documents.items()}
-    return open_array(LentBlocks(texts, grid, block, ctx))
+    return Array._open(MappingStore(LentBlocks(texts, grid, block, ctx)))
 
 
 def _plain(value: Any) -> Any:

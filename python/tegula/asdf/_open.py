@@ -8,7 +8,7 @@ from tegula._array.array import Array
 from tegula.asdf._defaults import fill_defaults
 from tegula.asdf._file import AsdfFile
 from tegula.errors import NotFoundError
-from tegula.stores import FilesystemStore, MappingStore, MemoryStore, Store
+from tegula.stores import FilesystemStore, MappingStore, MemoryStore, Store, locate_file
 
 __all__ = ["info", "open", "open_node"]
 
@@ -127,22 +127,7 @@ def _place(fd: Any, key: str | None, uri: str | None, storage_options: Mapping[s
                 raise TypeError(f"a file is open for reading bytes, not {type(data).__name__}")
             return _held(data, uri)
         fd = path
-    return _split(os.fspath(fd), storage_options)
-
-
-def _split(path: str, storage_options: Mapping[str, Any] | None) -> tuple[Store, str]:
-    """Return the store that a file lies in, and its key there."""
-    if "://" in path:
-        from tegula.stores.remote import local_path, open_file
-
-        local = local_path(path)
-        if local is None:
-            return open_file(path, storage_options)
-        path = local
-    if storage_options:
-        raise TypeError("storage_options are for URLs of other machines")
-    folder, key = os.path.split(path)
-    return FilesystemStore(folder or "."), key
+    return locate_file(os.fspath(fd), storage_options)
 
 
 def _path_of(file: Any) -> str | None:

@@ -4,9 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tegula._array.array import Array
-from tegula._open import open_array
 from tegula.errors import UnsupportedError
-from tegula.stores import FilesystemStore
+from tegula.stores import FilesystemStore, MappingStore, ReadOnlyStore, Store
 
 __all__ = ["from_zarr", "is_zarr_python"]
 
@@ -29,9 +28,12 @@ def from_zarr(array: Any) -> Array:
     if not hasattr(store, "get") or not hasattr(array, "store_path"):
         raise UnsupportedError("of arrays of zarr-python those of its version 3 can be written to an ASDF file")
     root = getattr(store, "root", None)
+    objects: Store
     if type(store).__name__ == "LocalStore" and root is not None:
-        return open_array(FilesystemStore(root), array.path, mode="r")
-    return open_array(_Objects(store), array.path, mode="r")
+        objects = FilesystemStore(root)
+    else:
+        objects = MappingStore(_Objects(store))
+    return Array._open(ReadOnlyStore(objects), array.path)
 
 
 class _Objects(Mapping[str, bytes]):

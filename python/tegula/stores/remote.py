@@ -1,36 +1,33 @@
-"""Stores on other machines, by their URLs."""
+"""Stores on servers: HTTP(S), S3, Google Cloud Storage, Azure."""
 
-import posixpath
 from collections.abc import Mapping
 from typing import Any, TypeAlias
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from tegula import _tegula
-from tegula.errors import UnsupportedError
-from tegula.stores import Store
+from tegula.stores._base import Store
 
-__all__ = ["RemoteStore"]
+__all__ = ["RemoteStore", "StorageOptions"]
 
 StorageOptions: TypeAlias = Mapping[str, Any]
-"""How a server is reached; see `RemoteStore`."""
+"""How to reach a server; see `RemoteStore`."""
 
 
 class RemoteStore(Store):
-    """Objects over HTTP(S), S3, Google Cloud Storage or Azure.
+    """Objects on an HTTP(S) server, S3, Google Cloud Storage or Azure.
 
-    HTTP servers are read only, and cannot be listed: there, arrays are opened by their paths, or found by consolidated
-    metadata. Stores pickle with their options, secret ones included. The process connects once for each server or
-    bucket and options; a forked child does so anew.
+    HTTP servers are read-only and cannot be listed: open their arrays by path, or through consolidated metadata.
+    Stores pickle with their options, including secrets. A process keeps one client per server or bucket and options; a
+    forked child connects again.
 
     Parameters
     ----------
     url : str
         ``https://host/path``, ``s3://bucket/path``, ``gs://bucket/path``, ``az://container/path``.
     storage_options : mapping, optional
-        Options, as below.
+        The options below, as a mapping.
     **options
         anonymous, endpoint, region, allow_http, headers, timeout and connect_timeout (seconds), retries, retry_timeout,
-        and those of the Rust crate `object_store`, such as ``access_key_id``.
+        and the options of the Rust crate `object_store`, such as ``access_key_id``.
     """
 
     __slots__ = ("_options", "_url")
@@ -51,12 +48,12 @@ class RemoteStore(Store):
 
     @property
     def url(self) -> str:
-        """The URL, without what may be secret in it."""
+        """The URL, without passwords and signatures."""
         return self._native.display("")
 
     @property
     def stats(self) -> dict[str, int]:
-        """Requests, of these "heads", "bytes_read" and "bytes_written" of this process's client for the server."""
+        """Counts of this process's client: "requests" ("heads" included), "bytes_read" and "bytes_written"."""
         counts = _tegula.remote_stats(self._url, *self._texts())
         return dict(zip(("requests", "heads", "bytes_read", "bytes_written"), counts, strict=True))
 
@@ -77,65 +74,5 @@ class RemoteStore(Store):
         return RemoteStore, (self._url, self._options)
 
 
-class ObjectZipStore(Store):
-    """The entries of a zip archive that is an object of another store, to be read."""
-
-    __slots__ = ("_archive", "_store")
-
-    def __init__(self, store: Store, key: str) -> None:
-        self._store = store
-        self._archive = key
-        self._native = _tegula.Store.zip_in(store._native, key)
-
-    def __repr__(self) -> str:
-        return f"tegula.stores.remote.ObjectZipStore({self._store!r}, {self._archive!r})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ObjectZipStore) and (self._store, self._archive) == (other._store, other._archive)
-
-    def __hash__(self) -> int:
-        return hash((self._store, self._archive))
-
-    def __reduce__(self) -> tuple[type["ObjectZipStore"], tuple[Store, str]]:
-        return ObjectZipStore, (self._store, self._archive)
-
-
 def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def local_path(url: str) -> str | None:
-    """Return the path that a ``file://`` URL names; None of others."""
-    parts = urlsplit(url)
-    if parts.scheme != "file":
-        return None
-    if parts.netloc not in ("", "localhost"):
-        raise UnsupportedError(f"file://{parts.netloc}: files of another machine")
-    # It brings the clients of HTTP and mail along.
-    from urllib.request import url2pathname
-
-    return url2pathname(parts.path)
-
-
-def _at(parts: SplitResult, path: str) -> str:
-    return urlunsplit(parts._replace(path=path, fragment=""))
-
-
-def open_url(url: str, options: StorageOptions | None) -> tuple[Store, str]:
-    """Return the store that a URL names, and the path in it to which it goes on."""
-    parts = urlsplit(url)
-    names = parts.path.split("/")
-    for n, name in enumerate(names):
-        if name.lower().endswith((".zip", ".ozx")):
-            folder = RemoteStore(_at(parts, "/".join(names[:n])), options)
-            return ObjectZipStore(folder, unquote(name)), unquote("/".join(names[n + 1 :]))
-    return RemoteStore(_at(parts, parts.path), options), ""
-
-
-def open_file(url: str, options: StorageOptions | None) -> tuple[Store, str]:
-    """Return the store that the file of a URL lies in, and its key there."""
-    parts = urlsplit(url)
-    folder, name = posixpath.split(parts.path)
-    if not name:
-        raise UnsupportedError(f"{parts.scheme}://{parts.hostname or ''}{parts.path} names no file")
-    return RemoteStore(_at(parts, folder), options), unquote(name)
