@@ -1,4 +1,4 @@
-//! Codecs that others bring: asked for the names that `TABLE` does not have, the last that was registered first.
+//! Codecs that others bring: asked for the names that the tables do not have, the last that was registered first.
 
 use std::sync::{Arc, RwLock};
 

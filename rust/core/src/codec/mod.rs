@@ -1,63 +1,25 @@
 //! Codecs: plain functions of bytes and elements, which know no keys, stores or other codecs.
 //!
-//! A codec is used in this order: its row in `TABLE` is found by name; `create` turns its configuration into a
+//! A codec is used in this order: its row in one of the three tables is found by name; `create` turns its configuration into a
 //! [`Codec`]; [`Chain::new`](chain::Chain::new) binds a list of them to a chunk's shape and data type, once, when the
 //! array is opened; then the chain's codecs decode and encode many chunks from many threads.
 //!
-//! To add a codec of bytes, copy the smallest file here, `crc32c.rs`, and add a row to `TABLE`: the tests walk it.
+//! A folder for each kind of codec holds a file for each codec, and the kind's table in its `mod.rs`. To add a codec of bytes,
+//! copy the smallest file, `bytes_to_bytes/crc32c.rs`, and add a row to the table beside it: the tests walk all tables.
 //!
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/codecs/index.html>
 
 mod append;
-mod astype;
-mod base64;
-mod bitround;
-mod blosc;
-mod blosc2;
-mod blosc2_chunk;
-mod blosc_pieces;
-mod blosc_snappy;
-mod bytes;
-mod bz2;
-mod cast_value;
-mod categorize;
+mod array_to_array;
+mod array_to_bytes;
+mod bytes_to_bytes;
 pub mod chain;
-mod checksum;
-mod conditional;
-mod crc32c;
 mod decoded;
-mod deflate;
-mod delta;
 mod extension;
-mod fixedscaleoffset;
-mod json2;
-mod json_scan;
 mod links;
-mod lz4;
-mod lzma;
-mod lzma_filter;
-mod msgpack2;
 mod named;
-mod numpy;
-mod objects;
-mod packbits;
 pub(crate) mod packed;
-mod pcodec;
-mod pickle;
 mod pieces;
-mod quantize;
-mod real;
-mod reshape;
-mod scale_offset;
-mod sharding;
-mod shuffle;
-mod sizes;
-mod slices;
-mod transpose;
-mod vlen;
-mod zfp;
-mod zfp_promotion;
-mod zstd;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -66,14 +28,14 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-pub(crate) use blosc2::Blosc2;
-pub use bytes::Endian;
+pub use array_to_array::reshape::Reshape;
+pub use array_to_bytes::bytes::Endian;
+pub use array_to_bytes::sharding::{IndexLocation, ShardingConfiguration};
+pub(crate) use bytes_to_bytes::blosc::blosc2::Blosc2;
 pub use extension::{Extension, register_codecs};
 pub(crate) use named::parse_named;
 pub use named::{Named, parse_named_list};
 pub use pieces::{Piece, Pieces, ReadEncoded};
-pub use reshape::Reshape;
-pub use sharding::{IndexLocation, ShardingConfiguration};
 
 use crate::data_type::DataType;
 use crate::error::{Error, Place, Result};
@@ -262,99 +224,14 @@ pub(crate) struct Row {
 }
 
 /// All codecs.
-pub(crate) const TABLE: &[Row] = &[
-    Row { name: "transpose", aliases: &[], create: transpose::create, example: r#"{"order": [1, 0]}"# },
-    Row { name: "bytes", aliases: &["endian"], create: bytes::create, example: r#"{"endian": "big"}"# },
-    Row { name: "reshape", aliases: &[], create: reshape::create, example: r#"{"shape": [[0, 1], 1]}"# },
-    Row { name: "scale_offset", aliases: &[], create: scale_offset::create, example: r#"{"offset": 2, "scale": 4}"# },
-    Row { name: "cast_value", aliases: &[], create: cast_value::create, example: r#"{"data_type": "float32"}"# },
-    Row { name: "bitround", aliases: &["numcodecs.bitround"], create: bitround::create, example: r#"{"keepbits": 5}"# },
-    Row { name: "numcodecs.delta", aliases: &[], create: delta::create, example: "{}" },
-    Row {
-        name: "numcodecs.fixedscaleoffset",
-        aliases: &[],
-        create: fixedscaleoffset::create,
-        example: r#"{"offset": 2, "scale": 4}"#,
-    },
-    Row { name: "numcodecs.quantize", aliases: &[], create: quantize::create, example: r#"{"digits": 1}"# },
-    Row { name: "numcodecs.astype", aliases: &[], create: astype::create, example: r#"{"encode_dtype": "<f4"}"# },
-    Row { name: "packbits", aliases: &[], create: packbits::create, example: r#"{"padding_encoding": "last_byte"}"# },
-    Row { name: "numcodecs.packbits", aliases: &[], create: packbits::create_numcodecs, example: "{}" },
-    Row { name: "vlen-utf8", aliases: &["numcodecs.vlen-utf8"], create: vlen::create_utf8, example: "{}" },
-    Row { name: "vlen-bytes", aliases: &["numcodecs.vlen-bytes"], create: vlen::create_bytes, example: "{}" },
-    Row {
-        name: "vlen-array",
-        aliases: &["numcodecs.vlen-array"],
-        create: vlen::create_array,
-        example: r#"{"dtype": "<i2"}"#,
-    },
-    Row {
-        name: "categorize",
-        aliases: &["numcodecs.categorize"],
-        create: categorize::create,
-        example: r#"{"labels": ["a", "long", "é"], "dtype": "|O", "astype": "<u2"}"#,
-    },
-    Row { name: "json2", aliases: &["numcodecs.json2"], create: json2::create, example: "{}" },
-    Row { name: "msgpack2", aliases: &["numcodecs.msgpack2"], create: msgpack2::create, example: "{}" },
-    Row { name: "pickle", aliases: &["numcodecs.pickle"], create: pickle::create, example: "{}" },
-    Row {
-        name: "pcodec",
-        aliases: &["numcodecs.pcodec", "https://codec.zarrs.dev/array_to_bytes/pcodec"],
-        create: pcodec::create,
-        example: r#"{"level": 4}"#,
-    },
-    Row {
-        name: "zfp",
-        aliases: &["zarrs.zfp", "https://codec.zarrs.dev/array_to_bytes/zfp"],
-        create: zfp::create_zfp,
-        example: r#"{"mode": "reversible"}"#,
-    },
-    Row {
-        name: "zfpy",
-        aliases: &["numcodecs.zfpy", "https://codec.zarrs.dev/array_to_bytes/zfpy"],
-        create: zfp::create_zfpy,
-        example: r#"{"mode": 4}"#,
-    },
-    Row { name: "sharding_indexed", aliases: &[], create: sharding::create, example: sharding::EXAMPLE },
-    Row { name: "blosc", aliases: &["numcodecs.blosc"], create: blosc::create, example: blosc::EXAMPLE },
-    Row {
-        name: "zstd",
-        aliases: &["numcodecs.zstd"],
-        create: zstd::create,
-        example: r#"{"level": 1, "checksum": true}"#,
-    },
-    Row { name: "gzip", aliases: &["numcodecs.gzip"], create: deflate::create_gzip, example: r#"{"level": 5}"# },
-    Row { name: "zlib", aliases: &["numcodecs.zlib"], create: deflate::create_zlib, example: r#"{"level": 5}"# },
-    Row { name: "lz4", aliases: &["numcodecs.lz4"], create: lz4::create, example: r#"{"acceleration": 1}"# },
-    Row { name: "bz2", aliases: &["numcodecs.bz2"], create: bz2::create, example: r#"{"level": 5}"# },
-    Row { name: "lzma", aliases: &["numcodecs.lzma"], create: lzma::create, example: lzma::EXAMPLE },
-    Row { name: "shuffle", aliases: &["numcodecs.shuffle"], create: shuffle::create, example: r#"{"elementsize": 4}"# },
-    Row { name: "conditional", aliases: &[], create: conditional::create, example: conditional::EXAMPLE },
-    Row { name: "base64", aliases: &["numcodecs.base64"], create: base64::create, example: "{}" },
-    Row { name: "crc32c", aliases: &["numcodecs.crc32c"], create: crc32c::create, example: "{}" },
-    Row {
-        name: "crc32",
-        aliases: &["numcodecs.crc32"],
-        create: checksum::create_crc32,
-        example: r#"{"location": "start"}"#,
-    },
-    Row {
-        name: "adler32",
-        aliases: &["numcodecs.adler32"],
-        create: checksum::create_adler32,
-        example: r#"{"location": "end"}"#,
-    },
-    Row { name: "fletcher32", aliases: &["numcodecs.fletcher32"], create: checksum::create_fletcher32, example: "{}" },
-    Row {
-        name: "jenkins_lookup3",
-        aliases: &["numcodecs.jenkins_lookup3"],
-        create: checksum::create_jenkins,
-        example: r#"{"initval": 7, "prefix": [1, 2, 3]}"#,
-    },
-];
+const TABLES: [&[Row]; 3] = [array_to_array::TABLE, array_to_bytes::TABLE, bytes_to_bytes::TABLE];
+
+fn rows() -> impl Iterator<Item = &'static Row> {
+    TABLES.into_iter().flatten()
+}
 
 fn find(name: &str) -> Option<&'static Row> {
-    TABLE.iter().find(|row| row.name == name || row.aliases.contains(&name))
+    rows().find(|row| row.name == name || row.aliases.contains(&name))
 }
 
 /// Whether there is a codec of a name, registered ones not counted.
@@ -389,7 +266,7 @@ pub(crate) fn create_for(named: &Named, data_type: &DataType, of_bytes: bool) ->
 
 /// The names of all codecs, registered ones not counted.
 pub fn names() -> Vec<&'static str> {
-    TABLE.iter().map(|row| row.name).collect()
+    rows().map(|row| row.name).collect()
 }
 
 /// The configuration of a codec that has none.
@@ -402,17 +279,5 @@ pub(crate) fn configure<T: DeserializeOwned>(configuration: &Configuration) -> R
     T::deserialize(serde_json::Value::Object(configuration.clone())).map_err(|error| Error::metadata(error.to_string()))
 }
 
-#[cfg(test)]
-mod blosc2_tests;
-#[cfg(test)]
-mod cast_value_tests;
-#[cfg(test)]
-mod filter_tests;
-#[cfg(test)]
-mod peer_tests;
-#[cfg(test)]
-mod serializer_tests;
-#[cfg(test)]
-mod table_tests;
 #[cfg(test)]
 mod tests;

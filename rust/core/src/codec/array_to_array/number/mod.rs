@@ -1,0 +1,4 @@
+//! Numbers of every type, for codecs that calculate.
+
+pub(crate) mod numpy;
+pub(crate) mod real;

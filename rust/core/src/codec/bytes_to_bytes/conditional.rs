@@ -1,0 +1,157 @@
+//! `conditional`: other codecs, of which each chunk uses some.
+//!
+//! Specification: <https://github.com/zarr-developers/zarr-extensions/tree/main/codecs/conditional>
+//!
+//! ```json
+//! {"name": "conditional", "configuration": {"header_bits": 8, "codecs": [{"name": "zstd", "configuration": {"level": 3}}]}}
+//! ```
+//!
+//! A chunk begins with a bit for each codec, the lowest first, which says whether it was used. Missing `header_bits` are
+//! as many as there are codecs, in whole bytes. When writing, all codecs are used where they make a chunk smaller, and
+//! else none of them.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::sizes::{extend, fill};
+use crate::buffer::to_usize;
+use crate::codec::append::append;
+use crate::codec::{BytesToBytes, Codec, Configuration, Size, configure, parse_named_list};
+use crate::data_type::DataType;
+use crate::error::{Error, Place, Result};
+
+pub(super) const EXAMPLE: &str =
+    r#"{"codecs": [{"name": "shuffle", "configuration": {"elementsize": 4}}, {"name": "zlib"}], "header_bits": 16}"#;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConditionalConfiguration {
+    codecs: serde_json::Value,
+    header_bits: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Conditional {
+    codecs: Vec<Arc<dyn BytesToBytes>>,
+    /// Bytes of bits.
+    header: usize,
+}
+
+/// A codec that is still to decode, if there is one, and what.
+type Remaining<'c, 'a> = (Option<&'c dyn BytesToBytes>, Cow<'a, [u8]>);
+
+/// More bits than these are a mistake or an attack.
+const MOST_BITS: u64 = 1 << 16;
+
+pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Result<Codec> {
+    let given: ConditionalConfiguration = configure(configuration)?;
+    let codecs = parse_named_list(&given.codecs).place(|| "codecs")?;
+    let least = codecs.len() as u64;
+    let bits = given.header_bits.unwrap_or(least.next_multiple_of(8));
+    if !bits.is_multiple_of(8) || bits < least || bits > MOST_BITS {
+        let range = format!("a multiple of 8 in {least} to {MOST_BITS}");
+        return Err(Error::metadata(format!("header_bits {bits} is not {range}")));
+    }
+    let of_bytes = |named| match crate::codec::create(named, data_type)? {
+        Codec::BytesToBytes(codec) => Ok(codec),
+        _ => Err(Error::metadata(format!("codec {} does not turn bytes into bytes", named.name))),
+    };
+    let codecs = codecs.iter().map(of_bytes).collect::<Result<_>>()?;
+    Ok(Codec::BytesToBytes(Arc::new(Conditional { codecs, header: bits as usize / 8 })))
+}
+
+impl Conditional {
+    /// The codecs that were used, and the bytes that the last of them left.
+    fn split<'a>(&self, encoded: &'a [u8]) -> Result<(Vec<&dyn BytesToBytes>, &'a [u8])> {
+        let Some((header, bytes)) = encoded.split_at_checked(self.header) else {
+            let sizes = format!("{} bytes are less than the {} that say", encoded.len(), self.header);
+            return Err(Error::corrupt(format!("conditional: {sizes} which codecs were used")));
+        };
+        let bits =
+            header.iter().enumerate().flat_map(|(at, byte)| (0..8).map(move |bit| (at * 8 + bit, byte >> bit & 1)));
+        let used = bits.filter(|(_, is_set)| *is_set == 1).map(|(index, _)| match self.codecs.get(index) {
+            Some(codec) => Ok(&**codec),
+            None => Err(Error::corrupt(format!("conditional: bit {index} is set, which stands for no codec"))),
+        });
+        Ok((used.collect::<Result<_>>()?, bytes))
+    }
+
+    /// Decodes up to the first codec that was used, where `due` is the size that it decodes to.
+    fn decode<'a>(&self, encoded: &'a [u8], due: Size) -> Result<Remaining<'_, 'a>> {
+        let (used, bytes) = self.split(encoded)?;
+        let mut current = Cow::Borrowed(bytes);
+        let Some((first, others)) = used.split_first() else { return Ok((None, current)) };
+        let mut sizes = vec![first.encoded_size(due)];
+        for codec in others {
+            sizes.push(codec.encoded_size(sizes[sizes.len() - 1]));
+        }
+        for (codec, size) in others.iter().zip(sizes).rev() {
+            let mut decoded = Vec::new();
+            match size {
+                Size::Exact(size) => {
+                    let size = to_usize(size)?;
+                    append(&mut decoded, size, |slice| codec.decode_into(&current, slice).map(|()| size))?;
+                }
+                Size::Bounded(limit) => {
+                    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+                    codec.decode_bounded(&current, limit, &mut decoded)?;
+                }
+            }
+            current = Cow::Owned(decoded);
+        }
+        Ok((Some(*first), current))
+    }
+}
+
+impl BytesToBytes for Conditional {
+    fn encoded_size(&self, decoded: Size) -> Size {
+        let mut bound = decoded.bound();
+        let mut size = decoded;
+        for codec in &self.codecs {
+            size = codec.encoded_size(size);
+            bound = bound.max(size.bound());
+        }
+        Size::Bounded(bound.saturating_add(self.header as u64))
+    }
+
+    fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
+        match self.decode(encoded, Size::Exact(decoded.len() as u64))? {
+            (Some(first), bytes) => first.decode_into(&bytes, decoded),
+            (None, bytes) => fill("conditional", &bytes, decoded),
+        }
+    }
+
+    fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
+        match self.decode(encoded, Size::Bounded(limit as u64))? {
+            (Some(first), bytes) => first.decode_bounded(&bytes, limit, decoded),
+            (None, bytes) => extend("conditional", &bytes, limit, decoded),
+        }
+    }
+
+    fn strip<'a>(&self, encoded: &'a [u8], _: bool) -> Result<Option<&'a [u8]>> {
+        let (used, bytes) = self.split(encoded)?;
+        Ok(used.is_empty().then_some(bytes))
+    }
+
+    fn encode(&self, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()> {
+        let mut current = Cow::Borrowed(decoded);
+        for codec in &self.codecs {
+            let mut next = Vec::new();
+            codec.encode(&current, &mut next)?;
+            current = Cow::Owned(next);
+        }
+        let start = encoded.len();
+        encoded.resize(start + self.header, 0);
+        if current.len() < decoded.len() {
+            for index in 0..self.codecs.len() {
+                encoded[start + index / 8] |= 1 << (index % 8);
+            }
+            encoded.extend_from_slice(&current);
+        } else {
+            encoded.extend_from_slice(decoded);
+        }
+        Ok(())
+    }
+}

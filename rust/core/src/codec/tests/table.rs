@@ -1,0 +1,564 @@
+//! Every codec of the table with every data type, through whole arrays: metadata, chains, planning, partial reads, caches,
+//! and chunks that were cut off or damaged.
+//!
+//! Only what cannot be opened is left out, and how much that is, is counted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use crate::array::{Array, ArrayBytes, FromArrayBytes, OutputBuffer};
+use crate::cache::{CacheLimit, ChunkCache};
+use crate::chunk_grid::ChunkGrid;
+use crate::codec::{Row, parse_named_list, rows};
+use crate::data_type::{DataType, Kind};
+use crate::error::{ErrorKind, Result};
+use crate::metadata::{ArrayMetadata, NewArray, Order, fill_value_from_json};
+use crate::options::CodecOptions;
+use crate::selection::{AxisSelection, Selection};
+use crate::slot::Heaps;
+use crate::store::{MemoryStore, Store};
+use crate::subset::ArraySubset;
+
+const SHAPE: [u64; 2] = [13, 17];
+const CHUNK: [u64; 2] = [8, 12];
+
+/// Never opened: to read a pickle is to run a program.
+const REFUSED: &[&str] = &["pickle"];
+
+/// Codecs with types that have no room for any element: less the offset, the one number that could be, is none.
+const WITHOUT_ELEMENTS: &[(&str, &str)] = &[("scale_offset", "float8_e8m0fnu")];
+
+/// Codecs that lose something of the elements of a type, once. Of bool, as numcodecs does.
+const LOSSY: &[(&str, &str)] = &[("numcodecs.fixedscaleoffset", "bool")];
+
+/// Codecs after which an index without a checksum, read from too far ahead, can tell of other elements of the right size.
+const MISLEADING: &[&str] = &["shuffle"];
+
+/// Codecs of which a cut can stay unseen, as what is missing are zeros that no number needs: what is read must still be
+/// right.
+const SPARE: &[&str] = &["zfp", "zfpy"];
+
+/// A data type, with how Zarr spells it.
+struct Spelled {
+    data_type: DataType,
+    fill_value: Value,
+    /// In Zarr V3.
+    v3: Option<Value>,
+    /// The `.zarray` of an array of it.
+    v2: Value,
+}
+
+fn types() -> Vec<Spelled> {
+    let mut types = Vec::new();
+    for data_type in DataType::all() {
+        let fill_value = match data_type.kind() {
+            Kind::Bool => json!(true),
+            Kind::Complex => json!([2, 2]),
+            // What can be scaled.
+            _ if data_type.name() == "int2" => json!(1),
+            _ => json!(2),
+        };
+        types.push((json!(data_type.name()), fill_value));
+    }
+    let of = |name: &str, configuration: Value| json!({"name": name, "configuration": configuration});
+    let unit = json!({"unit": "ns", "scale_factor": 1});
+    let inner = json!([{"name": "c", "data_type": "int16"}, {"name": "d", "data_type": "complex64"}]);
+    let fields = json!([{"name": "a", "data_type": "uint8"},
+        {"name": "b", "data_type": of("struct", json!({"fields": inner}))},
+        {"name": "e", "data_type": of("fixed_length_utf32", json!({"length_bytes": 8}))}]);
+    types.extend([
+        (json!("r24"), json!([1, 2, 3])),
+        (of("null_terminated_bytes", json!({"length_bytes": 3})), json!("YWI=")),
+        (of("fixed_length_utf32", json!({"length_bytes": 16})), json!("long")),
+        (of("numpy.datetime64", unit.clone()), json!("NaT")),
+        (of("numpy.timedelta64", unit), json!(5)),
+        (of("struct", json!({"fields": fields})), json!({"a": 1, "b": {"c": -2, "d": [0.5, "NaN"]}, "e": "é"})),
+        (json!("string"), json!("long")),
+        (json!("variable_length_bytes"), json!("YWI=")),
+    ]);
+    let mut found: Vec<Spelled> = types
+        .into_iter()
+        .map(|(v3, fill_value)| {
+            let data_type = crate::metadata::data_type_from_json(&v3).unwrap();
+            let v2 = v2_document(&data_type, &fill_value);
+            Spelled { data_type, fill_value, v3: Some(v3), v2 }
+        })
+        .collect();
+    let big_fields = json!([
+        ["x", ">u2"],
+        ["", "|V3"],
+        ["m", "<f4", [2, 3]],
+        ["s", "|S5"],
+        ["n", [["p", "<i2"], ["q", ">f8"]], [2]]
+    ]);
+    for (dtype, filter) in [
+        (big_fields, Value::Null),
+        (json!("|O"), json!({"id": "vlen-array", "dtype": "<i2"})),
+        (json!("|O"), json!({"id": "vlen-array", "dtype": ">f4"})),
+        (json!("|O"), json!({"id": "json2"})),
+    ] {
+        let filters = if filter.is_null() { Value::Null } else { json!([filter]) };
+        let v2 = json!({"zarr_format": 2, "shape": SHAPE, "chunks": CHUNK, "dtype": dtype, "compressor": null,
+            "fill_value": null, "order": "C", "filters": filters});
+        let data_type = ArrayMetadata::from_v2(v2.clone(), None).unwrap().data_type;
+        found.push(Spelled { data_type, fill_value: Value::Null, v3: None, v2 });
+    }
+    found
+}
+
+fn v2_document(data_type: &DataType, fill_value: &Value) -> Value {
+    let new = NewArray {
+        chunk_grid: ChunkGrid::regular(&SHAPE, &CHUNK).unwrap(),
+        data_type: data_type.clone(),
+        fill_value: fill_value_from_json(fill_value, data_type).unwrap(),
+        attributes: serde_json::Map::new(),
+    };
+    ArrayMetadata::new_v2(&new, None, Order::C, '.').unwrap().document
+}
+
+impl Spelled {
+    /// The metadata with codecs of Zarr V3. Of types that V3 cannot spell, all but the codecs is of V2.
+    fn with_codecs(&self, codecs: &Value) -> Result<ArrayMetadata> {
+        let Some(v3) = &self.v3 else {
+            let codecs = parse_named_list(codecs)?;
+            return Ok(ArrayMetadata { codecs, ..ArrayMetadata::from_v2(self.v2.clone(), None)? });
+        };
+        ArrayMetadata::from_v3(json!({
+            "zarr_format": 3, "node_type": "array", "shape": SHAPE, "data_type": v3, "fill_value": self.fill_value,
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": CHUNK}},
+            "chunk_key_encoding": {"name": "default"}, "codecs": codecs,
+        }))
+    }
+
+    /// The metadata of Zarr V2 with other filters and another compressor, in the order F.
+    fn with_filters(&self, filters: &[&Value], compressor: Option<&Value>) -> Result<ArrayMetadata> {
+        let mut document = self.v2.clone();
+        document["filters"] = if filters.is_empty() { Value::Null } else { json!(filters) };
+        document["compressor"] = json!(compressor);
+        document["order"] = json!("F");
+        if self.data_type.is_variable() {
+            // Another filter makes objects another type.
+            document["fill_value"] = Value::Null;
+        }
+        ArrayMetadata::from_v2(document, None)
+    }
+
+    /// The codec that turns elements into bytes where nothing else is wanted.
+    fn serializer(&self) -> Value {
+        match self.data_type.kind() {
+            Kind::String => json!("vlen-utf8"),
+            Kind::Bytes => json!("vlen-bytes"),
+            Kind::List => {
+                let dtype = &self.v2["filters"][0]["dtype"];
+                json!({"name": "vlen-array", "configuration": {"dtype": dtype}})
+            }
+            Kind::Object => json!("json2"),
+            _ => json!({"name": "bytes", "configuration": {"endian": "little"}}),
+        }
+    }
+}
+
+fn configuration(row: &Row) -> Value {
+    serde_json::from_str(row.example).unwrap()
+}
+
+/// The codec as numcodecs would spell it.
+fn numcodec(row: &Row) -> Value {
+    let mut value = configuration(row);
+    value["id"] = json!(row.name.strip_prefix("numcodecs.").unwrap_or(row.name));
+    if row.name == "blosc" {
+        value["shuffle"] = json!(2);
+    }
+    value
+}
+
+/// An array that opens.
+struct Case {
+    row: &'static Row,
+    data_type: DataType,
+    /// The place of the codec.
+    place: &'static str,
+    metadata: ArrayMetadata,
+}
+
+impl Case {
+    fn array(&self) -> (Arc<MemoryStore>, Array) {
+        let store = Arc::new(MemoryStore::new());
+        let array = Array::new_with_metadata(store.clone(), "a", self.metadata.clone()).unwrap();
+        (store, array.with_options(CodecOptions { concurrent_target: 1, ..CodecOptions::default() }))
+    }
+}
+
+#[allow(clippy::needless_pass_by_value)] // called with json!(...)
+fn shard(codecs: Value, index: &Value) -> Value {
+    json!({"name": "sharding_indexed", "configuration": {"chunk_shape": [4, 4], "codecs": codecs, "index_codecs": index}})
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for row in rows() {
+        for one in types() {
+            let codec = json!({"name": row.name, "configuration": configuration(row)});
+            let bytes = json!({"name": "bytes", "configuration": {"endian": "little"}});
+            let serializer = one.serializer();
+            let index = json!([bytes, "crc32c"]);
+            let numcodec = numcodec(row);
+            let object = one.v2["filters"].get(0).cloned();
+            let before: Vec<&Value> = object.iter().collect();
+            let (in_front, behind) =
+                ([vec![&numcodec], before.clone()].concat(), [before.clone(), vec![&numcodec]].concat());
+            let shape = [8, 6];
+            let halves = json!({"name": "sharding_indexed", "configuration": {
+                "chunk_shape": shape, "codecs": [codec, serializer], "index_codecs": index, "index_location": "start"}});
+            for (place, metadata) in [
+                ("alone", one.with_codecs(&json!([codec]))),
+                ("before bytes", one.with_codecs(&json!([codec, bytes]))),
+                ("filter", one.with_codecs(&json!([codec, serializer]))),
+                ("filter before a shard", one.with_codecs(&json!([codec, shard(json!([bytes]), &index)]))),
+                ("of bytes", one.with_codecs(&json!([serializer, codec]))),
+                ("of bytes of a shard", one.with_codecs(&json!([shard(json!([serializer]), &index), codec]))),
+                ("alone in a shard", one.with_codecs(&json!([shard(json!([codec]), &index)]))),
+                ("filter in a shard", one.with_codecs(&json!([halves]))),
+                ("of bytes in a shard", one.with_codecs(&json!([shard(json!([serializer, codec]), &index)]))),
+                ("of an index", one.with_codecs(&json!([shard(json!([serializer]), &json!([bytes, codec]))]))),
+                ("V2 alone", one.with_filters(&[&numcodec], None)),
+                ("V2 filter", one.with_filters(&in_front, None)),
+                ("V2 behind", one.with_filters(&behind, None)),
+                ("V2 compressor", one.with_filters(&before, Some(&numcodec))),
+            ] {
+                let opened = metadata.and_then(|metadata| {
+                    Array::new_with_metadata(Arc::new(MemoryStore::new()), "", metadata.clone())?;
+                    Ok(metadata)
+                });
+                match opened {
+                    Ok(metadata) => cases.push(Case { row, data_type: metadata.data_type.clone(), place, metadata }),
+                    Err(error) => assert!(
+                        matches!(error.kind(), ErrorKind::InvalidMetadata | ErrorKind::Unsupported),
+                        "{} of {}, {place}: {error}",
+                        row.name,
+                        one.data_type
+                    ),
+                }
+            }
+        }
+    }
+    cases
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % end
+    }
+}
+
+fn variable(elements: impl Iterator<Item = Vec<u8>>, data_type: &DataType) -> ArrayBytes {
+    let (mut bytes, mut offsets) = (Vec::new(), vec![0]);
+    for element in elements {
+        bytes.extend_from_slice(&element);
+        offsets.push(bytes.len() as i64);
+    }
+    ArrayBytes { bytes, offsets: Some(offsets), data_type: data_type.clone(), shape: SHAPE.to_vec() }
+}
+
+/// Elements that are plausible for a type: `poor` ones are 2 and 3 where they are numbers.
+fn elements(data_type: &DataType, poor: bool) -> ArrayBytes {
+    let count = SHAPE.iter().product::<u64>() as usize;
+    let mut random = Random(1);
+    let labels = ["a", "long", "é", ""];
+    let mut number = || match data_type.bits() {
+        2 => random.below(2),
+        _ if poor => 2 + random.below(2),
+        bits if bits <= 8 => random.below(if bits < 4 {
+            2
+        } else if bits < 8 {
+            4
+        } else {
+            50
+        }),
+        _ => random.below(1000),
+    };
+    // What is too much for a small type is 2, which all have.
+    let spelled = |number: &Value| {
+        let found = fill_value_from_json(number, data_type).or_else(|_| fill_value_from_json(&json!(2), data_type));
+        found.unwrap().bytes().to_vec()
+    };
+    let bytes = match data_type.kind() {
+        Kind::String => return variable((0..count).map(|_| labels[random.below(4)].into()), data_type),
+        Kind::Bytes => {
+            return variable((0..count).map(|k| vec![k as u8; random.below(5)]), data_type);
+        }
+        Kind::List => {
+            let size = data_type.item().unwrap().data_type.size();
+            return variable((0..count).map(|k| vec![k as u8; random.below(5) * size]), data_type);
+        }
+        Kind::Object => {
+            let texts = [r#"{"a":[1,-2.5]}"#, "\"e\\n\\\"\"", "null", "18446744073709551615", "[]", "true"];
+            return variable((0..count).map(|_| texts[random.below(6)].into()), data_type);
+        }
+        Kind::FixedText => {
+            let letter = |label: &str, at| label.chars().nth(at).map_or(0, u32::from).to_ne_bytes();
+            let text = |label: &'static str| (0..data_type.size() / 4).flat_map(move |at| letter(label, at));
+            (0..count).flat_map(|_| text(labels[random.below(4)])).collect()
+        }
+        Kind::FixedBytes => (0..count).flat_map(|_| [*b"abc", *b"x\0\0", *b"\0\0\0"][random.below(3)]).collect(),
+        Kind::Bool => (0..count).map(|_| random.below(2) as u8).collect(),
+        Kind::DateTime | Kind::TimeDelta => (0..count).flat_map(|_| (number() as i64).to_ne_bytes()).collect(),
+        Kind::Complex => (0..count).flat_map(|_| spelled(&json!([number(), number()]))).collect(),
+        Kind::Int | Kind::UInt | Kind::Float => (0..count).flat_map(|_| spelled(&json!(number()))).collect(),
+        _ => (0..count * data_type.size()).map(|_| random.below(256) as u8).collect(),
+    };
+    ArrayBytes { bytes, offsets: None, data_type: data_type.clone(), shape: SHAPE.to_vec() }
+}
+
+/// An element of an array.
+fn element(whole: &ArrayBytes, at: usize) -> &[u8] {
+    match &whole.offsets {
+        Some(offsets) => &whole.bytes[offsets[at] as usize..offsets[at + 1] as usize],
+        None => &whole.bytes[at * whole.data_type.size()..][..whole.data_type.size()],
+    }
+}
+
+/// The elements of a selection, one by one.
+fn gather(whole: &ArrayBytes, selection: &Selection) -> ArrayBytes {
+    let [rows, columns] = selection.axes() else { panic!() };
+    let position = |axis: &AxisSelection, k: u64| axis.start.wrapping_add_signed(axis.step * k as i64);
+    let places = (0..rows.length).flat_map(|row| (0..columns.length).map(move |column| (row, column)));
+    let gathered = places.map(|(row, column)| {
+        let at = position(rows, row) * whole.shape[1] + position(columns, column);
+        element(whole, at as usize).to_vec()
+    });
+    let mut found = variable(gathered, &whole.data_type);
+    found.shape = selection.shape().to_vec();
+    if whole.offsets.is_none() {
+        found.offsets = None;
+    }
+    found
+}
+
+fn select(array: &Array, selection: &Selection) -> Result<ArrayBytes> {
+    let (shape, data_type) = (selection.shape(), array.data_type());
+    ArrayBytes::read(data_type, &shape, &mut |bytes| {
+        let heaps = Heaps::new(array.fill_value().bytes());
+        let output = OutputBuffer::new(bytes, &shape, data_type.size())?.with_heaps(&heaps);
+        array.retrieve_selection_into(selection, output)?;
+        Ok(heaps)
+    })
+}
+
+fn selections() -> Vec<Selection> {
+    let axis = |(start, step, length): (u64, i64, u64)| AxisSelection { start, step, length };
+    [
+        [(5, 1, 1), (0, 1, 17)],
+        [(0, 1, 13), (3, 1, 1)],
+        [(9, 1, 1), (13, 1, 1)],
+        [(1, 3, 4), (0, 5, 4)],
+        [(12, -1, 13), (16, -3, 6)],
+        [(2, 1, 3), (14, -4, 3)],
+        [(6, 1, 4), (10, 1, 5)],
+    ]
+    .map(|axes| Selection::new(axes.map(axis).to_vec()).unwrap())
+    .to_vec()
+}
+
+/// Stores elements, and what is read of them: rich ones, or where the codec has no room for these, poor ones.
+fn store(case: &Case) -> Option<(Arc<MemoryStore>, Array, ArrayBytes)> {
+    let mut last = None;
+    for poor in [false, true] {
+        let (store, array) = case.array();
+        let given = elements(&case.data_type, poor);
+        if let Err(error) = array.store_array_subset(&array.subset_all(), &given) {
+            assert!(matches!(error.kind(), ErrorKind::InvalidSelection | ErrorKind::Unsupported), "{error}");
+            last = Some(error);
+            continue;
+        }
+        let found: ArrayBytes = array.retrieve_array_subset(&array.subset_all()).unwrap();
+        if found == given || (poor && LOSSY.contains(&(case.row.name, case.data_type.name()))) {
+            return Some((store, array, found));
+        }
+        assert!(!poor, "other elements than were stored");
+    }
+    let unstored = WITHOUT_ELEMENTS.contains(&(case.row.name, case.data_type.name()));
+    assert!(unstored, "nothing can be stored: {}", last.unwrap());
+    None
+}
+
+/// Whole and in parts, with every cache.
+fn check_reads(array: &Array, whole: &ArrayBytes) {
+    let mut selections: Vec<_> = selections().iter().map(|one| (one.clone(), gather(whole, one))).collect();
+    selections.push((Selection::from(&array.subset_all()), whole.clone()));
+    let caches = [
+        None,
+        Some(ChunkCache::decoded(CacheLimit::Bytes(1 << 20))),
+        Some(ChunkCache::encoded(CacheLimit::Bytes(1 << 20))),
+    ];
+    for cache in caches {
+        let kind = format!("{cache:?}");
+        let array = array.with_cache(cache);
+        for (selection, due) in selections.iter().chain(&selections[..1]) {
+            assert!(select(&array, selection).unwrap() == *due, "{selection:?}, {kind}");
+        }
+    }
+    for chunk in ArraySubset::new_with_shape(&array.chunk_grid_shape()).indices() {
+        let decoder = array.partial_decoder(&chunk).unwrap();
+        let inside = array.chunk_subset_bounded(&chunk).unwrap();
+        let origin = array.chunk_subset(&chunk).unwrap();
+        let middle: Vec<u64> = inside.shape().iter().map(|length| length / 2).collect();
+        let one = ArraySubset::new_with_start_shape(&middle, &[1, 1]).unwrap();
+        let row = ArraySubset::new_with_start_shape(&[middle[0], 0], &[1, inside.shape()[1]]).unwrap();
+        let all = ArraySubset::new_with_shape(inside.shape());
+        let regions = [one, row, all];
+        for _ in 0..2 {
+            let found: Vec<ArrayBytes> = decoder.partial_decode(&regions).unwrap();
+            for (region, found) in regions.iter().zip(found) {
+                let start: Vec<u64> = region.start().iter().zip(origin.start()).map(|(a, b)| a + b).collect();
+                let absolute = ArraySubset::new_with_start_shape(&start, region.shape()).unwrap();
+                assert!(found == gather(whole, &Selection::from(&absolute)), "decoder of {chunk:?}, {region}");
+            }
+        }
+    }
+}
+
+/// A chunk that is not stored is the fill value.
+fn check_missing(array: &Array, store: &MemoryStore) {
+    let key = array.chunk_key(&[0, 1]).unwrap();
+    let kept = array.retrieve_encoded_chunk(&[0, 1]).unwrap().unwrap();
+    store.erase(&key).unwrap();
+    let found: ArrayBytes = array.retrieve_chunk(&[0, 1]).unwrap();
+    assert!((0..96).all(|at| element(&found, at) == array.fill_value().bytes()), "a missing chunk");
+    store.set(&key, &kept).unwrap();
+}
+
+/// Reads of the first chunk, of one element in it, and what is due.
+struct Due {
+    chunk: ArrayBytes,
+    place: Selection,
+    one: ArrayBytes,
+}
+
+impl Due {
+    fn new(array: &Array) -> Self {
+        let place = Selection::from(&ArraySubset::new_with_ranges(&[3..4, 5..6]));
+        let one = select(array, &place).unwrap();
+        Self { chunk: array.retrieve_chunk(&[0, 0]).unwrap(), place, one }
+    }
+}
+
+/// Cut off anywhere, a chunk is an error, or what remains is right.
+fn check_cuts(case: &Case, array: &Array, store: &MemoryStore, due: &Due) {
+    let key = array.chunk_key(&[0, 0]).unwrap();
+    let stored = array.retrieve_encoded_chunk(&[0, 0]).unwrap().unwrap();
+    // Fewer where codecs are as they are elsewhere too.
+    let most = if case.place.contains("shard") || case.place.starts_with("V2") { 40 } else { 200 };
+    let step = stored.len().div_ceil(most).max(1);
+    let lengths: BTreeSet<usize> =
+        (0..stored.len()).step_by(step).chain([1, stored.len() - 1]).filter(|length| *length < stored.len()).collect();
+    for length in lengths {
+        store.set(&key, &stored[..length]).unwrap();
+        match array.retrieve_chunk::<ArrayBytes>(&[0, 0]) {
+            Err(error) => assert_eq!(error.kind(), ErrorKind::CorruptData, "{length} of {}: {error}", stored.len()),
+            Ok(found) => {
+                assert!(found == due.chunk, "other elements, of {length} of {} bytes", stored.len());
+                assert!(SPARE.contains(&case.row.name), "{length} of {} bytes are enough", stored.len());
+            }
+        }
+        match select(array, &due.place) {
+            Err(error) => assert_eq!(error.kind(), ErrorKind::CorruptData, "{length} of {}: {error}", stored.len()),
+            Ok(found) => {
+                let misled = case.place == "of an index" && MISLEADING.contains(&case.row.name);
+                assert!(misled || found == due.one, "another element, of {length} of {} bytes", stored.len());
+            }
+        }
+    }
+    store.set(&key, &stored).unwrap();
+}
+
+/// A byte is wrong: whatever is read, there is an answer.
+fn check_damage(array: &Array, store: &MemoryStore, due: &Due) {
+    let key = array.chunk_key(&[0, 0]).unwrap();
+    let stored = array.retrieve_encoded_chunk(&[0, 0]).unwrap().unwrap();
+    let mut random = Random(stored.len() as u64);
+    let mut unusual = BTreeSet::new();
+    for _ in 0..30 {
+        let mut damaged = stored.clone();
+        damaged[random.below(stored.len())] ^= 1 + random.below(255) as u8;
+        store.set(&key, &damaged).unwrap();
+        let careless = array.with_options(CodecOptions { validate_checksums: false, ..array.options() });
+        let whole = |array: &Array| array.retrieve_chunk::<ArrayBytes>(&[0, 0]);
+        let reads = [whole(array), whole(&careless), select(array, &due.place), select(&careless, &due.place)];
+        unusual.extend(reads.into_iter().filter_map(|read| match read.err()?.kind() {
+            ErrorKind::CorruptData | ErrorKind::Unsupported => None,
+            kind => Some(format!("{kind:?}")),
+        }));
+    }
+    assert!(unusual.is_empty(), "damaged bytes are no error of {unusual:?}");
+}
+
+fn check(case: &Case) {
+    let Some((store, array, whole)) = self::store(case) else { return };
+    check_reads(&array, &whole);
+    let (_, again) = case.array();
+    again.store_array_subset(&again.subset_all(), &whole).unwrap();
+    assert!(again.retrieve_array_subset::<ArrayBytes>(&again.subset_all()).unwrap() == whole, "not the same again");
+    check_missing(&array, &store);
+    let due = Due::new(&array);
+    check_cuts(case, &array, &store, &due);
+    check_damage(&array, &store, &due);
+}
+
+#[test]
+fn every_codec_does_with_every_type_what_is_asked_of_it() {
+    let cases = cases();
+    let next = AtomicUsize::new(0);
+    let failures = Mutex::new(BTreeMap::new());
+    let work = || {
+        while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| check(case))) {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("?").to_owned();
+                failures
+                    .lock()
+                    .unwrap()
+                    .insert(format!("{} of {}, {}", case.row.name, case.data_type, case.place), text);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from).min(8) {
+            scope.spawn(work);
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    assert!(failures.is_empty(), "{} of {} fail: {failures:#?}", failures.len(), cases.len());
+
+    // Nothing is left out unseen.
+    let tested: BTreeSet<_> = cases.iter().map(|case| case.row.name).collect();
+    let missing: Vec<_> = rows().map(|row| row.name).filter(|name| !tested.contains(name)).collect();
+    assert_eq!(missing, REFUSED);
+    for one in types() {
+        let serialized = |case: &Case| case.data_type == one.data_type && ["alone", "of bytes"].contains(&case.place);
+        assert!(cases.iter().any(serialized), "{} has no serializer", one.data_type);
+    }
+    let mut places = BTreeMap::new();
+    for case in &cases {
+        *places.entry(case.place).or_insert(0) += 1;
+    }
+    assert_eq!(places.len(), 14, "{places:?}");
+    assert!(cases.len() >= 7020, "{} {places:?}", cases.len());
+}
+
+/// Its inner chunks would have to find the bytes of the elements.
+#[test]
+fn a_shard_of_strings_behind_a_reshape_is_refused() {
+    let string = types().into_iter().find(|one| one.data_type.kind() == Kind::String).unwrap();
+    let reshape = json!({"name": "reshape", "configuration": {"shape": [[0], [1]]}});
+    let index = json!([{"name": "bytes", "configuration": {"endian": "little"}}]);
+    let error = string.with_codecs(&json!([reshape, shard(json!(["vlen-utf8"]), &index)])).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
