@@ -1,34 +1,42 @@
-"""How far something is: a bar on a terminal, or calls of whatever a caller gave."""
+"""Progress of long operations: a bar on a terminal, or calls of the caller's function."""
 
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO, TypeAlias
+from typing import Any, Literal, TextIO, TypeAlias
+
+from tegula._format import byte_size, count
+
+__all__ = ["Progress", "Report", "joined", "reporting"]
 
 Report: TypeAlias = Callable[[int, int], object]
-"""Is called with the bytes that are done, and those of all."""
+"""Called with the amount that is done and the total."""
 
 Progress: TypeAlias = bool | Report | None
-"""What callers may ask for: True, a bar on the terminal; a callable, to be called; False or None, nothing."""
+"""What callers may pass: True draws a bar on the terminal, a callable is called, False and None do nothing."""
 
 INTERVAL = 0.1
-"""A line is drawn again after so many seconds."""
+"""Seconds between two updates of the line."""
 
 
 @contextmanager
-def reporting(progress: Progress, what: str, stream: TextIO | None = None) -> Iterator[Report | None]:
-    """Give what is to be called while something goes on; None: nobody wants to know.
+def reporting(
+    progress: Progress, what: str, stream: TextIO | None = None, *, unit: Literal["byte", "chunk"] = "byte"
+) -> Iterator[Report | None]:
+    """Yield the function that reports progress inside the block, or None if nobody is interested.
 
     Parameters
     ----------
     progress : bool, callable or None
-        What the caller asked for. True draws a bar, if the stream is a terminal: that of the package ``rich`` if it is
-        installed, else a line.
+        What the caller asked for. True draws a bar if the stream is a terminal: a bar of the package ``rich`` if it is
+        installed, otherwise a line.
     what : str
-        What goes on, for the bar.
+        The name of the operation.
     stream : file, optional
         Where the bar is drawn; by default standard error.
+    unit : {"byte", "chunk"}
+        What is counted.
     """
     screen = sys.stderr if stream is None else stream
     if callable(progress):
@@ -38,22 +46,29 @@ def reporting(progress: Progress, what: str, stream: TextIO | None = None) -> It
     else:
         try:
             from rich.console import Console
-            from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+            from rich.progress import (
+                BarColumn,
+                DownloadColumn,
+                MofNCompleteColumn,
+                TextColumn,
+                TimeRemainingColumn,
+                TransferSpeedColumn,
+            )
             from rich.progress import Progress as Bar
         except ImportError:
-            with _line(what, screen) as report:
+            with _line(what, unit, screen) as report:
                 yield report
             return
-        columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), DownloadColumn()]
-        columns += [TransferSpeedColumn(), TimeRemainingColumn()]
+        amount: list[Any] = [DownloadColumn(), TransferSpeedColumn()] if unit == "byte" else [MofNCompleteColumn()]
+        columns = [TextColumn("{task.description}"), BarColumn(), *amount, TimeRemainingColumn()]
         with Bar(*columns, console=Console(file=screen)) as bar:
             task = bar.add_task(what, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 @contextmanager
-def _line(what: str, stream: TextIO) -> Iterator[Report]:
-    """Draw a line again and again."""
+def _line(what: str, unit: str, stream: TextIO) -> Iterator[Report]:
+    """Draw one line, again and again."""
     drawn = float("-inf")
 
     def report(done: int, total: int) -> None:
@@ -62,7 +77,7 @@ def _line(what: str, stream: TextIO) -> Iterator[Report]:
         if now - drawn >= INTERVAL or done == total:
             drawn = now
             percent = 100 * done // total if total else 100
-            stream.write(f"\r{what} {percent:3} % of {total / 1e6:,.1f} MB")
+            stream.write(f"\r{what} {percent:3} % of {byte_size(total) if unit == 'byte' else count(total, unit)}")
             stream.flush()
 
     try:
@@ -73,5 +88,5 @@ def _line(what: str, stream: TextIO) -> Iterator[Report]:
 
 
 def joined(report: Report | None, before: int, total: int) -> Report | None:
-    """Make of the report of a whole that of a part, before which so many bytes were done."""
+    """Return the report of a part of an operation, which starts after `before` of `total`."""
     return None if report is None else lambda done, _: report(before + done, total)

@@ -1,14 +1,17 @@
-"""The drawing of what lies below a group, as text and as HTML."""
+"""The tree of a group, as text and as HTML."""
 
 from dataclasses import dataclass, field
 from html import escape
 
-__all__ = ["Tree"]
+from tegula._format import printable
+from tegula._render import draw
+
+__all__ = ["Branch", "Tree"]
 
 
 @dataclass(slots=True)
 class Branch:
-    """A group or an array of a tree."""
+    """A group or an array in a tree."""
 
     name: str
     note: str = ""
@@ -16,18 +19,23 @@ class Branch:
     children: list["Branch"] = field(default_factory=list)
 
     def add(self, path: str, note: str, *, is_group: bool) -> None:
-        """Add what lies at a path below, after the groups that lead there."""
-        above = self
-        *leading, name = path.split("/")
-        for group in leading:
-            if not (above.children and above.children[-1].name == group):
-                above.children.append(Branch(group))
-            above = above.children[-1]
-        above.children.append(Branch(name, note, is_group))
+        """Add a node at a path, and the groups on the way. Paths are added in depth-first order."""
+        parent = self
+        *groups, name = path.split("/")
+        for group in groups:
+            if not (parent.children and parent.children[-1].name == group):
+                parent.children.append(Branch(group))
+            parent = parent.children[-1]
+        parent.children.append(Branch(name, note, is_group))
+
+    @property
+    def label(self) -> str:
+        """The name, safe to print; names of groups end with a slash."""
+        return f"{printable(self.name)}{'/' if self.is_group else ''}"
 
 
 class Tree:
-    """What lies below a group: `str` draws it, and notebooks show it so that groups fold.
+    """The groups and arrays below a group. `str` draws the tree; notebooks show it with groups that fold.
 
     Examples
     --------
@@ -45,49 +53,28 @@ class Tree:
         self._root = root
 
     def __str__(self) -> str:
-        return "\n".join([plain(self._root.name), *lines(self._root, "")])
+        lines = [printable(self._root.name)]
+        for guides, branch in draw(self._root, lambda branch: branch.children):
+            note = f" {printable(branch.note)}" if branch.note else ""
+            lines.append(f"{guides}{branch.label}{note}")
+        return "\n".join(lines)
 
     def __repr__(self) -> str:
         return str(self)
 
     def _repr_html_(self) -> str:
-        return f'<div class="tegula-tree"><strong>{markup(self._root.name)}</strong>{folds(self._root)}</div>'
+        name = escape(printable(self._root.name))
+        return f'<div class="tegula-tree"><strong>{name}</strong>{_list(self._root)}</div>'
 
 
-def plain(name: str) -> str:
-    """Spell out what a terminal would not print, or take for a command: names come from outside."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)
-
-
-def markup(name: str) -> str:
-    """Write a name as HTML."""
-    return escape(plain(name))
-
-
-def lines(branch: Branch, indent: str) -> list[str]:
-    """Draw what is below a branch."""
-    found = []
-    for child in branch.children:
-        last = child is branch.children[-1]
-        end = "/" if child.is_group else ""
-        note = f" {plain(child.note)}" if child.note else ""
-        found.append(f"{indent}{'└── ' if last else '├── '}{plain(child.name)}{end}{note}")
-        found += lines(child, indent + ("    " if last else "│   "))
-    return found
-
-
-def folds(branch: Branch) -> str:
-    """Write what is below a branch as HTML."""
-    if not branch.children:
-        return ""
+def _list(branch: Branch) -> str:
+    """Return what is below a branch as an HTML list whose groups fold."""
     items = []
     for child in branch.children:
-        label = f"{markup(child.name)}/" if child.is_group else markup(child.name)
-        note = f" <code>{markup(child.note)}</code>" if child.note else ""
-        below = folds(child)
-        items.append(
-            f"<li><details open><summary>{label}{note}</summary>{below}</details></li>"
-            if below
-            else f"<li>{label}{note}</li>"
-        )
-    return f"<ul>{''.join(items)}</ul>"
+        label = escape(child.label)
+        if child.note:
+            label += f" <code>{escape(printable(child.note))}</code>"
+        if child.children:
+            label = f"<details open><summary>{label}</summary>{_list(child)}</details>"
+        items.append(f"<li>{label}</li>")
+    return f"<ul>{''.join(items)}</ul>" if items else ""

@@ -1,31 +1,33 @@
-"""Looking whether what is stored is whole."""
+"""Checks of everything that is stored."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from tegula import _tegula
 from tegula._array.array import Array
+from tegula._create import METADATA
 from tegula._group import Group
 from tegula._open import open as open_node
 from tegula._options import config
+from tegula._progress import Progress, Report, reporting
 from tegula._tegula import ArraySubset
 from tegula.errors import Error
 from tegula.stores import StoreLike, as_store
 
 __all__ = ["Problem", "Validation", "validate"]
 
-# Beyond so many chunks it is not looked for objects that are none of them.
+# Above this number of chunks, an array is not searched for objects that are not its chunks.
 _CHUNKS_NAMED = 1_000_000
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is not as it should be."""
+    """Something that is wrong in a store."""
 
     place: str
-    """The object or the file."""
+    """The object or file."""
     message: str
     """What is wrong with it."""
 
@@ -35,24 +37,24 @@ class Problem:
 
 @dataclass
 class Validation:
-    """What `tegula.validate` found."""
+    """The result of `tegula.validate`."""
 
     groups: int = 0
-    """Groups whose metadata were read."""
+    """Number of groups whose metadata was read."""
     arrays: int = 0
-    """Arrays whose metadata were read."""
+    """Number of arrays whose metadata was read."""
     chunks: int = 0
-    """Chunks that are stored, and were decoded."""
+    """Number of stored chunks that were decoded."""
     problems: list[Problem] = field(default_factory=list)
     """What is wrong."""
     leftovers: list[str] = field(default_factory=list)
-    """Temporary files and locks that a process left behind when it was killed, and that are there still."""
+    """Temporary files and locks of killed processes that are still there."""
     removed: list[str] = field(default_factory=list)
-    """Those that were removed."""
+    """Temporary files and locks of killed processes that were removed."""
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong and nothing is left behind."""
+        """Whether there are neither problems nor leftovers."""
         return not self.problems and not self.leftovers
 
 
@@ -61,37 +63,38 @@ def validate(
     path: str = "/",
     *,
     repair: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Validation:
-    """Read all that is stored of an array, or of a group and what is below it, and say what is wrong.
+    """Read everything that is stored of an array, or of a group and its members, and report what is wrong.
 
-    Metadata are read and understood, every stored chunk is decoded and its checksums compared, and objects are named
-    that belong to nothing. In a local folder, temporary files are found that a process left behind which was killed
-    while it wrote; they are no part of any array.
+    Metadata is parsed, every stored chunk is decoded and its checksums are compared, and objects that belong to no
+    array or group are reported. In a local folder, so are the temporary files of processes that were killed while they
+    wrote; these files are not part of any array.
 
     Parameters
     ----------
     store : path, mapping or Store
-        Where it is stored.
+        As for `tegula.open_array`.
     path : str
         The path of the array or group in the store.
     repair : bool
-        Whether temporary files and locks are removed that no process uses any more.
-    progress : callable, optional
-        Called with the number of chunks of an array that were looked at, and how many there are.
+        Whether to remove temporary files and locks that no process uses any more.
+    progress : bool or callable, optional
+        True draws a bar if standard error is a terminal. A callable is called, for each array in turn, with the number
+        of chunks that were checked and the number of all its chunks.
     storage_options : mapping, optional
         As for `tegula.open_array`.
 
     Returns
     -------
     Validation
-        What was found; its `ok` says whether all is well.
+        What was found. Its `ok` is True if nothing is wrong.
 
     Raises
     ------
     NotFoundError
-        If there is neither an array nor a group.
+        If there is no array or group.
 
     Examples
     --------
@@ -105,43 +108,44 @@ def validate(
     ['memory:/c/1']
     """
     found, below = as_store(store, path, storage_options)
-    report = Validation()
+    result = Validation()
     left = found._native.leftovers(_tegula.node_path(below), repair)
-    (report.removed if repair else report.leftovers).extend(left)
+    (result.removed if repair else result.leftovers).extend(left)
     node = open_node(found, below, mode="r")
-    if isinstance(node, Array):
-        _check_array(node, report, progress)
-        return report
-    report.groups += 1
-    try:
-        members = node.members(recursive=True)
-    except Error as error:
-        report.problems.append(Problem(node.name, str(error)))
-        return report
-    for name in members:
-        _check_member(node, name, report, progress)
-    return report
+    with reporting(progress, "checking", unit="chunk") as report:
+        if isinstance(node, Array):
+            _check_array(node, result, report)
+        else:
+            _check_group(node, result, report)
+    return result
 
 
-def _check_member(group: Group, name: str, report: Validation, progress: Callable[[int, int], None] | None) -> None:
+def _check_group(group: Group, result: Validation, report: Report | None) -> None:
+    result.groups += 1
     try:
-        member = group[name]
+        members = group.members(recursive=True)
     except Error as error:
-        report.problems.append(Problem(f"{group.name}/{name}", str(error)))
+        result.problems.append(Problem(group.name, str(error)))
         return
-    if isinstance(member, Array):
-        _check_array(member, report, progress)
-    else:
-        report.groups += 1
+    for name in members:
+        try:
+            member = group[name]
+        except Error as error:
+            result.problems.append(Problem(f"{group.name}/{name}", str(error)))
+            continue
+        if isinstance(member, Array):
+            _check_array(member, result, report)
+        else:
+            result.groups += 1
 
 
-def _check_array(array: Array, report: Validation, progress: Callable[[int, int], None] | None) -> None:
+def _check_array(array: Array, result: Validation, report: Report | None) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    report.arrays += 1
+    result.arrays += 1
     grid = ArraySubset.new_with_shape(array.chunk_grid_shape)
     if grid.num_elements <= _CHUNKS_NAMED:
-        _check_keys(array, grid, report)
+        _check_keys(array, grid, result)
 
     def check(chunk: tuple[int, ...]) -> tuple[bool, Problem | None]:
         try:
@@ -153,23 +157,22 @@ def _check_array(array: Array, report: Validation, progress: Callable[[int, int]
         chunks, done = iter(grid.indices()), 0
         while batch := list(islice(chunks, 1000)):
             for stored, problem in pool.map(check, batch):
-                report.chunks += stored
+                result.chunks += stored
                 if problem is not None:
-                    report.problems.append(problem)
+                    result.problems.append(problem)
             done += len(batch)
-            if progress is not None:
-                progress(done, grid.num_elements)
+            if report is not None:
+                report(done, grid.num_elements)
 
 
-def _check_keys(array: Array, grid: ArraySubset, report: Validation) -> None:
-    """Name objects below an array that are none of its chunks and no metadata."""
+def _check_keys(array: Array, grid: ArraySubset, result: Validation) -> None:
+    """Report objects below an array that are neither chunks nor metadata."""
     try:
         stored = array.store._native.keys(array.path)
     except Error:
-        return  # a store that cannot be listed
+        return  # The store cannot be listed.
     chunks = {array.chunk_key(chunk) for chunk in grid.indices()}
     for key in stored:
-        name = key.rpartition("/")[2]
-        if key not in chunks and name not in ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"):
+        if key not in chunks and key.rpartition("/")[2] not in METADATA:
             place = array.store._native.display(key)
-            report.problems.append(Problem(place, "this is no chunk of the array, and none of its metadata"))
+            result.problems.append(Problem(place, "neither a chunk nor metadata of the array"))

@@ -9,11 +9,12 @@ from numpy.typing import DTypeLike, NDArray
 from tegula import _tegula
 from tegula._array.change import Changing
 from tegula._array.copy import Copying
-from tegula._array.explain import CacheInfo, Explanation, readable
+from tegula._array.explain import CacheInfo, Explanation
 from tegula._array.index import Indexing
 from tegula._array.retrieve import Retrieving
 from tegula._array.selection import parse
 from tegula._array.store import Storing
+from tegula._format import byte_size
 from tegula._tegula import ArraySubset, ChunkCache, CodecOptions
 from tegula.errors import InvalidSelectionError
 from tegula.stores import Store
@@ -129,7 +130,7 @@ class Array(Indexing, Retrieving, Storing, Changing, Copying):
             ("shards", f"{self.shards} in a grid of {self.chunk_grid_shape}" if self.is_sharded else ""),
             ("codecs", ", ".join(_describe(codec) for codec in self.codecs)),
             ("fill value", str(self.fill_value)),
-            ("size", f"{self.size:,} elements, {readable(self.nbytes)}"),
+            ("size", f"{self.size:,} elements, {byte_size(self.nbytes)}"),
         ]
         return "\n".join(f"{label:<12}{text}" for label, text in rows if text)
 

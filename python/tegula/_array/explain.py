@@ -2,18 +2,9 @@
 
 from typing import Any, NamedTuple
 
+from tegula._format import byte_size, count
+
 __all__ = ["CacheInfo", "Explanation"]
-
-_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
-
-
-def readable(size: float) -> str:
-    """Write a number of bytes for people."""
-    unit = 0
-    while size >= 1000 and unit < len(_UNITS) - 1:
-        size /= 1000
-        unit += 1
-    return f"{size:.0f} bytes" if unit == 0 else f"{size:.3g} {_UNITS[unit]}"
 
 
 class Explanation(NamedTuple):
@@ -51,9 +42,6 @@ class Explanation(NamedTuple):
         return {**self._asdict(), "ratio": self.ratio}
 
     def __str__(self) -> str:
-        def count(number: int, name: str) -> str:
-            return f"{number:,} {name}" if number == 1 else f"{number:,} {name}s"
-
         touched = count(self.chunks, "chunk")
         if self.missing_chunks:
             touched += f" ({self.missing_chunks:,} not stored)"
@@ -63,12 +51,12 @@ class Explanation(NamedTuple):
             if self.missing_inner_chunks:
                 inner += f" ({self.missing_inner_chunks:,} more not stored)"
             lines[0] += f", {inner}"
-        read = f"{readable(self.bytes_read)} in {count(self.requests, 'request')}"
+        read = f"{byte_size(self.bytes_read)} in {count(self.requests, 'request')}"
         if self.index_bytes:
-            read += f", {readable(self.index_bytes)} of it shard indexes"
+            read += f", {byte_size(self.index_bytes)} of it shard indexes"
         lines.append(f"reads    {read}")
-        lines.append(f"decodes  {readable(self.bytes_decoded)}")
-        lines.append(f"wants    {readable(self.bytes_wanted)}: decodes {self.ratio:.3g} times what is wanted")
+        lines.append(f"decodes  {byte_size(self.bytes_decoded)}")
+        lines.append(f"wants    {byte_size(self.bytes_wanted)}: decodes {self.ratio:.3g} times what is wanted")
         return "\n".join(lines)
 
 

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from tegula import _tegula
 from tegula._array.change import behind
-from tegula._array.explain import readable
 from tegula._array.index import Assigner, assign, blocks_of
 from tegula._array.selection import parse, parse_orthogonal, parse_points
 from tegula._async import call
+from tegula._format import byte_size
 
 if TYPE_CHECKING:
     from tegula._array.array import Array
@@ -65,7 +65,7 @@ class WriteSession:
         return self._native.staged
 
     def __repr__(self) -> str:
-        return f"<tegula.WriteSession of {self.name} shape={self.shape} staged={readable(self.staged)}>"
+        return f"<tegula.WriteSession of {self.name} shape={self.shape} staged={byte_size(self.staged)}>"
 
     def __enter__(self) -> Self:
         return self

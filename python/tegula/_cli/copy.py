@@ -8,7 +8,8 @@ import numpy as np
 
 import tegula
 from tegula._cli import info, source
-from tegula._cli.screen import GOOD, LABEL, Screen, count, size
+from tegula._cli.screen import GOOD, LABEL, Screen
+from tegula._format import byte_size, count
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -74,7 +75,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
             screen.line(json.dumps({**facts, **info.describe(made, 0, set())}, default=str))
         else:
             what = "" if isinstance(made, tegula.Array) else f"{count(len(arrays), 'array')}, "
-            screen.line(("copied ", LABEL), (arguments.target, GOOD), f"  {what}{size(total)}")
+            screen.line(("copied ", LABEL), (arguments.target, GOOD), f"  {what}{byte_size(total)}")
 
 
 def only_arrays(group: tegula.Group) -> Any:

@@ -9,7 +9,8 @@ import numpy as np
 
 import tegula
 from tegula._cli import info, picture, region, source
-from tegula._cli.screen import GOOD, LABEL, NAME, Screen, count, share, size
+from tegula._cli.screen import GOOD, LABEL, NAME, Screen
+from tegula._format import byte_size, count, share
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -148,8 +149,8 @@ def summary(plan: dict[str, int], array: Any) -> str:
     what = count(plan["chunks"], "shard" if array.is_sharded else "chunk")
     if array.is_sharded:
         what = f"{count(plan['inner_chunks'], 'inner chunk')} of {what}"
-    whole = f"{share(plan['bytes_read'], array.nbytes)} of the array's {size(array.nbytes)}"
-    return f"{size(plan['bytes_read'])} in {count(plan['requests'], 'request')}: {what}; {whole}"
+    whole = f"{share(plan['bytes_read'], array.nbytes)} of the array's {byte_size(array.nbytes)}"
+    return f"{byte_size(plan['bytes_read'])} in {count(plan['requests'], 'request')}: {what}; {whole}"
 
 
 def details(plan: dict[str, int], array: Any, screen: Screen) -> None:
@@ -160,13 +161,13 @@ def details(plan: dict[str, int], array: Any, screen: Screen) -> None:
         inner = plan["inner_chunks"] + plan["missing_inner_chunks"]
         rows.append(("inner chunks", touched(inner, plan["missing_inner_chunks"])))
     rows.append(("requests", f"{plan['requests']:,}"))
-    index = f", {size(plan['index_bytes'])} of them shard indexes" if plan["index_bytes"] else ""
-    rows.append(("bytes read", f"{size(plan['bytes_read'])}{index}"))
-    rows.append(("bytes decoded", size(plan["bytes_decoded"])))
+    index = f", {byte_size(plan['index_bytes'])} of them shard indexes" if plan["index_bytes"] else ""
+    rows.append(("bytes read", f"{byte_size(plan['bytes_read'])}{index}"))
+    rows.append(("bytes decoded", byte_size(plan["bytes_decoded"])))
     rows.append(
         (
             "bytes wanted",
-            f"{size(plan['bytes_wanted'])}, {share(plan['bytes_wanted'], plan['bytes_decoded'])} of the decoded",
+            f"{byte_size(plan['bytes_wanted'])}, {share(plan['bytes_wanted'], plan['bytes_decoded'])} of the decoded",
         )
     )
     screen.pairs(rows)

@@ -12,7 +12,8 @@ import numpy as np
 
 import tegula
 from tegula._cli import cutout, info, picture, region, source
-from tegula._cli.screen import GOOD, LABEL, NAME, Screen, size
+from tegula._cli.screen import GOOD, LABEL, NAME, Screen
+from tegula._format import byte_size, count
 
 TILES = 4
 CREDIT = "NASA, ESA, and the Hubble eXtreme Deep Field team; as in scikit-image"
@@ -42,12 +43,12 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     zarr, asdf, png = folder / "hubble.zarr", folder / "hubble.asdf", folder / "hubble-cutout.png"
 
-    kind = f"{mosaic.shape[1]} x {mosaic.shape[2]} pixels in 3 bands of {mosaic.dtype}, {size(mosaic.nbytes)}"
+    kind = f"{mosaic.shape[1]} x {mosaic.shape[2]} pixels in 3 bands of {mosaic.dtype}, {byte_size(mosaic.nbytes)}"
     screen.line("The Hubble deep field, ", f"{tiles} x {tiles} tiles: " if tiles > 1 else "", kind)
     screen.line((CREDIT, LABEL))
 
     header(screen, "Zarr V3, many inner chunks to a shard", zarr)
-    seconds = timed(lambda: write_zarr(zarr, mosaic, screen))
+    seconds = timed(lambda: write_zarr(zarr, mosaic))
     wrote(screen, mosaic, zarr, seconds)
     show(str(zarr), screen)
 
@@ -98,23 +99,17 @@ def cutout_region(tiles: int) -> tuple[Any, ...]:
     return (slice(None), *(slice(c, c + WIDTH) for c in corner))
 
 
-def write_zarr(path: Path, mosaic: Any, screen: Screen) -> None:
+def write_zarr(path: Path, mosaic: Any) -> None:
     """Write a hierarchy with the mosaic in shards, and an overview of it."""
     shutil.rmtree(path, ignore_errors=True)
     group = tegula.create_group(path, attributes={"title": "Hubble deep field", "credit": CREDIT})
     sci = group.create_group("sci")
-    image = sci.create_array(
-        "image", shape=mosaic.shape, dtype=mosaic.dtype, chunks=(1, 128, 128), shards=(1, 1024, 1024),
-        dimension_names=["band", "y", "x"], attributes={"bands": ["red", "green", "blue"], "unit": "relative flux"},
+    sci.create_array(
+        "image", data=mosaic, chunks=(1, 128, 128), shards=(1, 1024, 1024), dimension_names=["band", "y", "x"],
+        attributes={"bands": ["red", "green", "blue"], "unit": "relative flux"}, progress=True,
     )  # fmt: skip
-    regions = [image.chunk_subset_bounded(i).to_slices() for i in np.ndindex(*image.chunk_grid_shape)]
-    for part in screen.progress(regions, "writing shards"):
-        image[part] = mosaic[part]
     small = overview(mosaic)
-    array = sci.create_array(
-        "overview", shape=small.shape, dtype=small.dtype, chunks=small.shape, dimension_names=["y", "x"]
-    )
-    array[...] = small
+    sci.create_array("overview", data=small, chunks=small.shape, dimension_names=["y", "x"])
 
 
 def write_asdf(path: Path, mosaic: Any, screen: Screen) -> None:
@@ -163,9 +158,8 @@ def wrote(screen: Screen, mosaic: Any, path: Path, seconds: float) -> None:
     """Say what was written."""
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
     total = sum(file.stat().st_size for file in files)
-    screen.line(
-        f"{size(mosaic.nbytes)} written in {seconds:.1f} s: {size(total)} in {len(files):,} file{'s'[: len(files) > 1]}"
-    )
+    stored = f"{byte_size(total)} in {count(len(files), 'file')}"
+    screen.line(f"{byte_size(mosaic.nbytes)} written in {seconds:.1f} s: {stored}")
 
 
 def show(source_name: str, screen: Screen) -> None:

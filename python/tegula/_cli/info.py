@@ -10,7 +10,9 @@ import numpy as np
 
 import tegula
 from tegula._cli import source
-from tegula._cli.screen import BAD, LABEL, NAME, NOTE, Screen, count, share, size
+from tegula._cli.screen import BAD, LABEL, NAME, NOTE, Screen
+from tegula._format import byte_size, count, share
+from tegula._render import draw
 
 # Beyond so many chunks, counting the stored ones is no longer a matter of a moment.
 CHUNKS_COUNTED = 100_000
@@ -18,6 +20,8 @@ ITEMS_SHOWN = 20
 # What ASDF's libraries write of themselves at the top of a tree. Named as file.asdf#history, it is shown.
 WRITERS = ("asdf_library", "history")
 TEXT_SHOWN = 60
+
+Entry = tuple[str, dict[str, Any]]  # the name of a node, and what `describe` says of it
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -173,7 +177,7 @@ def rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if names:
         yield "dimensions", ", ".join("-" if name is None else name for name in names)
     yield "data type", facts["dtype"]
-    yield "size", size(facts["bytes"])
+    yield "size", byte_size(facts["bytes"])
     if "chunks" in facts:
         yield from chunk_rows(facts)
     elif "compression" in facts:
@@ -183,7 +187,7 @@ def rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if facts.get("shards"):
             what += f" with {count(facts['stored_inner_chunks'], 'inner chunk')}"
         ratio = f", {share(facts['stored_bytes'], facts['bytes'])} of its size" if facts["bytes"] else ""
-        yield "stored", size(facts["stored_bytes"]) + (f" in {what}" if "chunks" in facts else "") + ratio
+        yield "stored", byte_size(facts["stored_bytes"]) + (f" in {what}" if "chunks" in facts else "") + ratio
 
 
 def chunk_rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -209,23 +213,20 @@ def extent(shape: list[int]) -> str:
 def show_tree(name: str, facts: dict[str, Any], screen: Screen) -> None:
     """Print a hierarchy."""
     screen.line((name, NAME), *note(facts))
-    show_children(facts, "", screen)
+    for guides, (label, child) in draw((name, facts), children, screen.guides):
+        screen.line((guides, LABEL), (label, NAME), *note(child))
 
 
-def show_children(facts: dict[str, Any], indent: str, screen: Screen) -> None:
-    """Print what is below a node."""
-    branch, corner, bar = ("├── ", "└── ", "│   ") if screen.unicode else ("|-- ", "`-- ", "|   ")
-    children = list(facts.get("children", {}).items())
+def children(entry: Entry) -> list[Entry]:
+    """Return the members of a node that the tree shows."""
+    _, facts = entry
+    shown = list(facts.get("children", {}).items())
     if facts["kind"] == "asdf":
-        children = [(name, child) for name, child in children if name not in WRITERS]
-    rest = len(children) - ITEMS_SHOWN if facts["kind"] == "sequence" else 0
-    shown = children[:ITEMS_SHOWN] if rest > 0 else children
-    for n, (name, child) in enumerate(shown):
-        last = n == len(children) - 1
-        screen.line((indent + (corner if last else branch), LABEL), (name, NAME), *note(child))
-        show_children(child, indent + ("    " if last else bar), screen)
-    if rest > 0:
-        screen.line((indent + corner, LABEL), (f"{count(rest, 'more item')}", NOTE))
+        shown = [(name, child) for name, child in shown if name not in WRITERS]
+    if facts["kind"] == "sequence" and len(shown) > ITEMS_SHOWN:
+        more = {"kind": "more", "number": len(shown) - ITEMS_SHOWN}
+        shown = [*shown[:ITEMS_SHOWN], ("", more)]
+    return shown
 
 
 def note(facts: dict[str, Any]) -> Iterator[str | tuple[str, str]]:
@@ -237,18 +238,25 @@ def note(facts: dict[str, Any]) -> Iterator[str | tuple[str, str]]:
         text = str(facts["value"]).replace("\n", " ")
         yield ": " + (text if len(text) <= TEXT_SHOWN else text[: TEXT_SHOWN - 3] + "...")
     elif kind == "array":
-        yield f"  {extent(facts['shape'])} {facts['dtype']}"
-        if facts.get("shards"):
-            yield f"  shards {extent(facts['shards'])}", LABEL
-        if facts.get("compression"):
-            yield f"  {facts['compression']}", LABEL
-        if "chunks" in facts:
-            yield f"  chunks {extent(facts['chunks'])}", LABEL
-            yield f"  {', '.join(facts['codecs'])}" if not facts["shards"] else "", LABEL
+        yield from array_note(facts)
     elif kind == "group":
         attributes = f", {count(facts['attributes'], 'attribute')}" if facts["attributes"] else ""
         yield f"  group, Zarr V{facts['zarr_format']}{attributes}", NOTE
     elif kind == "sequence":
         yield f"  {count(facts['length'], 'item')}", NOTE
+    elif kind == "more":
+        yield count(facts["number"], "more item"), NOTE
     if facts.get("cut"):
         yield f"  ({facts['cut']})", NOTE
+
+
+def array_note(facts: dict[str, Any]) -> Iterator[str | tuple[str, str]]:
+    """Yield what a tree shows of an array."""
+    yield f"  {extent(facts['shape'])} {facts['dtype']}"
+    if facts.get("shards"):
+        yield f"  shards {extent(facts['shards'])}", LABEL
+    if facts.get("compression"):
+        yield f"  {facts['compression']}", LABEL
+    if "chunks" in facts:
+        yield f"  chunks {extent(facts['chunks'])}", LABEL
+        yield f"  {', '.join(facts['codecs'])}" if not facts["shards"] else "", LABEL

@@ -1,12 +1,12 @@
 """`tegula validate`: whether what is stored is whole."""
 
 import argparse
-import sys
 from typing import Any
 
 import tegula
 from tegula._cli import source
-from tegula._cli.screen import Screen, count
+from tegula._cli.screen import Screen
+from tegula._format import count
 
 PROBLEMS_SHOWN = 50
 
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
     if source.is_asdf(path):
         validate_asdf(path, screen)
         return
-    found = tegula.validate(arguments.source, repair=arguments.repair, progress=progress())
+    found = tegula.validate(arguments.source, repair=arguments.repair, progress=True)
     for file in found.removed:
         screen.line(f"removed {file}")
     for file in found.leftovers:
@@ -59,16 +59,3 @@ def validate_asdf(path: str, screen: Screen) -> None:
         for array in arrays:
             array[...]
         screen.line(f"{path}: {count(len(file.blocks), 'block')}, {count(len(arrays), 'array')}: all whole")
-
-
-def progress() -> Any:
-    """Return what tells a person at a terminal how far it is; None where there is no terminal."""
-    if not sys.stderr.isatty():
-        return None
-
-    def tell(done: int, total: int) -> None:
-        if done % 100 == 0 or done == total:
-            end = "\r\x1b[K" if done == total else ""
-            print(f"\r{done} of {total} chunks{end}", end="", file=sys.stderr, flush=True)
-
-    return tell
