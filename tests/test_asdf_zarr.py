@@ -94,7 +94,7 @@ def test_written_files_are_those_of_asdf_zarr(tmp_path):
     array[:4, :4] = 1
     array[4:, 8:] = 2
     with tegula.asdf.open(write(tmp_path / "a.asdf", {"first": np.zeros(1), "z": array})) as file:
-        assert file._native.block(3) == struct.pack("<6i", 1, -1, -1, -1, -1, 2)
+        assert file._source.native.block(3) == struct.pack("<6i", 1, -1, -1, -1, -1, 2)
     text = (tmp_path / "a.asdf").read_bytes().partition(b"\xd3BLK")[0].decode()
     assert "!<asdf://asdf-format.org/zarr/tags/zarr-1.0.0>" in text
     assert "chunk_block_map: 3" in text

@@ -12,6 +12,7 @@ from tegula.stores import Store
 
 if TYPE_CHECKING:
     from tegula.asdf._file import AsdfFile
+    from tegula.asdf._opened import Opened
 
 __all__ = ["AsdfArray"]
 
@@ -35,17 +36,17 @@ class AsdfArray(Array):
     See https://asdf-standard.readthedocs.io/en/latest/generated/stsci.edu/asdf/core/ndarray-1.1.0.html
     """
 
-    __slots__ = ("_file", "_mask", "_node", "_view")
+    __slots__ = ("_mask", "_node", "_source", "_view")
 
-    _file: "AsdfFile"
+    _source: "Opened"
     _node: int
     _mask: int | None
     _view: NDArray[Any] | None
 
     @classmethod
-    def _of(cls, file: "AsdfFile", node: int) -> "AsdfArray":
+    def _of(cls, source: "Opened", node: int) -> "AsdfArray":
         array = object.__new__(cls)
-        array._file = file
+        array._source = source
         array._node = node
         array._cache = None
         return array
@@ -53,13 +54,13 @@ class AsdfArray(Array):
     def __getattr__(self, name: str) -> Any:
         # Only what no slot holds yet comes here.
         if name == "_store":
-            self._store = self._file._store
+            self._store = self._source.store
         elif name == "_native":
-            self._native = self._file._native.array(self._node)
+            self._native = self._source.native.array(self._node)
         elif name == "_view":
             self._view = self._map()
         elif name in _NOT_LOADED:
-            shape, self._dtype, self._mask = self._file._native.describe(self._node)
+            shape, self._dtype, self._mask = self._source.native.describe(self._node)
             # Of a stream the block must be asked.
             self._shape = self._native.shape if shape is None else shape
         else:
@@ -73,8 +74,8 @@ class AsdfArray(Array):
 
     def _map(self) -> NDArray[Any] | None:
         """Return a view of the file, if the elements lie there as they are in memory."""
-        mapped = self._file._native.mapped(self._native) if self._file._memmap else None
-        memory = self._file._memory() if mapped is not None else None
+        mapped = self._source.native.mapped(self._native) if self._source.memmap else None
+        memory = self._source.memory() if mapped is not None else None
         if mapped is None or memory is None or self.size == 0:
             return None
         offset, strides = mapped
@@ -95,7 +96,7 @@ class AsdfArray(Array):
 
     def _masked(self, data: Any, key: Any) -> Any:
         """Mask what the node says: where an array is not zero, or what equals a value."""
-        mask = self._file._convert(self._mask)
+        mask = self._source.tree(self._mask)
         if isinstance(mask, (Array, np.ndarray)):
             where = np.ma.getmaskarray(mask) if isinstance(mask, np.ma.MaskedArray) else np.asarray(mask[...]) != 0
             masked = np.ma.array(data, mask=np.broadcast_to(where, self._shape)[key])
@@ -122,27 +123,34 @@ class AsdfArray(Array):
     @property
     def file(self) -> "AsdfFile":
         """The file it lies in."""
-        return self._file
+        return self._source.file
 
     @property
     def is_zarr(self) -> bool:
         """Whether it is a Zarr array in the file, and not one that lies in a block as it is."""
-        return self._file._native.is_zarr(self._node)
+        return self._source.native.is_zarr(self._node)
 
     @property
     def is_chunked(self) -> bool:
         """Whether it is put together of ndarrays, each in a block of its own."""
-        return self._file._native.is_chunked(self._node)
+        return self._source.native.is_chunked(self._node)
+
+    def _stored_as(self) -> tuple[str, str | None]:
+        """Return where the elements are stored; see `AsdfFile.set_array_storage`; and how they are compressed."""
+        if self.is_zarr or self.is_chunked:
+            return "internal", None
+        storage, label = self._source.native.storage(self._node)
+        return storage, label or None
 
     @property
     def path(self) -> str:
         """Where it is in the tree of the file: names and indices, joined by ``/``."""
-        return self._file._native.path_of(self._node)
+        return self._source.native.path_of(self._node)
 
     @property
     def name(self) -> str:
         """File and path, for people."""
-        return f"{self._file._native.name}#{self.path}"
+        return f"{self._source.native.name}#{self.path}"
 
     @property
     def info(self) -> str:
@@ -154,21 +162,16 @@ class AsdfArray(Array):
         return f"<tegula.asdf.AsdfArray {self.name} shape={self.shape} dtype={self.dtype}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (*self._file._address(), self._node, self.path)
+        return _reopen, (self._source, self._node, self.path)
 
 
-def _reopen(
-    store: Store, key: str, memmap: bool, validate_checksums: bool, allow_external: bool, node: int, path: str
-) -> AsdfArray:
-    """Make a pickled array again; several of one file share what is opened."""
-    from tegula.asdf._open import shared
-
-    file = shared(store, key, memmap=memmap, validate_checksums=validate_checksums, allow_external=allow_external)
-    native = file._native
+def _reopen(source: "Opened", node: int, path: str) -> AsdfArray:
+    """Find a pickled array in its file again."""
+    native = source.native
     try:
         same = native.path_of(node) == path and native.is_array(node)
     except IndexError:
         same = False
     if not same:
-        raise NotFoundError(f"there is no array {path!r} in {native.name} any more")
-    return AsdfArray._of(file, node)
+        raise NotFoundError(f"{native.name} has no array {path!r} any more")
+    return source.array(node)

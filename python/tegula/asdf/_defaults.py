@@ -1,8 +1,9 @@
-"""Values that the schemas of old versions of the ASDF standard give to what a file leaves out."""
+"""Defaults from the schemas of old versions of the ASDF standard, for values that a file leaves out."""
 
 from typing import Any
 
 from tegula.asdf._tree import TaggedDict
+from tegula.asdf._walk import walk
 
 __all__ = ["fill_defaults"]
 
@@ -24,32 +25,27 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "wcs/step-1.1.0": _STEP,
     "wcs/step-1.2.0": _STEP,
 }
-"""Values by tag and key; a type makes them."""
+"""Values by tag and key; a type stands for an empty object of it."""
 
 _COORDINATES = f"{_PREFIX}wcs/icrs_coord-1.1.0"
 
 _LAST = (1, 5, 0)
-"""Newer versions of the standard have no defaults."""
+"""The last version of the standard whose schemas have defaults."""
 
 
 def fill_defaults(tree: Any, standard: str) -> None:
-    """Put defaults into a tree, as readers did that validated it, where its version of the standard has them.
+    """Fill in the defaults that the schemas of a version of the standard gave to what a file leaves out.
 
     See https://asdf.readthedocs.io/en/latest/asdf/config.html#legacy-fill-schema-defaults
     """
     parts = standard.split(".")
     if not all(part.isdigit() for part in parts) or tuple(map(int, parts)) > _LAST:
         return
-    seen: set[int] = set()
-    stack = [tree]
-    while stack:
-        node = stack.pop()
-        if not isinstance(node, (dict, list)) or id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, TaggedDict):
-            _fill(node)
-        stack.extend(node.values() if isinstance(node, dict) else node)
+    if isinstance(tree, TaggedDict):
+        _fill(tree)
+    for _, _, value in walk(tree):
+        if isinstance(value, TaggedDict):
+            _fill(value)
 
 
 def _fill(node: TaggedDict) -> None:

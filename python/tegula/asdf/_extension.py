@@ -15,7 +15,7 @@ from tegula import _tegula
 from tegula._array.array import Array
 from tegula.asdf._array import AsdfArray
 from tegula.asdf._lent import lent_array, open_lent
-from tegula.asdf._zarr_python import from_zarr
+from tegula.asdf._zarr import from_zarr
 from tegula.errors import UnsupportedError
 
 __all__ = ["accelerate", "extensions"]

@@ -18,14 +18,14 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from tegula._array.array import Array
-from tegula.asdf._array import AsdfArray
 from tegula.asdf._file import AsdfFile
+from tegula.asdf._opened import Opened
 from tegula.errors import Error, InvalidMetadataError, UnsupportedError
 from tegula.stores import FilesystemStore, MappingStore
 
 __all__ = ["lent_array", "open_lent"]
 
-_opened: weakref.WeakKeyDictionary[Any, AsdfFile] = weakref.WeakKeyDictionary()
+_opened: weakref.WeakKeyDictionary[Any, Opened] = weakref.WeakKeyDictionary()
 _locks: weakref.WeakKeyDictionary[Any, threading.Lock] = weakref.WeakKeyDictionary()
 
 
@@ -175,10 +175,10 @@ def _own(block: int, ctx: Any) -> Array | None:
             if not os.path.samestat(os.fstat(handle._fd.fileno()), os.stat(path)):
                 return None
             folder, name = os.path.split(path)
-            known = AsdfFile._open(FilesystemStore(folder), name, memmap=False, validate_checksums=False)
+            known = Opened.open(FilesystemStore(folder), name, AsdfFile, memmap=False)
             _opened[ctx._blocks] = known
-        found = known._native.zarr_nodes().get(block)
-        return None if found is None else AsdfArray._of(known, found)
+        found = known.native.zarr_nodes().get(block)
+        return None if found is None else known.array(found)
     except (AttributeError, OSError, Error):
         return None
 

@@ -1,6 +1,5 @@
 """The ``asdf`` library's converters and schemas, for trees that tegula reads and writes."""
 
-import copy
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -8,8 +7,8 @@ import numpy as np
 
 from tegula._array.array import Array
 from tegula.asdf._array import AsdfArray
-from tegula.asdf._tree import Reference, TaggedDict, TaggedList, TaggedString
-from tegula.asdf._write import words
+from tegula.asdf._history import copy_for_writing
+from tegula.asdf._tree import Reference, TaggedDict, TaggedList, TaggedString, words
 from tegula.errors import InvalidMetadataError, UnsupportedError
 
 try:
@@ -31,7 +30,7 @@ except ImportError as error:
 from tegula.asdf._lazy import LazyArray
 
 if TYPE_CHECKING:
-    from tegula.asdf._file import AsdfFile
+    from tegula.asdf._opened import Opened
 
 __all__ = ["Library"]
 
@@ -70,9 +69,9 @@ class Library:
 
     # Reading.
 
-    def convert(self, tree: Any, file: "AsdfFile | None") -> Any:
+    def convert(self, tree: Any, source: "Opened | None") -> Any:
         """Put into a tree, where nodes have tags that converters know, what these make of them."""
-        reader = _Reader(self, file)
+        reader = _Reader(self, source)
         with self._file._tree_modification_context:
             return reader.walk(tree)
 
@@ -90,15 +89,11 @@ class Library:
         writer = _Writer(self, context)
         simple = {key: writer.walk(value) for key, value in tree.items() if key != "history"}
         writer.foreign(AsdfObject())
-        noted: dict[Any, Any] = {}
-        if "history" in tree:
-            noted["history"] = copy.copy(tree["history"])
-            if isinstance(noted["history"], dict) and "extensions" in noted["history"]:
-                noted["history"]["extensions"] = [dict(entry) for entry in noted["history"]["extensions"]]
-        self._file._update_extension_history(noted, context)
-        if "history" in noted:
-            # It stands where the library puts it.
-            simple = {"history": writer.walk(noted["history"]), **simple}
+        history = copy_for_writing(tree)
+        self._file._update_extension_history(history, context)
+        if "history" in history:
+            # The library writes it first.
+            simple = {"history": writer.walk(history["history"]), **simple}
         return simple, context.blocks
 
     # Schemas.
@@ -133,9 +128,9 @@ class Library:
 class _Reader:
     """Walks through a tree of ours."""
 
-    def __init__(self, library: Library, file: "AsdfFile | None") -> None:
+    def __init__(self, library: Library, source: "Opened | None") -> None:
         self._library = library
-        self._context = _ReadContext(library, file)
+        self._context = _ReadContext(library, source)
         self._down = _Down(nodes=False)
         self._unknown: set[str] = set()
         self._done: dict[int, Any] = {}
@@ -321,17 +316,17 @@ class _Foreign:
 class _ReadContext(SerializationContext):
     """What converters ask while they read."""
 
-    def __init__(self, library: Library, file: "AsdfFile | None") -> None:
+    def __init__(self, library: Library, source: "Opened | None") -> None:
         theirs = library._file
-        url = None if file is None or file.uri is None else file.uri
+        url = None if source is None else source.native.name
         super().__init__(theirs.version_string, library.manager, url, theirs._blocks)
-        self._ours = file
+        self._source = source
 
     def get_block_data_callback(self, index: int, key: Any = None) -> Any:  # noqa: ARG002 - blocks do not move
         """Return what gives the bytes of a block when it is called."""
-        native = None if self._ours is None else self._ours._native
-        if native is None:
-            raise UnsupportedError("the tree comes from no file that has blocks")
+        if self._source is None:
+            raise UnsupportedError("the tree was not read from a file that has blocks")
+        native = self._source.native
 
         def data(_attr: str | None = None) -> Any:
             if _attr not in (None, "data", "cached_data"):

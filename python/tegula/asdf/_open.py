@@ -7,6 +7,7 @@ from typing import Any, Literal
 from tegula._array.array import Array
 from tegula.asdf._defaults import fill_defaults
 from tegula.asdf._file import AsdfFile
+from tegula.asdf._opened import Opened
 from tegula.errors import NotFoundError
 from tegula.stores import FilesystemStore, MappingStore, MemoryStore, Store, locate_file
 
@@ -96,9 +97,8 @@ def open(  # noqa: A001 - tegula.asdf.open is what it is called
     if converters not in (None, "asdf"):
         raise ValueError(f'{converters!r} names no converters; there are those of "asdf"')
     store, key = _place(fd, key, uri, storage_options)
-    file = AsdfFile._open(
-        store, key, memmap=memmap, validate_checksums=validate_checksums, allow_external=allow_external
-    )
+    options = {"memmap": memmap, "validate_checksums": validate_checksums, "allow_external": allow_external}
+    file = Opened.open(store, key, AsdfFile, **options).file
     file._mode = mode
     if legacy_defaults:
         fill_defaults(file.tree, file.version)
@@ -193,24 +193,6 @@ def info(fd: Any, **options: Any) -> None:
     (fd if isinstance(fd, AsdfFile) else open(fd)).info(**options)
 
 
-_recent: dict[tuple[Store, str, bool, bool, bool], AsdfFile] = {}
-_MOST_RECENT = 8
-
-
-def shared(store: Store, key: str, *, memmap: bool, validate_checksums: bool, allow_external: bool) -> AsdfFile:
-    """Open a file, or return one that was opened lately and has not changed since."""
-    address = (store, key, memmap, validate_checksums, allow_external)
-    file = _recent.pop(address, None)
-    if file is None or not file._native.is_current():
-        file = AsdfFile._open(
-            store, key, memmap=memmap, validate_checksums=validate_checksums, allow_external=allow_external
-        )
-    while len(_recent) >= _MOST_RECENT:
-        _recent.pop(next(iter(_recent)), None)
-    _recent[address] = file
-    return file
-
-
 def open_node(path: str | os.PathLike[str], node: str, *, storage_options: Mapping[str, Any] | None = None) -> Array:
     """Open the array at a path of a file's tree; what ``tegula.open_array("file.asdf#path")`` does.
 
@@ -228,11 +210,12 @@ def open_node(path: str | os.PathLike[str], node: str, *, storage_options: Mappi
     NotFoundError
         If there is no array.
     """
-    file = open(path, storage_options=storage_options)
+    source = Opened.open(*locate_file(os.fspath(path), storage_options), AsdfFile)
+    native = source.native
     if not node.strip("/"):
-        raise NotFoundError(f"{file._native.name} is an ASDF file, not an array; tegula.open_asdf opens it")
-    found = file._native.find(node)
-    if not file._native.is_array(found):
-        raise NotFoundError(f"there is no array at {file._native.name}#{node.strip('/')}")
-    native, target = file._native.target_of(found)
-    return (file if native is None else file._relative(native))._array(target)
+        raise NotFoundError(f"{native.name} is an ASDF file, not an array; open it with tegula.open_asdf")
+    found = native.find(node)
+    if not native.is_array(found):
+        raise NotFoundError(f"there is no array at {native.name}#{node.strip('/')}")
+    other, target = native.target_of(found)
+    return (source if other is None else source.related(other)).array(target)

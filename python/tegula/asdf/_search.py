@@ -4,11 +4,13 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from tegula.asdf._walk import walk
+
 __all__ = ["SearchResult", "search"]
 
 
 class SearchResult:
-    """What a search found, in the order of the tree."""
+    """The values that a search found, in the order of the tree."""
 
     __slots__ = ("_found",)
 
@@ -17,7 +19,7 @@ class SearchResult:
 
     @property
     def paths(self) -> list[str]:
-        """Where each is, as Python writes it: ``root['sky']['flux'][0]``."""
+        """The paths of the values, in Python's notation: ``root['sky']['flux'][0]``."""
         return [path for path, _ in self._found]
 
     @property
@@ -27,23 +29,23 @@ class SearchResult:
 
     @property
     def path(self) -> str | None:
-        """Where the one result is; None if there is none.
+        """The path of the only result; None if nothing was found.
 
         Raises
         ------
         LookupError
-            If there are several.
+            If there are several results.
         """
         return self._one()[0] if self._found else None
 
     @property
     def node(self) -> Any:
-        """The one result; None if there is none.
+        """The only result; None if nothing was found.
 
         Raises
         ------
         LookupError
-            If there are several.
+            If there are several results.
         """
         return self._one()[1] if self._found else None
 
@@ -63,27 +65,16 @@ class SearchResult:
 
 
 def search(tree: Any, *, key: Any, type_: type | str | None, value: Any, filter_: Any) -> SearchResult:
-    """Find what all of the conditions hold for; see `tegula.asdf.AsdfFile.search`."""
+    """Find the values that meet all conditions; see `tegula.asdf.AsdfFile.search`."""
     found: list[tuple[str, Any]] = []
-    seen = {id(tree)}
-    stack = [iter(_entries(tree, "root"))]
-    while stack:
-        try:
-            path, name, node = next(stack[-1])
-        except StopIteration:
-            stack.pop()
-            continue
+    paths = {id(tree): "root"}
+    for collection, name, node in walk(tree):
+        path = f"{paths[id(collection)]}[{name!r}]"
+        if isinstance(node, (dict, list, tuple)):
+            paths.setdefault(id(node), path)
         if _fits(name, node, key, type_, value, filter_):
             found.append((path, node))
-        if isinstance(node, (dict, list, tuple)) and id(node) not in seen:
-            seen.add(id(node))
-            stack.append(iter(_entries(node, path)))
     return SearchResult(found)
-
-
-def _entries(collection: Any, path: str) -> list[tuple[str, Any, Any]]:
-    items = collection.items() if isinstance(collection, dict) else enumerate(collection)
-    return [(f"{path}[{name!r}]", name, node) for name, node in items]
 
 
 def _fits(name: Any, node: Any, key: Any, type_: type | str | None, value: Any, filter_: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What trees are made of that is not plain data.
+"""Objects in trees that are not plain data, and conversions of scalars.
 
 See https://asdf-standard.readthedocs.io/en/latest/tree.html
 """
@@ -6,25 +6,22 @@ See https://asdf-standard.readthedocs.io/en/latest/tree.html
 import datetime as dt
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from tegula.asdf._file import AsdfFile
 
 __all__ = ["Reference", "TaggedDict", "TaggedList", "TaggedString"]
 
 
 class TaggedDict(dict[Any, Any]):
-    """A mapping with a tag that tegula does not interpret; it is written with its tag.
+    """A mapping with a tag that tegula does not interpret. The tag is written back.
 
     Parameters
     ----------
     tag : str
-        The tag, a whole URI.
+        The full URI of the tag.
     data : mapping, optional
-        What it begins with.
+        The initial content.
     """
 
     __slots__ = ("tag",)
@@ -41,14 +38,14 @@ class TaggedDict(dict[Any, Any]):
 
 
 class TaggedList(list[Any]):
-    """A list with a tag that tegula does not interpret; it is written with its tag.
+    """A list with a tag that tegula does not interpret. The tag is written back.
 
     Parameters
     ----------
     tag : str
-        The tag, a whole URI.
+        The full URI of the tag.
     data : iterable, optional
-        What it begins with.
+        The initial content.
     """
 
     __slots__ = ("tag",)
@@ -65,14 +62,14 @@ class TaggedList(list[Any]):
 
 
 class TaggedString(str):
-    """A scalar with a tag that tegula does not interpret; it is written with its tag.
+    """A scalar with a tag that tegula does not interpret. The tag is written back.
 
     Parameters
     ----------
     text : str
-        The scalar as it is written.
+        The text of the scalar.
     tag : str
-        The tag, a whole URI.
+        The full URI of the tag.
     """
 
     __slots__ = ("tag",)
@@ -92,34 +89,43 @@ class TaggedString(str):
         return type(self), (str(self), self.tag)
 
 
-class Reference:
-    """A reference to a part of another file, or to what is not there; ``{$ref: "other.asdf#/path"}`` in the tree.
+class Resolver(Protocol):
+    """Finds what references lead to: the file that contains them."""
 
-    References within a file need no such object: they are what they refer to.
+    def resolve(self, uri: str) -> Any:
+        """Return the part of a tree that a URI names, relative to the file."""
+
+
+class Reference:
+    """A reference to a part of another file: ``{$ref: "other.asdf#/path"}`` in the tree.
+
+    References within a file are replaced when the file is opened, unless they lead nowhere.
     """
 
     __slots__ = ("_file", "uri")
 
     uri: str
-    """The URI, as it is written: relative to the file."""
+    """The URI as it is stored, relative to the file that contains the reference."""
 
-    def __init__(self, uri: str, file: "AsdfFile | None" = None) -> None:
+    def __init__(self, uri: str, file: Resolver | None = None) -> None:
         self.uri = uri
         self._file = file
 
     def resolve(self) -> Any:
-        """Read what it refers to.
+        """Read the part of the other file's tree.
 
         Raises
         ------
         NotFoundError
-            If it is not there.
+            If the file or the part does not exist.
         UnsupportedError
-            If it lies neither in the folder of the file nor below.
+            If the other file is outside the folder of this one.
         """
         if self._file is None:
-            raise TypeError("a reference that belongs to no file cannot be resolved")
-        return self._file._resolve(self.uri)
+            raise TypeError(
+                f"cannot resolve {self!r}: it belongs to no file; AsdfFile.make_reference makes one that does"
+            )
+        return self._file.resolve(self.uri)
 
     def __repr__(self) -> str:
         return f"Reference({self.uri!r})"
@@ -134,25 +140,7 @@ class Reference:
         return type(self), (self.uri, self._file)
 
 
-def resolve_references(tree: Any) -> None:
-    """Put into a tree what references refer to, and so on in what they refer to."""
-    seen: set[int] = set()
-    stack = [tree]
-    while stack:
-        collection = stack.pop()
-        if id(collection) in seen:
-            continue
-        seen.add(id(collection))
-        entries = collection.items() if isinstance(collection, dict) else enumerate(collection)
-        for key, item in list(entries):
-            value = item
-            if isinstance(value, Reference):
-                value = collection[key] = value.resolve()
-            if isinstance(value, (dict, list)):
-                stack.append(value)
-
-
-# What the native module calls.
+# The native module calls these.
 
 _TIMESTAMP = re.compile(
     r"(\d{4})-(\d\d?)-(\d\d?)"
@@ -161,7 +149,7 @@ _TIMESTAMP = re.compile(
 
 
 def timestamp(text: str) -> dt.date | str:
-    """Return the date, or date and time, that YAML writes; the text where there is no such date.
+    """Parse a timestamp of YAML; return the text itself if there is no such date.
 
     See https://yaml.org/type/timestamp.html
     """
@@ -185,7 +173,7 @@ def timestamp(text: str) -> dt.date | str:
 
 
 def integer(digits: str, sign: str | None = None) -> int | str:
-    """Return an integer; the text where it has so many digits that Python refuses."""
+    """Parse an integer; return the text itself if it has more digits than Python converts."""
     try:
         value = int(digits)
     except ValueError:
@@ -194,9 +182,24 @@ def integer(digits: str, sign: str | None = None) -> int | str:
 
 
 def integer_of_words(words: Any, sign: str | None) -> int:
-    """Return the integer that words of 32 bits make, the least significant first.
+    """Combine 32-bit words, least significant first, into an integer.
 
     See https://asdf-standard.readthedocs.io/en/latest/generated/stsci.edu/asdf/core/integer-1.1.0.html
     """
     magnitude = int.from_bytes(np.asarray(words[...]).astype("<u4").tobytes(), "little")
     return -magnitude if sign == "-" else magnitude
+
+
+def words(value: int) -> tuple[str, list[int], str]:
+    """Split an integer into its sign, its 32-bit words, least significant first, and its decimal digits.
+
+    See https://asdf-standard.readthedocs.io/en/latest/generated/stsci.edu/asdf/core/integer-1.1.0.html
+    """
+    magnitude = abs(value)
+    count = (magnitude.bit_length() + 31) // 32
+    found = np.frombuffer(magnitude.to_bytes(4 * count, "little"), "<u4").tolist()
+    try:
+        digits = str(value)
+    except ValueError:
+        digits = hex(value)
+    return ("-" if value < 0 else "+"), found, digits

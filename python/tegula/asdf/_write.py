@@ -15,10 +15,12 @@ from tegula import _tegula
 from tegula._array.array import Array
 from tegula.asdf._array import AsdfArray
 from tegula.asdf._inline import inline_node
-from tegula.asdf._options import STORAGES, ArrayOptions, ArraySettings, in_file
-from tegula.asdf._tree import Reference, TaggedDict
-from tegula.asdf._zarr_python import from_zarr, is_zarr_python
+from tegula.asdf._settings import ArrayOptions, ArraySettings, is_mapped
+from tegula.asdf._tree import Reference, TaggedDict, words
+from tegula.asdf._zarr import from_zarr, is_zarr_python
 from tegula.errors import UnsupportedError
+
+__all__ = ["STANDARD", "VERSIONS", "Job", "gather", "simplify", "stored_as", "words"]
 
 STANDARD = "1.6.0"
 """The version of the ASDF standard that is written, if there is no reason to write another one."""
@@ -53,8 +55,8 @@ class Job:
     checksums: bool = True
     keep_zarr_v3: bool = False
     converters: Literal["asdf"] | None = None
-    alone: bool = False
-    """Whether no other files can lie beside it."""
+    has_path: bool = True
+    """Whether other files can be written beside the file."""
     has_stream: bool = False
     """Whether an array of a stream goes on to be one."""
 
@@ -62,9 +64,6 @@ class Job:
         """Write a tree to a file."""
         if not isinstance(tree, dict):
             raise UnsupportedError(f"a tree is a dict, not {type(tree).__name__}")
-        if self.storage not in (None, *STORAGES):
-            raise ValueError(f"{self.storage!r} is no storage; there are {', '.join(STORAGES)}")
-        checked_label(self.compression)
         first: list[Any] = []
         if self.converters is not None:
             from tegula.asdf._library import Library
@@ -74,7 +73,7 @@ class Job:
         try:
             options = {
                 "checksums": self.checksums,
-                "compression": None if self.compression in ("input", "") else self.compression,
+                "compression": None if self.compression == "input" else self.compression,
                 "compression_kwargs": self.compression_kwargs,
                 "include_block_index": self.include_block_index,
                 "keep_zarr_v3": self.keep_zarr_v3,
@@ -87,11 +86,11 @@ class Job:
 
     def options(self, array: Any) -> ArrayOptions:
         """Return how an array is to be written."""
-        said = self.settings.of(array) or ArrayOptions()
+        said = self.settings.of(array)
         override = self.compression != "input"
         return ArrayOptions(
             storage=self.storage or said.storage,
-            compression=(self.compression or None) if override else said.compression,
+            compression=self.compression if override else said.compression,
             compression_kwargs=self.compression_kwargs if override else said.compression_kwargs,
             save_base=said.save_base,
         )
@@ -114,20 +113,9 @@ class _Root(dict[Any, Any]):
         self.update((key, value) for key, value in tree.items() if key != "asdf_library")
 
 
-def checked_label(label: str | None) -> str | None:
-    """Return the label of a compression, None for none, or "input"."""
-    if label in (None, "", "input") or label in _tegula.block_labels():
-        return label or None
-    names = ", ".join(_tegula.block_labels())
-    raise UnsupportedError(f"unknown compression {label!r} of a block; there are {names}")
-
-
-def stored(array: Any) -> tuple[str, str | None]:
-    """Return how an array lies in its file: the storage, and the label of its compression."""
-    if isinstance(array, AsdfArray) and not (array.is_zarr or array.is_chunked):
-        storage, label = array._file._native.storage(array._node)
-        return storage, label or None
-    return "internal", None
+def stored_as(array: Any) -> tuple[str, str | None]:
+    """Return where the elements of an array are stored, and the label of their compression."""
+    return array._stored_as() if isinstance(array, AsdfArray) else ("internal", None)
 
 
 def simplify(value: Any) -> tuple[str, tuple[Any, ...]]:  # noqa: C901, PLR0911, PLR0912 - a table
@@ -179,7 +167,7 @@ def _array(array: Array) -> tuple[str, tuple[Any, ...]]:
         return "same", (_parts(array),)
     job = _job()
     options = job.options(array)
-    storage, label = stored(array)
+    storage, label = array._stored_as()
     if storage == "streamed" and options.storage is None and not job.has_stream:
         # There is one stream in a file.
         job.has_stream = True
@@ -187,7 +175,7 @@ def _array(array: Array) -> tuple[str, tuple[Any, ...]]:
     # A block is copied into this file, wherever it comes from.
     storage = "inline" if storage == "inline" else "internal"
     if options.storage in (None, storage) and options.compression in ("input", label):
-        return "copy", (array._file._native, array._node)
+        return "copy", (array._source.native, array._node)
     if options.compression == "input":
         options.compression = label
     return _elements(array[...], options)
@@ -196,8 +184,8 @@ def _array(array: Array) -> tuple[str, tuple[Any, ...]]:
 def _parts(array: AsdfArray) -> Any:
     """Return the node of a chunked ndarray, in which each chunk is an array that is written as others are."""
     job = _job()
-    node = array._file._native.parts(array._node, array._file)
-    said = job.settings.of(array)
+    node = array._source.native.parts(array._node, array._source)
+    said = job.settings.find(array)
     if said is not None:
         if said.storage == "streamed":
             raise UnsupportedError(f"{array.name} is chunked: it cannot be a stream")
@@ -213,13 +201,13 @@ def _elements(array: NDArray[Any], options: ArrayOptions | None = None) -> tuple
         node = inline_node(_plain(array))
         if node is not None:
             return "same", (node,)
-    if options.storage == "external" and _job().alone:
+    if options.storage == "external" and not _job().has_path:
         raise UnsupportedError("arrays in files of their own need a name of the file, which they lie beside")
     said = {
         "storage": "internal" if options.storage == "inline" else options.storage,
         "compression": None if options.compression == "input" else options.compression,
         "compression_kwargs": options.compression_kwargs,
-        "save_base": bool(options.save_base) and not in_file(array),
+        "save_base": bool(options.save_base) and not is_mapped(array),
     }
     return "ndarray", (*_ndarray(array), said)
 
@@ -267,18 +255,3 @@ def gather(array: Any) -> NDArray[np.uint8]:
     if array.size == 0:
         return np.empty(0, np.uint8)
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-
-
-def words(value: int) -> tuple[str, list[int], str]:
-    """Return the sign of an integer, its words of 32 bits, least significant first, and its decimal digits.
-
-    See https://asdf-standard.readthedocs.io/en/latest/generated/stsci.edu/asdf/core/integer-1.1.0.html
-    """
-    magnitude = abs(value)
-    count = (magnitude.bit_length() + 31) // 32
-    found = np.frombuffer(magnitude.to_bytes(4 * count, "little"), "<u4").tolist()
-    try:
-        digits = str(value)
-    except ValueError:
-        digits = hex(value)
-    return ("-" if value < 0 else "+"), found, digits

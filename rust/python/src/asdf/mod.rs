@@ -90,6 +90,13 @@ impl AsdfFile {
         self.0.key()
     }
 
+    /// How the file was opened: `validate_checksums` and `allow_external`.
+    #[getter]
+    fn options(&self) -> (bool, bool) {
+        let options = self.0.options();
+        (options.validate_checksums, options.allow_external)
+    }
+
     /// The version of the standard, if the file says it.
     #[getter]
     fn standard(&self) -> Option<&str> {

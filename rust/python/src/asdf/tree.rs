@@ -100,7 +100,7 @@ impl<'a, 'py> Converter<'a, 'py> {
     }
 
     fn array(&self, id: NodeId) -> PyResult<Bound<'py, PyAny>> {
-        self.owner.call_method1("_array", (id.index(),))
+        self.owner.call_method1("array", (id.index(),))
     }
 
     /// An array in the tree is there already; one that cannot be read raises when it is used.
@@ -109,7 +109,7 @@ impl<'a, 'py> Converter<'a, 'py> {
         let tree = self.tree;
         let inline = tree.pairs(id).is_none() || tree.get(id, "data").is_some();
         if inline && let Ok(elements) = array.get_item(self.py.Ellipsis()) {
-            self.owner.call_method1("_inline", (&elements,))?;
+            self.owner.call_method1("inline", (&elements,))?;
             return Ok(elements);
         }
         Ok(array)
@@ -273,7 +273,7 @@ impl<'a, 'py> Converter<'a, 'py> {
             let target = target.filter(|(file, _)| file.key() == self.file.key()).map(|(_, node)| node);
             let value = match target {
                 Some(node) => self.node(node)?,
-                None => self.owner.call_method1("_reference", (uri,))?,
+                None => self.owner.call_method1("reference", (uri,))?,
             };
             collection.set_item(key, value)?;
         }
