@@ -1,41 +1,36 @@
-//! How blocks are compressed: labels of four bytes in their headers, and the codecs that they stand for
+//! Compression of blocks: the four-byte labels in their headers, and the codecs that they name
 //! ([the specification](https://asdf-standard.readthedocs.io/en/latest/file_layout.html#compression)).
 //!
-//! `zlib` and `bzp2` are the standard's. `lz4` is what the Python library writes besides. The others come from extensions
-//! and other libraries.
+//! `zlib` and `bzp2` are the standard's, `lz4` is the Python library's, the others come from extensions and other
+//! libraries.
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::buffers::Buffers;
-use super::lz4::{Lz4Frame, Lz4Pieces};
+use super::lz4_frame::Lz4Frame;
+use super::sequence::{Format, Sequence};
 use crate::codec::{Blosc2, BytesToBytes, Codec, Named, TakeEncoded, create};
 use crate::data_type::DataType;
 use crate::error::{Error, Place, Result};
 use crate::runtime::threads;
 
-/// What a label stands for.
-enum Kind {
-    /// A codec of Zarr: its name, its configuration where nothing else is said, and how the Python libraries call its
-    /// options.
-    Codec(&'static str, fn() -> Value, &'static [(&'static str, &'static str)]),
-    /// Pieces of LZ4.
-    Pieces,
-    /// A frame of LZ4.
-    Frame,
-}
-
 /// A label's row.
 struct Row {
     label: [u8; 4],
-    codec: Kind,
-    /// No stream decodes to more than so many times its size: a header that claims more lies.
+    codec: RowCodec,
+    /// Upper bound of decoded bytes per encoded byte; a header that claims more is corrupt.
     ratio: u64,
 }
 
-/// What the Python libraries call blosc's options.
-const BLOSC: &[(&str, &str)] = &[
+enum RowCodec {
+    /// A codec of Zarr: its name, default configuration, and the Python libraries' names of its options.
+    Zarr(&'static str, fn() -> Value, &'static [(&'static str, &'static str)]),
+    Lz4Frame,
+}
+
+/// The Python libraries' names of the options of `blosc`.
+const BLOSC_OPTIONS: &[(&str, &str)] = &[
     ("typesize", "typesize"),
     ("clevel", "clevel"),
     ("cname", "cname"),
@@ -46,76 +41,87 @@ const BLOSC: &[(&str, &str)] = &[
     ("blosc_block_size", "blocksize"),
 ];
 
-fn blosc() -> Value {
+fn blosc_defaults() -> Value {
     json!({"cname": "lz4", "clevel": 5, "shuffle": "shuffle", "typesize": 8, "blocksize": 0})
 }
 
+const LZ4: [u8; 4] = *b"lz4\0";
+const BLOSC: [u8; 4] = *b"blsc";
+const BLOSC2: [u8; 4] = *b"bls2";
+
 const TABLE: &[Row] = &[
-    Row { label: *b"zlib", codec: Kind::Codec("zlib", || json!({"level": 6}), &[("level", "level")]), ratio: 1032 },
+    Row { label: *b"zlib", codec: RowCodec::Zarr("zlib", || json!({"level": 6}), &[("level", "level")]), ratio: 1032 },
     Row {
         label: *b"bzp2",
-        codec: Kind::Codec("bz2", || json!({"level": 9}), &[("compresslevel", "level"), ("level", "level")]),
+        codec: RowCodec::Zarr("bz2", || json!({"level": 9}), &[("compresslevel", "level"), ("level", "level")]),
         ratio: 1_200_000,
     },
-    Row { label: *b"lz4\0", codec: Kind::Pieces, ratio: 255 },
-    Row { label: *b"lz4f", codec: Kind::Frame, ratio: 255 },
+    Row {
+        label: LZ4,
+        codec: RowCodec::Zarr("lz4", || json!({"acceleration": 1}), &[("acceleration", "acceleration")]),
+        ratio: 255,
+    },
+    Row { label: *b"lz4f", codec: RowCodec::Lz4Frame, ratio: 255 },
     Row {
         label: *b"zstd",
-        codec: Kind::Codec("zstd", || json!({"level": 3, "checksum": false}), &[("level", "level")]),
+        codec: RowCodec::Zarr("zstd", || json!({"level": 3, "checksum": false}), &[("level", "level")]),
         ratio: 1 << 17,
     },
     Row {
         label: *b"xz\0\0",
-        codec: Kind::Codec("lzma", || json!({"format": 1, "check": 4}), &[("preset", "preset"), ("check", "check")]),
+        codec: RowCodec::Zarr("lzma", || json!({"format": 1, "check": 4}), &[("preset", "preset"), ("check", "check")]),
         ratio: 1 << 13,
     },
-    Row { label: BUFFERS, codec: Kind::Codec("blosc", blosc, BLOSC), ratio: 1 << 17 },
-    // A chunk of one value takes 32 bytes.
-    Row { label: CHUNKS, codec: Kind::Codec("blosc", blosc, BLOSC), ratio: 1 << 26 },
+    Row { label: BLOSC, codec: RowCodec::Zarr("blosc", blosc_defaults, BLOSC_OPTIONS), ratio: 1 << 17 },
+    // A chunk of one repeated value takes 32 bytes.
+    Row { label: BLOSC2, codec: RowCodec::Zarr("blosc", blosc_defaults, BLOSC_OPTIONS), ratio: 1 << 26 },
 ];
 
-/// The label of buffers of blosc, and what abacusutils calls the size of each of several.
-const BUFFERS: [u8; 4] = *b"blsc";
-const BUFFER_SIZE: &str = "compression_block_size";
+/// The Python libraries' option of the decoded size of each piece of a [`Sequence`].
+const PIECE_SIZE: &str = "compression_block_size";
 
-/// The label of chunks and frames of Blosc2.
-const CHUNKS: [u8; 4] = *b"bls2";
+/// The Python library's default for `lz4`.
+const LZ4_PIECE_SIZE: usize = 4 << 20;
 
-/// What the Python libraries call the number of threads; -1: all.
+/// The largest block of LZ4.
+const LZ4_MAX_SIZE: u64 = 0x7e00_0000;
+
+/// The Python libraries' options of the number of threads; -1 means all.
 const THREADS: [&str; 2] = ["threads", "nthreads"];
 
-/// How blocks are to be compressed: a label, and what its codec was told.
+/// Compression of new blocks: a label and a configured codec.
 #[derive(Clone, Debug)]
 pub struct Compression {
     label: [u8; 4],
-    stage: Arc<dyn BytesToBytes>,
+    codec: Arc<dyn BytesToBytes>,
     threads: usize,
 }
 
 impl Compression {
-    /// Takes the name of a label and its codec's options, under the names that the Python libraries have for them.
+    /// Configures the compression `name` with options under the Python libraries' names.
     pub fn new(name: &str, options: &Map<String, Value>) -> Result<Self> {
         let mut options = options.clone();
         let mut limit = 0;
-        for threads in THREADS {
-            if let Some(value) = options.shift_remove(threads) {
-                let number = value.as_i64().ok_or_else(|| Error::metadata(format!("{threads} is {value}")))?;
+        for option in THREADS {
+            if let Some(value) = options.shift_remove(option) {
+                let number = value.as_i64();
+                let number = number.ok_or_else(|| Error::metadata(format!("{option} {value} is not an integer")))?;
                 limit = usize::try_from(number).unwrap_or(0);
             }
         }
-        let row = find(compression_label(name)?)?;
-        let stage = row.stage(&options).place(|| format!("compression {name:?}"))?;
-        Ok(Self { label: row.label, stage, threads: if limit == 0 { threads() } else { limit.min(threads()) } })
+        let row = find_row(compression_label(name)?)?;
+        let codec = row.configure(&options).place(|| format!("compression {name:?}"))?;
+        Ok(Self { label: row.label, codec, threads: if limit == 0 { threads() } else { limit.min(threads()) } })
     }
 
-    /// The label, as it stands in headers of blocks.
+    /// The label in block headers.
     pub fn label(&self) -> [u8; 4] {
         self.label
     }
 
-    /// Encodes the data of a block, and hands on what is encoded as it comes.
+    /// Encodes the data of a block and passes encoded parts to `take` in order, as they become available.
     pub fn encode_to(&self, data: &[u8], take: &mut TakeEncoded<'_>) -> Result<()> {
-        self.stage.encode_to(data, self.threads, take).place(|| show(self.label))
+        self.codec.encode_to(data, self.threads, take).place(|| label_name(self.label))
     }
 
     /// Encodes the data of a block.
@@ -133,87 +139,94 @@ impl Compression {
     }
 }
 
-/// How a person would write a label.
-pub(super) fn show(label: [u8; 4]) -> String {
+/// Returns the name of a label, which is the label without NULs.
+pub(super) fn label_name(label: [u8; 4]) -> String {
     String::from_utf8_lossy(&label).trim_end_matches('\0').to_owned()
 }
 
-/// A label out of its name, as it stands in a header.
+/// Returns the label of a compression by its name.
 pub fn compression_label(name: &str) -> Result<[u8; 4]> {
-    TABLE.iter().map(|row| row.label).find(|label| show(*label) == name).ok_or_else(|| unknown(name))
+    TABLE.iter().map(|row| row.label).find(|label| label_name(*label) == name).ok_or_else(|| unknown(name))
 }
 
 fn unknown(name: &str) -> Error {
-    let names = compression_labels().join(", ");
-    Error::unsupported(format!("unknown compression {name:?} of a block; there are {names}"))
+    Error::unsupported(format!("unknown block compression {name:?}; known are {}", compression_labels().join(", ")))
 }
 
-fn find(label: [u8; 4]) -> Result<&'static Row> {
-    TABLE.iter().find(|row| row.label == label).ok_or_else(|| unknown(&show(label)))
+fn find_row(label: [u8; 4]) -> Result<&'static Row> {
+    TABLE.iter().find(|row| row.label == label).ok_or_else(|| unknown(&label_name(label)))
 }
 
 impl Row {
-    fn stage(&self, options: &Map<String, Value>) -> Result<Arc<dyn BytesToBytes>> {
-        let (name, configuration, names) = match self.codec {
-            Kind::Codec(name, configuration, names) => (name, configuration, names),
-            Kind::Pieces => return Ok(Arc::new(Lz4Pieces::new(options)?)),
-            Kind::Frame => return Ok(Arc::new(Lz4Frame::new(options)?)),
-        };
-        let mut configuration = configuration().as_object().cloned().unwrap_or_default();
-        let mut size = None;
+    fn configure(&self, options: &Map<String, Value>) -> Result<Arc<dyn BytesToBytes>> {
+        let RowCodec::Zarr(name, defaults, names) = self.codec else { return Ok(Arc::new(Lz4Frame::new(options)?)) };
+        let mut configuration = defaults().as_object().cloned().unwrap_or_default();
+        let mut piece_size = (self.label == LZ4).then_some(LZ4_PIECE_SIZE);
         for (option, value) in options {
-            if self.label == BUFFERS && option == BUFFER_SIZE {
-                let given = value.as_u64().and_then(|size| usize::try_from(size).ok()).filter(|size| *size > 0);
-                size = Some(given.ok_or_else(|| Error::metadata(format!("{option} {value} is not positive")))?);
-                continue;
-            }
-            let own = names.iter().find(|(name, _)| name == option).ok_or_else(|| {
+            if option == PIECE_SIZE && [LZ4, BLOSC].contains(&self.label) {
+                let most = if self.label == LZ4 { LZ4_MAX_SIZE } else { u32::MAX.into() };
+                let size = value.as_u64().filter(|size| (1..=most).contains(size));
+                let range = || Error::metadata(format!("{option} {value} is not in 1 to {most}"));
+                piece_size = Some(size.ok_or_else(range)? as usize);
+            } else if option == "mode" && self.label == LZ4 {
+                // There is one speed.
+                if !matches!(value.as_str(), Some("default" | "fast")) {
+                    let what = format!("mode {value} is not available; use \"default\" or \"fast\"");
+                    return Err(Error::unsupported(what));
+                }
+            } else if let Some((_, key)) = names.iter().find(|(name, _)| name == option) {
+                configuration.insert((*key).to_owned(), value.clone());
+            } else {
                 let names: Vec<_> = names.iter().map(|(name, _)| *name).chain(THREADS).collect();
-                Error::metadata(format!("unknown option {option:?}; there are {}", names.join(", ")))
-            })?;
-            configuration.insert(own.1.to_owned(), value.clone());
+                return Err(Error::metadata(format!("unknown option {option:?}; known are {}", names.join(", "))));
+            }
         }
-        match create(&Named { name: name.to_owned(), configuration }, &DataType::from_name("uint8")?)? {
-            Codec::BytesToBytes(stage) if self.label == BUFFERS => Ok(Arc::new(Buffers::new(stage, size))),
-            Codec::BytesToBytes(stage) if self.label == CHUNKS => Ok(Arc::new(Blosc2::new(stage))),
-            Codec::BytesToBytes(stage) => Ok(stage),
-            _ => Err(Error::unsupported(format!("{name} does not turn bytes into bytes"))),
-        }
+        let codec = create(&Named { name: name.to_owned(), configuration }, &DataType::from_name("uint8")?)?;
+        let Codec::BytesToBytes(codec) = codec else {
+            return Err(Error::unsupported(format!("{name} is not a bytes-to-bytes codec")));
+        };
+        Ok(match self.label {
+            LZ4 => Arc::new(Sequence::new(Format::Lz4, codec, Arc::new(Lz4Frame::default()), piece_size)),
+            BLOSC => Arc::new(Sequence::new(Format::Blosc, codec.clone(), codec, piece_size)),
+            BLOSC2 => Arc::new(Blosc2::new(codec)),
+            _ => codec,
+        })
     }
 }
 
-/// What decodes a block with this label, `used` bytes of which are to become `data_size`.
+/// Returns the codec that decodes a block of `used` bytes to `data_size` bytes.
 pub(super) fn decoder(label: [u8; 4], used: u64, data_size: u64) -> Result<Arc<dyn BytesToBytes>> {
-    let row = find(label)?;
+    let row = find_row(label)?;
     if data_size > used.saturating_add(64).saturating_mul(row.ratio) {
-        let name = show(label);
-        return Err(Error::corrupt(format!("{name}: {used} bytes cannot hold the {data_size} that the header claims")));
+        let name = label_name(label);
+        let what = format!("{name}: {used} bytes cannot decode to the {data_size} bytes that the header declares");
+        return Err(Error::corrupt(what));
     }
-    row.stage(&Map::new())
+    row.configure(&Map::new())
 }
 
-/// Encodes the data of a block.
+/// Encodes the data of a block with default options.
 pub fn compress(label: [u8; 4], data: &[u8]) -> Result<Vec<u8>> {
-    Compression::new(&show(label), &Map::new())?.encode(data)
+    Compression::new(&label_name(label), &Map::new())?.encode(data)
 }
 
-/// Decodes the data of a block, which are to become `size` bytes.
+/// Decodes the data of a block, which must decode to `size` bytes.
 pub fn decompress(label: [u8; 4], encoded: &[u8], size: u64) -> Result<Vec<u8>> {
-    let stage = decoder(label, encoded.len() as u64, size)?;
+    let codec = decoder(label, encoded.len() as u64, size)?;
     let mut decoded = crate::view::zeroed(crate::buffer::to_usize(size)?)?;
-    stage.decode_into(encoded, &mut decoded).place(|| show(label))?;
+    codec.decode_into(encoded, &mut decoded).place(|| label_name(label))?;
     Ok(decoded)
 }
 
-/// Decodes the data of a block into memory, which they are to fill.
+/// Decodes the data of a block into `decoded`, which they must fill.
 pub fn decompress_into(label: [u8; 4], encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
-    let stage = decoder(label, encoded.len() as u64, decoded.len() as u64)?;
-    stage.decode_into(encoded, decoded).place(|| show(label))
+    let codec = decoder(label, encoded.len() as u64, decoded.len() as u64)?;
+    codec.decode_into(encoded, decoded).place(|| label_name(label))
 }
 
 /// The names of all labels.
 pub fn compression_labels() -> Vec<String> {
-    TABLE.iter().map(|row| show(row.label)).collect()
+    TABLE.iter().map(|row| label_name(row.label)).collect()
 }
 
 #[cfg(test)]
@@ -226,7 +239,7 @@ mod tests {
         let data: Vec<u8> = (0..9_000_000u32).flat_map(|i| (i / 1000).to_le_bytes()).take(9_000_001).collect();
         for row in TABLE {
             for data in [&data[..], &data[..1000], &[]] {
-                let name = show(row.label);
+                let name = label_name(row.label);
                 let encoded = compress(compression_label(&name).unwrap(), data).unwrap();
                 let stage = decoder(row.label, encoded.len() as u64, data.len() as u64).unwrap();
                 let mut decoded = vec![1; data.len()];
@@ -249,15 +262,15 @@ mod tests {
         let options = |options: Value| options.as_object().cloned().unwrap();
         let counted = Compression::new("blsc", &options(json!({"compression_block_size": 50_000}))).unwrap();
         let counted = counted.encode(&data).unwrap();
-        let buffers: Vec<_> = data.chunks(50_000).map(|part| compress(BUFFERS, part).unwrap()).collect();
+        let buffers: Vec<_> = data.chunks(50_000).map(|part| compress(BLOSC, part).unwrap()).collect();
         let alone: Vec<u8> = buffers.concat();
         let framed = buffers.iter().flat_map(|buffer| [&(buffer.len() as u32).to_be_bytes(), &buffer[..]].concat());
         assert!(framed.eq(counted.iter().copied()));
         for encoded in [&alone, &counted] {
-            assert!(decompress(BUFFERS, encoded, data.len() as u64).unwrap() == data);
-            assert!(decompress(BUFFERS, encoded, data.len() as u64 + 1).is_err());
-            assert!(decompress(BUFFERS, encoded, 50_000).is_err() || *encoded == alone);
-            let stage = decoder(BUFFERS, encoded.len() as u64, data.len() as u64).unwrap();
+            assert!(decompress(BLOSC, encoded, data.len() as u64).unwrap() == data);
+            assert!(decompress(BLOSC, encoded, data.len() as u64 + 1).is_err());
+            assert!(decompress(BLOSC, encoded, 50_000).is_err() || *encoded == alone);
+            let stage = decoder(BLOSC, encoded.len() as u64, data.len() as u64).unwrap();
             for length in (0..encoded.len()).step_by(7) {
                 let mut decoded = vec![0; data.len()];
                 assert!(stage.decode_into(&encoded[..length], &mut decoded).is_err(), "{length}");
@@ -272,32 +285,43 @@ mod tests {
             stage.decode_bounded(encoded, data.len(), &mut decoded).unwrap();
             assert!(decoded == data);
         }
-        assert!(Compression::new("blsc", &options(json!({"compression_block_size": 0}))).is_err());
+        for name in ["blsc", "lz4"] {
+            for size in [0, 1 << 32, -1] {
+                assert!(Compression::new(name, &options(json!({"compression_block_size": size}))).is_err());
+            }
+        }
+        assert!(Compression::new("lz4", &options(json!({"mode": "fast", "acceleration": 3}))).is_ok());
+        assert!(Compression::new("lz4", &options(json!({"mode": "high_compression"}))).is_err());
         assert!(Compression::new("zlib", &options(json!({"compression_block_size": 10}))).is_err());
     }
 
     #[test]
     fn damaged_pieces_are_errors() {
         let data = b"some text, some text, some text, some text".repeat(10);
-        let encoded = compress(*b"lz4\0", &data).unwrap();
+        let encoded = compress(LZ4, &data).unwrap();
+        let pieces = decoder(LZ4, encoded.len() as u64, data.len() as u64).unwrap();
         let mut decoded = vec![0; data.len()];
         for length in 0..encoded.len() {
-            assert!(Lz4Pieces::default().decode_into(&encoded[..length], &mut decoded).is_err(), "{length}");
+            assert!(pieces.decode_into(&encoded[..length], &mut decoded).is_err(), "{length}");
         }
         for at in 0..8 {
-            let mut lie = encoded.clone();
-            lie[at] ^= 0x41;
-            assert_eq!(
-                Lz4Pieces::default().decode_into(&lie, &mut decoded).unwrap_err().kind(),
-                ErrorKind::CorruptData
-            );
+            let mut damaged = encoded.clone();
+            damaged[at] ^= 0x41;
+            assert_eq!(pieces.decode_into(&damaged, &mut decoded).unwrap_err().kind(), ErrorKind::CorruptData);
         }
         let frame = compress(*b"lz4f", &data).unwrap();
-        Lz4Pieces::default().decode_into(&frame, &mut decoded).unwrap();
+        pieces.decode_into(&frame, &mut decoded).unwrap();
         assert_eq!(decoded, data);
         for length in 0..frame.len() - 4 {
             assert!(Lz4Frame::default().decode_into(&frame[..length], &mut decoded).is_err(), "{length}");
+            let mut read = |offset: u64, into: &mut [u8]| {
+                let bytes = frame[..length].get(offset as usize..).and_then(|rest| rest.get(..into.len()));
+                into.copy_from_slice(bytes.ok_or_else(|| Error::corrupt("the end"))?);
+                Ok(())
+            };
+            let found = Lz4Frame::default().pieces(length as u64, data.len() as u64, &mut read).unwrap();
+            assert!(found.is_none(), "{length}");
         }
-        assert_eq!(find(*b"what").err().unwrap().kind(), ErrorKind::Unsupported);
+        assert_eq!(find_row(*b"what").err().unwrap().kind(), ErrorKind::Unsupported);
     }
 }

@@ -5,19 +5,19 @@
 
 mod block;
 mod blocks;
-mod buffers;
 mod build;
 mod chunked;
 mod compression;
 mod datatype;
 mod file;
 mod inline;
-mod lz4;
+mod lz4_frame;
 mod ndarray;
 mod nodes;
 mod open;
 mod opened;
 mod reference;
+mod sequence;
 mod standard;
 mod stream;
 mod write;

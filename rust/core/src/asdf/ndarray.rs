@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::block::BlockHeader;
 use super::blocks::BlockStore;
-use super::compression::{decoder, show};
+use super::compression::{decoder, label_name};
 use super::datatype::{Datatype, byteorder, length};
 use super::inline::{Inline, inline};
 use super::open::AsdfFile;
@@ -237,7 +237,7 @@ impl Ndarray {
         let configuration = json!({"endian": endian}).as_object().cloned().unwrap_or_default();
         let mut codecs = vec![Named { name: "bytes".to_owned(), configuration }];
         if let Some(header) = header.filter(|header| header.is_compressed()) {
-            codecs.push(Named { name: show(header.compression), configuration: serde_json::Map::new() });
+            codecs.push(Named { name: label_name(header.compression), configuration: serde_json::Map::new() });
         }
         codecs
     }

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::YAML_TAG_PREFIX;
-use super::document::{Document, Kind, Node, NodeId, Style};
+use super::document::{Document, Kind, Node, NodeId};
 use super::number::float_text;
-use super::scalar::is_plain_string;
+use super::scalar::{Style, is_plain_string};
 use crate::base64;
 
 impl Document {

@@ -4,8 +4,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::document::{Document, Kind, Node, NodeId, Style};
+use super::document::{Document, Kind, Node, NodeId};
 use super::raw::{Event, Parser};
+use super::scalar::Style;
 use crate::error::{Error, Result};
 
 /// What a text from outside may ask for at most.

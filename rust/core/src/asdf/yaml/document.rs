@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::ops::Index;
 use std::sync::Arc;
 
-use super::scalar::Scalar;
+use super::scalar::{Scalar, Style};
 use crate::error::{Error, Result};
 
 /// A node of one [`Document`].
@@ -56,21 +56,6 @@ pub enum Kind {
         /// Written `{a: b}`.
         flow: bool,
     },
-}
-
-/// How a scalar is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Style {
-    /// Without quotes.
-    Plain,
-    /// `'a'`
-    SingleQuoted,
-    /// `"a"`
-    DoubleQuoted,
-    /// `|`, line by line
-    Literal,
-    /// `>`, with lines folded
-    Folded,
 }
 
 /// A YAML document.

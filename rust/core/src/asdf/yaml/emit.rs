@@ -7,9 +7,9 @@
 use std::collections::HashMap;
 
 use super::compose::Limits;
-use super::document::{Document, Kind, NodeId, Style};
+use super::document::{Document, Kind, NodeId};
 use super::raw::{Emitter, ScalarForm};
-use super::scalar::{Resolved, is_plain_string, resolve};
+use super::scalar::{Resolved, Style, is_plain_string, resolve};
 use super::{ASDF_TAG_PREFIX, YAML_TAG_PREFIX};
 use crate::error::{Error, Result};
 

@@ -10,8 +10,8 @@ use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
 use super::YAML_TAG_PREFIX;
-use super::document::{Document, Kind, NodeId, Style};
-use super::scalar::Scalar;
+use super::document::{Document, Kind, NodeId};
+use super::scalar::{Scalar, Style};
 use crate::error::{Error, Result};
 
 /// Keys and values.

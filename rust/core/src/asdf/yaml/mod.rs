@@ -18,8 +18,8 @@ mod scalar;
 mod value;
 
 pub use compose::Limits;
-pub use document::{Document, Kind, Node, NodeId, Style};
-pub use scalar::{Resolved, Scalar, is_plain_string, resolve};
+pub use document::{Document, Kind, Node, NodeId};
+pub use scalar::{Resolved, Scalar, Style, is_plain_string, resolve};
 pub use value::{to_json, to_value};
 
 /// What `!` stands for in the tags of ASDF.

@@ -1,18 +1,91 @@
 //! Numbers of YAML 1.1: how [integers](https://yaml.org/type/int.html) and
 //! [floating point numbers](https://yaml.org/type/float.html) are read and written.
 
-use super::scalar::Scalar;
-
 /// Digits of an integer in another base than ten: converting takes quadratic time.
 const MOST_DIGITS: usize = 10_000;
 
 /// A text without its sign.
-pub(super) fn unsigned(text: &str) -> &str {
+fn unsigned(text: &str) -> &str {
     text.strip_prefix(['-', '+']).unwrap_or(text)
 }
 
+/// Numbers of YAML 1.2; its nulls and booleans are among those of YAML 1.1.
+pub(super) fn is_number_in_12(text: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some(octal) = text.strip_prefix("0o") {
+        return !octal.is_empty() && octal.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+    }
+    if let Some(hex) = text.strip_prefix("0x") {
+        return !hex.is_empty() && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    }
+    let text = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (mantissa, exponent) = text.split_once(['e', 'E']).map_or((text, None), |(left, right)| (left, Some(right)));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let mantissa =
+        (digits(whole) && (fraction.is_empty() || digits(fraction))) || (whole.is_empty() && digits(fraction));
+    mantissa && exponent.is_none_or(|exponent| digits(exponent.strip_prefix(['-', '+']).unwrap_or(exponent)))
+}
+
+fn all(text: &str, allowed: impl Fn(u8) -> bool) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte == b'_' || allowed(byte))
+}
+
+/// `[0-9][0-9_]*`
+fn is_digits(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_digit()) && all(text, |byte| byte.is_ascii_digit())
+}
+
+/// `[0-5]?[0-9]`
+fn is_sixtieth(text: &str) -> bool {
+    matches!(text.as_bytes(), [b'0'..=b'9'] | [b'0'..=b'5', b'0'..=b'9'])
+}
+
+pub(super) fn is_int(text: &str) -> bool {
+    let text = unsigned(text);
+    if let Some(binary) = text.strip_prefix("0b") {
+        return all(binary, |byte| matches!(byte, b'0' | b'1'));
+    }
+    if let Some(hex) = text.strip_prefix("0x") {
+        return all(hex, |byte| byte.is_ascii_hexdigit());
+    }
+    if let Some(octal) = text.strip_prefix('0') {
+        return octal.is_empty() || all(octal, |byte| matches!(byte, b'0'..=b'7'));
+    }
+    match text.split_once(':') {
+        None => is_digits(text),
+        Some((first, rest)) => is_digits(first) && rest.split(':').all(is_sixtieth),
+    }
+}
+
+pub(super) fn is_float(text: &str) -> bool {
+    let bare = unsigned(text);
+    if matches!(bare, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
+        return true;
+    }
+    let Some((whole, rest)) = bare.split_once('.') else { return false };
+    if whole.contains(':') {
+        let mut parts = whole.split(':');
+        let fraction = rest.is_empty() || all(rest, |byte| byte.is_ascii_digit());
+        return parts.next().is_some_and(is_digits) && parts.all(is_sixtieth) && fraction;
+    }
+    let (fraction, exponent) = rest.split_once(['e', 'E']).map_or((rest, None), |(left, right)| (left, Some(right)));
+    let mantissa = if whole.is_empty() {
+        // A sign before the point makes it a text: `-.5`.
+        bare.len() == text.len() && is_digits(fraction)
+    } else {
+        is_digits(whole) && (fraction.is_empty() || all(fraction, |byte| byte.is_ascii_digit()))
+    };
+    // An exponent without a sign makes it a text: `1.0e5`.
+    let is_exponent = |exponent: &str| {
+        exponent
+            .strip_prefix(['-', '+'])
+            .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    mantissa && exponent.is_none_or(is_exponent)
+}
+
 /// An integer as `PyYAML` constructs it, which is looser than what it resolves: `!!int "08"` fails, `!!int "1:99"` not.
-pub(super) fn parse_int(text: &str) -> Option<Scalar<'static>> {
+pub(super) fn parse_int(text: &str) -> Option<String> {
     let text = text.replace('_', "");
     let negative = text.starts_with('-');
     let digits = unsigned(&text).trim();
@@ -29,12 +102,11 @@ pub(super) fn parse_int(text: &str) -> Option<Scalar<'static>> {
     } else {
         return None;
     };
-    let text = match (negative, magnitude.as_str()) {
+    Some(match (negative, magnitude.as_str()) {
         (_, "") => "0".to_owned(),
         (true, magnitude) if magnitude != "0" => format!("-{magnitude}"),
         _ => magnitude,
-    };
-    Some(text.parse().map_or_else(|_| Scalar::BigInt(text), Scalar::Int))
+    })
 }
 
 fn to_decimal(digits: &str, radix: u32) -> Option<String> {

@@ -11,7 +11,7 @@ use std::{ptr, slice};
 
 use libyaml_rs as sys;
 
-use super::document::Style;
+use super::scalar::Style;
 use crate::error::{Error, Result};
 
 /// What the parser met.

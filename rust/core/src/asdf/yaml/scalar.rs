@@ -5,10 +5,24 @@
 //! `1e3` is a text. What `PyYAML` would fail at (`0b_`), is a text here.
 
 use super::YAML_TAG_PREFIX;
-use super::document::Style;
-use super::number::{parse_float, parse_int, unsigned};
+use super::number::{is_float, is_int, is_number_in_12, parse_float, parse_int};
 use crate::base64;
 use crate::error::{Error, Result};
+
+/// How a scalar is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Style {
+    /// Without quotes.
+    Plain,
+    /// `'a'`
+    SingleQuoted,
+    /// `"a"`
+    DoubleQuoted,
+    /// `|`, line by line
+    Literal,
+    /// `>`, with lines folded
+    Folded,
+}
 
 /// The type that a plain text without a tag has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,7 +94,10 @@ impl<'a> Scalar<'a> {
         match resolved {
             Resolved::Null => Ok(Self::Null),
             Resolved::Bool => parse_bool(text).map(Self::Bool).ok_or_else(|| mismatch("bool", text)),
-            Resolved::Int => parse_int(text).ok_or_else(|| mismatch("int", text)),
+            Resolved::Int => {
+                let digits = parse_int(text).ok_or_else(|| mismatch("int", text))?;
+                Ok(digits.parse().map_or_else(|_| Self::BigInt(digits), Self::Int))
+            }
             Resolved::Float => parse_float(text).map(Self::Float).ok_or_else(|| mismatch("float", text)),
             Resolved::Timestamp if is_timestamp(text) => Ok(Self::Timestamp(text)),
             Resolved::Timestamp => Err(mismatch("timestamp", text)),
@@ -116,23 +133,6 @@ pub fn is_plain_string(text: &str) -> bool {
     resolve(text) == Resolved::Str && !is_number_in_12(text)
 }
 
-/// Numbers of YAML 1.2; its nulls and booleans are among those of YAML 1.1.
-fn is_number_in_12(text: &str) -> bool {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if let Some(octal) = text.strip_prefix("0o") {
-        return !octal.is_empty() && octal.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
-    }
-    if let Some(hex) = text.strip_prefix("0x") {
-        return !hex.is_empty() && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-    }
-    let text = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let (mantissa, exponent) = text.split_once(['e', 'E']).map_or((text, None), |(left, right)| (left, Some(right)));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let mantissa =
-        (digits(whole) && (fraction.is_empty() || digits(fraction))) || (whole.is_empty() && digits(fraction));
-    mantissa && exponent.is_none_or(|exponent| digits(exponent.strip_prefix(['-', '+']).unwrap_or(exponent)))
-}
-
 fn is_bool(text: &str) -> bool {
     matches!(text, "yes" | "Yes" | "YES" | "no" | "No" | "NO" | "on" | "On" | "ON" | "off" | "Off" | "OFF")
         || matches!(text, "true" | "True" | "TRUE" | "false" | "False" | "FALSE")
@@ -147,64 +147,6 @@ fn parse_bool(text: &str) -> Option<bool> {
     } else {
         None
     }
-}
-
-fn all(text: &str, allowed: impl Fn(u8) -> bool) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte == b'_' || allowed(byte))
-}
-
-/// `[0-9][0-9_]*`
-fn is_digits(text: &str) -> bool {
-    text.starts_with(|first: char| first.is_ascii_digit()) && all(text, |byte| byte.is_ascii_digit())
-}
-
-/// `[0-5]?[0-9]`
-fn is_sixtieth(text: &str) -> bool {
-    matches!(text.as_bytes(), [b'0'..=b'9'] | [b'0'..=b'5', b'0'..=b'9'])
-}
-
-fn is_int(text: &str) -> bool {
-    let text = unsigned(text);
-    if let Some(binary) = text.strip_prefix("0b") {
-        return all(binary, |byte| matches!(byte, b'0' | b'1'));
-    }
-    if let Some(hex) = text.strip_prefix("0x") {
-        return all(hex, |byte| byte.is_ascii_hexdigit());
-    }
-    if let Some(octal) = text.strip_prefix('0') {
-        return octal.is_empty() || all(octal, |byte| matches!(byte, b'0'..=b'7'));
-    }
-    match text.split_once(':') {
-        None => is_digits(text),
-        Some((first, rest)) => is_digits(first) && rest.split(':').all(is_sixtieth),
-    }
-}
-
-fn is_float(text: &str) -> bool {
-    let bare = unsigned(text);
-    if matches!(bare, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
-        return true;
-    }
-    let Some((whole, rest)) = bare.split_once('.') else { return false };
-    if whole.contains(':') {
-        let mut parts = whole.split(':');
-        let fraction = rest.is_empty() || all(rest, |byte| byte.is_ascii_digit());
-        return parts.next().is_some_and(is_digits) && parts.all(is_sixtieth) && fraction;
-    }
-    let (fraction, exponent) = rest.split_once(['e', 'E']).map_or((rest, None), |(left, right)| (left, Some(right)));
-    let mantissa = if whole.is_empty() {
-        // A sign before the point makes it a text: `-.5`.
-        bare.len() == text.len() && is_digits(fraction)
-    } else {
-        is_digits(whole) && (fraction.is_empty() || all(fraction, |byte| byte.is_ascii_digit()))
-    };
-    // An exponent without a sign makes it a text: `1.0e5`.
-    let is_exponent = |exponent: &str| {
-        exponent
-            .strip_prefix(['-', '+'])
-            .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
-    };
-    mantissa && exponent.is_none_or(is_exponent)
 }
 
 /// `2001-01-01`, or a date and time with loose digits: what `PyYAML` takes for a timestamp where no tag says so.
