@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::reference::{ZARR_TAG, ZARR_V3_TAG};
+use super::tag::{ZARR_TAG, ZARR_V3_TAG};
 use super::yaml::{Document, NodeId};
 use crate::array::{Array, ArrayBytes};
 use crate::chunk_grid::ChunkGrid;

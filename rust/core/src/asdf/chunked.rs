@@ -26,10 +26,10 @@ use serde_json::json;
 
 use super::block::BlockHeader;
 use super::blocks::{BlockStore, Held};
-use super::datatype::{Datatype, byteorder, lengths};
-use super::ndarray::{MOST_AXES, Ndarray, Source, metadata};
+use super::datatype::{Datatype, MAX_AXES, byteorder, lengths};
+use super::ndarray::{Ndarray, Source, metadata};
 use super::open::AsdfFile;
-use super::reference::Class;
+use super::tag::Class;
 use super::yaml::NodeId;
 use crate::array::Array;
 use crate::chunk_grid::ChunkGrid;
@@ -63,7 +63,7 @@ impl AsdfFile {
         let tree = self.tree();
         let get = |node, key| tree.get(node, key).ok_or_else(|| Error::metadata(format!("the {key} is missing")));
         let shape = lengths(tree, get(node, "shape")?)?;
-        if shape.len() > MOST_AXES {
+        if shape.len() > MAX_AXES {
             return Err(Error::metadata(format!("the shape has {} axes", shape.len())));
         }
         let list = tree.items(get(node, "chunks")?).ok_or_else(|| Error::metadata("the chunks are not a list"))?;

@@ -286,7 +286,7 @@ mod tests {
             assert!(decoded == data);
         }
         for name in ["blsc", "lz4"] {
-            for size in [0, 1 << 32, -1] {
+            for size in [0, 1i64 << 32, -1] {
                 assert!(Compression::new(name, &options(json!({"compression_block_size": size}))).is_err());
             }
         }

@@ -42,6 +42,9 @@ const DEEPEST: usize = 32;
 /// The largest element, as of a [`DataType`] of raw bytes.
 const LARGEST: usize = 1 << 17;
 
+/// Axes of an array; `NumPy` allows no more.
+pub(super) const MAX_AXES: usize = 64;
+
 /// Reads a byte order.
 pub(super) fn byteorder(document: &Document, id: NodeId) -> Result<Endian> {
     match document.scalar(id) {

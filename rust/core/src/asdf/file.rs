@@ -7,7 +7,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::block::{BLOCK_MAGIC, Blocks};
+use super::block::BLOCK_MAGIC;
+use super::block_list::Blocks;
 use super::yaml::{Document, Limits};
 use crate::error::{Error, Place, Result};
 use crate::store::{Ahead, ByteRange, Object, Stat};

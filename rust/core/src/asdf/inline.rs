@@ -5,9 +5,8 @@
 
 use std::sync::Arc;
 
-use super::datatype::Datatype;
-use super::ndarray::MOST_AXES;
-use super::reference::parse_complex;
+use super::complex::parse_complex;
+use super::datatype::{Datatype, MAX_AXES};
 use super::yaml::{Document, NodeId, Scalar};
 use crate::codec::Endian;
 use crate::data_type::{DataType, Kind as NumberKind};
@@ -106,8 +105,8 @@ impl Reader<'_> {
             Some(_) if self.rank == Some(depth) => return self.leaf(id),
             _ => return Err(Error::metadata("the lists are not of one depth")),
         };
-        if depth >= MOST_AXES {
-            return Err(Error::metadata(format!("lists are nested more than {MOST_AXES} deep")));
+        if depth >= MAX_AXES {
+            return Err(Error::metadata(format!("lists are nested more than {MAX_AXES} deep")));
         }
         let length = items.len() as u64;
         match self.shape.get(depth) {
@@ -130,7 +129,7 @@ impl Reader<'_> {
 /// How many lists are around a record: it is written as a list itself.
 fn record_depth(document: &Document, id: NodeId, record: &Datatype) -> Result<usize> {
     let mut node = id;
-    for depth in 0..MOST_AXES {
+    for depth in 0..MAX_AXES {
         if write(document, node, record, &mut Vec::new()).is_ok() {
             return Ok(depth);
         }

@@ -3,10 +3,13 @@
 //!
 //! [`Layout::read`] takes a file apart, [`write_file`] puts one together; [`yaml`] is the tree.
 
+mod array;
 mod block;
+mod block_list;
 mod blocks;
 mod build;
 mod chunked;
+mod complex;
 mod compression;
 mod datatype;
 mod file;
@@ -20,6 +23,7 @@ mod reference;
 mod sequence;
 mod standard;
 mod stream;
+mod tag;
 mod write;
 pub mod yaml;
 mod zarr;
@@ -31,7 +35,8 @@ mod chunked_tests;
 #[cfg(test)]
 mod tests;
 
-pub use block::{BLOCK_MAGIC, BlockHeader, Blocks, HEADER_LENGTH, INDEX_MAGIC, md5};
+pub use block::{BLOCK_MAGIC, BlockHeader, HEADER_LENGTH, INDEX_MAGIC, md5};
+pub use block_list::Blocks;
 pub use build::ZarrNode;
 pub use chunked::ChunkedNdarray;
 pub use compression::{Compression, compress, compression_label, compression_labels, decompress, decompress_into};
@@ -41,7 +46,7 @@ pub use inline::Inline;
 pub use ndarray::{Ndarray, Source};
 pub use nodes::{NewNdarray, Target, external_uri};
 pub use open::{AsdfFile, OpenOptions};
-pub use reference::{COMPLEX_TAG, Class, INTEGER_TAG, NDARRAY_TAG, ZARR_TAG, ZARR_V3_TAG};
 pub use standard::{ROOT_TAG, STANDARD, for_standard};
 pub use stream::append_rows;
+pub use tag::{COMPLEX_TAG, Class, INTEGER_TAG, NDARRAY_TAG, ZARR_TAG, ZARR_V3_TAG};
 pub use write::{FileOptions, FileWriter, OutBlock, Sink, write_bytes, write_file};

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::block::BlockHeader;
 use super::blocks::BlockStore;
 use super::compression::{decoder, label_name};
-use super::datatype::{Datatype, byteorder, length};
+use super::datatype::{Datatype, MAX_AXES, byteorder, length};
 use super::inline::{Inline, inline};
 use super::open::AsdfFile;
 use super::yaml::{NodeId, Scalar};
@@ -56,9 +56,6 @@ pub struct Ndarray {
     pub mask: Option<NodeId>,
 }
 
-/// `NumPy` has no more.
-pub(super) const MOST_AXES: usize = 64;
-
 impl AsdfFile {
     /// What an ndarray node says.
     pub fn ndarray(&self, node: NodeId) -> Result<Ndarray> {
@@ -77,7 +74,7 @@ impl AsdfFile {
             None => (false, None),
             Some(shape) => {
                 let axes = tree.items(shape).ok_or_else(|| Error::metadata("the shape is not a list"))?;
-                if axes.len() > MOST_AXES {
+                if axes.len() > MAX_AXES {
                     return Err(Error::metadata(format!("the shape has {} axes", axes.len())));
                 }
                 let streamed = axes.first().is_some_and(|first| tree.text(*first) == Some("*"));
@@ -119,26 +116,6 @@ impl AsdfFile {
         };
         let offset = get("offset").map_or(Ok(0), |offset| length(tree, offset)).place(|| "offset")?;
         Ok(Ndarray { source, datatype, shape, streamed, offset, strides, mask })
-    }
-
-    /// The array of an ndarray node, of a chunked one or of a Zarr node.
-    pub fn array_at(&self, node: NodeId) -> Result<Array> {
-        use super::reference::Class;
-        match self.class(node) {
-            Class::Ndarray => self.open_ndarray(node, &self.ndarray(node)?),
-            Class::Zarr => self.open_zarr(node),
-            Class::Chunked => self.open_chunked(node),
-            Class::Reference => {
-                let (file, node) = self.follow(node)?;
-                file.array_at(node)
-            }
-            _ => Err(Error::not_found(format!("there is no array at {}", self.describe(node)))),
-        }
-    }
-
-    /// The array at a path of names and indices, `roman/data`.
-    pub fn array(&self, path: &str) -> Result<Array> {
-        self.array_at(self.find(path)?)
     }
 
     /// The array that an ndarray node is. The header of its block is read, and nothing else.

@@ -5,7 +5,7 @@ use super::block::BlockHeader;
 use super::datatype::Datatype;
 use super::ndarray::Source;
 use super::open::AsdfFile;
-use super::reference::{Class, NDARRAY_TAG};
+use super::tag::{Class, NDARRAY_TAG};
 use super::yaml::{Document, NodeId, Style};
 use crate::error::{Place, Result};
 

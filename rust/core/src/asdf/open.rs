@@ -8,7 +8,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::block::{BlockHeader, Blocks};
+use super::block::BlockHeader;
+use super::block_list::Blocks;
 use super::compression::decompress;
 use super::file::Layout;
 use super::opened::Opened;

@@ -92,7 +92,9 @@ impl Format {
             return Err(self.truncated());
         }
         if decoded > limit {
-            return Err(Error::corrupt(format!("{self}: a piece decodes to {decoded} bytes, expected at most {limit}")));
+            return Err(Error::corrupt(format!(
+                "{self}: a piece decodes to {decoded} bytes, expected at most {limit}"
+            )));
         }
         Ok(Some((encoded, decoded)))
     }

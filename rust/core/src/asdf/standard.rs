@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::reference::{INTEGER_TAG, NDARRAY_TAG};
+use super::tag::{INTEGER_TAG, NDARRAY_TAG};
 use super::yaml::Document;
 use crate::error::{Error, Result};
 

@@ -107,7 +107,7 @@ fn written_files_read_back() {
     let header = layout.blocks.block(2).unwrap();
     assert_eq!((header.compression, header.data_size, header.used), (*b"zlib", 99, 6));
     assert!(layout.blocks.block(2).unwrap().has_checksum() && !layout.blocks.block(3).unwrap().has_checksum());
-    assert!(message(layout.blocks.block(4)).contains("no block 4 among 4"));
+    assert!(message(layout.blocks.block(4)).contains("no block 4; the file has 4"));
     assert!(layout.blocks.block(-5).is_err() && layout.blocks.block(i64::MIN).is_err());
 }
 
@@ -228,7 +228,7 @@ fn blocks_before_the_damage_can_be_read() {
     assert_eq!(data(&layout, 0).unwrap(), b"one");
     let error = layout.blocks.block(1).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::CorruptData);
-    assert_eq!(error.message(), "block 1: 6 bytes of data, but the file ends after 5");
+    assert_eq!(error.message(), "block 1: the data are 6 bytes, but the file ends after 5");
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn hostile_headers() {
         open(&file).unwrap()
     };
     let huge = u64::MAX.to_be_bytes();
-    assert!(message(with(4, &[0, 40]).blocks.block(0)).contains("48 is the least"));
+    assert!(message(with(4, &[0, 40]).blocks.block(0)).contains("expected at least 48"));
     assert!(message(with(4, &[255, 255]).blocks.block(0)).contains("ends within"));
     assert!(message(with(22, &huge).blocks.block(0)).contains("allocated"));
     assert!(message(with(14, &[huge, huge].concat()).blocks.block(0)).contains("ends after"));

@@ -30,7 +30,7 @@ use serde_json::Value;
 
 use super::blocks::BlockStore;
 use super::open::{AsdfFile, beside};
-use super::reference::ZARR_V3_TAG;
+use super::tag::ZARR_V3_TAG;
 use super::yaml::{NodeId, Scalar, to_json};
 use crate::array::Array;
 use crate::chunk_key::ChunkKeyEncoding;
