@@ -7,7 +7,7 @@ use crate::array::Array;
 use crate::error::{Error, Result};
 
 impl AsdfFile {
-    /// The array of an ndarray node, of a chunked one or of a Zarr node.
+    /// Opens the array of an ndarray, chunked ndarray or Zarr node; follows references.
     pub fn array_at(&self, node: NodeId) -> Result<Array> {
         match self.class(node) {
             Class::Ndarray => self.open_ndarray(node, &self.ndarray(node)?),
@@ -17,11 +17,11 @@ impl AsdfFile {
                 let (file, node) = self.follow(node)?;
                 file.array_at(node)
             }
-            _ => Err(Error::not_found(format!("there is no array at {}", self.describe(node)))),
+            _ => Err(Error::not_found(format!("no array at {}", self.describe(node)))),
         }
     }
 
-    /// The array at a path of names and indices, `roman/data`.
+    /// Opens the array at a path of names and indices such as `roman/data`.
     pub fn array(&self, path: &str) -> Result<Array> {
         self.array_at(self.find(path)?)
     }

@@ -1,4 +1,4 @@
-//! Chunked ndarrays: arrays that are put together of ndarrays, each in a block of its own
+//! Chunked ndarrays: arrays composed of ndarrays, each in its own block
 //! ([the proposal](https://github.com/asdf-format/asdf/issues/1783), as
 //! [ASDF.jl](https://github.com/JuliaAstro/ASDF.jl) reads it).
 //!
@@ -12,11 +12,11 @@
 //!     ndarray: !core/ndarray-1.1.0 {source: 0, datatype: float32, byteorder: little, shape: [4, 3]}
 //! ```
 //!
-//! Starts count elements from 0, their axes as those of the shape. Each ndarray has its own compression, byte order and
-//! strides. Where chunks overlap, the later one counts; what none covers is zero.
+//! `start` is the index of the chunk's first element. Each ndarray has its own compression, byte order and strides. Later
+//! chunks cover earlier ones; elements without a chunk are zero.
 //!
-//! The edges of all chunks cut each axis, and what comes out is a grid, each cell of which lies in one chunk that counts,
-//! or in none. Chunks that lie in a grid are its cells; others are cut into several, which are parts of one block.
+//! Each axis is cut at the edges of all chunks, so that each cell of the resulting grid has at most one visible chunk.
+//! Chunks on a grid are its cells; other chunks are cut into several cells, which share a block.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -37,66 +37,71 @@ use crate::codec::Endian;
 use crate::codec::chain::{Chain, Elements, SmallStrides, item};
 use crate::error::{Error, Place, Result};
 use crate::read::{Chains, EachChain};
-use crate::subset::{Dims, product, tuple};
+use crate::subset::{ArraySubset, Dims, product, tuple};
 
-/// What the tree says of a chunked ndarray. Nothing of its chunks was looked at.
+/// A chunked ndarray node. Its chunks are not read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChunkedNdarray {
-    /// What the elements are; the byte order is that of the chunks.
+    /// Datatype of the elements. Numbers have the byte order of their chunk.
     pub datatype: Datatype,
     /// The shape.
     pub shape: Vec<u64>,
-    /// Of each chunk its first element in the array, and the node of the ndarray that holds its elements.
+    /// Index of the first element and ndarray node of each chunk.
     pub chunks: Vec<(Vec<u64>, NodeId)>,
 }
 
-/// Chunks that lie in no grid are cut; into more cells than this, beside one for each, they are not.
-const MOST_CUTS: u64 = 1 << 17;
+/// Maximum number of cells, in addition to one for each chunk.
+const MAX_CUTS: u64 = 1 << 17;
 
 impl AsdfFile {
-    /// What a chunked ndarray node says.
+    /// Parses a chunked ndarray node.
     pub fn chunked_ndarray(&self, node: NodeId) -> Result<ChunkedNdarray> {
         self.parse_chunked(node).place(|| self.describe(node))
     }
 
     fn parse_chunked(&self, node: NodeId) -> Result<ChunkedNdarray> {
         let tree = self.tree();
-        let get = |node, key| tree.get(node, key).ok_or_else(|| Error::metadata(format!("the {key} is missing")));
+        let get = |node, key| tree.get(node, key).ok_or_else(|| Error::metadata(format!("{key} is missing")));
         let shape = lengths(tree, get(node, "shape")?)?;
         if shape.len() > MAX_AXES {
-            return Err(Error::metadata(format!("the shape has {} axes", shape.len())));
+            return Err(Error::metadata(format!(
+                "the shape has {} axes, at most {MAX_AXES} are supported",
+                shape.len()
+            )));
         }
-        let list = tree.items(get(node, "chunks")?).ok_or_else(|| Error::metadata("the chunks are not a list"))?;
+        let list = tree.items(get(node, "chunks")?).ok_or_else(|| Error::metadata("chunks is not a list"))?;
         let chunk = |(k, chunk): (usize, &NodeId)| {
             let parse = || {
                 let start = lengths(tree, get(*chunk, "start")?).place(|| "start")?;
                 if start.len() != shape.len() {
                     let (start, shape) = (tuple(&start), tuple(&shape));
-                    return Err(Error::metadata(format!("it starts at {start} in an array of shape {shape}")));
+                    return Err(Error::metadata(format!(
+                        "start {start} does not match the shape {shape} of the array"
+                    )));
                 }
                 let ndarray = get(*chunk, "ndarray")?;
                 match self.class(ndarray) {
                     Class::Ndarray => Ok((start, ndarray)),
-                    _ => Err(Error::metadata("its ndarray is none")),
+                    _ => Err(Error::metadata("the value of ndarray is not an ndarray")),
                 }
             };
             parse().place(|| format!("chunk {k}"))
         };
         let chunks = list.iter().enumerate().map(chunk).collect::<Result<Vec<_>>>()?;
-        // Numbers need no byte order here, but text does.
+        // Text needs a byte order here; numbers do not.
         let first = chunks.first().and_then(|(_, ndarray)| tree.get(*ndarray, "byteorder"));
         let order = tree.get(node, "byteorder").or(first).map(|order| byteorder(tree, order)).transpose()?;
         let order = Some(order.unwrap_or(Endian::NATIVE));
         Ok(ChunkedNdarray { datatype: Datatype::parse(tree, get(node, "datatype")?, order)?, shape, chunks })
     }
 
-    /// The array that a chunked ndarray node is. The header of one block is read, and nothing else.
+    /// Opens the array of a chunked ndarray node. Reads the header of one block.
     pub(super) fn open_chunked(&self, node: NodeId) -> Result<Array> {
         let name = self.describe(node);
         let open = || {
             let chunked = self.parse_chunked(node)?;
             let (cells, grid) = Cells::new(self, &chunked)?;
-            let (chain, codecs) = cells.first(&chunked)?;
+            let (chain, codecs) = cells.first_chain(&chunked)?;
             let document = json!({
                 "datatype": chunked.datatype.code().unwrap_or_else(|| format!("V{}", chunked.datatype.size())),
                 "shape": chunked.shape,
@@ -112,25 +117,27 @@ impl AsdfFile {
     }
 }
 
-/// The cells of a grid, each of which lies in one chunk.
+/// The cells of the grid, each in at most one chunk.
 pub(super) struct Cells {
     file: AsdfFile,
     chunks: Vec<Chunk>,
-    /// Those that are in a chunk, by their indices in the grid.
+    /// Cells in a chunk, by their indices in the grid.
     covered: HashMap<Dims, Cell>,
 }
 
 struct Chunk {
+    /// Node of the ndarray.
     node: NodeId,
+    /// Index of the first element in the array.
     start: Vec<u64>,
     ndarray: Ndarray,
     held: OnceLock<Held>,
 }
 
 struct Cell {
-    /// The number of its chunk.
+    /// Position of its chunk.
     chunk: usize,
-    /// Its first element in the chunk.
+    /// Index of its first element in the chunk.
     first: Dims,
     chain: OnceLock<Box<Chain>>,
 }
@@ -145,9 +152,9 @@ impl Cells {
         let chunks = chunked.chunks.iter().enumerate().map(chunk).collect::<Result<Vec<_>>>()?;
         let edges: Vec<Vec<u64>> = (0..chunked.shape.len())
             .map(|axis| {
-                let ranges = chunks.iter().filter(|chunk| !chunk.is_empty()).map(|chunk| chunk.range(axis));
+                let chunks = chunks.iter().filter(|chunk| !chunk.is_empty()).map(|chunk| chunk.range(axis));
                 let mut edges = vec![0, chunked.shape[axis]];
-                edges.extend(ranges.flat_map(|range| [range.start, range.end]));
+                edges.extend(chunks.flat_map(|range| [range.start, range.end]));
                 edges.sort_unstable();
                 edges.dedup();
                 edges
@@ -162,20 +169,18 @@ impl Cells {
         });
         let grid = ChunkGrid::rectilinear(&chunked.shape, lengths.collect())?;
         let mut covered = HashMap::new();
-        let mut left = MOST_CUTS.saturating_add(chunks.len() as u64);
+        let mut left = MAX_CUTS.saturating_add(chunks.len() as u64);
         for (number, chunk) in chunks.iter().enumerate().filter(|(_, chunk)| !chunk.is_empty()) {
-            // A range's ends are among the edges.
-            let index = |axis: usize, at| edges[axis].partition_point(|edge| *edge < at) as u64;
+            let cell_at = |axis: usize, edge| edges[axis].partition_point(|other| *other < edge) as u64;
             let ranges: Vec<Range<u64>> = (0..edges.len())
-                .map(|axis| index(axis, chunk.range(axis).start)..index(axis, chunk.range(axis).end))
+                .map(|axis| cell_at(axis, chunk.range(axis).start)..cell_at(axis, chunk.range(axis).end))
                 .collect();
-            let inside = crate::subset::ArraySubset::new_with_ranges(&ranges);
-            left = product(inside.shape()).and_then(|count| left.checked_sub(count)).ok_or_else(|| {
-                let what =
-                    format!("they overlap, or lie so far from any grid, that it takes more than {MOST_CUTS} cuts");
-                Error::unsupported(format!("{} chunks: {what}", chunks.len()))
+            let cells = ArraySubset::new_with_ranges(&ranges);
+            left = product(cells.shape()).and_then(|count| left.checked_sub(count)).ok_or_else(|| {
+                let what = format!("a grid of their edges has over {MAX_CUTS} cells more than there are chunks");
+                Error::unsupported(format!("the {} chunks overlap or are off a grid: {what}", chunks.len()))
             })?;
-            for cell in inside.indices() {
+            for cell in cells.indices() {
                 let first = (0..edges.len()).map(|axis| edges[axis][cell[axis] as usize] - chunk.start[axis]).collect();
                 covered.insert(cell, Cell { chunk: number, first, chain: OnceLock::new() });
             }
@@ -183,8 +188,8 @@ impl Cells {
         Ok((Self { file: file.clone(), chunks, covered }, grid))
     }
 
-    /// The codecs of the first chunk that has elements, and their names.
-    fn first(&self, chunked: &ChunkedNdarray) -> Result<(Chain, Vec<crate::codec::Named>)> {
+    /// Returns the codec chain of the first chunk that has elements, and its codecs by name.
+    fn first_chain(&self, chunked: &ChunkedNdarray) -> Result<(Chain, Vec<crate::codec::Named>)> {
         if let Some(chunk) = self.chunks.iter().find(|chunk| !chunk.is_empty()) {
             let origin = vec![0; chunked.shape.len()];
             let held = self.held(chunk)?;
@@ -200,7 +205,7 @@ impl Cells {
         Ok((Chain::strided(&shape, &data_type, elements, Vec::new())?, Vec::new()))
     }
 
-    /// Where the elements of a chunk are. The header of its block is read once.
+    /// Locates the elements of a chunk. Reads the header of its block once.
     fn held(&self, chunk: &Chunk) -> Result<Held> {
         if let Some(held) = chunk.held.get() {
             return Ok(held.clone());
@@ -218,7 +223,7 @@ impl Cells {
         Ok(chunk.held.get_or_init(|| held).clone())
     }
 
-    /// Where the elements of a cell are, by the key of a chunk as Zarr V2 writes it; `None`: in no chunk.
+    /// Locates the elements of a cell by its key `0.1`; `None` without a chunk.
     pub(super) fn find(&self, key: &str) -> Result<Option<Held>> {
         let indices = if key == "0" && self.is_point() {
             Some(Dims::new())
@@ -267,38 +272,38 @@ impl Chunk {
         self.ndarray.shape.contains(&0)
     }
 
-    /// Where it lies along an axis, which was checked.
+    /// Returns its range along an axis, which [`check`] verified.
     fn range(&self, axis: usize) -> Range<u64> {
         self.start[axis]..self.start[axis] + self.ndarray.shape[axis]
     }
 
-    /// The codecs of its elements from `first` on.
+    /// Returns the codec chain of the elements from index `first` on.
     fn chain(&self, held: &Held, first: &[u64]) -> Result<Chain> {
         let size = match held {
             Held::Block(_, header) => header.data_size,
             Held::Memory(bytes) => bytes.len() as u64,
         };
-        self.ndarray.chain(&self.ndarray.plan(size)?, held.header(), first)
+        self.ndarray.chain(&self.ndarray.layout(size)?, held.header(), first)
     }
 }
 
-/// Checks that an ndarray can be a chunk.
+/// Checks that an ndarray is a valid chunk of an array.
 fn check(ndarray: &Ndarray, start: &[u64], array: &ChunkedNdarray) -> Result<()> {
     if ndarray.streamed {
-        return Err(Error::unsupported("it is a stream, whose shape only its block tells"));
+        return Err(Error::unsupported("a chunk cannot be a stream"));
     }
     if ndarray.mask.is_some() {
-        return Err(Error::unsupported("it has a mask"));
+        return Err(Error::unsupported("a chunk cannot have a mask"));
     }
     if matches!(&ndarray.source, Source::Inline(inline) if inline.nulls.is_some()) {
-        return Err(Error::unsupported("some of its elements are null"));
+        return Err(Error::unsupported("a chunk cannot have null elements"));
     }
-    let same = match (&ndarray.datatype, &array.datatype) {
-        (Datatype::Scalar(own, _), Datatype::Scalar(due, _)) => own == due,
-        (own, due) => own == due,
+    let is_same = match (&ndarray.datatype, &array.datatype) {
+        (Datatype::Scalar(chunk, _), Datatype::Scalar(array, _)) => chunk == array,
+        (chunk, array) => chunk == array,
     };
-    if !same {
-        let what = "its datatype is not that of the array; all chunks have one, and text and records one byte order";
+    if !is_same {
+        let what = "the datatype of the chunk, or the byte order of its text or records, is not that of the array";
         return Err(Error::metadata(what));
     }
     let fits = |axis: usize| {
@@ -307,7 +312,9 @@ fn check(ndarray: &Ndarray, start: &[u64], array: &ChunkedNdarray) -> Result<()>
     };
     if ndarray.shape.len() != start.len() || !(0..start.len()).all(fits) {
         let (start, shape, whole) = (tuple(start), tuple(&ndarray.shape), tuple(&array.shape));
-        return Err(Error::metadata(format!("shape {shape} from {start} on lies outside an array of shape {whole}")));
+        return Err(Error::metadata(format!(
+            "a chunk of shape {shape} at {start} is outside the array of shape {whole}"
+        )));
     }
     Ok(())
 }

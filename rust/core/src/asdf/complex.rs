@@ -6,7 +6,7 @@ use super::yaml::NodeId;
 use crate::error::{Error, Result};
 
 impl AsdfFile {
-    /// A complex number: `1+2j`, `(1+2j)`, `-infi`.
+    /// Returns the real and imaginary parts of a complex number: `1+2j`, `(1+2j)`, `-infi`.
     pub fn complex(&self, node: NodeId) -> Result<(f64, f64)> {
         let text = self.tree().text(node).unwrap_or_default();
         parse_complex(text).ok_or_else(|| {
@@ -16,12 +16,12 @@ impl AsdfFile {
     }
 }
 
-/// Real and imaginary part.
+/// Parses a complex number into its real and imaginary parts.
 pub(super) fn parse_complex(text: &str) -> Option<(f64, f64)> {
     let text = text.trim();
     let text = text.strip_prefix('(').map_or(Some(text), |rest| rest.strip_suffix(')'))?.trim();
     let Some(body) = text.strip_suffix(['i', 'I', 'j', 'J']) else { return Some((number(text)?, 0.0)) };
-    // The sign between the parts is the last that does not belong to an exponent.
+    // The last sign that is not an exponent's separates the parts.
     let bytes = body.as_bytes();
     let sign = |at: &usize| matches!(bytes[*at], b'+' | b'-') && !matches!(bytes[*at - 1], b'e' | b'E');
     let Some(at) = (1..bytes.len()).rev().find(sign) else { return Some((0.0, imaginary(body)?)) };

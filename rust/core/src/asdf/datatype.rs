@@ -1,4 +1,4 @@
-//! The datatype of an ndarray node: what its elements are and how they are stored
+//! Datatypes of ndarray nodes: the type and byte order of the elements
 //! ([the schema](https://asdf-standard.readthedocs.io/en/latest/generated/stsci.edu/asdf/core/ndarray-1.1.0.html)).
 //!
 //! ```yaml
@@ -12,79 +12,81 @@ use crate::codec::Endian;
 use crate::data_type::DataType;
 use crate::error::{Error, Place, Result};
 
-/// What the elements of an ndarray node are.
+/// Datatype of an ndarray node.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Datatype {
-    /// A number or a truth value.
+    /// A number or a boolean.
     Scalar(DataType, Endian),
-    /// So many bytes of ASCII text, filled up with NULs.
+    /// ASCII text of a number of bytes, padded with NULs.
     Ascii(usize),
-    /// So many characters of four bytes, filled up with NULs.
+    /// Text of a number of four-byte characters, padded with NULs.
     Ucs4(usize, Endian),
-    /// Fields, one after the other without gaps.
+    /// Fields without gaps.
     Record(Vec<Field>),
 }
 
 /// A field of a [`Datatype::Record`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Field {
-    /// Its name; fields without one are counted.
+    /// The name, if the field has one.
     pub name: Option<String>,
-    /// What it holds.
+    /// The type of the field, or of its elements.
     pub datatype: Datatype,
-    /// The shape of the array that it is; empty for one element.
+    /// The shape of the field; empty for a scalar.
     pub shape: Vec<u64>,
 }
 
-/// Records within records: deeper is a mistake or an attack.
-const DEEPEST: usize = 32;
+/// Nesting of records; deeper nesting is a mistake or an attack.
+const MAX_DEPTH: usize = 32;
 
-/// The largest element, as of a [`DataType`] of raw bytes.
-const LARGEST: usize = 1 << 17;
+/// Size in bytes of the largest element, as of a [`DataType`] of raw bytes.
+const MAX_SIZE: usize = 1 << 17;
 
 /// Axes of an array; `NumPy` allows no more.
 pub(super) const MAX_AXES: usize = 64;
 
-/// Reads a byte order.
+/// Parses a byte order.
 pub(super) fn byteorder(document: &Document, id: NodeId) -> Result<Endian> {
     match document.scalar(id) {
         Ok(Scalar::Str("little")) => Ok(Endian::Little),
         Ok(Scalar::Str("big")) => Ok(Endian::Big),
-        _ => Err(Error::metadata("the byteorder is neither \"little\" nor \"big\"")),
+        _ => Err(Error::metadata("byteorder must be \"little\" or \"big\"")),
     }
 }
 
-/// Reads a length that cannot be negative.
+/// Parses a length, which cannot be negative.
 pub(super) fn length(document: &Document, id: NodeId) -> Result<u64> {
     match document.scalar(id) {
         Ok(Scalar::Int(length)) if length >= 0 => Ok(length as u64),
-        _ => Err(Error::metadata("a length is not a natural number")),
+        _ => Err(Error::metadata("a length or offset is not a non-negative integer")),
     }
 }
 
-/// Reads a list of lengths.
+/// Parses a shape.
 pub(super) fn lengths(document: &Document, id: NodeId) -> Result<Vec<u64>> {
-    let items = document.items(id).ok_or_else(|| Error::metadata("a shape is not a list"))?;
+    let items = document.items(id).ok_or_else(|| Error::metadata("the shape is not a list"))?;
     items.iter().map(|item| length(document, *item)).collect()
 }
 
 impl Datatype {
-    /// Reads a datatype whose byte order, where it says nothing itself, is `endian`; `None`: it has to say it.
+    /// Parses a datatype. `endian` is the byte order of elements that declare none; without it they must declare one.
     pub fn parse(document: &Document, id: NodeId, endian: Option<Endian>) -> Result<Self> {
         let datatype = Self::nested(document, id, endian, 0)?;
         match datatype.checked_size() {
-            Some(1..=LARGEST) => Ok(datatype),
-            _ => Err(Error::unsupported(format!("elements have 1 to {LARGEST} bytes, not those of this datatype"))),
+            Some(1..=MAX_SIZE) => Ok(datatype),
+            _ => Err(Error::unsupported(format!("the size of the datatype is not in 1 to {MAX_SIZE} bytes"))),
         }
     }
 
     fn nested(document: &Document, id: NodeId, endian: Option<Endian>, depth: usize) -> Result<Self> {
-        if depth > DEEPEST {
-            return Err(Error::metadata(format!("the datatype has records nested more than {DEEPEST} deep")));
+        if depth > MAX_DEPTH {
+            return Err(Error::metadata(format!("records are nested deeper than {MAX_DEPTH}")));
         }
         let items = match &document[id].kind {
             Kind::Scalar { .. } => return Self::scalar(document, id, endian),
-            Kind::Mapping { .. } => return Err(Error::metadata("the datatype is a mapping outside of a record")),
+            Kind::Mapping { .. } => {
+                return Err(Error::metadata("the datatype is a mapping; expected a name or a list"));
+            }
             Kind::Sequence { items, .. } => items,
         };
         if let [name, length] = items[..]
@@ -92,14 +94,14 @@ impl Datatype {
                 (document.text(name), document.scalar(length))
         {
             let length = usize::try_from(length)
-                .map_err(|_| Error::metadata(format!("a text of {length} characters in the datatype")))?;
+                .map_err(|_| Error::metadata(format!("the datatype is a text of {length} characters")))?;
             return match name {
                 "ascii" => Ok(Self::Ascii(length)),
-                _ => Ok(Self::Ucs4(length, endian.ok_or_else(no_order)?)),
+                _ => Ok(Self::Ucs4(length, endian.ok_or_else(missing_order)?)),
             };
         }
         if items.is_empty() {
-            return Err(Error::metadata("the datatype is a record without fields"));
+            return Err(Error::metadata("the record has no fields"));
         }
         let field =
             |(k, id): (usize, &NodeId)| Field::parse(document, *id, endian, depth).place(|| format!("field {k}"));
@@ -112,18 +114,18 @@ impl Datatype {
             let name: String = name.chars().take(40).collect();
             let names: Vec<_> = scalars().map(|data_type| asdf_name(&data_type).to_owned()).collect();
             return Err(Error::unsupported(format!(
-                "unknown datatype {name:?}; there are {}, [ascii, N], [ucs4, N] and records",
+                "unknown datatype {name:?}; known are {}, [ascii, N], [ucs4, N] and records",
                 names.join(", ")
             )));
         };
         let endian = match data_type.word() {
             1 => endian.unwrap_or(Endian::Big),
-            _ => endian.ok_or_else(no_order)?,
+            _ => endian.ok_or_else(missing_order)?,
         };
         Ok(Self::Scalar(data_type, endian))
     }
 
-    /// Bytes of an element.
+    /// Size of an element in bytes.
     pub fn size(&self) -> usize {
         self.checked_size().unwrap_or(usize::MAX)
     }
@@ -141,7 +143,7 @@ impl Datatype {
         }
     }
 
-    /// What the elements are to an array: numbers are themselves, and all else is raw bytes.
+    /// Returns the array's data type: that of numbers, and raw bytes for everything else.
     pub fn data_type(&self) -> Result<DataType> {
         match self {
             Self::Scalar(data_type, _) => Ok(data_type.clone()),
@@ -149,7 +151,7 @@ impl Datatype {
         }
     }
 
-    /// The byte order of a number; of all else that of this machine, which leaves the bytes as they are.
+    /// Returns the byte order of a number, and the native one of everything else, so that those bytes are not swapped.
     pub fn endian(&self) -> Endian {
         match self {
             Self::Scalar(_, endian) => *endian,
@@ -157,7 +159,7 @@ impl Datatype {
         }
     }
 
-    /// The code that `NumPy` has for it (`>f4`, `|S5`, `<U3`); `None`: it is a record.
+    /// Returns the `NumPy` code such as `>f4`, `|S5` or `<U3`; `None` for a record.
     pub fn code(&self) -> Option<String> {
         let order = |endian: &Endian| if *endian == Endian::Little { '<' } else { '>' };
         match self {
@@ -169,27 +171,27 @@ impl Datatype {
         }
     }
 
-    /// By the code that `NumPy` has for it.
+    /// Returns the datatype of a `NumPy` code.
     pub fn from_code(code: &str) -> Result<Self> {
-        let refused = || Error::unsupported(format!("ASDF has no datatype for {code:?}"));
+        let unsupported = || Error::unsupported(format!("ASDF has no datatype for the NumPy code {code:?}"));
         let (endian, bare) = match code.split_at_checked(1) {
             Some((">" | "|", bare)) => (Endian::Big, bare),
             Some(("<", bare)) => (Endian::Little, bare),
-            _ => return Err(refused()),
+            _ => return Err(unsupported()),
         };
-        let number = |digits: &str| digits.parse::<usize>().map_err(|_| refused());
+        let number = |digits: &str| digits.parse::<usize>().map_err(|_| unsupported());
         if let Some(length) = bare.strip_prefix('S') {
             return Ok(Self::Ascii(number(length)?));
         }
         if let Some(length) = bare.strip_prefix('U') {
             return Ok(Self::Ucs4(number(length)?, endian));
         }
-        let data_type = scalars().find(|data_type| data_type.code() == bare).ok_or_else(refused)?;
+        let data_type = scalars().find(|data_type| data_type.code() == bare).ok_or_else(unsupported)?;
         let endian = if data_type.word() == 1 { Endian::Big } else { endian };
         Ok(Self::Scalar(data_type, endian))
     }
 
-    /// Adds the datatype to a tree: what is its `datatype`, and what its `byteorder`.
+    /// Adds the datatype to a tree; returns the `datatype` node and the `byteorder`.
     pub fn to_node(&self, document: &mut Document) -> (NodeId, &'static str) {
         let order = |endian: &Endian| if *endian == Endian::Little { "little" } else { "big" };
         let text = |document: &mut Document, name: &str, length: usize| {
@@ -208,16 +210,16 @@ impl Datatype {
     }
 }
 
-fn no_order() -> Error {
-    Error::metadata("the byteorder is missing")
+fn missing_order() -> Error {
+    Error::metadata("byteorder is missing")
 }
 
-/// The scalar types of ASDF: those of Zarr that NumPy has of its own.
+/// The scalar types of ASDF, which are Zarr's without those that NumPy lacks.
 fn scalars() -> impl Iterator<Item = DataType> {
     DataType::all().filter(|data_type| !data_type.is_extended())
 }
 
-/// The name in ASDF: that of Zarr but for one.
+/// Returns the name in ASDF, which differs from Zarr's for `bool` only.
 fn asdf_name(data_type: &DataType) -> &str {
     match data_type.name() {
         "bool" => "bool8",
@@ -236,7 +238,7 @@ impl Field {
             Some(order) => Some(byteorder(document, order)?),
             None => endian,
         };
-        let datatype = document.get(id, "datatype").ok_or_else(|| Error::metadata("the datatype is missing"))?;
+        let datatype = document.get(id, "datatype").ok_or_else(|| Error::metadata("datatype is missing"))?;
         let datatype = Datatype::nested(document, datatype, endian, depth + 1)?;
         let shape = document.get(id, "shape").map_or(Ok(Vec::new()), |shape| lengths(document, shape))?;
         Ok(Self { name, datatype, shape })
@@ -269,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_those_of_numpy() {
+    fn codes_match_numpy() {
         for (text, code, size) in [
             ("float32", ">f4", 4),
             ("bool8", "|b1", 1),
@@ -302,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused() {
+    fn invalid_datatypes_are_refused() {
         for (text, kind) in [
             ("float33", ErrorKind::Unsupported),
             ("r8", ErrorKind::Unsupported),

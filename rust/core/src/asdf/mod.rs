@@ -24,6 +24,7 @@ mod sequence;
 mod standard;
 mod stream;
 mod tag;
+mod uri;
 mod write;
 pub mod yaml;
 mod zarr;

@@ -1,8 +1,8 @@
-//! ndarray nodes: what the tree says of an array, and the [`Array`] that it is
+//! ndarray nodes, and opening them as [`Array`]s
 //! ([the schema](https://asdf-standard.readthedocs.io/en/latest/generated/stsci.edu/asdf/core/ndarray-1.1.0.html)).
 //!
-//! An array in a block is an array of one chunk: elements at strides, in bytes that the block's compression encoded.
-//! What an ordinary array can do (read a part, explain a read, cache) it can do for that reason.
+//! An array in a block is an ordinary array of one chunk: strided elements, encoded by the compression of the block. So
+//! partial reads, explanations and caches work as for every array.
 
 use std::sync::Arc;
 
@@ -26,10 +26,10 @@ use crate::fill_value::FillValue;
 use crate::metadata::{ArrayMetadata, Attributes};
 use crate::subset::{Dims, product, tuple};
 
-/// Where the elements of an ndarray node are.
+/// Location of the elements of an ndarray node.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
-    /// In a block of the file, counted from 0, or from -1 at the end.
+    /// In a block of the file, counted from 0, or backward from -1.
     Block(i64),
     /// In the first block of another file.
     External(String),
@@ -37,27 +37,27 @@ pub enum Source {
     Inline(Inline),
 }
 
-/// What the tree says of an array. Nothing of its block was read.
+/// An ndarray node. Its block is not read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ndarray {
-    /// Where the elements are.
+    /// Location of the elements.
     pub source: Source,
-    /// What they are.
+    /// Datatype of the elements.
     pub datatype: Datatype,
-    /// The shape; where `streamed` is set, without the first axis, whose length is as many as the block holds.
+    /// The shape; without the first axis if `streamed`.
     pub shape: Vec<u64>,
-    /// Whether the length of the first axis is for the block to tell.
+    /// Whether the length of the first axis follows from the size of the block.
     pub streamed: bool,
-    /// The first element, in bytes of the decompressed block.
+    /// Offset of the first element in the decompressed block, in bytes.
     pub offset: u64,
-    /// Bytes from one element to the next for each axis; `None`: in C order without gaps.
+    /// Strides in bytes; `None` for C order without gaps.
     pub strides: Option<Vec<i64>>,
-    /// What says which elements are not valid: an array, or a value that stands for them.
+    /// Marks invalid elements: a node of an array of booleans, or of the value of invalid elements.
     pub mask: Option<NodeId>,
 }
 
 impl AsdfFile {
-    /// What an ndarray node says.
+    /// Parses an ndarray node.
     pub fn ndarray(&self, node: NodeId) -> Result<Ndarray> {
         self.parse_ndarray(node).place(|| self.describe(node))
     }
@@ -65,7 +65,7 @@ impl AsdfFile {
     fn parse_ndarray(&self, node: NodeId) -> Result<Ndarray> {
         let tree = self.tree();
         if tree.pairs(node).is_none() {
-            return Ok(Ndarray::of_inline(inline(tree, node, None, None)?, None));
+            return Ok(Ndarray::from_inline(inline(tree, node, None, None)?, None));
         }
         let get = |key| tree.get(node, key);
         let order = get("byteorder").map(|order| byteorder(tree, order)).transpose()?;
@@ -75,7 +75,10 @@ impl AsdfFile {
             Some(shape) => {
                 let axes = tree.items(shape).ok_or_else(|| Error::metadata("the shape is not a list"))?;
                 if axes.len() > MAX_AXES {
-                    return Err(Error::metadata(format!("the shape has {} axes", axes.len())));
+                    return Err(Error::metadata(format!(
+                        "the shape has {} axes, at most {MAX_AXES} are supported",
+                        axes.len()
+                    )));
                 }
                 let streamed = axes.first().is_some_and(|first| tree.text(*first) == Some("*"));
                 let lengths = axes[usize::from(streamed)..].iter().map(|axis| length(tree, *axis));
@@ -87,17 +90,17 @@ impl AsdfFile {
             (None, Some(data)) => {
                 let native = Some(order.unwrap_or(Endian::NATIVE));
                 let datatype = get("datatype").map(|datatype| Datatype::parse(tree, datatype, native)).transpose()?;
-                let due = shape.as_deref().map(|shape| (streamed, shape));
-                return Ok(Ndarray::of_inline(inline(tree, data, datatype.as_ref(), due)?, mask));
+                let declared = shape.as_deref().map(|shape| (streamed, shape));
+                return Ok(Ndarray::from_inline(inline(tree, data, datatype.as_ref(), declared)?, mask));
             }
-            _ => return Err(Error::metadata("an array has either a \"source\" or \"data\"")),
+            _ => return Err(Error::metadata("an ndarray needs either \"source\" or \"data\"")),
         };
         let source = match tree.scalar(source) {
             Ok(Scalar::Int(number)) => Source::Block(number),
             Ok(Scalar::Str(uri)) => Source::External(uri.to_owned()),
-            _ => return Err(Error::metadata("the source is neither the number of a block nor a URI")),
+            _ => return Err(Error::metadata("source is neither the number of a block nor a URI")),
         };
-        let missing = |what| Error::metadata(format!("the {what} is missing"));
+        let missing = |what| Error::metadata(format!("{what} is missing"));
         let datatype = Datatype::parse(tree, get("datatype").ok_or_else(|| missing("datatype"))?, order)?;
         let shape = shape.ok_or_else(|| missing("shape"))?;
         let rank = shape.len() + usize::from(streamed);
@@ -105,8 +108,7 @@ impl AsdfFile {
             None => None,
             Some(strides) => {
                 let items = tree.items(strides).filter(|strides| strides.len() == rank);
-                let items =
-                    items.ok_or_else(|| Error::metadata("the strides do not have as many axes as the shape"))?;
+                let items = items.ok_or_else(|| Error::metadata("strides and shape have different numbers of axes"))?;
                 let stride = |id: &NodeId| match tree.scalar(*id) {
                     Ok(Scalar::Int(stride)) => Ok(stride),
                     _ => Err(Error::metadata("a stride is not an integer")),
@@ -118,14 +120,14 @@ impl AsdfFile {
         Ok(Ndarray { source, datatype, shape, streamed, offset, strides, mask })
     }
 
-    /// The array that an ndarray node is. The header of its block is read, and nothing else.
+    /// Opens the array of an ndarray node. Reads only the header of its block.
     pub fn open_ndarray(&self, node: NodeId, ndarray: &Ndarray) -> Result<Array> {
         let name = self.describe(node);
         let open = || match &ndarray.source {
             Source::Inline(inline) => {
                 let size = inline.bytes.len() as u64;
-                let plan = ndarray.plan(size)?;
-                ndarray.array(Arc::new(BlockStore::inline(self, inline.bytes.clone())), &name, &plan, None)
+                let layout = ndarray.layout(size)?;
+                ndarray.array(Arc::new(BlockStore::inline(self, inline.bytes.clone())), &name, &layout, None)
             }
             Source::Block(number) => ndarray.in_block(self, *number, &name),
             Source::External(uri) => ndarray.in_block(&self.open_other(uri)?, 0, &name),
@@ -134,29 +136,36 @@ impl AsdfFile {
     }
 }
 
-/// An array's place in the bytes of its block.
-pub(super) struct Plan {
+/// Layout of an array's elements in its block.
+pub(super) struct ElementLayout {
     shape: Vec<u64>,
+    /// Strides in bytes.
     strides: SmallStrides,
+    /// Size of the decompressed block in bytes.
     size: u64,
 }
 
 impl Ndarray {
-    fn of_inline(inline: Inline, mask: Option<NodeId>) -> Self {
+    fn from_inline(inline: Inline, mask: Option<NodeId>) -> Self {
         let (datatype, shape) = (inline.datatype.clone(), inline.shape.clone());
         Self { source: Source::Inline(inline), datatype, shape, streamed: false, offset: 0, strides: None, mask }
     }
 
     fn in_block(&self, file: &AsdfFile, number: i64, name: &str) -> Result<Array> {
         let header = file.block(number)?;
-        let plan = self.plan(header.data_size).place(|| format!("block {number}"))?;
-        self.array(Arc::new(BlockStore::block(file, header)), name, &plan, Some(&header))
+        let layout = self.layout(header.data_size).place(|| format!("block {number}"))?;
+        self.array(Arc::new(BlockStore::block(file, header)), name, &layout, Some(&header))
     }
 
-    /// Lays the elements out in a block of so many bytes, or fails where they do not lie in it.
-    pub(super) fn plan(&self, size: u64) -> Result<Plan> {
+    /// Lays out the elements in a block of `size` bytes; an error if they exceed it.
+    pub(super) fn layout(&self, size: u64) -> Result<ElementLayout> {
         let item = self.datatype.size() as u64;
-        let too_large = || Error::metadata(format!("an array of shape {} is too large", tuple(&self.shape)));
+        let too_large = || {
+            Error::metadata(format!(
+                "an array of shape {} and {item} bytes per element is too large",
+                tuple(&self.shape)
+            ))
+        };
         let mut shape = self.shape.clone();
         if self.streamed {
             let row = match &self.strides {
@@ -164,7 +173,12 @@ impl Ndarray {
                 None => product(&shape).and_then(|elements| elements.checked_mul(item)).ok_or_else(too_large)?,
             };
             let rows = size.saturating_sub(self.offset).checked_div(row);
-            shape.insert(0, rows.ok_or_else(|| Error::metadata("the rows of a stream take no bytes"))?);
+            shape.insert(
+                0,
+                rows.ok_or_else(|| {
+                    Error::metadata("a row of the streamed array has no bytes, so the rows cannot be counted")
+                })?,
+            );
         }
         let mut strides: SmallStrides = self.strides.iter().flatten().copied().collect();
         if self.strides.is_none() {
@@ -183,32 +197,38 @@ impl Ndarray {
                 if reach < 0 { low += reach } else { high += reach }
             }
             if low < 0 || high > i128::from(size) {
-                let what = format!("the elements lie in bytes {low} to {high} of {size}");
+                let what = format!("the elements occupy bytes {low} to {high}, but the block has {size}");
                 return Err(Error::corrupt(what));
             }
         } else if self.offset > size {
-            return Err(Error::corrupt(format!("the first element lies at byte {} of {size}", self.offset)));
+            return Err(Error::corrupt(format!("the offset is {}, but the block has {size} bytes", self.offset)));
         }
-        Ok(Plan { shape, strides, size })
+        Ok(ElementLayout { shape, strides, size })
     }
 
-    fn array(&self, store: Arc<BlockStore>, name: &str, plan: &Plan, header: Option<&BlockHeader>) -> Result<Array> {
+    fn array(
+        &self,
+        store: Arc<BlockStore>,
+        name: &str,
+        layout: &ElementLayout,
+        header: Option<&BlockHeader>,
+    ) -> Result<Array> {
         let codecs = self.codecs(header);
         let document = json!({
             "source": header.map_or(Value::Null, |header| json!(header.offset)),
             "datatype": self.datatype.code().unwrap_or_else(|| format!("V{}", self.datatype.size())),
-            "shape": plan.shape,
+            "shape": layout.shape,
             "offset": self.offset,
-            "strides": plan.strides.to_vec(),
+            "strides": layout.strides.to_vec(),
             "codecs": codecs.iter().map(|codec| json!(codec.name)).collect::<Vec<_>>(),
         });
-        let chain = self.chain(plan, header, &vec![0; plan.shape.len()])?;
-        let grid = ChunkGrid::regular(&plan.shape, chain.shape())?;
+        let chain = self.chain(layout, header, &vec![0; layout.shape.len()])?;
+        let grid = ChunkGrid::regular(&layout.shape, chain.shape())?;
         let metadata = metadata(grid, self.datatype.data_type()?, codecs, document);
         Array::with_chain(store, String::new(), name, metadata, chain)
     }
 
-    /// What the elements went through, by name.
+    /// Returns the codecs of the elements for the array's metadata.
     pub(super) fn codecs(&self, header: Option<&BlockHeader>) -> Vec<Named> {
         let endian = if self.datatype.endian() == Endian::Little { "little" } else { "big" };
         let configuration = json!({"endian": endian}).as_object().cloned().unwrap_or_default();
@@ -219,27 +239,27 @@ impl Ndarray {
         codecs
     }
 
-    /// What decodes the elements from `first` on, which lies in the array.
-    pub(super) fn chain(&self, plan: &Plan, header: Option<&BlockHeader>, first: &[u64]) -> Result<Chain> {
+    /// Returns the codec chain of the elements from index `first` on.
+    pub(super) fn chain(&self, layout: &ElementLayout, header: Option<&BlockHeader>, first: &[u64]) -> Result<Chain> {
         let data_type = self.datatype.data_type()?;
         let compressed = header.filter(|header| header.is_compressed());
         let stages = compressed.map(|header| decoder(header.compression, header.used, header.data_size));
-        let inside = first.iter().zip(&plan.strides).map(|(index, stride)| i128::from(*index) * i128::from(*stride));
-        let offset = u64::try_from(i128::from(self.offset) + inside.sum::<i128>())
-            .map_err(|_| Error::corrupt("an element lies before its block"))?;
+        let offsets = first.iter().zip(&layout.strides).map(|(index, stride)| i128::from(*index) * i128::from(*stride));
+        let offset = u64::try_from(i128::from(self.offset) + offsets.sum::<i128>())
+            .map_err(|_| Error::corrupt("an element precedes its block"))?;
         let elements = Elements {
-            size: plan.size,
+            size: layout.size,
             offset,
-            strides: plan.strides.clone(),
+            strides: layout.strides.clone(),
             item: item(&data_type, self.datatype.endian()),
         };
-        // Where an axis is empty there is no chunk, but one must be thinkable.
-        let chunk_shape: Dims = plan.shape.iter().map(|length| (*length).max(1)).collect();
+        // An empty axis has no chunks, but a chain needs a non-zero shape.
+        let chunk_shape: Dims = layout.shape.iter().map(|length| (*length).max(1)).collect();
         Chain::strided(&chunk_shape, &data_type, elements, stages.into_iter().collect::<Result<_>>()?)
     }
 }
 
-/// What an array of a file is to all that takes arrays.
+/// Returns the metadata of an array whose chunks are blocks.
 pub(super) fn metadata(
     chunk_grid: ChunkGrid,
     data_type: DataType,

@@ -1,7 +1,7 @@
-//! An ASDF file, opened: its tree, and on demand its blocks and other files that it refers to.
+//! Opened ASDF files: the tree, the blocks, and other files that they refer to.
 //!
-//! The file is opened once and stays open as long as anything that came out of it is alive, so that all its parts are
-//! of one version even where somebody replaces the file meanwhile. All reads are positional: threads do not meet.
+//! A file is opened once and stays open while its [`AsdfFile`] or an array of it is alive, so that all its parts are of
+//! one version even if the file is replaced. Reads are positional, so threads can share a file.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -13,6 +13,7 @@ use super::block_list::Blocks;
 use super::compression::decompress;
 use super::file::Layout;
 use super::opened::Opened;
+use super::uri::relative_key;
 use super::yaml::{Document, Kind, Limits, NodeId};
 use crate::error::{Error, Place, Result};
 use crate::runtime::lock;
@@ -21,32 +22,34 @@ use crate::store::{FilesystemStore, Object, Store};
 /// How an ASDF file is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenOptions {
-    /// What its tree may cost.
+    /// Limits of the tree.
     pub limits: Limits,
-    /// Whether the MD5 checksum of a block is compared when something of the block is first read. This reads it whole.
+    /// Whether the first read of a block verifies its MD5 checksum, which reads the whole block.
     pub validate_checksums: bool,
-    /// Whether stores of Zarr arrays that the file names by an absolute path are opened. Else a file that comes from
-    /// somewhere can lead nowhere but to what lies beside it.
+    /// Whether Zarr stores with an absolute path are opened. Otherwise only files in or below the file's folder are, so that
+    /// a file from an untrusted source cannot reach others.
     pub allow_external: bool,
 }
 
-/// An ASDF file. Clones are cheap and share everything.
+/// An opened ASDF file. Clones are cheap and share all state.
 #[derive(Clone)]
 pub struct AsdfFile(Arc<Inner>);
 
 struct Inner {
-    /// The store that the file lies in, and its key there: other files are found from here.
+    /// The store of the file, from which other files are opened too.
     store: Arc<dyn Store>,
     key: String,
     options: OpenOptions,
     opened: Arc<Opened>,
     layout: Layout,
+    /// Offsets of blocks whose checksum was verified.
     verified: Mutex<HashSet<u64>>,
+    /// Other files by their keys.
     others: Mutex<HashMap<String, AsdfFile>>,
     parents: OnceLock<HashMap<NodeId, Parent>>,
 }
 
-/// The collection that a node lies in, and which of its children it is.
+/// Parent of a node, and the node's position among its children.
 #[derive(Clone, Copy)]
 struct Parent {
     collection: NodeId,
@@ -60,7 +63,7 @@ impl fmt::Debug for AsdfFile {
 }
 
 impl AsdfFile {
-    /// Opens the file under a key of a store. Its head is read, and nothing else.
+    /// Opens the file under a key of a store. Reads its header and tree.
     pub fn open(store: Arc<dyn Store>, key: &str) -> Result<Self> {
         Self::open_with(store, key, OpenOptions::default())
     }
@@ -70,16 +73,16 @@ impl AsdfFile {
         Self::open_path_with(path, OpenOptions::default())
     }
 
-    /// Opens a file of the local filesystem.
+    /// Opens a file of the local filesystem with options.
     pub fn open_path_with(path: impl AsRef<Path>, options: OpenOptions) -> Result<Self> {
         let path = path.as_ref();
         let name = path.file_name().and_then(|name| name.to_str());
-        let name = name.ok_or_else(|| Error::not_found(format!("{} is not the name of a file", path.display())))?;
+        let name = name.ok_or_else(|| Error::not_found(format!("{} is not the path of a file", path.display())))?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Self::open_with(Arc::new(FilesystemStore::new(folder)), name, options)
     }
 
-    /// Opens a file.
+    /// Opens the file under a key of a store with options.
     pub fn open_with(store: Arc<dyn Store>, key: &str, options: OpenOptions) -> Result<Self> {
         let name = store.display(key);
         let read = || {
@@ -105,32 +108,32 @@ impl AsdfFile {
         })))
     }
 
-    /// The store that the file lies in.
+    /// The store of the file.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.0.store
     }
 
-    /// The file's key there.
+    /// The file's key in its store.
     pub fn key(&self) -> &str {
         &self.0.key
     }
 
-    /// How a person would name it; of a local file, its path.
+    /// The file's name for messages: the path of a local file.
     pub fn name(&self) -> String {
         self.0.store.display(&self.0.key)
     }
 
-    /// The same for two handles only if they have opened one version of one file.
+    /// Identifies the version of the file: two handles share it only if they opened the same version of the same file.
     pub fn identity(&self) -> u64 {
         self.0.opened.identity()
     }
 
-    /// How it was opened.
+    /// The options with which the file was opened.
     pub fn options(&self) -> OpenOptions {
         self.0.options
     }
 
-    /// The parts of the file: versions, comments, where the tree lies.
+    /// The layout of the file: versions, comments, range of the tree.
     pub fn layout(&self) -> &Layout {
         &self.0.layout
     }
@@ -145,12 +148,12 @@ impl AsdfFile {
         &self.0.layout.blocks
     }
 
-    /// What lies under a path of names and indices, `roman/data/0`.
+    /// Returns the node at a path of names and indices such as `roman/data/0`.
     pub fn find(&self, path: &str) -> Result<NodeId> {
-        self.tree().find(path).ok_or_else(|| Error::not_found(format!("there is no {path:?} in {}", self.name())))
+        self.tree().find(path).ok_or_else(|| Error::not_found(format!("no node {path:?} in {}", self.name())))
     }
 
-    /// The path of a node: the way to it that comes first in the file.
+    /// Returns the path of a node; the shortest one if it has several.
     pub fn path_of(&self, node: NodeId) -> String {
         let parents = self.0.parents.get_or_init(|| parents(self.tree()));
         let mut names = Vec::new();
@@ -166,24 +169,24 @@ impl AsdfFile {
         names.join("/")
     }
 
-    /// File and path of a node, for people: `observation.asdf#roman/data`.
+    /// Returns the name of the file and the path of a node for messages: `observation.asdf#roman/data`.
     pub fn describe(&self, node: NodeId) -> String {
         format!("{}#{}", self.name(), self.path_of(node))
     }
 
-    /// Whether the file under the key is still the one that was opened.
+    /// Whether the file under the key is still the version that was opened.
     pub fn is_current(&self) -> bool {
         let stat = self.0.store.open(&self.0.key).and_then(|object| object.stat());
         let opened = self.0.layout.stat;
         matches!(stat, Ok(Some(stat)) if (stat.size, stat.version) == (opened.size, opened.version))
     }
 
-    /// A store in which the opened file lies under any key.
+    /// The opened file as a store.
     pub(super) fn opened(&self) -> &Arc<Opened> {
         &self.0.opened
     }
 
-    /// The header of a block that is to be read: its checksum is compared, if the options say so.
+    /// Returns the header of a block to be read, and verifies the checksum if the options ask for it.
     pub(super) fn block(&self, number: i64) -> Result<BlockHeader> {
         let header = self.blocks().block(number).place(|| self.name())?;
         if self.0.options.validate_checksums && !lock(&self.0.verified).contains(&header.offset) {
@@ -206,7 +209,7 @@ impl AsdfFile {
         header.verify(&used, decoded.as_deref())
     }
 
-    /// Compares the checksums of all blocks.
+    /// Verifies the checksums of all blocks.
     pub fn verify(&self) -> Result<()> {
         let blocks = self.blocks();
         for number in 0..blocks.len()? {
@@ -216,7 +219,7 @@ impl AsdfFile {
         Ok(())
     }
 
-    /// The data of a block, decompressed.
+    /// Returns the decompressed data of a block.
     pub fn block_data(&self, number: i64) -> Result<Vec<u8>> {
         let header = self.block(number)?;
         let read = || {
@@ -227,7 +230,7 @@ impl AsdfFile {
         read().place(|| format!("{}: block {number}", self.name()))
     }
 
-    /// Opens a file that this one names: by a path relative to its own folder, which it cannot leave.
+    /// Opens the file at a relative URI, in or below the folder of this file.
     pub fn open_other(&self, uri: &str) -> Result<Self> {
         let key = relative_key(self.key(), uri).place(|| self.name())?;
         if key == self.key() {
@@ -241,48 +244,9 @@ impl AsdfFile {
     }
 }
 
-/// Decompresses the data of a block.
+/// Returns the decompressed data of a block, given its stored data.
 fn decode(header: &BlockHeader, used: &[u8]) -> Result<Vec<u8>> {
     decompress(header.compression, used, header.data_size)
-}
-
-/// The key of a file that another one names by a relative URI.
-fn relative_key(key: &str, uri: &str) -> Result<String> {
-    let shown = || uri.chars().take(200).collect::<String>();
-    let first = uri.split('/').next().unwrap_or_default();
-    if first.contains(':') || uri.starts_with('/') {
-        let what = format!("{:?} is not a relative path: other files are read beside this one only", shown());
-        return Err(Error::unsupported(what));
-    }
-    let path = percent_decoded(uri).ok_or_else(|| Error::metadata(format!("{:?} is not a URI", shown())))?;
-    beside(key, &path)
-}
-
-/// The key of what another one names by a relative path.
-pub(super) fn beside(key: &str, path: &str) -> Result<String> {
-    let names: Vec<&str> = path.split('/').filter(|name| !matches!(*name, "" | ".")).collect();
-    if names.contains(&"..") || path.contains(['\0', '\\']) {
-        let shown: String = path.chars().take(200).collect();
-        let what = format!("{shown:?} leads out of the folder: other files are read beside this one only");
-        return Err(Error::unsupported(what));
-    }
-    let path = names.join("/");
-    Ok(key.rsplit_once('/').map_or(path.clone(), |(folder, _)| format!("{folder}/{path}")))
-}
-
-/// Replaces `%20` and the like.
-pub(super) fn percent_decoded(text: &str) -> Option<String> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte != b'%' {
-            decoded.push(byte);
-            continue;
-        }
-        let mut digit = || char::from(bytes.next()?).to_digit(16);
-        decoded.push((digit()? * 16 + digit()?) as u8);
-    }
-    String::from_utf8(decoded).ok()
 }
 
 fn parents(tree: &Document) -> HashMap<NodeId, Parent> {
@@ -303,19 +267,4 @@ fn parents(tree: &Document) -> HashMap<NodeId, Parent> {
         }
     }
     parents
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn other_files_lie_beside_this_one() {
-        let key = |from: &str, uri: &str| relative_key(from, uri).ok();
-        assert_eq!(key("a.asdf", "a0000.asdf").as_deref(), Some("a0000.asdf"));
-        assert_eq!(key("folder/a.asdf", "./sub/b%20c.asdf").as_deref(), Some("folder/sub/b c.asdf"));
-        for uri in ["/etc/a.asdf", "file:///a.asdf", "http://x/a.asdf", "../a.asdf", "b/%2e%2e/a.asdf", "%zz", "a%"] {
-            assert_eq!(key("folder/a.asdf", uri), None, "{uri}");
-        }
-    }
 }

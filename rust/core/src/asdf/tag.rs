@@ -1,18 +1,18 @@
-//! Tags, and the kinds of nodes that they mark
+//! Tags and the classes of nodes that they mark
 //! ([core tags](https://asdf-standard.readthedocs.io/en/latest/schemas/core.html)).
 
 use super::open::AsdfFile;
 use super::yaml::NodeId;
 
-/// What a node of the tree is to us; see [`AsdfFile::class`].
+/// Class of a node; see [`AsdfFile::class`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Class {
-    /// An array in a block, in another file, or written into the tree.
+    /// An array in a block, in another file, or in the tree.
     Ndarray,
-    /// An array of ndarrays, each at its place in it.
+    /// An array composed of ndarrays.
     Chunked,
-    /// A Zarr array, its chunks in blocks.
+    /// A Zarr array with its chunks in blocks.
     Zarr,
     /// A complex number.
     Complex,
@@ -20,26 +20,26 @@ pub enum Class {
     Integer,
     /// A reference to another node: `{$ref: "#/path"}`.
     Reference,
-    /// Plain data, or data with a tag that means nothing to us.
+    /// Anything else: plain data, or data with a tag that we do not know.
     Other,
 }
 
-/// The tag of arrays of Zarr V2.
+/// Tag of Zarr V2 arrays.
 pub const ZARR_TAG: &str = "asdf://asdf-format.org/zarr/tags/zarr-1.0.0";
 
-/// The tag of arrays of Zarr V3, which is our own.
+/// Tag of Zarr V3 arrays, defined by tegula.
 pub const ZARR_V3_TAG: &str = "asdf://tegula/zarr/tags/zarr-v3-1.0.0";
 
-/// The tag of ndarrays as we write it.
+/// Tag of ndarrays that we write.
 pub const NDARRAY_TAG: &str = "tag:stsci.edu:asdf/core/ndarray-1.1.0";
 
-/// The tag of complex numbers.
+/// Tag of complex numbers.
 pub const COMPLEX_TAG: &str = "tag:stsci.edu:asdf/core/complex-1.0.0";
 
-/// The tag of large integers as we write it.
+/// Tag of large integers that we write.
 pub const INTEGER_TAG: &str = "tag:stsci.edu:asdf/core/integer-1.1.0";
 
-/// Tags and what they say. Another version of a tag may mean anything, so it is not there.
+/// Known tags. Other versions of a tag may mean anything, so they are unknown.
 const TABLE: &[(&str, Class)] = &[
     (NDARRAY_TAG, Class::Ndarray),
     ("tag:stsci.edu:asdf/core/ndarray-1.0.0", Class::Ndarray),
@@ -51,20 +51,19 @@ const TABLE: &[(&str, Class)] = &[
     ("tag:stsci.edu:asdf/core/integer-1.0.0", Class::Integer),
 ];
 
-/// Where the tag of chunked ndarrays may come from: it is proposed for the standard, and not yet a part of it.
+/// Prefixes of the tag of chunked ndarrays, which is only proposed for the standard.
 const CHUNKED: &[&str] =
     &["tag:stsci.edu:asdf/core", "tag:asdf-format.org:asdf/core", "asdf://asdf-format.org/core/tags"];
 
 fn is_chunked(tag: &str) -> bool {
-    let minor = |version: &str| {
-        let numbers = version.split_once('.').map(|(minor, patch)| [minor, patch]);
-        numbers.is_some_and(|numbers| numbers.iter().all(|number| number.parse::<u32>().is_ok()))
-    };
-    tag.split_once("/chunked-ndarray-1.").is_some_and(|(place, version)| CHUNKED.contains(&place) && minor(version))
+    let is_number = |text: &str| text.parse::<u32>().is_ok();
+    let is_version =
+        |text: &str| text.split_once('.').is_some_and(|(minor, patch)| is_number(minor) && is_number(patch));
+    tag.split_once("/chunked-ndarray-1.").is_some_and(|(prefix, rest)| CHUNKED.contains(&prefix) && is_version(rest))
 }
 
 impl AsdfFile {
-    /// What a node is, by its tag alone.
+    /// Returns the class of a node, by its tag or its `$ref`.
     pub fn class(&self, node: NodeId) -> Class {
         match self.tree().tag(node) {
             Some(tag) if is_chunked(tag) => Class::Chunked,

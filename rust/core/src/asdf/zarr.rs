@@ -29,8 +29,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::blocks::BlockStore;
-use super::open::{AsdfFile, beside};
+use super::open::AsdfFile;
 use super::tag::ZARR_V3_TAG;
+use super::uri::sibling_key;
 use super::yaml::{NodeId, Scalar, to_json};
 use crate::array::Array;
 use crate::chunk_key::ChunkKeyEncoding;
@@ -92,7 +93,7 @@ impl AsdfFile {
                 let what = "the file names a folder anywhere: it is opened only where the options allow it";
                 return Err(Error::unsupported(what));
             }
-            Array::open(self.store().clone(), &beside(self.key(), local)?)
+            Array::open(self.store().clone(), &sibling_key(self.key(), local)?)
         };
         let shown: String = path.chars().take(200).collect();
         open().map(Some).place(|| format!("store {shown:?}"))
