@@ -9,8 +9,8 @@ __all__ = ["Attributes"]
 
 
 class _Node(Protocol):
-    _native: Any
-
+    @property
+    def _native(self) -> Any: ...
     def _become(self, native: Any) -> None: ...
 
 

@@ -13,8 +13,8 @@ class _Changed(Protocol):
 
 
 class _Node(Protocol):
-    _native: Any
-
+    @property
+    def _native(self) -> Any: ...
     def _become(self, native: Any) -> None: ...
 
 

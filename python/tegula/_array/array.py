@@ -1,20 +1,21 @@
 """Stored arrays."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from tegula import _tegula
 from tegula._array.change import Changing
-from tegula._array.copy import Copying
 from tegula._array.explain import CacheInfo, Explanation
 from tegula._array.index import Indexing
 from tegula._array.retrieve import Retrieving
 from tegula._array.selection import parse
+from tegula._array.session import WriteSession
 from tegula._array.store import Storing
 from tegula._format import byte_size
+from tegula._progress import Progress, reporting
 from tegula._tegula import ArraySubset, ChunkCache, CodecOptions
 from tegula.errors import InvalidSelectionError
 from tegula.stores import Store
@@ -25,7 +26,7 @@ ROWS = 64 << 20
 """Iteration reads no more rows at once than make so many bytes, but at least one chunk of them."""
 
 
-class Array(Indexing, Retrieving, Storing, Changing, Copying):
+class Array(Indexing, Retrieving, Storing, Changing):
     """A chunked array in a store.
 
     Nothing is read until it is asked for. `tegula.open_array` and `tegula.create_array` make arrays; there is no other
@@ -56,7 +57,7 @@ class Array(Indexing, Retrieving, Storing, Changing, Copying):
            [10, 11]], dtype=int32)
     """
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ()
 
     def __init__(self) -> None:
         raise TypeError("arrays come from tegula.open_array and tegula.create_array")
@@ -65,21 +66,13 @@ class Array(Indexing, Retrieving, Storing, Changing, Copying):
     def _open(cls, store: Store, path: str = "/") -> "Array":
         return cls._wrap(_tegula.Array.open(store._native, path), store)
 
-    @classmethod
-    def _wrap(cls, native: _tegula.Array, store: Store, cache: ChunkCache | None = None) -> "Array":
-        array = object.__new__(cls)
-        array._store = store
-        array._cache = cache
-        array._become(native)
-        return array
-
     # What it is.
 
     @property
     def fill_value(self) -> Any:
         """The value of elements that were never stored, as a NumPy scalar; of variable length, as what they are."""
         value = self._native.fill_value
-        return value[()] if isinstance(value, np.ndarray) else np.frombuffer(value, self._dtype)[0]
+        return value[()] if isinstance(value, np.ndarray) else np.frombuffer(value, self.dtype)[0]
 
     @property
     def data_type(self) -> str:
@@ -154,7 +147,7 @@ class Array(Indexing, Retrieving, Storing, Changing, Copying):
         store_empty_chunks: bool | None = None,
         inner_chunk_order: str | None = None,
         unlocked_writes: bool | None = None,
-    ) -> "Array":
+    ) -> Self:
         """Return the same array, read and written with other options.
 
         Parameters
@@ -177,9 +170,9 @@ class Array(Indexing, Retrieving, Storing, Changing, Copying):
             inner_chunk_order=inner_chunk_order,
             unlocked_writes=unlocked_writes,
         )
-        return self._wrap(self._native.with_options(options), self._store, self._cache)
+        return self._like(self._native.with_options(options))
 
-    def with_cache(self, cache: ChunkCache | int | str | None) -> "Array":
+    def with_cache(self, cache: ChunkCache | int | str | None) -> Self:
         """Return the same array, whose reads keep chunks in a cache.
 
         Parameters
@@ -200,9 +193,11 @@ class Array(Indexing, Retrieving, Storing, Changing, Copying):
         """
         if cache is not None and not isinstance(cache, ChunkCache):
             cache = ChunkCache.decoded(bytes=cache)
-        return self._wrap(self._native.with_cache(cache), self._store, cache)
+        array = self._like(self._native.with_cache(cache))
+        array._cache = cache
+        return array
 
-    def with_string_dtype(self, dtype: DTypeLike) -> "Array":
+    def with_string_dtype(self, dtype: DTypeLike) -> Self:
         """Return the same array, whose text of variable length comes back in another form.
 
         Parameters
@@ -224,7 +219,7 @@ class Array(Indexing, Retrieving, Storing, Changing, Copying):
         found = np.dtype(dtype)
         if self.data_type != "string" or found.kind not in "TO":
             raise InvalidSelectionError(f"{self.name}: elements of {self.data_type} cannot come back as {found}")
-        return self._wrap(self._native.with_elements(found), self._store, self._cache)
+        return self._like(self._native.with_elements(found))
 
     @property
     def cache(self) -> ChunkCache | None:
@@ -254,8 +249,69 @@ class Array(Indexing, Retrieving, Storing, Changing, Copying):
         """
         if isinstance(selection, ArraySubset):
             selection = selection.to_slices()
-        parsed = parse(selection, self._shape)
+        parsed = parse(selection, self.shape)
         return Explanation(**self._native.explain(parsed.axes, parsed.lists))
+
+    def write_session(self, memory: int | str = "256 MB") -> WriteSession:
+        """Begin a session of writes that come in any order and from many threads, and are put together to chunks.
+
+        Each chunk or shard is stored once, as soon as all of its elements are there, or at the end. For many small
+        writes, such as of rows or of tiles that are no multiples of chunks, which one by one would read, change and
+        store the same chunks over and over.
+
+        Parameters
+        ----------
+        memory : int or str
+            When more bytes than these are staged, the fullest chunks are stored early; a number, or as in ``"256 MB"``.
+
+        Examples
+        --------
+        >>> array = tegula.create_array(tegula.MemoryStore(), shape=(4, 6), chunks=(4, 3), dtype="uint8")
+        >>> with array.write_session() as session:
+        ...     for row in (3, 0, 2, 1):
+        ...         session[row] = row
+        ...     session.append(np.full((1, 6), 9, "uint8"))
+        (5, 6)
+        >>> array[:, 0]
+        array([0, 1, 2, 3, 9], dtype=uint8)
+        """
+        return WriteSession(self, memory)
+
+    def copy_to(self, target: "Array", *, max_memory: int | str | None = None, progress: Progress = None) -> None:
+        """Copy all elements into another array of the same shape and data type, with whatever chunks and codecs.
+
+        Regions of whole chunks are read and written one after the other, each on all threads. Where chunks, codecs and
+        fill value are the same, chunks are copied as they are stored, and not decoded. Chunks that are not stored here
+        are not stored there afterwards, where the fill value is the same.
+
+        Parameters
+        ----------
+        target : Array
+            The other array.
+        max_memory : int or str, optional
+            So many bytes of memory may be used, as a number or like ``"2 GB"``; by default 1 GiB, or what one chunk
+            takes, if that is more.
+        progress : bool or callable, optional
+            True draws a bar, if standard error is a terminal. A callable is called with the bytes that are done and
+            those of all, after each region; elements of variable length count as 16 bytes. What it raises ends the
+            copy, as Ctrl-C does: chunks of `target` are then as they were, or wholly copied.
+
+        Raises
+        ------
+        InvalidSelectionError
+            If shapes or data types differ, or `max_memory` is less than one chunk takes.
+
+        Examples
+        --------
+        >>> array = tegula.create_array({}, data=np.arange(6), chunks=2)
+        >>> other = tegula.create_array({}, shape=6, dtype="int64", chunks=5, compressors="gzip")
+        >>> array.copy_to(other)
+        >>> other[...]
+        array([0, 1, 2, 3, 4, 5])
+        """
+        memory = None if max_memory is None else _tegula.bytes_of(max_memory)
+        with reporting(progress, "copying") as report:
+            _tegula.copy_array(self._native, target._native, max_memory=memory, is_new=False, progress=report)
 
     # As NumPy sees it.
 
@@ -266,34 +322,33 @@ class Array(Indexing, Retrieving, Storing, Changing, Copying):
         return elements if dtype is None else elements.astype(dtype, copy=False)
 
     def __len__(self) -> int:
-        if not self._shape:
+        if not self.shape:
             raise TypeError("len() of unsized object")
-        return self._shape[0]
+        return self.shape[0]
 
     def __iter__(self) -> Iterator[Any]:
-        if not self._shape:
+        if not self.shape:
             raise TypeError("iteration over a 0-d array")
         return self._rows()
 
     def _rows(self) -> Iterator[Any]:
         chunk = _longest(self._native.grid_chunk_shape[0])
-        row = max(self.nbytes // max(self._shape[0], 1), 1)
+        row = max(self.nbytes // max(self.shape[0], 1), 1)
         if chunk * row > ROWS:
             inner = _longest(self.chunks[0])
             chunk = max(ROWS // row // inner, 1) * inner
-        for start in range(0, self._shape[0], chunk):
+        for start in range(0, self.shape[0], chunk):
             yield from self[start : start + chunk]
 
     # Copies.
 
-    def __copy__(self) -> "Array":
-        # One changes without the other; what subclasses are made of does not.
-        return self._like(self._native) if type(self) is Array else self
+    def __copy__(self) -> Self:
+        return self._like(self._native)
 
     def __reduce__(self) -> tuple[Any, ...]:
         native = self._native
         state = (self._store, native.path, native.zarr_format, native.metadata(), native.attributes())
-        strings = self._dtype if self.data_type == "string" else None
+        strings = self.dtype if self.data_type == "string" else None
         return _restore, (*state, self.options, self._cache, strings)
 
 

@@ -1,43 +1,23 @@
 """Changing what an array is: its attributes and its shape."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tegula import _tegula
-from tegula._array.geometry import Geometry
+from tegula._array.handle import Handle
 from tegula._async import call
 from tegula._attributes import Attributes
 from tegula._revision import advance
-from tegula._tegula import ChunkCache
 from tegula.errors import InvalidSelectionError
-from tegula.stores import Store
-
-if TYPE_CHECKING:
-    from tegula._array.session import WriteSession
 
 
-class Changing(Geometry):
+class Changing(Handle):
     """The methods of an array that change its metadata."""
 
-    __slots__ = ("_cache", "_store")
-
-    _store: Store
-    _cache: ChunkCache | None
-
-    def _like(self, native: _tegula.Array) -> Self:
-        array = object.__new__(type(self))
-        array._store = self._store
-        array._cache = self._cache
-        array._become(native)
-        return array
-
-    def _become(self, native: _tegula.Array) -> None:
-        self._native = native
-        self._shape = native.shape
-        self._dtype = native.dtype
+    __slots__ = ()
 
     @property
     def attrs(self) -> Attributes:
@@ -112,23 +92,22 @@ class Changing(Geometry):
         >>> array.append([[1, 2], [3, 4]])
         (2, 2)
         """
-        native = _tegula.append(self._native, *behind(self, data, axis))
+        native = _tegula.append(self._native, *behind(self, self.shape, data, axis))
         advance(self, native)
         return native.shape
 
     async def async_append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
         """Await `append`."""
-        native = await call(_tegula.append, self._native, *behind(self, data, axis))
+        native = await call(_tegula.append, self._native, *behind(self, self.shape, data, axis))
         advance(self, native)
         return native.shape
 
 
-def behind(array: "Changing | WriteSession", data: Any, axis: int) -> tuple[int, NDArray[Any]]:
+def behind(array: Handle, shape: tuple[int, ...], data: Any, axis: int) -> tuple[int, NDArray[Any]]:
     """Return what is appended, as the native module takes it: the axis, counted from 0, and the elements."""
-    ndim = len(array.shape)
-    if not -ndim <= axis < ndim:
-        raise InvalidSelectionError(f"{array.name}: there is no axis {axis} of {ndim}")
-    return axis % ndim, np.asarray(data, array._dtype)
+    if not -len(shape) <= axis < len(shape):
+        raise InvalidSelectionError(f"{array.name}: there is no axis {axis} of {len(shape)}")
+    return axis % len(shape), np.asarray(data, array.dtype)
 
 
 def _lengths(shape: int | Sequence[int]) -> tuple[int, ...]:

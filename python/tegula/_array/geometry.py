@@ -1,65 +1,15 @@
 """Shapes of arrays and of their chunks."""
 
-import math
-from collections.abc import Iterable, Sequence
-from typing import Any, SupportsIndex, TypeAlias
+from typing import Any
 
-import numpy as np
-
-from tegula import _tegula
+from tegula._array.handle import Handle, Index, Region
 from tegula._tegula import ArraySubset
 
-Index: TypeAlias = SupportsIndex | Iterable[SupportsIndex]
-"""The index of a chunk: an integer for each dimension."""
 
-Axis: TypeAlias = slice | range | Sequence[SupportsIndex]
+class Geometry(Handle):
+    """The properties and methods of an array that tell its chunks without reading anything."""
 
-Region: TypeAlias = ArraySubset | slice | range | Sequence[Axis]
-"""A region: an `ArraySubset`, or a slice, a range or a pair (start, stop) for each dimension."""
-
-
-class Geometry:
-    """What an array knows of its shape and of its chunks without reading anything."""
-
-    __slots__ = ("_dtype", "_native", "_shape")
-
-    _native: _tegula.Array
-    _shape: tuple[int, ...]
-    _dtype: np.dtype[Any]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The number of elements along each axis."""
-        return self._shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The type of the elements, in this machine's byte order.
-
-        Text of variable length is NumPy's ``StringDType``, before NumPy 2 objects; bytes of variable length, lists and
-        JSON are objects. See `with_string_dtype`.
-        """
-        return self._dtype
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """The names of the fields of structured elements; empty: they have none."""
-        return self._dtype.names or ()
-
-    @property
-    def ndim(self) -> int:
-        """The number of dimensions."""
-        return len(self._shape)
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return math.prod(self._shape)
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes of the elements, decoded; of elements of variable length, those that NumPy keeps for each."""
-        return self.size * self._dtype.itemsize
+    __slots__ = ()
 
     @property
     def chunks(self) -> tuple[Any, ...]:
@@ -93,11 +43,6 @@ class Geometry:
     def inner_chunk_grid_shape(self) -> tuple[int, ...]:
         """The number of inner chunks along each axis; of chunks, if the array is not sharded."""
         return self._native.inner_chunk_grid_shape
-
-    @property
-    def name(self) -> str:
-        """Store and path, for people."""
-        return self._native.name
 
     def chunk_origin(self, chunk: Index) -> tuple[int, ...]:
         """Return the first element of a chunk."""

@@ -1,20 +1,23 @@
 """Indexing: what stands between brackets."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tegula import _tegula
-from tegula._array.geometry import Geometry
+from tegula._array.handle import Handle
 from tegula._array.selection import Parsed, parse, parse_blocks, parse_orthogonal, parse_points
 from tegula.errors import InvalidSelectionError
 
-if TYPE_CHECKING:
-    from tegula._array.session import WriteSession
-
 Parse = Callable[[Any, tuple[int, ...]], Parsed]
+
+
+class Assignable(Protocol):
+    """An array or a session of writes."""
+
+    def _set(self, key: Any, value: Any, parse: Parse) -> None: ...
 
 
 class Assigner:
@@ -22,13 +25,13 @@ class Assigner:
 
     __slots__ = ("_array", "_parse")
 
-    def __init__(self, array: "Indexing | WriteSession", parse: Parse) -> None:
+    def __init__(self, array: Assignable, parse: Parse) -> None:
         self._array = array
         self._parse = parse
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Store what is broadcast to what an index selects."""
-        assign(self._array, key, value, self._parse)
+        self._array._set(key, value, self._parse)
 
     def __repr__(self) -> str:
         return f"<indices of {self._array!r}>"
@@ -49,7 +52,7 @@ class Indexer(Assigner):
         return self._array._get(key, self._parse)
 
 
-class Indexing(Geometry):
+class Indexing(Handle):
     """Reading and writing with NumPy's indices, and with others."""
 
     __slots__ = ()
@@ -117,22 +120,26 @@ class Indexing(Geometry):
         return self._get(key, parse)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        assign(self, key, value, parse)
+        self._set(key, value, parse)
+
+    def _set(self, key: Any, value: Any, parse: Parse) -> None:
+        assign(self._native, self.shape, self.dtype, key, value, parse)
 
     def _get(self, key: Any, parse: Parse) -> Any:
-        if names := _fields(key, self._dtype):
+        loaded = self._loaded or self._load()
+        if names := _fields(key, loaded.dtype):
             rest = key[1:] if isinstance(key, tuple) else ...
             return self._get(rest, parse)[names]
-        axes, shape, scalar, inner, lists, order = parse(key, self._shape)
-        if self._native.is_variable and 0 not in shape:
-            elements = self._native.retrieve_selection(axes, None, lists, order).reshape(shape)
+        axes, shape, scalar, inner, lists, order = parse(key, loaded.shape)
+        if loaded.is_variable and 0 not in shape:
+            elements = loaded.native.retrieve_selection(axes, None, lists, order).reshape(shape)
             return elements[()] if scalar else elements
         try:
-            out = np.empty(shape, self._dtype)
+            out = np.empty(shape, loaded.dtype)
         except ValueError as error:  # no address space has so many bytes; too few of them is a MemoryError
             raise InvalidSelectionError(f"{self.name}: elements of shape {shape} do not fit in memory") from error
         if 0 not in shape:
-            self._native.retrieve_selection(axes, out if inner is None else out.reshape(inner), lists, order)
+            loaded.native.retrieve_selection(axes, out if inner is None else out.reshape(inner), lists, order)
         return out[()] if scalar else out
 
 
@@ -142,14 +149,21 @@ def blocks_of(native: _tegula.Array) -> Parse:
     return lambda key, shape: parse_blocks(key, shape, lengths, grid)
 
 
-def assign(target: "Indexing | WriteSession", key: Any, value: Any, parse: Parse) -> None:
+def assign(
+    native: _tegula.Array | _tegula.WriteSession,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    key: Any,
+    value: Any,
+    parse: Parse,
+) -> None:
     """Store in an array, or stage in a session, what is broadcast to what an index selects."""
-    names = _fields(key, target._dtype)
+    names = _fields(key, dtype)
     if names:
         key = key[1:] if isinstance(key, tuple) else ...
-    axes, shape, _, inner, lists, order = parse(key, target._shape)
+    axes, shape, _, inner, lists, order = parse(key, shape)
     # As NumPy assigns: converted, and repeated along axes of length 1 and those that are not there.
-    data = _records(target._dtype, names, value) if names else np.asarray(value, target._dtype)
+    data = _records(dtype, names, value) if names else np.asarray(value, dtype)
     while data.ndim > len(shape) and len(data) == 1:
         data = data[0]
     data = np.broadcast_to(data, shape)
@@ -157,9 +171,9 @@ def assign(target: "Indexing | WriteSession", key: Any, value: Any, parse: Parse
         return
     data = data if inner is None else data.reshape(inner)
     if names:
-        _tegula.store_fields(target._native, list(data.dtype.names or ()), axes, data, lists, order)
+        _tegula.store_fields(native, list(data.dtype.names or ()), axes, data, lists, order)
     else:
-        target._native.store_selection(axes, data, lists, order)
+        native.store_selection(axes, data, lists, order)
 
 
 def _fields(key: Any, dtype: np.dtype[Any]) -> str | list[str] | None:

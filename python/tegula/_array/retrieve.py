@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from tegula import _tegula
-from tegula._array.geometry import Geometry, Index, Region
+from tegula._array.geometry import Geometry
+from tegula._array.handle import Index, Region
 from tegula._array.selection import Parsed, parse
 from tegula._array.variable import VariableArray
 from tegula._async import call
@@ -24,8 +25,8 @@ class Retrieving(Geometry):
     __slots__ = ()
 
     def _check(self, dtype: DTypeLike | None) -> None:
-        if dtype is not None and np.dtype(dtype) != self._dtype:
-            raise InvalidSelectionError(f"{self.name}: the elements are {self._dtype}, not {np.dtype(dtype)}")
+        if dtype is not None and np.dtype(dtype) != self.dtype:
+            raise InvalidSelectionError(f"{self.name}: the elements are {self.dtype}, not {np.dtype(dtype)}")
 
     def retrieve_array_subset(
         self, subset: Region, out: NDArray[Any] | None = None, dtype: DTypeLike | None = None
@@ -152,7 +153,7 @@ class Retrieving(Geometry):
     def _parts(self, selection: Any) -> tuple[_tegula.Array, Parsed]:
         if isinstance(selection, ArraySubset):
             selection = selection.to_slices()
-        return self._native.with_elements(None), parse(selection, self._shape)
+        return self._native.with_elements(None), parse(selection, self.shape)
 
     def _finish(self, parts: Any, shape: tuple[int, ...]) -> VariableArray:
         elements, offsets = parts

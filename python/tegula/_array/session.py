@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 from tegula import _tegula
 from tegula._array.change import behind
-from tegula._array.index import Assigner, assign, blocks_of
+from tegula._array.handle import Index, Region
+from tegula._array.index import Assigner, Parse, assign, blocks_of
 from tegula._array.selection import parse, parse_orthogonal, parse_points
 from tegula._async import call
 from tegula._format import byte_size
 
 if TYPE_CHECKING:
     from tegula._array.array import Array
-    from tegula._array.geometry import Index, Region
 
 __all__ = ["WriteSession"]
 
@@ -35,12 +35,11 @@ class WriteSession:
     stays so: `flush` tries again.
     """
 
-    __slots__ = ("_array", "_dtype", "_native")
+    __slots__ = ("_array", "_native")
 
     def __init__(self, array: "Array", memory: int | str) -> None:
         self._array = array
         self._native = _tegula.WriteSession.begin(array._native, memory)
-        self._dtype = array.dtype
 
     @property
     def array(self) -> "Array":
@@ -51,8 +50,6 @@ class WriteSession:
     def shape(self) -> tuple[int, ...]:
         """The shape of the array, with what was appended."""
         return self._native.shape
-
-    _shape = shape
 
     @property
     def name(self) -> str:
@@ -79,7 +76,10 @@ class WriteSession:
             self.discard()
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        assign(self, key, value, parse)
+        self._set(key, value, parse)
+
+    def _set(self, key: Any, value: Any, parse: Parse) -> None:
+        assign(self._native, self.shape, self._array.dtype, key, value, parse)
 
     @property
     def oindex(self) -> Assigner:
@@ -110,27 +110,27 @@ class WriteSession:
         """The elements of chunks, to be assigned to; see `Array.blocks`. What was appended counts."""
         return Assigner(self, blocks_of(self._native.array()))
 
-    def store_chunk(self, chunk: "Index", data: Any) -> None:
+    def store_chunk(self, chunk: Index, data: Any) -> None:
         """Write a chunk, padding past the array's end included; see `Array.store_chunk`."""
         self._native.store_chunk(chunk, self._data(data))
 
-    async def async_store_chunk(self, chunk: "Index", data: Any) -> None:
+    async def async_store_chunk(self, chunk: Index, data: Any) -> None:
         """Await `store_chunk`."""
         await call(self._native.store_chunk, chunk, self._data(data))
 
-    def store_chunk_subset(self, chunk: "Index", subset: "Region", data: Any) -> None:
+    def store_chunk_subset(self, chunk: Index, subset: Region, data: Any) -> None:
         """Write a region of a chunk, as seen from the chunk's first element; see `Array.store_chunk_subset`."""
         self._native.store_chunk_subset(chunk, subset, self._data(data))
 
-    async def async_store_chunk_subset(self, chunk: "Index", subset: "Region", data: Any) -> None:
+    async def async_store_chunk_subset(self, chunk: Index, subset: Region, data: Any) -> None:
         """Await `store_chunk_subset`."""
         await call(self._native.store_chunk_subset, chunk, subset, self._data(data))
 
-    def store_array_subset(self, subset: "Region", data: Any) -> None:
+    def store_array_subset(self, subset: Region, data: Any) -> None:
         """Write a region; see `Array.store_array_subset`."""
         self._native.store_array_subset(subset, self._data(data))
 
-    async def async_store_array_subset(self, subset: "Region", data: Any) -> None:
+    async def async_store_array_subset(self, subset: Region, data: Any) -> None:
         """Await `store_array_subset`."""
         await call(self._native.store_array_subset, subset, self._data(data))
 
@@ -157,11 +157,11 @@ class WriteSession:
         InvalidSelectionError
             If there is no such axis, or the shape of `data` does not fit.
         """
-        return self._native.append(*behind(self, data, axis))
+        return self._native.append(*behind(self._array, self.shape, data, axis))
 
     async def async_append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
         """Await `append`."""
-        return await call(self._native.append, *behind(self, data, axis))
+        return await call(self._native.append, *behind(self._array, self.shape, data, axis))
 
     def flush(self) -> None:
         """Store everything that is staged, and the shape if it changed. The session goes on."""
@@ -196,4 +196,4 @@ class WriteSession:
             self._array._become(self._native.array())
 
     def _data(self, data: Any) -> NDArray[Any]:
-        return data if isinstance(data, np.ndarray) else np.asarray(data, self._dtype)
+        return data if isinstance(data, np.ndarray) else np.asarray(data, self._array.dtype)

@@ -1,21 +1,17 @@
 """Writing by chunks and regions."""
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tegula import _tegula
-from tegula._array.geometry import Geometry, Index, Region
+from tegula._array.handle import Handle, Index, Region
 from tegula._async import call
 from tegula._tegula import PartialEncoder
 
-if TYPE_CHECKING:
-    from tegula._array.array import Array
-    from tegula._array.session import WriteSession
 
-
-class Storing(Geometry):
+class Storing(Handle):
     """The ``store_`` and ``erase_`` methods of an array, and their ``async_`` twins."""
 
     __slots__ = ()
@@ -146,33 +142,6 @@ class Storing(Geometry):
         """Await `erase_metadata`."""
         await call(self._native.erase_metadata)
 
-    def write_session(self, memory: int | str = "256 MB") -> "WriteSession":
-        """Begin a session of writes that come in any order and from many threads, and are put together to chunks.
-
-        Each chunk or shard is stored once, as soon as all of its elements are there, or at the end. For many small
-        writes, such as of rows or of tiles that are no multiples of chunks, which one by one would read, change and
-        store the same chunks over and over.
-
-        Parameters
-        ----------
-        memory : int or str
-            When more bytes than these are staged, the fullest chunks are stored early; a number, or as in ``"256 MB"``.
-
-        Examples
-        --------
-        >>> array = tegula.create_array(tegula.MemoryStore(), shape=(4, 6), chunks=(4, 3), dtype="uint8")
-        >>> with array.write_session() as session:
-        ...     for row in (3, 0, 2, 1):
-        ...         session[row] = row
-        ...     session.append(np.full((1, 6), 9, "uint8"))
-        (5, 6)
-        >>> array[:, 0]
-        array([0, 1, 2, 3, 9], dtype=uint8)
-        """
-        from tegula._array.session import WriteSession
-
-        return WriteSession(cast("Array", self), memory)
-
     def partial_encoder(self, chunk: Index) -> PartialEncoder:
         """Return an encoder of parts of a chunk, which stores several at once.
 
@@ -229,4 +198,4 @@ class Storing(Geometry):
         return await call(_tegula.compact, self._native, chunk, drop_empty)
 
     def _data(self, data: Any) -> NDArray[Any]:
-        return data if isinstance(data, np.ndarray) else np.asarray(data, self._dtype)
+        return data if isinstance(data, np.ndarray) else np.asarray(data, self.dtype)

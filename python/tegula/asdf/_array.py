@@ -1,12 +1,13 @@
 """Arrays of ASDF files."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from tegula import _tegula
 from tegula._array.array import Array
+from tegula._array.handle import Loaded
 from tegula.errors import Error, InvalidSelectionError, NotFoundError, StoreError
 from tegula.stores import Store
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from tegula.asdf._opened import Opened
 
 __all__ = ["AsdfArray"]
-
-_NOT_LOADED = ("_native", "_shape", "_dtype", "_mask")
 
 
 class AsdfArray(Array):
@@ -36,41 +35,64 @@ class AsdfArray(Array):
     See https://asdf-standard.readthedocs.io/en/latest/generated/stsci.edu/asdf/core/ndarray-1.1.0.html
     """
 
-    __slots__ = ("_mask", "_node", "_source", "_view")
+    __slots__ = ("_description", "_mapped", "_node", "_source")
 
     _source: "Opened"
     _node: int
-    _mask: int | None
-    _view: NDArray[Any] | None
+    _description: tuple[tuple[int, ...] | None, np.dtype[Any], int | None] | None
+    _mapped: tuple[NDArray[Any] | None] | None
 
     @classmethod
     def _of(cls, source: "Opened", node: int) -> "AsdfArray":
         array = object.__new__(cls)
+        array._loaded = None
+        array._store = source.store
+        array._cache = None
         array._source = source
         array._node = node
-        array._cache = None
+        array._description = None
+        array._mapped = None
         return array
 
-    def __getattr__(self, name: str) -> Any:
-        # Only what no slot holds yet comes here.
-        if name == "_store":
-            self._store = self._source.store
-        elif name == "_native":
-            self._native = self._source.native.array(self._node)
-        elif name == "_view":
-            self._view = self._map()
-        elif name in _NOT_LOADED:
-            shape, self._dtype, self._mask = self._source.native.describe(self._node)
-            # Of a stream the block must be asked.
-            self._shape = self._native.shape if shape is None else shape
-        else:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return object.__getattribute__(self, name)
+    def _load(self) -> Loaded:
+        if self._loaded is None:
+            self._loaded = Loaded(self._source.native.array(self._node))
+        return self._loaded
 
-    @classmethod
-    def _wrap(cls, native: _tegula.Array, store: Store, cache: Any = None) -> Array:
-        # With other options or a cache it is an array like any other.
-        return Array._wrap(native, store, cache)
+    def _like(self, native: _tegula.Array) -> Self:
+        array = super()._like(native)
+        array._source = self._source
+        array._node = self._node
+        array._description = self._description
+        array._mapped = (None,)  # other options and caches apply to reads
+        return array
+
+    def _described(self) -> tuple[tuple[int, ...] | None, np.dtype[Any], int | None]:
+        """Return what the tree says: shape (None for a stream), data type, and the node of the mask."""
+        if self._description is None:
+            self._description = self._source.native.describe(self._node)
+        return self._description
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The number of elements along each axis."""
+        shape = self._described()[0]
+        return self._load().shape if shape is None else shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the elements, in this machine's byte order."""
+        return self._described()[1]
+
+    @property
+    def _mask(self) -> int | None:
+        return self._described()[2]
+
+    @property
+    def _view(self) -> NDArray[Any] | None:
+        if self._mapped is None:
+            self._mapped = (self._map(),)
+        return self._mapped[0]
 
     def _map(self) -> NDArray[Any] | None:
         """Return a view of the file, if the elements lie there as they are in memory."""
@@ -79,7 +101,7 @@ class AsdfArray(Array):
         if mapped is None or memory is None or self.size == 0:
             return None
         offset, strides = mapped
-        view: NDArray[Any] = np.ndarray(self._shape, self._dtype, memory, offset, strides)
+        view: NDArray[Any] = np.ndarray(self.shape, self.dtype, memory, offset, strides)
         return view
 
     def __getitem__(self, key: Any) -> Any:
@@ -99,7 +121,7 @@ class AsdfArray(Array):
         mask = self._source.tree(self._mask)
         if isinstance(mask, (Array, np.ndarray)):
             where = np.ma.getmaskarray(mask) if isinstance(mask, np.ma.MaskedArray) else np.asarray(mask[...]) != 0
-            masked = np.ma.array(data, mask=np.broadcast_to(where, self._shape)[key])
+            masked = np.ma.array(data, mask=np.broadcast_to(where, self.shape)[key])
         elif isinstance(mask, (float, complex)) and np.isnan(mask):
             masked = np.ma.array(data, mask=np.isnan(data))
         else:
@@ -160,6 +182,9 @@ class AsdfArray(Array):
 
     def __repr__(self) -> str:
         return f"<tegula.asdf.AsdfArray {self.name} shape={self.shape} dtype={self.dtype}>"
+
+    def __copy__(self) -> Self:
+        return self  # nothing changes it
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self._source, self._node, self.path)
