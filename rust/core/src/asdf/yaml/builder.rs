@@ -1,7 +1,7 @@
-//! Making documents from nothing, and out of parts of others.
+//! Creating and changing documents.
 //!
-//! A node is added first and hung into the tree afterwards, so one node can hang in several places and is then written
-//! once, with an anchor.
+//! A node is first added and then attached to the tree. A node attached in several places is written once, with an
+//! anchor.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use super::scalar::{Style, is_plain_string};
 use crate::base64;
 
 impl Document {
-    /// Adds a scalar as it is written.
+    /// Adds a scalar with a style.
     pub fn add_scalar(&mut self, text: impl Into<Box<str>>, style: Style) -> NodeId {
         self.add(Node { tag: None, kind: Kind::Scalar { text: text.into(), style } })
     }
 
-    /// Adds a string; it is quoted where it looks like something else.
+    /// Adds a string; quoted if it would be resolved as another type.
     pub fn add_str(&mut self, text: &str) -> NodeId {
         let style = if is_plain_string(text) { Style::Plain } else { Style::SingleQuoted };
         self.add_scalar(text, style)
@@ -29,12 +29,12 @@ impl Document {
         self.add_scalar(value.into().to_string(), Style::Plain)
     }
 
-    /// Adds a floating point number.
+    /// Adds a floating-point number.
     pub fn add_float(&mut self, value: f64) -> NodeId {
         self.add_scalar(float_text(value), Style::Plain)
     }
 
-    /// Adds a truth value.
+    /// Adds a boolean.
     pub fn add_bool(&mut self, value: bool) -> NodeId {
         self.add_scalar(if value { "true" } else { "false" }, Style::Plain)
     }
@@ -51,30 +51,30 @@ impl Document {
         id
     }
 
-    /// Adds a sequence; one of scalars only is written `[a, b]`.
+    /// Adds a sequence; in flow style `[a, b]` if all items are scalars.
     pub fn add_sequence(&mut self, items: Vec<NodeId>) -> NodeId {
         let flow = items.iter().all(|item| self.text(*item).is_some());
         self.add(Node { tag: None, kind: Kind::Sequence { items, flow } })
     }
 
-    /// Adds a mapping; one of scalars only is written `{a: b}`.
+    /// Adds a mapping; in flow style `{a: b}` if all keys and values are scalars.
     pub fn add_mapping(&mut self, pairs: Vec<(NodeId, NodeId)>) -> NodeId {
         let flow = pairs.iter().all(|(key, value)| self.text(*key).is_some() && self.text(*value).is_some());
         self.add(Node { tag: None, kind: Kind::Mapping { pairs, flow } })
     }
 
-    /// Adds a mapping under string keys.
+    /// Adds a mapping with string keys.
     pub fn add_map<'a>(&mut self, entries: impl IntoIterator<Item = (&'a str, NodeId)>) -> NodeId {
         let pairs = entries.into_iter().map(|(key, value)| (self.add_str(key), value)).collect();
         self.add_mapping(pairs)
     }
 
-    /// Gives a node a tag, a full URI.
+    /// Sets the tag of a node, a full URI.
     pub fn set_tag(&mut self, id: NodeId, tag: &str) {
         self.node_mut(id).tag = Some(Arc::from(tag));
     }
 
-    /// Appends to a sequence; anything else stays as it is.
+    /// Appends to a sequence; ignores other nodes.
     pub fn push(&mut self, sequence: NodeId, item: NodeId) {
         let leaf = self.text(item).is_some();
         if let Kind::Sequence { items, flow } = &mut self.node_mut(sequence).kind {
@@ -83,26 +83,22 @@ impl Document {
         }
     }
 
-    /// Sets the value of a string key of a mapping, in place or at the end; anything else stays as it is.
+    /// Sets the value of a string key of a mapping, in place or at the end; ignores other nodes.
     pub fn insert(&mut self, mapping: NodeId, key: &str, value: NodeId) {
-        let own = |document: &Self| {
-            let pairs = document.pairs(mapping)?;
-            pairs.iter().rposition(|(id, _)| document.is_text(*id, key))
-        };
-        let place = own(self);
+        let Some(pairs) = self.pairs(mapping) else { return };
+        let position = pairs.iter().rposition(|(id, _)| self.is_text(*id, key));
         let leaf = self.text(value).is_some();
-        let new_key = if place.is_none() && self.pairs(mapping).is_some() { Some(self.add_str(key)) } else { None };
+        let new_key = if position.is_none() { Some(self.add_str(key)) } else { None };
         if let Kind::Mapping { pairs, flow } = &mut self.node_mut(mapping).kind {
-            match (place, new_key) {
-                (Some(place), _) => pairs[place].1 = value,
-                (None, Some(key)) => pairs.push((key, value)),
-                (None, None) => {}
+            pairs.extend(new_key.map(|key| (key, value)));
+            if let Some(position) = position {
+                pairs[position].1 = value;
             }
             *flow &= leaf;
         }
     }
 
-    /// Removes a string key from a mapping, however often it is there.
+    /// Removes all entries of a string key from a mapping.
     pub fn remove(&mut self, mapping: NodeId, key: &str) {
         let Some(pairs) = self.pairs(mapping) else { return };
         let kept = pairs.iter().copied().filter(|(id, _)| !self.is_text(*id, key)).collect();
@@ -111,7 +107,7 @@ impl Document {
         }
     }
 
-    /// Copies a node of another document with all it reaches; what is shared there is shared here.
+    /// Copies a node of another document and all nodes reachable from it; shared nodes stay shared.
     pub fn copy_from(&mut self, other: &Self, id: NodeId) -> NodeId {
         let mut copies: HashMap<NodeId, NodeId> = HashMap::new();
         for old in other.reachable(id) {

@@ -1,5 +1,4 @@
-//! Making a [`Document`] out of libyaml's events, within [`Limits`]
-//! ([composing](https://yaml.org/spec/1.1/#id859109), in the words of YAML).
+//! [Composing](https://yaml.org/spec/1.1/#id859109): building a [`Document`] from libyaml's events, within [`Limits`].
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,23 +8,23 @@ use super::raw::{Event, Parser};
 use super::scalar::Style;
 use crate::error::{Error, Result};
 
-/// What a text from outside may ask for at most.
+/// Limits of a text from an untrusted source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Size of the text in bytes.
     pub bytes: usize,
-    /// Nesting of collections. libyaml takes quadratic time in it.
+    /// Nesting of collections; libyaml takes quadratic time in it.
     pub depth: usize,
-    /// Lines that begin with `%`. libyaml takes quadratic time in them.
+    /// Lines that start with `%`; libyaml takes quadratic time in them.
     pub directives: usize,
-    /// Length of a tag: a `%TAG` line makes a short text stand for a long one.
+    /// Length of a tag in bytes; a `%TAG` line lets a short text name a long tag.
     pub tag: usize,
-    /// Length of all different tags together.
+    /// Total length of all distinct tags in bytes.
     pub tags: usize,
 }
 
 impl Limits {
-    /// The limits where nothing else is said.
+    /// The default limits.
     pub const DEFAULT: Self = Self { bytes: 256 << 20, depth: 1000, directives: 256, tag: 4096, tags: 16 << 20 };
 }
 
@@ -36,17 +35,17 @@ impl Default for Limits {
 }
 
 impl Document {
-    /// Reads the first document of a text.
+    /// Parses the first document of a text.
     pub fn parse(text: &[u8]) -> Result<Self> {
         Self::parse_with(text, &Limits::DEFAULT)
     }
 
-    /// Reads the first document of a text, within limits.
+    /// Parses the first document of a text, within limits.
     pub fn parse_with(text: &[u8], limits: &Limits) -> Result<Self> {
         Self::parse_at(text, 0, limits)
     }
 
-    /// Reads a text that so many other lines precede in its file.
+    /// Parses a text that follows `lines_before` other lines of its file.
     pub(in crate::asdf) fn parse_at(text: &[u8], lines_before: usize, limits: &Limits) -> Result<Self> {
         if text.len() > limits.bytes {
             let (size, limit) = (text.len(), limits.bytes);
@@ -57,23 +56,24 @@ impl Document {
             .take_while(|line| !line.starts_with(b"---"))
             .filter(|line| line.starts_with(b"%"));
         if directives.take(limits.directives + 1).count() > limits.directives {
-            return Err(Error::metadata(format!("YAML has more than {} directives", limits.directives)));
+            return Err(Error::metadata(format!("YAML has more directives than the limit of {}", limits.directives)));
         }
         Composer::new(limits).compose(Parser::new(text, lines_before))
     }
 }
 
-/// Nesting that costs nothing to speak of.
+/// Nesting of negligible cost.
 const SHALLOW: usize = 64;
 
-/// Levels beyond [`SHALLOW`], summed over all nodes: libyaml looks at every open flow collection for every token.
-const MOST_LEVELS: usize = 1 << 26;
+/// Maximum sum, over all nodes, of their levels beyond [`SHALLOW`]: libyaml visits every open flow collection for every
+/// token.
+const MAX_LEVELS: usize = 1 << 26;
 
-/// Makes a document out of events.
+/// Builds a document from events.
 struct Composer<'a> {
     limits: &'a Limits,
     document: Document,
-    /// Collections that are open, and for a mapping the key whose value comes next.
+    /// Open collections; for a mapping, the key whose value comes next.
     open: Vec<(NodeId, Option<NodeId>)>,
     anchors: HashMap<String, NodeId>,
     tags: HashSet<Arc<str>>,
@@ -83,7 +83,7 @@ struct Composer<'a> {
 
 impl<'a> Composer<'a> {
     fn new(limits: &'a Limits) -> Self {
-        // The first node to come takes the place of the root.
+        // The first node becomes the root.
         let mut document = Document::new();
         document.nodes.clear();
         Self {
@@ -107,7 +107,7 @@ impl<'a> Composer<'a> {
                 }
                 Event::Alias(anchor) => match self.anchors.get(&anchor) {
                     Some(id) => self.attach(*id),
-                    None => return Err(Error::metadata(format!("YAML: no anchor &{anchor} precedes *{anchor}"))),
+                    None => return Err(Error::metadata(format!("YAML: alias *{anchor} has no anchor before it"))),
                 },
                 Event::Scalar { anchor, tag, text, style } => {
                     self.add(anchor, tag, Kind::Scalar { text, style })?;
@@ -127,7 +127,7 @@ impl<'a> Composer<'a> {
             }
         }
         if self.document.nodes.is_empty() {
-            // An empty text means null.
+            // An empty text is null.
             self.add(None, None, Kind::Scalar { text: "".into(), style: Style::Plain })?;
         }
         Ok(self.document)
@@ -135,7 +135,7 @@ impl<'a> Composer<'a> {
 
     fn open(&mut self, id: NodeId) -> Result<()> {
         if self.open.len() >= self.limits.depth {
-            return Err(Error::metadata(format!("YAML is nested more than {} deep", self.limits.depth)));
+            return Err(Error::metadata(format!("YAML is nested deeper than the limit of {}", self.limits.depth)));
         }
         self.open.push((id, None));
         Ok(())
@@ -143,14 +143,14 @@ impl<'a> Composer<'a> {
 
     fn add(&mut self, anchor: Option<String>, tag: Option<String>, kind: Kind) -> Result<NodeId> {
         let tag = match tag {
-            // The non-specific tag of a collection says nothing.
+            // The non-specific tag has no meaning for a collection.
             None => None,
             Some(tag) if tag == "!" => None,
             Some(tag) => Some(self.intern(tag)?),
         };
         self.levels += self.open.len().saturating_sub(SHALLOW);
-        if self.levels > MOST_LEVELS {
-            return Err(Error::metadata("YAML has too many nodes that are nested deep"));
+        if self.levels > MAX_LEVELS {
+            return Err(Error::metadata("YAML has too many deeply nested nodes"));
         }
         if self.document.nodes.len() >= u32::MAX as usize {
             return Err(Error::metadata("YAML has more than 2^32 nodes"));
@@ -170,7 +170,7 @@ impl<'a> Composer<'a> {
         let Limits { tag: longest, tags: most, .. } = *self.limits;
         self.tag_bytes += tag.len();
         if tag.len() > longest || self.tag_bytes > most {
-            let what = format!("YAML: a tag exceeds {longest} bytes, or all different ones {most}");
+            let what = format!("YAML: a tag exceeds the limit of {longest} bytes, or all tags exceed {most}");
             return Err(Error::metadata(what));
         }
         let tag: Arc<str> = tag.into();
@@ -178,7 +178,7 @@ impl<'a> Composer<'a> {
         Ok(tag)
     }
 
-    /// Hangs a node on the innermost open collection.
+    /// Adds a node to the innermost open collection.
     fn attach(&mut self, id: NodeId) {
         let Some((parent, key)) = self.open.last_mut() else { return };
         match &mut self.document.node_mut(*parent).kind {
@@ -251,12 +251,12 @@ mod tests {
         assert!(Document::parse(deep(1000).as_bytes()).is_ok());
         for text in [deep(1001), "{a: ".repeat(100_000), "- ".repeat(100_000), "? ".repeat(100_000)] {
             let error = Document::parse(text.as_bytes()).unwrap_err();
-            assert!(error.message().contains("1000 deep"), "{error}");
+            assert!(error.message().contains("deeper than the limit of 1000"), "{error}");
         }
         let crowded = "[".repeat(900) + &"a,".repeat(100_000);
         assert!(Document::parse(crowded.as_bytes()).unwrap_err().message().contains("too many"));
         let directives = |count| "%TAG !a! b\n".repeat(count) + "--- 1";
-        assert!(Document::parse(directives(20_000).as_bytes()).unwrap_err().message().contains("256 directives"));
+        assert!(Document::parse(directives(20_000).as_bytes()).unwrap_err().message().contains("limit of 256"));
         let tag = format!("%TAG ! {}\n--- [!a 1, !b 2]", "x".repeat(5000));
         assert!(Document::parse(tag.as_bytes()).unwrap_err().message().contains("4096"));
         let tags = Limits { tags: 10, ..Limits::DEFAULT };

@@ -1,9 +1,9 @@
-//! A YAML document as an arena of nodes: what the
-//! [representation graph of YAML 1.1](https://yaml.org/spec/1.1/#id861060) holds, before scalars are resolved.
+//! YAML documents as arenas of nodes: the
+//! [representation graph of YAML 1.1](https://yaml.org/spec/1.1/#id861060) with unresolved scalars.
 //!
-//! Tags are full URIs; an alias is the same [`NodeId`] once more, so identity is kept and a tree may contain itself.
-//! Merge keys (`<<`) and duplicate keys stay as they are written: [`Document::entries`] and [`Document::get`] give the
-//! view that `PyYAML` has of them.
+//! Tags are full URIs. An alias is a repeated [`NodeId`], so nodes can be shared and a tree can contain itself. Merge keys
+//! (`<<`) and duplicate keys are stored as written; [`Document::entries`] and [`Document::get`] interpret them as
+//! `PyYAML` does.
 
 use std::collections::HashSet;
 use std::ops::Index;
@@ -12,48 +12,48 @@ use std::sync::Arc;
 use super::scalar::{Scalar, Style};
 use crate::error::{Error, Result};
 
-/// A node of one [`Document`].
+/// Identifies a node of one [`Document`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(u32);
 
 impl NodeId {
-    /// Its position among the nodes of the document.
+    /// Returns the position among the nodes of the document.
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// A node: its tag, and what it is.
+/// A node: a tag and a value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// The tag as a full URI; `None` where the file writes none.
+    /// The tag as a full URI; `None` without one.
     pub tag: Option<Arc<str>>,
-    /// What the node is.
+    /// The value of the node.
     pub kind: Kind,
 }
 
-/// The three kinds of nodes.
+/// The value of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
-    /// A text; what it means is for [`Document::scalar`] to say.
+    /// A text, which [`Document::scalar`] resolves.
     Scalar {
         /// The text, without quotes and escapes.
         text: Box<str>,
-        /// How it is written; only a plain text without a tag can mean anything but itself.
+        /// How it is written; of texts without a tag, only plain ones can be other than strings.
         style: Style,
     },
     /// A list.
     Sequence {
         /// The items.
         items: Vec<NodeId>,
-        /// Written `[a, b]`.
+        /// Whether it is written `[a, b]`.
         flow: bool,
     },
     /// A mapping in the order of the file.
     Mapping {
         /// Keys and values.
         pairs: Vec<(NodeId, NodeId)>,
-        /// Written `{a: b}`.
+        /// Whether it is written `{a: b}`.
         flow: bool,
     },
 }
@@ -82,79 +82,79 @@ impl Index<NodeId> for Document {
 }
 
 impl Document {
-    /// A document whose root is an empty mapping.
+    /// Creates a document whose root is an empty mapping.
     pub fn new() -> Self {
         let root = Node { tag: None, kind: Kind::Mapping { pairs: Vec::new(), flow: false } };
         Self { nodes: vec![root], root: NodeId(0), version: None, handles: Vec::new() }
     }
 
-    /// The node everything hangs on.
+    /// Returns the root.
     pub fn root(&self) -> NodeId {
         self.root
     }
 
-    /// Hangs everything on another node.
+    /// Makes another node the root.
     pub fn set_root(&mut self, id: NodeId) {
         self.root = id;
     }
 
-    /// The number of nodes, reachable from the root or not.
+    /// Returns the number of nodes, reachable from the root or not.
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    /// Whether there is no node; never so, as there is always a root.
+    /// Whether the document has no nodes, which is never the case.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
 
-    /// The node at a position; see [`NodeId::index`].
+    /// Returns the node at a position; see [`NodeId::index`].
     pub fn id(&self, index: usize) -> Option<NodeId> {
         u32::try_from(index).ok().filter(|_| index < self.nodes.len()).map(NodeId)
     }
 
-    /// The version of the `%YAML` line.
+    /// Returns the version of the `%YAML` line.
     pub fn version(&self) -> Option<(i32, i32)> {
         self.version
     }
 
-    /// Handles and prefixes of the `%TAG` lines.
+    /// Returns the handles and prefixes of the `%TAG` lines.
     pub fn handles(&self) -> &[(String, String)] {
         &self.handles
     }
 
-    /// Abbreviates a prefix of tags when the document is written; `handle` is `!` or `!name!`.
+    /// Sets the handle that abbreviates a prefix of tags in the written document: `!` or `!name!`.
     pub fn set_handle(&mut self, handle: &str, prefix: &str) {
         self.handles.retain(|(other, _)| other != handle);
         self.handles.push((handle.to_owned(), prefix.to_owned()));
     }
 
-    /// All nodes, in the order in which they begin in the text.
+    /// Iterates over all nodes, in the order of their start in the text.
     pub fn iter(&self) -> impl Iterator<Item = (NodeId, &Node)> {
         self.nodes.iter().enumerate().map(|(index, node)| (NodeId(index as u32), node))
     }
 
-    /// A node, to be changed.
+    /// Returns a node to be changed.
     pub fn node_mut(&mut self, id: NodeId) -> &mut Node {
         &mut self.nodes[id.0 as usize]
     }
 
-    /// Adds a node that nothing refers to yet.
+    /// Adds a node, which is not attached to the tree yet.
     ///
     /// # Panics
-    /// With more than 2^32 nodes, which no text that is short enough to be parsed has.
+    /// With more than 2^32 nodes, which exceed every limit of a parsed text.
     pub fn add(&mut self, node: Node) -> NodeId {
         let id = NodeId(u32::try_from(self.nodes.len()).expect("fewer than 2^32 nodes"));
         self.nodes.push(node);
         id
     }
 
-    /// The tag of a node as a full URI.
+    /// Returns the tag of a node as a full URI.
     pub fn tag(&self, id: NodeId) -> Option<&str> {
         self[id].tag.as_deref()
     }
 
-    /// The text of a scalar, whatever it means.
+    /// Returns the unresolved text of a scalar.
     pub fn text(&self, id: NodeId) -> Option<&str> {
         match &self[id].kind {
             Kind::Scalar { text, .. } => Some(text),
@@ -162,16 +162,16 @@ impl Document {
         }
     }
 
-    /// What a scalar means under YAML 1.1; an error for a collection and for a text that its tag forbids.
+    /// Resolves a scalar by the rules of YAML 1.1; an error for a collection and for a text that does not match its tag.
     pub fn scalar(&self, id: NodeId) -> Result<Scalar<'_>> {
         match &self[id].kind {
             Kind::Scalar { text, style } => Scalar::construct(self.tag(id), text, *style),
-            Kind::Sequence { .. } => Err(Error::metadata("a sequence where a scalar is expected")),
-            Kind::Mapping { .. } => Err(Error::metadata("a mapping where a scalar is expected")),
+            Kind::Sequence { .. } => Err(Error::metadata("expected a scalar, found a sequence")),
+            Kind::Mapping { .. } => Err(Error::metadata("expected a scalar, found a mapping")),
         }
     }
 
-    /// The items of a sequence.
+    /// Returns the items of a sequence.
     pub fn items(&self, id: NodeId) -> Option<&[NodeId]> {
         match &self[id].kind {
             Kind::Sequence { items, .. } => Some(items),
@@ -179,7 +179,7 @@ impl Document {
         }
     }
 
-    /// The pairs of a mapping as they are written; see [`Document::entries`] for what they mean.
+    /// Returns the pairs of a mapping as written; see [`Document::entries`] for merged ones.
     pub fn pairs(&self, id: NodeId) -> Option<&[(NodeId, NodeId)]> {
         match &self[id].kind {
             Kind::Mapping { pairs, .. } => Some(pairs),
@@ -187,7 +187,7 @@ impl Document {
         }
     }
 
-    /// The same document with its nodes cleared of what the root does not reach.
+    /// Returns the document without the nodes that are not reachable from the root.
     #[must_use]
     pub fn compacted(&self) -> Self {
         let mut compact = Self { handles: self.handles.clone(), version: self.version, ..Self::new() };
@@ -196,7 +196,7 @@ impl Document {
         compact
     }
 
-    /// Nodes in the order of a first visit from `from`, each once.
+    /// Iterates over the nodes reachable from `from`, depth first, each once.
     pub fn reachable(&self, from: NodeId) -> impl Iterator<Item = NodeId> {
         let mut seen = HashSet::new();
         let mut stack = vec![from];

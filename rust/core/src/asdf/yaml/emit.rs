@@ -1,8 +1,8 @@
-//! A [`Document`] as the text that ASDF wants: `%YAML 1.1`, the handle `!` for ASDF's own tags, UTF-8, at most about 80
-//! columns ([the tree](https://asdf-standard.readthedocs.io/en/latest/tree.html)).
+//! Writing a [`Document`] as ASDF requires: `%YAML 1.1`, the handle `!` for ASDF's tags, UTF-8, lines of about 80 columns
+//! ([the tree](https://asdf-standard.readthedocs.io/en/latest/tree.html)).
 //!
-//! Nodes that hang in several places get anchors, numbered in the order in which they are met again, as `PyYAML` does.
-//! A string that a reader of YAML 1.1 *or* 1.2 would take for something else is quoted.
+//! Shared nodes get anchors, numbered in the order in which they are found shared, as `PyYAML` does. Strings that a reader
+//! of YAML 1.1 *or* 1.2 would resolve to another type are quoted.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use super::scalar::{Resolved, Style, is_plain_string, resolve};
 use super::{ASDF_TAG_PREFIX, YAML_TAG_PREFIX};
 use crate::error::{Error, Result};
 
-/// What is still to be written.
+/// A step of writing.
 enum Step {
     Node(NodeId),
     EndSequence,
@@ -35,15 +35,13 @@ impl Document {
         writer.emitter.finish()
     }
 
-    /// The nodes that are met more than once, numbered from 1.
+    /// Returns the shared nodes, numbered from 1.
     fn anchors(&self) -> HashMap<NodeId, usize> {
-        let mut met = vec![false; self.len()];
+        let mut visited = vec![false; self.len()];
         let mut anchors = HashMap::new();
         let mut stack = vec![self.root()];
-        let index: HashMap<NodeId, usize> = self.iter().enumerate().map(|(index, (id, _))| (id, index)).collect();
         while let Some(id) = stack.pop() {
-            let Some(index) = index.get(&id) else { continue };
-            if std::mem::replace(&mut met[*index], true) {
+            if std::mem::replace(&mut visited[id.index()], true) {
                 let number = anchors.len() + 1;
                 anchors.entry(id).or_insert(number);
             } else {
@@ -59,9 +57,9 @@ struct Writer<'a> {
     emitter: Emitter,
     handles: Vec<(String, String)>,
     anchors: HashMap<NodeId, usize>,
-    /// Names of the anchors that are written already.
+    /// Anchors that are already written.
     written: HashMap<NodeId, String>,
-    /// How many flow collections are open: all within one is written in flow style.
+    /// Number of open flow collections; everything in one is written in flow style.
     flow: usize,
 }
 
@@ -75,7 +73,9 @@ impl Writer<'_> {
                     if let Some(flow) = self.node(id, &mut steps)? {
                         if open.len() >= Limits::DEFAULT.depth {
                             let limit = Limits::DEFAULT.depth;
-                            return Err(Error::metadata(format!("a tree nested more than {limit} deep")));
+                            return Err(Error::metadata(format!(
+                                "the tree is nested deeper than the limit of {limit}"
+                            )));
                         }
                         open.push(flow);
                         self.flow += usize::from(flow);
@@ -91,7 +91,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Begins a node; whether a collection that is now open is in flow style.
+    /// Writes a scalar or an alias, or opens a collection and returns whether it is in flow style.
     fn node(&mut self, id: NodeId, steps: &mut Vec<Step>) -> Result<Option<bool>> {
         if let Some(anchor) = self.written.get(&id) {
             self.emitter.alias(anchor)?;
@@ -141,9 +141,9 @@ impl Writer<'_> {
                 ScalarForm { style: None, plain_implicit: true, quoted_implicit: true }
             }
             Resolved::Str => ScalarForm { style: Some(Style::SingleQuoted), ..string },
-            // libyaml writes an empty plain scalar as `! ''` where one is not allowed.
+            // libyaml writes an empty plain scalar as `! ''` where the syntax does not allow one.
             Resolved::Null if text.is_empty() => return self.scalar(anchor, None, "null", style),
-            // In flow style libyaml quotes what has a colon, and quotes alone would make it a string.
+            // In flow style libyaml quotes texts with a colon, and without a tag a quoted text is a string.
             resolved if self.flow > 0 && text.contains(':') => {
                 let name = match resolved {
                     Resolved::Int => "int",
@@ -158,15 +158,15 @@ impl Writer<'_> {
         self.emitter.scalar(anchor, None, text, form)
     }
 
-    /// Refuses tags that libyaml would write so that nobody can read them.
+    /// Refuses tags that libyaml would write in an unreadable form.
     fn check_tag(&self, tag: &str) -> Result<()> {
         let yaml = ("!!".to_owned(), YAML_TAG_PREFIX.to_owned());
         let short = |(_, prefix): &(String, String)| tag.len() > prefix.len() && tag.starts_with(prefix.as_str());
         let suffix = self.handles.iter().chain([&yaml]).find(|handle| short(handle)).map(|(_, prefix)| prefix.len());
         match suffix {
-            _ if tag.is_empty() => Err(Error::metadata("an empty tag cannot be written")),
+            _ if tag.is_empty() => Err(Error::metadata("cannot write an empty tag")),
             Some(start) if tag[start..].contains([',', '[', ']', '{', '}']) => {
-                Err(Error::metadata(format!("the tag {tag:?} cannot be written: brackets and commas are YAML's own")))
+                Err(Error::metadata(format!("cannot write the tag {tag:?}: it has brackets or commas")))
             }
             _ => Ok(()),
         }
@@ -185,7 +185,7 @@ mod tests {
     const HEAD: &str = "%YAML 1.1\n%TAG ! tag:stsci.edu:asdf/\n---";
 
     #[test]
-    fn written_as_asdf_writes() {
+    fn text_matches_the_python_library() {
         let tree = format!(
             "{HEAD} !core/asdf-1.1.0\nasdf_library: !core/software-1.0.0 {{author: The ASDF Developers, name: asdf}}\n\
              data: &id001 !core/ndarray-1.1.0\n  source: 0\n  datatype: float64\n  shape: [2, 3]\n\
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_string_stays_so() {
+    fn types_survive_a_round_trip() {
         let tree = "a: [1:30, 2001-12-14 21:59:43, 190:20:30.15, ~, .inf, 0x1F]\nb: {1:30: 2, ? : 3}\nc:\n? \n: d\n";
         let document = Document::parse(tree.as_bytes()).unwrap();
         let written = document.to_bytes().unwrap();

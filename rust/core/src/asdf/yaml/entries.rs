@@ -1,8 +1,7 @@
-//! What a mapping holds, and where in the tree something is.
+//! Entries of mappings, and finding nodes by paths.
 //!
-//! [Merge keys](https://yaml.org/type/merge.html) and duplicate keys mean here what they mean to `PyYAML`: what a
-//! mapping says itself wins over what it merges, an earlier merged mapping wins over a later one, and of equal keys
-//! the last one wins.
+//! [Merge keys](https://yaml.org/type/merge.html) and duplicate keys are interpreted as by `PyYAML`: a mapping's own
+//! entries win over merged ones, earlier merged mappings win over later ones, and the last of equal keys wins.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -17,16 +16,16 @@ use crate::error::{Error, Result};
 /// Keys and values.
 type Pairs = Vec<(NodeId, NodeId)>;
 
-/// Keys and values, as they are in the document where nothing is merged and no key doubled.
+/// Keys and values, borrowed from the document if there are no merged or duplicate keys.
 pub(super) type Entries<'a> = Cow<'a, [(NodeId, NodeId)]>;
 
-/// How deep merged mappings may merge others: a chain of aliases can be as long as the file.
-const MERGE_DEPTH: usize = 100;
+/// Maximum nesting of merged mappings; a chain of aliases can be as long as the file.
+const MAX_MERGE_DEPTH: usize = 100;
 
-/// How many pairs merging may go through.
-const MERGE_PAIRS: usize = 1 << 20;
+/// Maximum number of pairs that merging visits.
+const MAX_MERGE_PAIRS: usize = 1 << 20;
 
-/// What makes keys equal: type and value.
+/// Type and value of a key, for comparison.
 #[derive(PartialEq, Eq, Hash)]
 enum Key<'a> {
     Null,
@@ -39,14 +38,14 @@ enum Key<'a> {
 }
 
 impl Document {
-    /// The pairs of a mapping: merged mappings merged, of duplicate keys the last.
-    pub fn entries(&self, id: NodeId) -> Result<Cow<'_, [(NodeId, NodeId)]>> {
+    /// Returns the entries of a mapping, with merged mappings and without duplicate keys.
+    pub fn entries(&self, id: NodeId) -> Result<Entries<'_>> {
         self.entries_with_cost(id).map(|(entries, _)| entries)
     }
 
-    /// The entries, and how many pairs were looked at to get them.
+    /// Returns the entries, and the number of pairs that were visited.
     pub(super) fn entries_with_cost(&self, id: NodeId) -> Result<(Entries<'_>, usize)> {
-        let Some(pairs) = self.pairs(id) else { return Err(Error::metadata("not a mapping")) };
+        let Some(pairs) = self.pairs(id) else { return Err(Error::metadata("expected a mapping")) };
         if pairs.iter().any(|(key, _)| self.is_merge(*key)) {
             let mut merge = Merge { document: self, done: HashMap::new(), open: Vec::new(), pairs: 0 };
             let flat = merge.flatten(id, pairs)?.to_vec();
@@ -57,7 +56,7 @@ impl Document {
         Ok((entries, pairs.len()))
     }
 
-    /// The value of a key that is a string; `None` where there is none, and where `map` is no mapping.
+    /// Returns the value of a string key; `None` without it, and if `map` is not a mapping.
     pub fn get(&self, map: NodeId, key: &str) -> Option<NodeId> {
         let pairs = self.pairs(map)?;
         let own = pairs.iter().rev().find(|(id, _)| self.is_text(*id, key) && !self.is_merge(*id));
@@ -70,7 +69,7 @@ impl Document {
         self.entries(map).ok()?.iter().find(|(id, _)| self.is_text(*id, key)).map(|(_, value)| *value)
     }
 
-    /// What lies under a name: the value of a key, or the item of a sequence, counted from 0 (or from the end, with `-1`).
+    /// Returns the child of a node by name: the value of a key, or the item of a sequence, counted from 0 or backward from -1.
     pub fn child(&self, id: NodeId, name: &str) -> Option<NodeId> {
         match &self[id].kind {
             Kind::Scalar { .. } => None,
@@ -80,20 +79,20 @@ impl Document {
                 items.get(usize::try_from(index).ok()?).copied()
             }
             Kind::Mapping { .. } => self.get(id, name).or_else(|| {
-                // A key that is no string is found by how it is written.
+                // Other keys than strings are found by their text.
                 let entries = self.entries(id).ok()?;
                 entries.iter().find(|(key, _)| self.text(*key) == Some(name)).map(|(_, value)| *value)
             }),
         }
     }
 
-    /// What lies under a path of names and indices, `roman/data/0`; the root under the empty path.
+    /// Returns the node at a path of names and indices such as `roman/data/0`; the root for the empty path.
     pub fn find(&self, path: &str) -> Option<NodeId> {
         let mut names = path.split('/').filter(|name| !name.is_empty());
         names.try_fold(self.root(), |id, name| self.child(id, name))
     }
 
-    /// What a [JSON pointer](https://www.rfc-editor.org/rfc/rfc6901) points at: `/a~1b/0`.
+    /// Returns the node of a [JSON pointer](https://www.rfc-editor.org/rfc/rfc6901) such as `/a~1b/0`.
     pub fn pointer(&self, pointer: &str) -> Option<NodeId> {
         if pointer.is_empty() {
             return Some(self.root());
@@ -128,15 +127,15 @@ impl Document {
         }
     }
 
-    /// Of equal keys keeps the place of the first and the value of the last.
+    /// Keeps the position of the first of equal keys with the value of the last.
     fn deduplicate(&self, pairs: impl ExactSizeIterator<Item = (NodeId, NodeId)>) -> Pairs {
-        let mut places: HashMap<Key<'_>, usize> = HashMap::with_capacity(pairs.len());
+        let mut positions: HashMap<Key<'_>, usize> = HashMap::with_capacity(pairs.len());
         let mut unique = Pairs::with_capacity(pairs.len());
         for (key, value) in pairs {
-            match places.entry(self.key(key)) {
-                Entry::Occupied(place) => unique[*place.get()].1 = value,
-                Entry::Vacant(place) => {
-                    place.insert(unique.len());
+            match positions.entry(self.key(key)) {
+                Entry::Occupied(position) => unique[*position.get()].1 = value,
+                Entry::Vacant(position) => {
+                    position.insert(unique.len());
                     unique.push((key, value));
                 }
             }
@@ -145,12 +144,14 @@ impl Document {
     }
 }
 
-/// Flattens mappings that merge others.
+/// Flattens mappings with merge keys.
 struct Merge<'a> {
     document: &'a Document,
-    /// Mappings flattened already: without it, merging merged mappings twice takes exponential time.
+    /// Flattened mappings; without them, repeated merging takes exponential time.
     done: HashMap<NodeId, Rc<Pairs>>,
+    /// Mappings being flattened.
     open: Vec<NodeId>,
+    /// Number of pairs visited.
     pairs: usize,
 }
 
@@ -160,11 +161,11 @@ impl Merge<'_> {
             return Ok(Rc::clone(done));
         }
         if self.open.contains(&id) {
-            // A mapping that merges itself adds nothing.
+            // A mapping that merges itself gets nothing from it.
             return Ok(Rc::default());
         }
-        if self.open.len() >= MERGE_DEPTH {
-            return Err(Error::metadata(format!("YAML: mappings merge others more than {MERGE_DEPTH} deep")));
+        if self.open.len() >= MAX_MERGE_DEPTH {
+            return Err(Error::metadata(format!("YAML: merged mappings are nested deeper than {MAX_MERGE_DEPTH}")));
         }
         self.open.push(id);
         let (mut merged, mut own) = (Pairs::new(), Pairs::new());
@@ -178,15 +179,13 @@ impl Merge<'_> {
         self.open.pop();
         merged.append(&mut own);
         self.pairs = self.pairs.saturating_add(merged.len());
-        if self.pairs > MERGE_PAIRS {
-            return Err(Error::metadata(format!("YAML: merged mappings hold more than {MERGE_PAIRS} pairs")));
-        }
+        check_pairs(self.pairs)?;
         let flat = Rc::new(self.document.deduplicate(merged.into_iter()));
         self.done.insert(id, Rc::clone(&flat));
         Ok(flat)
     }
 
-    /// Adds what the value of a merge key stands for.
+    /// Adds the pairs of a merge key's value.
     fn merge(&mut self, id: NodeId, merged: &mut Pairs) -> Result<()> {
         let no_mapping = || Error::metadata("YAML: the value of << is neither a mapping nor a list of mappings");
         let sources = match &self.document[id].kind {
@@ -197,12 +196,17 @@ impl Merge<'_> {
         for source in sources.iter().rev() {
             let pairs = self.document.pairs(*source).ok_or_else(no_mapping)?;
             merged.extend_from_slice(&self.flatten(*source, pairs)?);
-            if merged.len() > MERGE_PAIRS {
-                return Err(Error::metadata(format!("YAML: merged mappings hold more than {MERGE_PAIRS} pairs")));
-            }
+            check_pairs(merged.len())?;
         }
         Ok(())
     }
+}
+
+fn check_pairs(pairs: usize) -> Result<()> {
+    if pairs <= MAX_MERGE_PAIRS {
+        return Ok(());
+    }
+    Err(Error::metadata(format!("YAML: merged mappings have more than {MAX_MERGE_PAIRS} pairs")))
 }
 
 #[cfg(test)]

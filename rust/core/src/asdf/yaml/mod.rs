@@ -1,11 +1,11 @@
-//! YAML as ASDF uses it: the tree keeps tags, styles and identities, and scalars mean what YAML 1.1 says.
+//! YAML as ASDF uses it: trees with tags, styles and shared nodes, and scalars of YAML 1.1.
 //!
-//! [`Document::parse`] makes an arena of nodes out of libyaml's events; nothing is resolved yet. [`Document::scalar`]
-//! says what a scalar means, [`Document::entries`] what a mapping holds, [`to_value`] and [`Document::deserialize`]
-//! hand plain metadata to serde, and [`Document::to_bytes`] writes the tree back.
+//! [`Document::parse`] builds an arena of nodes from libyaml's events, without resolving scalars. [`Document::scalar`]
+//! resolves a scalar, [`Document::entries`] merges the keys of a mapping, [`to_value`] and [`Document::deserialize`] pass
+//! plain metadata to serde, and [`Document::to_bytes`] writes the tree.
 //!
-//! `serde_yaml` alone cannot carry an ASDF tree: it drops the tags, copies what aliases share, and reads scalars by the
-//! rules of YAML 1.2.
+//! `serde_yaml` alone cannot represent an ASDF tree: it drops tags, copies shared nodes, and resolves scalars by the rules
+//! of YAML 1.2.
 
 mod builder;
 mod compose;
@@ -22,8 +22,8 @@ pub use document::{Document, Kind, Node, NodeId};
 pub use scalar::{Resolved, Scalar, Style, is_plain_string, resolve};
 pub use value::{to_json, to_value};
 
-/// What `!` stands for in the tags of ASDF.
+/// Prefix of ASDF's tags, abbreviated `!`.
 pub const ASDF_TAG_PREFIX: &str = "tag:stsci.edu:asdf/";
 
-/// What `!!` stands for in YAML.
+/// Prefix of YAML's tags, abbreviated `!!`.
 pub const YAML_TAG_PREFIX: &str = "tag:yaml.org,2002:";

@@ -1,15 +1,15 @@
-//! Numbers of YAML 1.1: how [integers](https://yaml.org/type/int.html) and
-//! [floating point numbers](https://yaml.org/type/float.html) are read and written.
+//! Grammar, parsing and formatting of the numbers of YAML 1.1: [integers](https://yaml.org/type/int.html) and
+//! [floating-point numbers](https://yaml.org/type/float.html).
 
-/// Digits of an integer in another base than ten: converting takes quadratic time.
-const MOST_DIGITS: usize = 10_000;
+/// Maximum digits of an integer in another base than ten; the conversion takes quadratic time.
+const MAX_DIGITS: usize = 10_000;
 
-/// A text without its sign.
+/// Returns a text without its sign.
 fn unsigned(text: &str) -> &str {
     text.strip_prefix(['-', '+']).unwrap_or(text)
 }
 
-/// Numbers of YAML 1.2; its nulls and booleans are among those of YAML 1.1.
+/// Whether a text is a number of YAML 1.2.
 pub(super) fn is_number_in_12(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if let Some(octal) = text.strip_prefix("0o") {
@@ -26,6 +26,7 @@ pub(super) fn is_number_in_12(text: &str) -> bool {
     mantissa && exponent.is_none_or(|exponent| digits(exponent.strip_prefix(['-', '+']).unwrap_or(exponent)))
 }
 
+/// Whether a text is not empty and consists of underscores and allowed bytes.
 fn all(text: &str, allowed: impl Fn(u8) -> bool) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte == b'_' || allowed(byte))
 }
@@ -40,6 +41,7 @@ fn is_sixtieth(text: &str) -> bool {
     matches!(text.as_bytes(), [b'0'..=b'9'] | [b'0'..=b'5', b'0'..=b'9'])
 }
 
+/// Whether a plain text is an integer of YAML 1.1.
 pub(super) fn is_int(text: &str) -> bool {
     let text = unsigned(text);
     if let Some(binary) = text.strip_prefix("0b") {
@@ -57,6 +59,7 @@ pub(super) fn is_int(text: &str) -> bool {
     }
 }
 
+/// Whether a plain text is a floating-point number of YAML 1.1.
 pub(super) fn is_float(text: &str) -> bool {
     let bare = unsigned(text);
     if matches!(bare, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
@@ -70,12 +73,12 @@ pub(super) fn is_float(text: &str) -> bool {
     }
     let (fraction, exponent) = rest.split_once(['e', 'E']).map_or((rest, None), |(left, right)| (left, Some(right)));
     let mantissa = if whole.is_empty() {
-        // A sign before the point makes it a text: `-.5`.
+        // With a sign before the point, it is a string: `-.5`.
         bare.len() == text.len() && is_digits(fraction)
     } else {
         is_digits(whole) && (fraction.is_empty() || all(fraction, |byte| byte.is_ascii_digit()))
     };
-    // An exponent without a sign makes it a text: `1.0e5`.
+    // With an unsigned exponent, it is a string: `1.0e5`.
     let is_exponent = |exponent: &str| {
         exponent
             .strip_prefix(['-', '+'])
@@ -84,7 +87,8 @@ pub(super) fn is_float(text: &str) -> bool {
     mantissa && exponent.is_none_or(is_exponent)
 }
 
-/// An integer as `PyYAML` constructs it, which is looser than what it resolves: `!!int "08"` fails, `!!int "1:99"` not.
+/// Parses an integer to decimal digits like the constructor of `PyYAML`, which accepts more than its resolver:
+/// `!!int "1:99"` is valid, `!!int "08"` is not.
 pub(super) fn parse_int(text: &str) -> Option<String> {
     let text = text.replace('_', "");
     let negative = text.starts_with('-');
@@ -123,7 +127,7 @@ fn to_decimal(digits: &str, radix: u32) -> Option<String> {
     Some(decimal.to_string())
 }
 
-/// `1:30` is ninety; the first part can have any number of digits.
+/// Converts `1:30` to `90`. The first part can have any number of digits.
 fn from_sixtieths(text: &str) -> Option<String> {
     let mut decimal = Decimal::new(text.len())?;
     let (first, rest) = text.split_once(':')?;
@@ -136,18 +140,18 @@ fn from_sixtieths(text: &str) -> Option<String> {
     (!first.is_empty()).then(|| decimal.to_string())
 }
 
-/// A natural number in base 10^9, least first.
+/// A natural number in base 10^9, least significant limb first.
 struct Decimal(Vec<u32>);
 
 impl Decimal {
     const BASE: u64 = 1_000_000_000;
 
-    /// Zero, for so many digits to come.
+    /// Returns zero; `None` if the number of digits to be added exceeds [`MAX_DIGITS`].
     fn new(digits: usize) -> Option<Self> {
-        (digits <= MOST_DIGITS).then(|| Self(vec![0]))
+        (digits <= MAX_DIGITS).then(|| Self(vec![0]))
     }
 
-    /// Appends a digit.
+    /// Appends a digit of a base.
     fn push(&mut self, radix: u32, digit: u32) {
         let mut carry = u64::from(digit);
         for limb in &mut self.0 {
@@ -169,6 +173,7 @@ impl std::fmt::Display for Decimal {
     }
 }
 
+/// Parses a floating-point number like the constructor of `PyYAML`.
 pub(super) fn parse_float(text: &str) -> Option<f64> {
     let text = text.replace('_', "").to_ascii_lowercase();
     let sign = if text.starts_with('-') { -1.0 } else { 1.0 };
@@ -190,7 +195,7 @@ pub(super) fn parse_float(text: &str) -> Option<f64> {
     Some(sign * magnitude)
 }
 
-/// A floating point number as YAML 1.1 and 1.2 both read it: always a point, and a sign before the exponent.
+/// Formats a floating-point number for readers of YAML 1.1 and 1.2: with a point, and a sign of the exponent.
 pub(super) fn float_text(value: f64) -> String {
     if value.is_nan() {
         return ".nan".to_owned();

@@ -1,7 +1,7 @@
-//! libyaml behind a safe face: events out of bytes, bytes out of events.
+//! Safe bindings of libyaml: a parser from bytes to events, and an emitter from events to bytes.
 //!
-//! libyaml keeps pointers into its own structures, so they live on the heap behind raw pointers and are never moved.
-//! Every string of an event is copied before the event is freed. The events are those of
+//! libyaml's structures contain pointers to themselves, so they are on the heap and never moved. Every string of an event
+//! is copied before the event is freed. The events are those of
 //! [YAML 1.1, section 3](https://yaml.org/spec/1.1/#id857168); both directions stop at the first error.
 
 use std::ffi::{CStr, CString, c_void};
@@ -14,7 +14,7 @@ use libyaml_rs as sys;
 use super::scalar::Style;
 use crate::error::{Error, Result};
 
-/// What the parser met.
+/// An event of the parser.
 #[derive(Debug)]
 pub(super) enum Event {
     StreamStart,
@@ -29,10 +29,10 @@ pub(super) enum Event {
     MappingEnd,
 }
 
-/// Pulls events out of a text.
+/// Parses a text to events.
 pub(super) struct Parser<'a> {
     state: *mut sys::yaml_parser_t,
-    /// Lines before the text, for messages.
+    /// Lines of the file before the text, for messages.
     lines_before: u64,
     input: PhantomData<&'a [u8]>,
 }
@@ -41,7 +41,7 @@ impl<'a> Parser<'a> {
     pub(super) fn new(input: &'a [u8], lines_before: usize) -> Self {
         let parser = Box::into_raw(Box::new(MaybeUninit::<sys::yaml_parser_t>::zeroed())).cast();
         // SAFETY: `parser` is a fresh allocation of the right size and alignment, which `initialize` fills in. It
-        // cannot fail: libyaml aborts where memory is short. The input outlives the parser by the lifetime 'a.
+        // cannot fail: libyaml aborts without memory. The input outlives the parser by the lifetime 'a.
         unsafe {
             let _ = sys::yaml_parser_initialize(parser).ok;
             sys::yaml_parser_set_encoding(parser, sys::YAML_UTF8_ENCODING);
@@ -50,12 +50,12 @@ impl<'a> Parser<'a> {
         Self { state: parser, lines_before: lines_before as u64, input: PhantomData }
     }
 
-    /// The next event; [`Event::StreamEnd`] for ever after the last one.
+    /// Returns the next event; after the last one always [`Event::StreamEnd`].
     pub(super) fn next(&mut self) -> Result<Event> {
         let mut event = MaybeUninit::<sys::yaml_event_t>::zeroed();
         let event = event.as_mut_ptr();
-        // SAFETY: `parser` was initialised in `new`; `parse` fills `event` in, or zeroes it and fails. The strings
-        // of the event live until it is deleted, which is after they were copied.
+        // SAFETY: `parser` was initialized in `new`; `parse` fills `event` in, or zeroes it and fails. The strings of the
+        // event live until it is deleted, after they were copied.
         unsafe {
             if !sys::yaml_parser_parse(self.state, event).ok {
                 return Err(self.error());
@@ -67,7 +67,7 @@ impl<'a> Parser<'a> {
     }
 
     fn error(&self) -> Error {
-        // SAFETY: the parser is initialised, and its messages are null or static C strings.
+        // SAFETY: the parser is initialized, and its messages are null or static C strings.
         let (problem, context, mark, offset) = unsafe {
             let parser = &*self.state;
             (message(parser.problem), message(parser.context), parser.problem_mark, parser.problem_offset)
@@ -83,7 +83,7 @@ impl<'a> Parser<'a> {
 
 impl Drop for Parser<'_> {
     fn drop(&mut self) {
-        // SAFETY: initialised in `new`, and freed only here; the box is the allocation made there.
+        // SAFETY: initialized in `new`, and freed only here; the box is the allocation made there.
         unsafe {
             sys::yaml_parser_delete(self.state);
             drop(Box::from_raw(self.state.cast::<MaybeUninit<sys::yaml_parser_t>>()));
@@ -91,7 +91,7 @@ impl Drop for Parser<'_> {
     }
 }
 
-/// A message of libyaml.
+/// Copies a message of libyaml.
 ///
 /// # Safety
 /// `text` is null or a C string.
@@ -103,7 +103,7 @@ unsafe fn message(text: *const i8) -> String {
     unsafe { CStr::from_ptr(text.cast()) }.to_string_lossy().into_owned()
 }
 
-/// A tag, anchor or handle.
+/// Copies a tag, anchor or handle.
 ///
 /// # Safety
 /// `text` is null or a C string.
@@ -115,15 +115,17 @@ unsafe fn string(text: *const u8) -> Result<Option<String>> {
     let text = unsafe { CStr::from_ptr(text.cast()) };
     match text.to_str() {
         Ok(text) => Ok(Some(text.to_owned())),
-        Err(_) => Err(Error::metadata("YAML: a tag is not UTF-8")),
+        Err(_) => Err(Error::metadata("YAML: a tag or anchor is not UTF-8")),
     }
 }
 
+/// Copies an event.
+///
 /// # Safety
-/// The event is one that `yaml_parser_parse` made.
+/// `yaml_parser_parse` created the event.
 unsafe fn copy(event: &sys::yaml_event_t) -> Result<Event> {
-    // SAFETY: the type of the event says which member of the union is set, and libyaml keeps its strings alive and
-    // terminated until the event is deleted; the value of a scalar has `length` bytes before its terminator.
+    // SAFETY: the type of the event selects the member of the union, and libyaml keeps its strings alive and terminated
+    // until the event is deleted; the value of a scalar has `length` bytes before its terminator.
     unsafe {
         let data = &event.data;
         Ok(match event.type_ {
@@ -149,7 +151,7 @@ unsafe fn copy(event: &sys::yaml_event_t) -> Result<Event> {
                 let bytes = slice::from_raw_parts(scalar.value.cast_const(), scalar.length as usize);
                 let text = str::from_utf8(bytes).map_err(|_| Error::metadata("YAML: a scalar is not UTF-8"))?;
                 let style = match scalar.style {
-                    // `! "12"` asks for the plain meaning of a quoted text.
+                    // `! "12"` is a quoted text that is resolved like a plain one.
                     _ if scalar.plain_implicit => Style::Plain,
                     sys::YAML_SINGLE_QUOTED_SCALAR_STYLE => Style::SingleQuoted,
                     sys::YAML_DOUBLE_QUOTED_SCALAR_STYLE => Style::DoubleQuoted,
@@ -176,24 +178,24 @@ unsafe fn copy(event: &sys::yaml_event_t) -> Result<Event> {
     }
 }
 
-/// Writes events as text.
+/// Writes events to text.
 pub(super) struct Emitter {
     state: *mut sys::yaml_emitter_t,
     output: *mut Vec<u8>,
 }
 
-/// How a scalar may be written.
+/// Options of writing a scalar.
 #[derive(Clone, Copy)]
 pub(super) struct ScalarForm {
-    /// `None`: plain where the syntax allows it.
+    /// `None` for plain if the syntax allows it.
     pub(super) style: Option<Style>,
-    /// Written plain, the scalar needs no tag.
+    /// Whether a plain scalar needs no tag.
     pub(super) plain_implicit: bool,
-    /// Written in quotes, the scalar needs no tag.
+    /// Whether a quoted scalar needs no tag.
     pub(super) quoted_implicit: bool,
 }
 
-/// Appends to the output: the handler that libyaml calls.
+/// Appends to the output; libyaml calls it.
 ///
 /// # Safety
 /// `output` is the vector of a living [`Emitter`], and `bytes` has `length` bytes.
@@ -203,12 +205,12 @@ unsafe fn append(output: *mut c_void, bytes: *mut u8, length: u64) -> i32 {
     1
 }
 
-/// A C string, or the null pointer where there is none.
+/// A C string, or the null pointer.
 struct CText(Option<CString>);
 
 impl CText {
     fn new(text: Option<&str>) -> Result<Self> {
-        let nul = |_| Error::metadata("YAML: a tag or anchor cannot hold the character NUL");
+        let nul = |_| Error::metadata("YAML: a tag or anchor cannot contain NUL");
         Ok(Self(text.map(CString::new).transpose().map_err(nul)?))
     }
 
@@ -235,14 +237,14 @@ impl Emitter {
         Ok(this)
     }
 
-    /// Emits an event that `make` fills in.
+    /// Emits the event that `make` fills in.
     fn emit(&mut self, make: impl FnOnce(*mut sys::yaml_event_t) -> bool) -> Result<()> {
         let mut event = MaybeUninit::<sys::yaml_event_t>::zeroed();
         let event = event.as_mut_ptr();
         if !make(event) {
-            return Err(Error::metadata("YAML: a text cannot be written"));
+            return Err(Error::metadata("YAML: cannot write a text that is not UTF-8"));
         }
-        // SAFETY: the emitter is initialised and the event filled in; the emitter frees it, even if it fails.
+        // SAFETY: the emitter is initialized and the event filled in; the emitter frees it, even if it fails.
         unsafe {
             if sys::yaml_emitter_emit(self.state, event).ok {
                 return Ok(());
@@ -256,12 +258,12 @@ impl Emitter {
         for (handle, prefix) in handles {
             texts.push((CText::new(Some(handle))?, CText::new(Some(prefix))?));
         }
-        // The directives of libyaml cannot be made by name outside its crate: zeroed, then filled in.
+        // libyaml's crate exports no constructor of directives.
         let mut directives: Vec<MaybeUninit<sys::yaml_tag_directive_t>> =
             texts.iter().map(|_| MaybeUninit::zeroed()).collect();
         let mut version = MaybeUninit::<sys::yaml_version_directive_t>::zeroed();
-        // SAFETY: both types are plain pointers and integers, for which zero is a value; libyaml copies the strings,
-        // which live in `texts`, without writing to them.
+        // SAFETY: both types are plain pointers and integers, for which zero is valid; libyaml copies the strings, which
+        // live in `texts`, without writing to them.
         self.emit(|event| unsafe {
             let version = version.as_mut_ptr();
             (*version).major = 1;
@@ -277,14 +279,13 @@ impl Emitter {
         })
     }
 
-    /// Ends the document and the stream, and hands out the text.
+    /// Ends the document and the stream, and returns the text.
     pub(super) fn finish(mut self) -> Result<Vec<u8>> {
         // SAFETY: the closure fills in the event it is given.
         self.emit(|event| unsafe { sys::yaml_document_end_event_initialize(event, false).ok })?;
         // SAFETY: as above.
         self.emit(|event| unsafe { sys::yaml_stream_end_event_initialize(event).ok })?;
-        // SAFETY: the emitter is initialised; after the end of the stream nothing is written any more, so that the
-        // vector can be taken out from under it.
+        // SAFETY: the emitter is initialized, and writes nothing after the end of the stream, so the vector can be taken.
         unsafe {
             let _ = sys::yaml_emitter_flush(self.state).ok;
             Ok(std::mem::take(&mut *self.output))
@@ -314,7 +315,7 @@ impl Emitter {
             Some(Style::Literal) => sys::YAML_LITERAL_SCALAR_STYLE,
             Some(Style::Folded) => sys::YAML_FOLDED_SCALAR_STYLE,
         };
-        // SAFETY: libyaml copies the strings; the text has `length` bytes and no terminator is looked for.
+        // SAFETY: libyaml copies the strings; it reads `length` bytes of the text and no terminator.
         self.emit(|event| unsafe {
             sys::yaml_scalar_event_initialize(
                 event,
@@ -361,7 +362,7 @@ impl Emitter {
 
 impl Drop for Emitter {
     fn drop(&mut self) {
-        // SAFETY: initialised in `new`, and freed only here; the boxes are the allocations made there.
+        // SAFETY: initialized in `new`, and freed only here; the boxes are the allocations made there.
         unsafe {
             sys::yaml_emitter_delete(self.state);
             drop(Box::from_raw(self.state.cast::<MaybeUninit<sys::yaml_emitter_t>>()));

@@ -1,8 +1,8 @@
-//! What a scalar means: the implicit types of [YAML 1.1](https://yaml.org/type/) as `PyYAML`'s `SafeLoader` reads them,
-//! because that is what wrote and will read nearly every ASDF file.
+//! Scalars: the implicit types of [YAML 1.1](https://yaml.org/type/) as `PyYAML`'s `SafeLoader` resolves them, since it
+//! writes and reads nearly every ASDF file.
 //!
-//! They differ from YAML 1.2 in many places: `yes` is true, `010` is eight, `1:30` is ninety, `1_000` a thousand, and
-//! `1e3` is a text. What `PyYAML` would fail at (`0b_`), is a text here.
+//! They differ from YAML 1.2: `yes` is true, `010` is 8, `1:30` is 90, `1_000` is 1000, and `1e3` is a string. Texts that
+//! `PyYAML` fails to construct, such as `0b_`, are strings.
 
 use super::YAML_TAG_PREFIX;
 use super::number::{is_float, is_int, is_number_in_12, parse_float, parse_int};
@@ -24,10 +24,10 @@ pub enum Style {
     Folded,
 }
 
-/// The type that a plain text without a tag has.
+/// The type of a plain text without a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Resolved {
-    /// `~`, `null` or nothing
+    /// `~`, `null` or an empty text
     Null,
     /// `yes`, `false`, `On` and so on
     Bool,
@@ -39,7 +39,7 @@ pub enum Resolved {
     Timestamp,
     /// `<<`, the key of a mapping that is merged into this one
     Merge,
-    /// `=`, which means nothing but itself
+    /// `=`, a string
     Value,
     /// any other text
     Str,
@@ -48,30 +48,30 @@ pub enum Resolved {
 /// The value of a scalar.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Scalar<'a> {
-    /// Nothing.
+    /// Null.
     Null,
-    /// True or false.
+    /// A boolean.
     Bool(bool),
-    /// An integer that fits.
+    /// An integer of 64 bits.
     Int(i64),
-    /// An integer that does not: its decimal digits, after `-` where it is negative.
+    /// A larger integer as decimal digits, after `-` if negative.
     BigInt(String),
-    /// A floating point number.
+    /// A floating-point number.
     Float(f64),
-    /// A text, and the text of a scalar whose tag is not one of YAML's own.
+    /// A string, or the text of a scalar with a tag that is not YAML's.
     Str(&'a str),
-    /// A date, or a date and time, as it is written.
+    /// A date, or a date and time, as written.
     Timestamp(&'a str),
-    /// Bytes, which YAML writes in base64.
+    /// Bytes, written in base64.
     Binary(Vec<u8>),
 }
 
 impl<'a> Scalar<'a> {
-    /// The value of a text with its tag and style; an error where the tag forbids the text.
+    /// Resolves a text with its tag and style; an error if the text does not match the tag.
     pub(super) fn construct(tag: Option<&str>, text: &'a str, style: Style) -> Result<Self> {
         let Some(tag) = tag else {
             return match style {
-                // What only looks like a number is a text.
+                // A text that only looks like a number is a string.
                 Style::Plain => Self::of(resolve(text), text).or(Ok(Self::Str(text))),
                 _ => Ok(Self::Str(text)),
             };
@@ -111,7 +111,7 @@ fn mismatch(tag: &str, text: &str) -> Error {
     Error::metadata(format!("YAML: {start:?} is not a !!{tag}"))
 }
 
-/// The type of a plain text without a tag.
+/// Returns the type of a plain text without a tag.
 pub fn resolve(text: &str) -> Resolved {
     let Some(first) = text.bytes().next() else { return Resolved::Null };
     match first {
@@ -127,8 +127,8 @@ pub fn resolve(text: &str) -> Resolved {
     }
 }
 
-/// Whether a plain text is a string to readers of YAML 1.1 and of
-/// [YAML 1.2](https://yaml.org/spec/1.2.2/#1032-tag-resolution) alike.
+/// Whether a plain text is a string for readers of both YAML 1.1 and
+/// [YAML 1.2](https://yaml.org/spec/1.2.2/#1032-tag-resolution), whose nulls and booleans are among those of YAML 1.1.
 pub fn is_plain_string(text: &str) -> bool {
     resolve(text) == Resolved::Str && !is_number_in_12(text)
 }
@@ -149,7 +149,7 @@ fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
-/// `2001-01-01`, or a date and time with loose digits: what `PyYAML` takes for a timestamp where no tag says so.
+/// Whether `PyYAML` resolves a plain text to a timestamp: `2001-01-01`, or a date and time with one or two digits each.
 fn is_implicit_timestamp(text: &str) -> bool {
     let bytes = text.as_bytes();
     match bytes {
@@ -158,9 +158,9 @@ fn is_implicit_timestamp(text: &str) -> bool {
     }
 }
 
-/// A [timestamp](https://yaml.org/type/timestamp.html), its numbers unchecked.
+/// Whether a text has the form of a [timestamp](https://yaml.org/type/timestamp.html); the numbers may be out of range.
 fn is_timestamp(text: &str) -> bool {
-    /// Takes `least` to `most` digits off the front.
+    /// Strips `least` to `most` digits.
     fn digits(text: &[u8], least: usize, most: usize) -> Option<&[u8]> {
         let count = text.iter().take(most).take_while(|byte| byte.is_ascii_digit()).count();
         (count >= least).then(|| &text[count..])
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_scalars_mean_what_pyyaml_says() {
+    fn plain_scalars_resolve_as_in_pyyaml() {
         for text in ["yes", "Yes", "on", "On", "true", "True", "TRUE"] {
             assert_eq!(plain(text), Scalar::Bool(true), "{text}");
         }
@@ -215,13 +215,13 @@ mod tests {
         }
     }
 
-    /// Texts and what they mean, in columns.
+    /// Iterates over texts and their expected values.
     fn rows(table: &str) -> impl Iterator<Item = (&str, &str)> {
         table.split_whitespace().map(|row| row.split_once('=').unwrap())
     }
 
     #[test]
-    fn numbers_mean_what_pyyaml_says() {
+    fn numbers_resolve_as_in_pyyaml() {
         let integers = "
             0=0 -0=0 42=42 +42=42 -42=-42 1_000=1000 010=8 0777=511 -010=-8 0_=0 00=0 0b101=5 -0b1_1=-3 0x1F=31 -0x1f=-31
             1:30=90 190:20:30=685230 -1:30=-90 1_0:30=630 9223372036854775807=9223372036854775807

@@ -1,7 +1,7 @@
-//! Parts of the tree as plain values, for serde.
+//! Conversion between parts of a tree and plain values, for serde.
 //!
-//! Tags are left out and aliases are copied, so the size of a value is bounded: a file of a few hundred bytes can name
-//! one string a billion times. Mappings are seen as [`Document::entries`] sees them.
+//! Tags are dropped and shared nodes are copied. Since a file of a few hundred bytes can alias one string a billion times,
+//! the size of a value is limited. Mappings are interpreted by [`Document::entries`].
 
 use serde::de::DeserializeOwned;
 
@@ -11,7 +11,7 @@ use super::scalar::Scalar;
 use crate::base64;
 use crate::error::{Error, Place, Result};
 
-/// What a value may cost.
+/// What remains of the limits of a value.
 struct Budget {
     nodes: usize,
     bytes: usize,
@@ -21,14 +21,14 @@ struct Budget {
 impl Budget {
     const METADATA: Self = Self { nodes: 1 << 20, bytes: 64 << 20, depth: 128 };
 
-    /// Accounts for a node on the way in.
+    /// Accounts for a node, which is open until the depth is increased again.
     fn enter(&mut self, document: &Document, id: NodeId) -> Result<()> {
         spend(&mut self.nodes, 1)?;
         spend(&mut self.bytes, document.text(id).map_or(0, str::len))?;
         spend(&mut self.depth, 1)
     }
 
-    /// The entries of a mapping; getting them costs something too.
+    /// Returns the entries of a mapping, and accounts for merging.
     fn entries<'a>(&mut self, document: &'a Document, id: NodeId) -> Result<Entries<'a>> {
         let (entries, cost) = document.entries_with_cost(id)?;
         spend(&mut self.nodes, cost)?;
@@ -37,12 +37,12 @@ impl Budget {
 }
 
 fn spend(left: &mut usize, cost: usize) -> Result<()> {
-    let too_much = || Error::metadata("this part of the tree is too large, or contains itself, to be plain metadata");
-    *left = left.checked_sub(cost).ok_or_else(too_much)?;
+    let exceeded = || Error::metadata("this part of the tree is too large for plain metadata, or contains itself");
+    *left = left.checked_sub(cost).ok_or_else(exceeded)?;
     Ok(())
 }
 
-/// A part of the tree as a value of `serde_yaml`.
+/// Converts a part of the tree to a value of `serde_yaml`.
 pub fn to_value(document: &Document, id: NodeId) -> Result<serde_yaml::Value> {
     yaml(document, id, &mut { Budget::METADATA })
 }
@@ -77,8 +77,8 @@ fn yaml(document: &Document, id: NodeId, budget: &mut Budget) -> Result<serde_ya
     Ok(value)
 }
 
-/// A part of the tree as JSON. Keys become strings, and the numbers that JSON lacks the strings `NaN`, `Infinity` and
-/// `-Infinity`, as Zarr writes them.
+/// Converts a part of the tree to JSON. Keys become strings, and the numbers that JSON lacks become Zarr's strings `NaN`,
+/// `Infinity` and `-Infinity`.
 pub fn to_json(document: &Document, id: NodeId) -> Result<serde_json::Value> {
     json(document, id, &mut { Budget::METADATA })
 }
@@ -131,7 +131,7 @@ fn unsigned(digits: &str) -> Result<u64> {
 }
 
 impl Document {
-    /// A part of the tree as a typed structure.
+    /// Deserializes a part of the tree.
     pub fn deserialize<T: DeserializeOwned>(&self, id: NodeId) -> Result<T> {
         serde_yaml::from_value(to_value(self, id)?).map_err(|error| Error::metadata(error.to_string()))
     }
