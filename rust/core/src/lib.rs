@@ -64,8 +64,8 @@ mod view;
 mod write;
 
 pub use array::{
-    Array, ArrayBytes, AsArrayBytes, Element, FromArrayBytes, InputBuffer, Mappable, OutputBuffer, PartialDecoder,
-    PartialEncoder, WriteSession, WriteSessionOptions,
+    Array, ArrayBytes, ArrayRegion, AsArrayBytes, Element, FromArrayBytes, InputBuffer, Mappable, OutputBuffer,
+    PartialDecoder, PartialEncoder, WriteSession, WriteSessionOptions, check_shape,
 };
 pub use cache::{CacheInfo, CacheLimit, ChunkCache, shared_cache};
 pub use chunk_grid::ChunkGrid;

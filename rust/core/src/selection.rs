@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::chunk_grid::out_of_bounds;
 use crate::error::{Error, Result};
 use crate::plan::{Columns, List, Region, Run};
 use crate::subset::{ArraySubset, Dims, product, tuple};
@@ -223,14 +222,9 @@ impl From<&ArraySubset> for Selection {
     }
 }
 
-/// Checks that a subset lies in a shape.
-pub(crate) fn check_subset(subset: &ArraySubset, shape: &[u64]) -> Result<()> {
-    if subset.inbounds_shape(shape) { Ok(()) } else { Err(out_of_bounds(subset, shape)) }
-}
-
-/// Bytes of elements of a shape in memory.
+/// Returns the number of bytes that elements of a shape and item size take in memory.
 ///
-/// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection) where no memory can hold them.
+/// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection) if that is more than any memory holds.
 pub fn size_in_memory(shape: &[u64], size: usize) -> Result<usize> {
     product(shape)
         .and_then(|elements| elements.checked_mul(size as u64))

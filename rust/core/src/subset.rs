@@ -143,6 +143,20 @@ impl ArraySubset {
         self.inbounds(&Self::new_with_shape(shape))
     }
 
+    /// Checks that the region lies inside an array of a shape.
+    pub(crate) fn check_inside(&self, shape: &[u64]) -> Result<()> {
+        if self.inbounds_shape(shape) {
+            return Ok(());
+        }
+        if self.dimensionality() != shape.len() {
+            let (rank, array_rank, shape) = (self.dimensionality(), shape.len(), tuple(shape));
+            let message =
+                format!("the region {self} has {rank} dimensions, the array of shape {shape} has {array_rank}");
+            return Err(Error::selection(message));
+        }
+        Err(Error::selection(format!("the region {self} lies outside an array of shape {}", tuple(shape))))
+    }
+
     /// The elements that lie in both regions.
     pub fn overlap(&self, other: &Self) -> Result<Self> {
         same_rank(&self.start, &other.start)?;

@@ -7,7 +7,7 @@ use pyo3::exceptions::{PyMemoryError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
-use tegula::{DataType, Dims, Heaps, InputBuffer, OutputBuffer, Slot, size_in_memory};
+use tegula::{DataType, Dims, Heaps, InputBuffer, OutputBuffer, Slot, check_shape, size_in_memory};
 
 use crate::errors::{OrRaise, exception};
 use crate::strings::Strings;
@@ -20,6 +20,7 @@ pub(crate) struct Memory {
     start: *mut u8,
     length: usize,
     origin: isize,
+    shape: Dims,
     strides: Dims<isize>,
 }
 
@@ -49,7 +50,7 @@ impl Memory {
             let data = (*array.as_array_ptr()).fields.data.cast::<u8>();
             if array.is_empty() { data } else { data.offset(low) }
         };
-        Ok(Self { array: array.clone().unbind(), start, length, origin: -low, strides })
+        Ok(Self { array: array.clone().unbind(), start, length, origin: -low, shape: shape.into(), strides })
     }
 }
 
@@ -145,10 +146,10 @@ impl Target {
     /// The memory, for one call, which must not want the GIL.
     pub(crate) fn lend<T>(&mut self, call: impl FnOnce(OutputBuffer<'_>) -> tegula::Result<T>) -> tegula::Result<T> {
         let lent = |memory: &Memory| {
-            let Memory { start, length, origin, strides, .. } = memory;
+            let Memory { start, length, origin, shape, strides, .. } = memory;
             // SAFETY: the ndarray, which we hold, keeps the memory; it is writable, and its elements do not overlap. That
             // no other thread uses it meanwhile is up to the caller, as it is for NumPy's own functions without the GIL.
-            unsafe { OutputBuffer::from_raw(*start, *length, *origin, strides) }
+            unsafe { OutputBuffer::from_raw(*start, *length, *origin, shape, strides) }
         };
         match self {
             Self::Fixed(memory) => call(lent(memory)),
@@ -249,10 +250,6 @@ fn checked<'a, 'py>(out: &'a Bound<'py, PyAny>, shape: &[u64]) -> PyResult<&'a B
 }
 
 fn same_shape(array: &Bound<'_, PyUntypedArray>, shape: &[u64]) -> PyResult<()> {
-    if array.ndim() == shape.len() && array.shape().iter().zip(shape).all(|(own, due)| *own as u64 == *due) {
-        return Ok(());
-    }
-    let (own, due) = (PyTuple::new(array.py(), array.shape())?, PyTuple::new(array.py(), shape)?);
-    let message = format!("an ndarray of shape {own} is given for elements of shape {due}");
-    Err(exception(array.py(), "InvalidSelectionError", &message))
+    let found: Dims = array.shape().iter().map(|length| *length as u64).collect();
+    check_shape(&found, shape).or_raise(array.py())
 }

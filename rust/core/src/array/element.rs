@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use ndarray::{ArrayD, IxDyn};
 use num_complex::Complex;
 
-use super::InputBuffer;
+use super::buffers::{InputBuffer, OutputBuffer, allocate, check_length};
 use crate::data_type::{DataType, Kind};
 use crate::error::{Error, Result};
 use crate::selection::size_in_memory;
 use crate::slot::{Heaps, Slot, Variable};
-use crate::view::{Zeroable, bytes_of, zeroed};
+use crate::view::{Zeroable, bytes_of};
 
 /// Fills a buffer, and returns the heaps of its elements, should they be of variable length.
 #[doc(hidden)]
@@ -22,15 +22,15 @@ pub trait Element: Copy + Send + Sync + 'static {
     const DATA_TYPE: &'static str;
 
     #[doc(hidden)]
-    fn read(length: usize, fill: Fill<'_>) -> Result<Vec<Self>>;
+    fn read(shape: &[u64], fill: Fill<'_>) -> Result<Vec<Self>>;
 
     #[doc(hidden)]
     fn bytes(elements: &[Self]) -> &[u8];
 }
 
 /// Reads elements for which any bytes are a value straight into a vector of them.
-fn read_plain<E: Zeroable>(length: usize, fill: Fill<'_>) -> Result<Vec<E>> {
-    let mut elements = zeroed::<E>(length)?;
+fn read_plain<E: Zeroable>(shape: &[u64], fill: Fill<'_>) -> Result<Vec<E>> {
+    let mut elements = allocate::<E>(shape, size_of::<E>())?;
     fill(bytes_of(&mut elements))?;
     Ok(elements)
 }
@@ -43,8 +43,8 @@ macro_rules! elements {
         impl Element for $type {
             const DATA_TYPE: &'static str = $name;
 
-            fn read(length: usize, fill: Fill<'_>) -> Result<Vec<Self>> {
-                read_plain(length, fill)
+            fn read(shape: &[u64], fill: Fill<'_>) -> Result<Vec<Self>> {
+                read_plain(shape, fill)
             }
 
             fn bytes(elements: &[Self]) -> &[u8] {
@@ -64,8 +64,8 @@ elements! {
 impl Element for u8 {
     const DATA_TYPE: &'static str = "uint8";
 
-    fn read(length: usize, fill: Fill<'_>) -> Result<Vec<Self>> {
-        read_plain(length, fill)
+    fn read(shape: &[u64], fill: Fill<'_>) -> Result<Vec<Self>> {
+        read_plain(shape, fill)
     }
 
     fn bytes(elements: &[Self]) -> &[u8] {
@@ -76,8 +76,8 @@ impl Element for u8 {
 impl Element for u64 {
     const DATA_TYPE: &'static str = "uint64";
 
-    fn read(length: usize, fill: Fill<'_>) -> Result<Vec<Self>> {
-        read_plain(length, fill)
+    fn read(shape: &[u64], fill: Fill<'_>) -> Result<Vec<Self>> {
+        read_plain(shape, fill)
     }
 
     fn bytes(elements: &[Self]) -> &[u8] {
@@ -89,8 +89,8 @@ impl Element for bool {
     const DATA_TYPE: &'static str = "bool";
 
     /// A stored byte may be neither 0 nor 1: anything but 0 is true.
-    fn read(length: usize, fill: Fill<'_>) -> Result<Vec<Self>> {
-        Ok(read_plain::<u8>(length, fill)?.into_iter().map(|byte| byte != 0).collect())
+    fn read(shape: &[u64], fill: Fill<'_>) -> Result<Vec<Self>> {
+        Ok(read_plain::<u8>(shape, fill)?.into_iter().map(|byte| byte != 0).collect())
     }
 
     fn bytes(elements: &[Self]) -> &[u8] {
@@ -147,7 +147,7 @@ impl FromArrayBytes for ArrayBytes {
     }
 
     fn read(data_type: &DataType, shape: &[u64], fill: Fill<'_>) -> Result<Self> {
-        let mut bytes = zeroed::<u8>(size_in_memory(shape, data_type.size())?)?;
+        let mut bytes = allocate::<u8>(shape, data_type.size())?;
         let heaps = fill(&mut bytes)?.into_inner();
         let mut offsets = None;
         if data_type.is_variable() {
@@ -163,8 +163,8 @@ impl<E: Element> FromArrayBytes for Vec<E> {
         check_element::<E>(data_type)
     }
 
-    fn read(data_type: &DataType, shape: &[u64], fill: Fill<'_>) -> Result<Self> {
-        E::read(size_in_memory(shape, data_type.size())? / data_type.size(), fill)
+    fn read(_: &DataType, shape: &[u64], fill: Fill<'_>) -> Result<Self> {
+        E::read(shape, fill)
     }
 }
 
@@ -198,7 +198,7 @@ fn check_kind(data_type: &DataType, kind: Kind, name: &str) -> Result<()> {
 }
 
 fn read_variable<T>(shape: &[u64], fill: Fill<'_>, element: impl Fn(&[u8]) -> T) -> Result<Vec<T>> {
-    let mut slots = zeroed::<u8>(size_in_memory(shape, Slot::SIZE)?)?;
+    let mut slots = OutputBuffer::slots(shape)?;
     let heaps = fill(&mut slots)?.into_inner();
     Ok(Variable::new(&slots, &heaps).iter().map(element).collect())
 }
@@ -220,9 +220,9 @@ impl AsArrayBytes for ArrayBytes {
         if self.data_type != *data_type {
             return Err(Error::selection(format!("the elements are {data_type}, not {}", self.data_type)));
         }
-        let due = size_in_memory(shape, data_type.size())?;
+        let size = size_in_memory(shape, data_type.size())?;
         match &self.offsets {
-            None => check_length(self.bytes.len(), due, shape),
+            None => check_length(self.bytes.len(), size, shape),
             Some(offsets) => {
                 let rising = offsets.is_sorted() && offsets.first().is_some_and(|first| *first >= 0);
                 if !rising || offsets.last().is_some_and(|last| *last > self.bytes.len() as i64) {
@@ -231,7 +231,7 @@ impl AsArrayBytes for ArrayBytes {
                 if offsets.windows(2).any(|pair| pair[1] - pair[0] > i64::from(u32::MAX)) {
                     return Err(Error::unsupported("an element has more than 2^32 bytes"));
                 }
-                check_length((offsets.len() - 1) * Slot::SIZE, due, shape)
+                check_length((offsets.len() - 1) * Slot::SIZE, size, shape)
             }
         }
     }
@@ -267,12 +267,4 @@ impl<E: Element> AsArrayBytes for Vec<E> {
     fn array_bytes(&self) -> Cow<'_, [u8]> {
         Cow::Borrowed(E::bytes(self))
     }
-}
-
-fn check_length(found: usize, due: usize, shape: &[u64]) -> Result<()> {
-    if found == due {
-        return Ok(());
-    }
-    let shape = crate::subset::tuple(shape);
-    Err(Error::selection(format!("{found} bytes are given for elements of shape {shape}, which take {due}")))
 }

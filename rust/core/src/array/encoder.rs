@@ -6,7 +6,7 @@ use super::{Array, AsArrayBytes, InputBuffer};
 use crate::error::{Place, Result};
 use crate::selection::Selection;
 use crate::slot::Slot;
-use crate::subset::{ArraySubset, same_rank};
+use crate::subset::ArraySubset;
 use crate::view::c_strides;
 use crate::write::Layer;
 
@@ -20,7 +20,7 @@ pub struct PartialEncoder {
 impl Array {
     /// An encoder of parts of a chunk. Nothing is read yet.
     pub fn partial_encoder(&self, chunk: &[u64]) -> Result<PartialEncoder> {
-        self.chunk_subset(chunk).place(|| self.name())?;
+        self.chunk_subset(chunk)?;
         Ok(PartialEncoder { array: self.clone(), chunk: chunk.to_vec() })
     }
 }
@@ -63,7 +63,7 @@ impl PartialEncoder {
     pub fn partial_encode_from(&self, parts: &[(ArraySubset, InputBuffer<'_>)]) -> Result<()> {
         for (subset, input) in parts {
             self.array.subset_in_chunk(&self.chunk, subset)?;
-            same_rank(&vec![0; input.strides.len()], subset.shape())?;
+            input.check_rank(subset.shape())?;
         }
         // All elements of variable length must be of one heap.
         let (mut heap, mut moved) = (Vec::new(), Vec::new());

@@ -1,11 +1,13 @@
 //! An array: metadata, geometry of its chunks, and (in the files beside this one) reading and writing.
 
 mod asynchronous;
+mod buffers;
 mod change;
 mod decoder;
 mod element;
 mod encoder;
 mod fields;
+mod geometry;
 mod retrieve;
 mod session;
 mod staged;
@@ -14,24 +16,23 @@ mod store;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+pub use buffers::{InputBuffer, OutputBuffer, check_shape};
 pub use decoder::PartialDecoder;
 pub use element::{ArrayBytes, AsArrayBytes, Element, FromArrayBytes};
 pub use encoder::PartialEncoder;
-pub use retrieve::OutputBuffer;
+pub use geometry::{ArrayRegion, Mappable};
 pub use session::{WriteSession, WriteSessionOptions};
-pub use store::InputBuffer;
 
 use crate::cache::ChunkCache;
 use crate::chunk_grid::ChunkGrid;
 use crate::codec::chain::Chain;
 use crate::data_type::DataType;
-use crate::error::{Error, Place, Result};
+use crate::error::{Place, Result};
 use crate::fill_value::FillValue;
 use crate::metadata::{ArrayMetadata, Attributes};
 use crate::options::CodecOptions;
 use crate::read::{Caching, Chains, Reader, Source};
 use crate::store::Store;
-use crate::subset::{ArraySubset, Dims, tuple};
 use crate::write::Writer;
 
 /// A chunked array in a [`Store`]. Clones are cheap and share everything.
@@ -202,108 +203,9 @@ impl Array {
         &self.metadata().attributes
     }
 
-    /// How it is cut into chunks (shards, if it is sharded).
+    /// The chunk grid. Of a sharded array, a chunk is a shard.
     pub fn chunk_grid(&self) -> &ChunkGrid {
         &self.parts.source.grid
-    }
-
-    /// Number of chunks along each axis.
-    pub fn chunk_grid_shape(&self) -> Dims {
-        self.chunk_grid().shape()
-    }
-
-    /// The key of a chunk in the store.
-    pub fn chunk_key(&self, chunk: &[u64]) -> Result<String> {
-        self.chunk_subset(chunk)?;
-        Ok(self.parts.source.key(chunk))
-    }
-
-    /// The first element of a chunk.
-    pub fn chunk_origin(&self, chunk: &[u64]) -> Result<Dims> {
-        Ok(self.chunk_subset(chunk)?.start().into())
-    }
-
-    /// The shape of a chunk, padding included.
-    pub fn chunk_shape(&self, chunk: &[u64]) -> Result<Dims> {
-        Ok(self.chunk_subset(chunk)?.shape().into())
-    }
-
-    /// The elements of a chunk, which may reach past the array.
-    pub fn chunk_subset(&self, chunk: &[u64]) -> Result<ArraySubset> {
-        self.chunk_grid().chunk_subset(chunk)
-    }
-
-    /// The elements of a chunk that lie in the array.
-    pub fn chunk_subset_bounded(&self, chunk: &[u64]) -> Result<ArraySubset> {
-        self.chunk_subset(chunk)?.bound(self.shape())
-    }
-
-    /// The elements of a region of chunks, which may reach past the array.
-    pub fn chunks_subset(&self, chunks: &ArraySubset) -> Result<ArraySubset> {
-        self.chunk_grid().chunks_subset(chunks)
-    }
-
-    /// The elements of a region of chunks that lie in the array.
-    pub fn chunks_subset_bounded(&self, chunks: &ArraySubset) -> Result<ArraySubset> {
-        self.chunks_subset(chunks)?.bound(self.shape())
-    }
-
-    /// The chunks that a region of the array touches.
-    pub fn chunks_in_array_subset(&self, subset: &ArraySubset) -> Result<ArraySubset> {
-        self.chunk_grid().chunks_in_subset(subset)
-    }
-
-    /// The whole array.
-    pub fn subset_all(&self) -> ArraySubset {
-        ArraySubset::new_with_shape(self.shape())
-    }
-
-    /// Whether its chunks are shards of inner chunks.
-    pub fn is_sharded(&self) -> bool {
-        self.chain().shard().is_some()
-    }
-
-    /// The shape of an inner chunk, its axes as the array's; `None`: the array is not sharded.
-    pub fn inner_chunk_shape(&self) -> Option<Dims> {
-        let inner = self.chain().shard()?.inner.shape();
-        let mut shape = Dims::from_elem(0, inner.len());
-        for (k, axis) in self.chain().order().iter().enumerate() {
-            shape[*axis] = inner[k];
-        }
-        Some(shape)
-    }
-
-    /// The grid of inner chunks; of an array that is not sharded, that of its chunks.
-    pub fn inner_chunk_grid(&self) -> Result<ChunkGrid> {
-        match self.inner_chunk_shape() {
-            Some(inner) => ChunkGrid::regular(self.shape(), &inner),
-            None => Ok(self.chunk_grid().clone()),
-        }
-    }
-
-    /// Number of inner chunks along each axis; of an array that is not sharded, of chunks.
-    pub fn inner_chunk_grid_shape(&self) -> Result<Dims> {
-        Ok(self.inner_chunk_grid()?.shape())
-    }
-
-    /// The elements of an inner chunk (of an array that is not sharded: a chunk), which may reach past the array.
-    pub fn inner_chunk_subset(&self, inner: &[u64]) -> Result<ArraySubset> {
-        self.inner_chunk_grid()?.chunk_subset(inner).place(|| self.name())
-    }
-
-    /// The elements of a region of inner chunks (of an array that is not sharded: of chunks).
-    pub fn inner_chunks_subset(&self, inner: &ArraySubset) -> Result<ArraySubset> {
-        self.inner_chunk_grid()?.chunks_subset(inner).place(|| self.name())
-    }
-
-    /// The shard of an inner chunk, and the inner chunk's index in it (in the order of axes of the array).
-    pub(crate) fn shard_of(&self, inner: &[u64]) -> Result<(Dims, Option<Dims>)> {
-        let subset = self.inner_chunk_grid()?.chunk_subset(inner)?;
-        let Some(inner_shape) = self.inner_chunk_shape() else { return Ok((inner.into(), None)) };
-        let found = subset.start().iter().enumerate().map(|(axis, start)| self.chunk_grid().locate(axis, *start));
-        let (shard, origins): (Dims, Dims) = found.map(|(shard, origin, _)| (shard, origin)).unzip();
-        let inside = (0..inner.len()).map(|k| (subset.start()[k] - origins[k]) / inner_shape[k]).collect();
-        Ok((shard, Some(inside)))
     }
 
     pub(crate) fn chain(&self) -> &Chain {
@@ -318,49 +220,4 @@ impl Array {
     pub(crate) fn writer(&self) -> Writer<'_> {
         Writer { source: &self.parts.source, options: self.options }
     }
-
-    /// Where the elements of an array of one plain chunk lie as they are: the key and the byte of its object, the
-    /// strides in bytes, and whether words must be reversed. `None`: they must be read to be seen.
-    pub fn mappable(&self) -> Result<Option<Mappable>> {
-        let source = &self.parts.source;
-        let single = source.grid.shape().iter().all(|count| *count == 1);
-        if !single {
-            return Ok(None);
-        }
-        let chunk = Dims::from_elem(0, self.dimensionality());
-        let Some(elements) = source.chain_of(&chunk)?.raw() else { return Ok(None) };
-        let key = source.key(&chunk);
-        let Some(location) = source.store.locate(&key)? else { return Ok(None) };
-        let Some((offset, length)) = location.part else { return Ok(None) };
-        if length != elements.size {
-            return Err(
-                Error::corrupt(format!("{length} bytes are stored instead of {}", elements.size)).at(self.name())
-            );
-        }
-        let offset = offset.checked_add(elements.offset).ok_or_else(|| Error::corrupt("an offset passes 2^64"))?;
-        Ok(Some(Mappable {
-            object: location.store.display(&location.key),
-            offset,
-            strides: elements.strides.to_vec(),
-            reversed: elements.item.word > 1,
-        }))
-    }
-
-    /// A region of an array, or an error that names both.
-    fn describe(&self) -> String {
-        format!("{} of shape {}", self.name(), tuple(self.shape()))
-    }
-}
-
-/// Where elements lie in a file as they are in memory; see [`Array::mappable`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mappable {
-    /// The file.
-    pub object: String,
-    /// The first element's byte.
-    pub offset: u64,
-    /// Bytes from one element to the next, for each axis.
-    pub strides: Vec<i64>,
-    /// Whether the words of the elements are in the other byte order.
-    pub reversed: bool,
 }

@@ -11,8 +11,8 @@ use crate::error::{Error, Place, Result};
 use crate::metadata::{change_shape, lock_node};
 use crate::plan::Region;
 use crate::runtime::{lock, parallel};
-use crate::selection::{Selection, check_subset};
-use crate::subset::{ArraySubset, Dims, same_rank, tuple};
+use crate::selection::Selection;
+use crate::subset::{ArraySubset, Dims, tuple};
 use crate::view::c_strides;
 use crate::write::{Cut, Input, Layer, Stage};
 
@@ -106,7 +106,7 @@ impl WriteSession {
     /// As [`Array::store_chunk`].
     pub fn store_chunk<T: AsArrayBytes + ?Sized>(&self, chunk: &[u64], elements: &T) -> Result<()> {
         let array = self.array()?;
-        self.store_elements(&array.chunk_subset(chunk).place(|| array.name())?, elements)
+        self.store_elements(&array.chunk_subset(chunk)?, elements)
     }
 
     /// As [`Array::store_chunk_subset`].
@@ -119,7 +119,7 @@ impl WriteSession {
 
     /// As [`Array::store_array_subset`].
     pub fn store_array_subset<T: AsArrayBytes + ?Sized>(&self, subset: &ArraySubset, elements: &T) -> Result<()> {
-        check_subset(subset, &self.shape()).place(|| self.base.name())?;
+        subset.check_inside(&self.shape()).place(|| self.base.name())?;
         self.store_elements(subset, elements)
     }
 
@@ -132,9 +132,9 @@ impl WriteSession {
 
     /// As [`Array::store_subset_from`].
     pub fn store_subset_from(&self, subset: &ArraySubset, input: InputBuffer<'_>) -> Result<()> {
-        let inside = check_subset(subset, &self.shape());
+        let inside = subset.check_inside(&self.shape());
         if inside.is_err() {
-            check_subset(subset, &self.array()?.chunk_grid().padded_shape()).place(|| self.base.name())?;
+            subset.check_inside(&self.array()?.chunk_grid().padded_shape()).place(|| self.base.name())?;
         }
         self.store_from(&Selection::from(subset), input, &[])
     }
@@ -146,8 +146,8 @@ impl WriteSession {
     }
 
     pub(super) fn store_from(&self, selection: &Selection, input: InputBuffer<'_>, cuts: &[Cut]) -> Result<()> {
+        input.check_rank(&selection.shape())?;
         let InputBuffer { bytes, origin, strides, heap } = input;
-        same_rank(&vec![0; strides.len()], &selection.shape())?;
         self.store_region(&selection.region(strides, origin), Input { bytes, heap, cuts })
     }
 
@@ -379,5 +379,5 @@ fn inside(array: &Array, chunk: &[u64], shape: &[u64], grown: &[bool]) -> Result
         Some(if grown[axis] { length } else { length.min(end.saturating_sub(start)) })
     };
     let inside = chunk.iter().zip(shape).enumerate().map(length).collect::<Option<Dims>>();
-    inside.ok_or_else(|| Error::selection(format!("chunk {} is none of {}", tuple(chunk), array.describe())))
+    inside.ok_or_else(|| Error::selection(format!("{} has no chunk {}", array.name(), tuple(chunk))))
 }

@@ -1,33 +1,14 @@
 //! Writing. Every method is one selection for the same writer.
 
-use super::{Array, AsArrayBytes};
+use super::{Array, ArrayRegion, AsArrayBytes, InputBuffer};
 use crate::error::{Place, Result};
 use crate::metadata::{ArrayMetadata, write_node};
-use crate::selection::{Selection, check_subset};
+use crate::selection::Selection;
 use crate::store::Store;
 use crate::subset::ArraySubset;
 use crate::view::c_strides;
 use crate::write::{Cut, Input};
 use std::sync::Arc;
-
-/// Elements to write: a buffer, the offset of the first element in it, and strides in bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct InputBuffer<'a> {
-    /// The buffer.
-    pub bytes: &'a [u8],
-    /// The offset of the first element.
-    pub origin: isize,
-    /// Bytes from one element to the next, for each axis.
-    pub strides: &'a [isize],
-    /// Of elements of variable length, of which the buffer holds [slots](crate::Slot): their bytes. Slots of heap
-    /// [`InputBuffer::HEAP`] lie there, all others are the fill value.
-    pub heap: &'a [u8],
-}
-
-impl InputBuffer<'_> {
-    /// The number of the heap that slots tell of.
-    pub const HEAP: u32 = crate::write::GIVEN;
-}
 
 impl Array {
     /// Creates an array: writes its metadata and nothing else.
@@ -54,12 +35,12 @@ impl Array {
     /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is written, where the
     /// elements are of another type or shape; so do the methods below.
     pub fn store_chunk<T: AsArrayBytes + ?Sized>(&self, chunk: &[u64], elements: &T) -> Result<()> {
-        self.store_elements(&self.chunk_subset(chunk).place(|| self.name())?, elements)
+        self.store_elements(&self.chunk_subset(chunk)?, elements)
     }
 
     /// Stores a region of chunks, padding included.
     pub fn store_chunks<T: AsArrayBytes + ?Sized>(&self, chunks: &ArraySubset, elements: &T) -> Result<()> {
-        self.store_elements(&self.chunks_subset(chunks).place(|| self.name())?, elements)
+        self.store_elements(&self.chunks_subset(chunks)?, elements)
     }
 
     /// Stores a region of a chunk, as seen from the chunk's first element; see
@@ -78,8 +59,7 @@ impl Array {
     /// the same chunk wait for each other: threads always, other processes where the store is a folder; where versions of
     /// objects are compared instead, who meets another's change begins again.
     pub fn store_array_subset<T: AsArrayBytes + ?Sized>(&self, subset: &ArraySubset, elements: &T) -> Result<()> {
-        check_subset(subset, self.shape()).place(|| self.name())?;
-        self.store_elements(subset, elements)
+        self.store_elements(&self.subset_of(ArrayRegion::Subset(subset))?, elements)
     }
 
     fn store_elements<T: AsArrayBytes + ?Sized>(&self, subset: &ArraySubset, elements: &T) -> Result<()> {
@@ -95,7 +75,7 @@ impl Array {
     /// Stores a region out of memory with any strides. It may reach into the padding of chunks at the array's end, as that
     /// of a whole chunk does.
     pub fn store_subset_from(&self, subset: &ArraySubset, input: InputBuffer<'_>) -> Result<()> {
-        check_subset(subset, &self.chunk_grid().padded_shape()).place(|| self.name())?;
+        subset.check_inside(&self.chunk_grid().padded_shape()).place(|| self.name())?;
         self.store_from(&Selection::from(subset), input, &[])
     }
 
@@ -111,8 +91,8 @@ impl Array {
     }
 
     pub(super) fn store_from(&self, selection: &Selection, input: InputBuffer<'_>, cuts: &[Cut]) -> Result<()> {
+        input.check_rank(&selection.shape())?;
         let InputBuffer { bytes, origin, strides, heap } = input;
-        crate::subset::same_rank(&vec![0; strides.len()], &selection.shape())?;
         let (writer, region) = (self.writer(), selection.region(strides, origin));
         let _locks = self.store().lock_many();
         writer.write(&region, Input { bytes, heap, cuts })
@@ -120,13 +100,13 @@ impl Array {
 
     /// Stores a chunk that is encoded already. Its bytes are not looked at.
     pub fn store_encoded_chunk(&self, chunk: &[u64], bytes: &[u8]) -> Result<()> {
-        self.chunk_subset(chunk).place(|| self.name())?;
+        self.chunk_subset(chunk)?;
         self.writer().store_encoded(chunk, Some(bytes))
     }
 
     /// Erases a chunk, if it is stored.
     pub fn erase_chunk(&self, chunk: &[u64]) -> Result<()> {
-        self.chunk_subset(chunk).place(|| self.name())?;
+        self.chunk_subset(chunk)?;
         self.writer().store_encoded(chunk, None)
     }
 
@@ -137,7 +117,7 @@ impl Array {
     /// Only indexes are compared. With `drop_empty` inner chunks are decoded, too, and go where they hold nothing but the
     /// fill value.
     pub fn compact_chunk(&self, chunk: &[u64], drop_empty: bool) -> Result<u64> {
-        self.chunk_subset(chunk).place(|| self.name())?;
+        self.chunk_subset(chunk)?;
         self.writer().compact(chunk, drop_empty)
     }
 

@@ -244,9 +244,7 @@ impl ChunkGrid {
 
     /// The chunks that a region of the array touches.
     pub fn chunks_in_subset(&self, subset: &ArraySubset) -> Result<ArraySubset> {
-        if !subset.inbounds_shape(&self.array_shape) {
-            return Err(out_of_bounds(subset, &self.array_shape));
-        }
+        subset.check_inside(&self.array_shape)?;
         let Some(last) = subset.end_inc() else { return Ok(ArraySubset::new_empty(self.dimensionality())) };
         let find = |element: &[u64]| self.axes.iter().zip(element).map(|(cut, i)| cut.find(*i)).collect::<Dims>();
         ArraySubset::new_with_start_end_inc(&find(subset.start()), &find(&last))
@@ -263,19 +261,6 @@ impl ChunkGrid {
         let (start, length) = self.axes[axis].extent(chunk).unwrap_or((element, 1));
         (chunk, start, length)
     }
-}
-
-/// The error of a region that does not lie in an array.
-pub(crate) fn out_of_bounds(subset: &ArraySubset, shape: &[u64]) -> Error {
-    if subset.dimensionality() != shape.len() {
-        return Error::selection(format!(
-            "the region {subset} has {} dimensions, the array of shape {} has {}",
-            subset.dimensionality(),
-            tuple(shape),
-            shape.len()
-        ));
-    }
-    Error::selection(format!("the region {subset} lies outside an array of shape {}", tuple(shape)))
 }
 
 #[cfg(test)]
