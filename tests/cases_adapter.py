@@ -1,4 +1,4 @@
-"""tegula for the runner of the conformance cases: what the runner asks, in tegula's words."""
+"""Adapts tegula to the runner of the conformance cases."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def read_asdf(path: str) -> Any:
 
 
 def _plain(node: Any, seen: dict[int, tuple[Any, Any]]) -> Any:
-    """Arrays read, mappings and sequences as dict and list. A tree can hold itself: each node is done once."""
+    """Return a tree as dicts and lists, with its arrays read. It may contain itself: each node is converted once."""
     if id(node) in seen:
         return seen[id(node)][0]
     if isinstance(node, np.ndarray):  # a masked array too

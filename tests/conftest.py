@@ -1,4 +1,4 @@
-"""What the tests share: arrays of many layouts, each written by us and by zarr-python, and what is in them."""
+"""Sample arrays that the tests share: many layouts, each written by tegula and by zarr-python."""
 
 import os
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Sample:
-    """An array and what is in it."""
+    """An array and its elements."""
 
     array: tegula.Array
     elements: np.ndarray
@@ -48,7 +48,7 @@ def properties(layout: str) -> dict[str, Any]:
 
 
 def content(shape, dtype) -> np.ndarray:
-    """Return elements that differ, but for a corner that has the fill value and is not stored."""
+    """Return distinct elements, except for a corner that has the fill value and is not stored."""
     elements = np.arange(1, 1 + np.prod(shape, dtype=int)).reshape(shape).astype(dtype)
     if len(shape) == 2:
         elements[10:, 14:] = 3
@@ -72,7 +72,7 @@ def write_theirs(path, layout: str) -> np.ndarray:
 
         wanted["compressors"] = [numcodecs.Zstd(level=1)] if wanted["compressors"] else None
     else:
-        # We have no names of our own for codecs in metadata: theirs are made of ours.
+        # zarr-python has no shorthand for codecs, so ours is expanded for it.
         compressors = tegula._new_array.compressors(wanted["compressors"], np.dtype(wanted["dtype"]))
         wanted["compressors"] = [codec if codec["configuration"] else {"name": codec["name"]} for codec in compressors]
         if "filters" in wanted:
@@ -84,7 +84,7 @@ def write_theirs(path, layout: str) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def samples(tmp_path_factory) -> dict[tuple[str, str], Sample]:
-    """All layouts, by writer and name."""
+    """All samples, by writer and layout."""
     folder = tmp_path_factory.mktemp("samples")
     found = {}
     for writer, write in (("ours", write_ours), ("theirs", write_theirs)):

@@ -1,4 +1,4 @@
-"""S3 on this machine, by moto. It answers one request after another, so that it compares and swaps as S3 does."""
+"""A local S3 server (moto). It answers one request at a time, so conditional writes are atomic as in S3."""
 
 import threading
 

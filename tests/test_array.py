@@ -10,7 +10,7 @@ from tegula import ArraySubset, ChunkCache, CodecOptions
 
 
 def padded(sample):
-    """Return the elements with the chunks' padding."""
+    """Return the elements, padded to whole chunks."""
     array = sample.array
     widths = [
         (0, count * length - size)
@@ -116,7 +116,7 @@ def test_regions_of_chunks(sample):
         empty = [(1, 1)] * array.ndim
         assert array.retrieve_chunks(empty).size == 0
         assert array.retrieve_encoded_chunks(empty) == []
-        # Ends that are left out are those of the grid.
+        # Omitted ends are the ends of the grid.
         every = tuple(slice(None) for _ in counts)
         np.testing.assert_array_equal(array.retrieve_chunks(every), whole)
 
@@ -193,7 +193,7 @@ def test_out_of_any_strides(samples, layout):
     assert (room[17:, 23:, 0] == 0).sum() >= 0
 
 
-def test_unfit_outs_are_refused(samples):
+def test_wrong_outputs_are_refused(samples):
     array = samples["ours", "plain"].array
     whole = array.subset_all()
     readonly = np.zeros((17, 23), "float32")
@@ -303,7 +303,7 @@ def test_caches(samples):
                 np.testing.assert_array_equal(array[...], sample.elements)
                 np.testing.assert_array_equal(array[2:9, 3:20], sample.elements[2:9, 3:20])
             info = array.cache_info()
-            # With a list for each thread, each may read a chunk once.
+            # The cache has one list per thread, so each thread may read a chunk once.
             assert info.hits > 0
             assert info.misses >= info.chunks > 0 if not array.cache.counts()[0] else info.chunks > 0
             assert info == tegula.CacheInfo(*array.cache.counts())
@@ -406,7 +406,7 @@ def test_global_options(samples, tmp_path):
 def test_wrong_checksums_are_errors_on_whole_and_partial_reads(tmp_path, layout):
     elements = write_ours(tmp_path / "a", layout)
     array = tegula.open_array(tmp_path / "a")
-    # Of a shard, the last inner chunk's checksum stands right before the index.
+    # In a shard, the checksum of the last inner chunk is directly before the index.
     index = 0
     if array.is_sharded:
         index = 16 * 16 + 4
@@ -505,11 +505,11 @@ def test_missing_chunks_have_the_fill_value(tmp_path):
         assert np.asarray(array.fill_value).tobytes() == expected[0, 0].tobytes()
 
 
-def test_content_of_samples_differs():
+def test_samples_have_distinct_elements():
     assert len(np.unique(content((17, 23), "float32"))) > 300
 
 
-def test_arrays_that_fit_in_no_memory_are_refused():
+def test_arrays_larger_than_memory_are_refused():
     vast = tegula.create_array({}, shape=(2**61,), chunks=(64,), dtype="f8", fill_value=3)
     assert vast[2**61 - 1] == 3
     for read in (lambda: vast[...], lambda: vast.retrieve_array_subset(vast.subset_all())):

@@ -1,4 +1,4 @@
-"""ASDF files that asdf, the Python library, wrote, read by us; and the other way round."""
+"""ASDF files that the asdf library writes and tegula reads, and the other way round."""
 
 import copy
 import datetime as dt
@@ -72,7 +72,7 @@ def write_ours(path, tree, **options):
 
 @pytest.mark.parametrize("memmap", [True, False])
 @pytest.mark.parametrize("name", trees())
-def test_theirs(tmp_path, name, memmap):
+def test_files_of_the_library(tmp_path, name, memmap):
     tree = trees()[name]
     path = write_theirs(tmp_path / "a.asdf", tree)
     with tegula.asdf.open(path, memmap=memmap, validate_checksums=True) as file:
@@ -88,7 +88,7 @@ def test_theirs(tmp_path, name, memmap):
 
 
 @pytest.mark.parametrize("compression", ["zlib", "bzp2", "lz4"])
-def test_theirs_compressed(tmp_path, compression):
+def test_compressed_blocks_of_the_library(tmp_path, compression):
     if compression == "lz4":
         pytest.importorskip("lz4")
     tree = {dtype: content(dtype) for dtype in ("<i2", ">f8", "S5")} | {"big": np.arange(3_000_000)}
@@ -100,7 +100,7 @@ def test_theirs_compressed(tmp_path, compression):
         assert file["big"][2_999_999] == 2_999_999
 
 
-def test_theirs_shared_base(tmp_path):
+def test_shared_blocks_of_the_library(tmp_path):
     base = np.arange(120.0).reshape(10, 12)
     library = peer()
     with library.config_context() as config:
@@ -112,7 +112,7 @@ def test_theirs_shared_base(tmp_path):
         assert file["base"] is file["again"]
 
 
-def test_theirs_inline(tmp_path):
+def test_inline_arrays_of_the_library(tmp_path):
     tree = {"i": np.arange(6).reshape(2, 3), "f": np.array([1.5, np.nan]), "s": np.array(["a", "bcd"]), "r": records()}
     path = write_theirs(tmp_path / "a.asdf", tree, all_array_storage="inline")
     with tegula.asdf.open(path) as file:
@@ -122,13 +122,13 @@ def test_theirs_inline(tmp_path):
             same(file[key], expected)
 
 
-def test_theirs_external(tmp_path):
+def test_external_blocks_of_the_library(tmp_path):
     path = write_theirs(tmp_path / "a.asdf", {"x": np.arange(5), "y": np.arange(6.0)}, all_array_storage="external")
     with tegula.asdf.open(path) as file:
         same(file["y"], np.arange(6.0))
 
 
-def test_theirs_stream(tmp_path):
+def test_streams_of_the_library(tmp_path):
     library = peer()
     path = tmp_path / "a.asdf"
     with path.open("wb") as out:
@@ -160,7 +160,7 @@ def test_masks(tmp_path, storage):
             np.testing.assert_array_equal(np.ma.getmaskarray(theirs[key][...]), masked.mask)
 
 
-def test_masks_that_are_values(tmp_path):
+def test_masks_given_as_values(tmp_path):
     path = tmp_path / "a.asdf"
     array = "!core/ndarray-1.1.0 {source: 0, datatype: float64, byteorder: little, shape: [3], mask: %s}"
     write_ours(path, {"a": np.array([1.0, 5.0, np.nan])})
@@ -176,7 +176,7 @@ def test_masks_that_are_values(tmp_path):
 
 @pytest.mark.parametrize("compression", [None, "zlib", "bzp2", "lz4"])
 @pytest.mark.parametrize("name", trees())
-def test_ours(tmp_path, name, compression):
+def test_the_library_reads_our_files(tmp_path, name, compression):
     if compression == "lz4":
         pytest.importorskip("lz4")
     tree = trees()[name]
@@ -307,7 +307,7 @@ def test_mapped_arrays_are_views(tmp_path):
     assert tegula.asdf.open(path)["be"][...].dtype == np.dtype("=i4")
     copied = tegula.asdf.open(path, memmap=False)["a"][...]
     assert copied.flags.owndata
-    # A file that was replaced is not mixed with the one that was opened.
+    # Reads never mix a replaced file with its replacement.
     array = tegula.asdf.open(path)["a"]
     write_ours(path, {"b": np.zeros(100)})
     assert array[2, 3] == 11
@@ -349,7 +349,7 @@ def test_cutouts_read_little(tmp_path):
         assert zarr.bytes_read <= 100 * 100 * 4
 
 
-def test_threads_read_what_is_there(tmp_path):
+def test_threads_read_the_right_values(tmp_path):
     arrays = [np.full(100, i, "f8") for i in range(200)]
     for options, memmap in (({}, True), ({}, False), ({"all_array_compression": "zlib"}, False)):
         path = write_ours(tmp_path / "a.asdf", {"arrays": arrays}, **options)
@@ -492,7 +492,7 @@ def test_every_truncation_is_an_error(tmp_path):
     path = write_ours(tmp_path / "a.asdf", tree, all_array_compression="zlib")
     whole = path.read_bytes()
     end = whole.index(b"#ASDF BLOCK INDEX")
-    # With less there is no tree, which is allowed.
+    # A shorter file has no tree, which is allowed.
     for length in (*range(whole.index(b"%YAML") + 5, end, 7), end - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(tegula.Error):  # noqa: PT012 - any of these
@@ -502,7 +502,7 @@ def test_every_truncation_is_an_error(tmp_path):
             raise tegula.Error(f"{length} of {end} bytes were enough") if length > end - 12 else AssertionError(length)
 
 
-def test_sizes_that_lie_are_errors(tmp_path):
+def test_wrong_sizes_are_errors(tmp_path):
     path = write_ours(tmp_path / "a.asdf", {"a": np.arange(50)}, all_array_compression="zlib")
     whole = path.read_bytes()
     magic = whole.index(b"\xd3BLK")
@@ -514,5 +514,5 @@ def test_sizes_that_lie_are_errors(tmp_path):
                 same(array, np.arange(50))
             except tegula.Error:
                 continue
-            # Nothing depends on how much was allocated for the last block, if it is enough.
+            # The allocated size of the last block may be larger than needed.
             assert offset == 14

@@ -1,4 +1,4 @@
-"""Chunked ndarrays in ASDF files, which the ``asdf`` library writes as nodes that it has no converter for."""
+"""Chunked ndarrays in ASDF files. The ``asdf`` library writes them as tagged nodes without a converter."""
 
 import pickle
 import subprocess
@@ -25,7 +25,7 @@ def elements(dtype="<f4") -> np.ndarray:
 
 
 def chunked(whole, boxes, datatype, **more):
-    """The node of an array whose chunks are parts of another one."""
+    """Return the node of an array whose chunks are parts of another array."""
     tagged = asdf.tagged.TaggedDict
     chunks = [
         tagged({"start": [s.start for s in box], "ndarray": whole[box].copy()}, f"{CORE}ndarray-chunk-1.0.0")
@@ -47,7 +47,7 @@ def path(tmp_path) -> Path:
 
 @pytest.mark.parametrize("compression", [None, "zlib", "bzp2", "lz4"])
 @pytest.mark.parametrize("dtype", ["<f4", ">f4", ">i2", "?"])
-def test_theirs(tmp_path, dtype, compression):
+def test_files_of_the_library(tmp_path, dtype, compression):
     whole = elements(dtype)
     name = {"f": "float32", "i": "int16", "b": "bool8"}[whole.dtype.kind]
     tree = {"image": chunked(whole, GRID, name)}
@@ -113,7 +113,7 @@ def test_nothing_is_read_before_it_is_used(path):
 
 @pytest.mark.skipif(not IO.exists(), reason="only Linux counts what a process reads")
 @pytest.mark.parametrize("compression", [None, "zlib"])
-def test_a_part_takes_its_chunks_only(tmp_path, compression):
+def test_a_part_reads_only_its_chunks(tmp_path, compression):
     whole = np.random.default_rng(0).integers(0, 1 << 16, (512, 512), "u2")
     boxes = [np.s_[i : i + 128, j : j + 128] for i in range(0, 512, 128) for j in range(0, 512, 128)]
     path = write(tmp_path / "a.asdf", {"a": chunked(whole, boxes, "uint16")}, all_array_compression=compression)
@@ -131,7 +131,7 @@ def test_a_part_takes_its_chunks_only(tmp_path, compression):
     assert read(np.s_[130:250, 300:310]) <= chunk + 16384
     assert read(np.s_[:, 300:310]) <= 4 * chunk + 16384
     if compression is None:
-        # Rows of a chunk are read alone.
+        # Only the rows of the chunk that are needed are read.
         assert read(np.s_[200:202, 300:310]) <= 1024 + 16384
     with tegula.asdf.open(path) as file:
         assert file["a"].explain(np.s_[130:250, 300:310]).chunks == 1
@@ -154,7 +154,7 @@ def test_over_http(tmp_path):
                     urlopen(f"{url}/-/counts").close()
                     np.testing.assert_array_equal(remote[name][300:310, 5:9], whole[300:310, 5:9])
                     counts = urlopen(f"{url}/-/counts").read()
-                    # Head and header are there; the index, and of the chunk one request or two.
+                    # The tree and block headers are cached: the index, and one or two requests for the chunk.
                     assert int(counts.split(b":")[1].strip(b" }")) <= 6
                     np.testing.assert_array_equal(remote[name][...], whole)
         finally:
@@ -162,7 +162,7 @@ def test_over_http(tmp_path):
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
-def test_it_is_written_as_it_is(tmp_path, compression):
+def test_chunked_nodes_are_written_unchanged(tmp_path, compression):
     whole = elements()
     node = chunked(whole, GRID, "float32", unit="Jy")
     path = write(tmp_path / "a.asdf", {"image": node, "again": node}, all_array_compression=compression)
@@ -235,7 +235,7 @@ INLINE = "!core/ndarray-1.0.0 {data: [1, 2], datatype: int8}"
             INVALID,
         ),
         ("{shape: [2], datatype: int8, chunks: [{start: [0], ndarray: 3}]}", INVALID),
-        # As large as no memory is.
+        # Larger than any memory.
         ("{shape: [9223372036854775807, 9], datatype: int8, chunks: []}", (tegula.Error, MemoryError)),
         (
             f"{{shape: [{8 * 10**18}], datatype: int8, chunks: [{{start: [5], ndarray: {INLINE}}}]}}",
@@ -250,7 +250,7 @@ def test_hostile_nodes(tmp_path, node, error):
         file["a"][...]
 
 
-def test_little_of_much(tmp_path):
+def test_small_parts_of_large_arrays(tmp_path):
     path = tmp_path / "a.asdf"
     node = f"{{shape: [{8 * 10**18}], datatype: int8, chunks: [{{start: [5], ndarray: {INLINE}}}]}}"
     path.write_bytes(f"{HEAD}  {node}\n...\n".encode())

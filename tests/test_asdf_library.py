@@ -21,7 +21,7 @@ from tegula.asdf import _extension  # noqa: E402 - the library is there
 
 @pytest.fixture(autouse=True)
 def _extensions():
-    """As the entry point brings them; where tegula lies in a folder only, nothing else would."""
+    """Register the extensions as the entry point does, which only exists if tegula is installed."""
     with asdf.config_context() as config:
         if not any(extension.package_name == "tegula" for extension in config.extensions):
             for extension in _extension.extensions():
@@ -105,7 +105,7 @@ def test_files_of_asdf_zarr(name):
     data = pytest.importorskip("pathlib").Path(__file__).parent / "data" / "asdf_zarr"
     for opener in OPENERS.values():
         with warnings.catch_warnings():
-            # It says with which version of itself it was written.
+            # The library warns if another version of a package wrote the file.
             warnings.simplefilter("ignore", asdf.exceptions.AsdfPackageVersionWarning)
             if opener is OPENERS["rw"]:
                 continue
@@ -141,7 +141,7 @@ def test_arrays_outlive_a_file_that_is_read(tmp_path):
         array[0, 0] = 1
 
 
-def test_a_file_that_is_closed_gives_no_blocks(tmp_path):
+def test_closed_files_give_no_blocks(tmp_path):
     path = written(tmp_path, arrays())
     with asdf.open(path, mode="rw") as file:
         array = file["v2"]
@@ -150,7 +150,7 @@ def test_a_file_that_is_closed_gives_no_blocks(tmp_path):
 
 
 def test_update(tmp_path):
-    """The library moves blocks, and arrays go on to read theirs."""
+    """When the library moves blocks, arrays keep reading their own."""
     path = written(tmp_path, {**arrays(), "nd": np.arange(4)})
     changed = elements()
     changed[:5, :7] = -1
@@ -236,7 +236,7 @@ class Blosc2(asdf.extension.Compressor):
 
 
 @pytest.mark.parametrize("codec", [Xz(), Blosc2()])
-def test_compressions_that_no_extension_has(tmp_path, codec):
+def test_compressions_without_an_extension(tmp_path, codec):
     class Extension(asdf.extension.Extension):
         extension_uri = "asdf://example.org/extensions/codec-1.0.0"
         compressors = (codec,)
@@ -244,7 +244,7 @@ def test_compressions_that_no_extension_has(tmp_path, codec):
     label = codec.label.decode()
     data = {"a": elements(), "b": np.arange(300_000.0).reshape(100, 3000) // 7}
     with asdf.config_context() as config, warnings.catch_warnings():
-        # Of two codecs of a label the library takes the one that was added last, and warns.
+        # If two codecs have the same label, the library uses the last one and warns.
         warnings.filterwarnings("ignore", "Found more than one compressor")
         config.add_extension(Extension())
         asdf.AsdfFile(data).write_to(tmp_path / "a.asdf", all_array_compression=label)
@@ -258,9 +258,9 @@ def test_compressions_that_no_extension_has(tmp_path, codec):
     assert codec.decoded == 4
 
 
-def test_codecs_are_those_that_the_library_lacks():
+def test_only_missing_codecs_are_registered():
     labels = {codec.label for extension in _extension.extensions() for codec in extension.compressors}
-    # The others have peers: the library, and asdf-compression.
+    # The other labels are tested against the library and asdf-compression.
     assert labels == {b"xz", b"bls2"}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -288,14 +288,14 @@ def test_the_library_accelerated(tmp_path, label):
 
 
 def damage(path):
-    """Change the beginning of what the first block holds."""
+    """Overwrite the first bytes of the first block's data."""
     text = bytearray(path.read_bytes())
     start = text.index(b"\xd3BLK") + 54
     text[start : start + 200] = bytes(200)
     path.write_bytes(text)
 
 
-def test_the_extension_needs_the_library_only_when_it_is_there():
+def test_the_extension_is_optional():
     code = "import sys; sys.modules['asdf'] = None; import tegula.asdf; tegula.asdf.open(b'', converters='asdf')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "InvalidMetadataError" in done.stderr or "NotFoundError" in done.stderr or "CorruptDataError" in done.stderr
@@ -353,7 +353,7 @@ def test_objects_both_ways(tmp_path):
             with tegula.asdf.open(tmp_path / name, converters="asdf", lazy_load=lazy) as file:
                 same_objects(file, expected)
                 file.validate()
-                # As the file was opened, so it is written.
+                # The file is written with the converters it was opened with.
                 file.write_to(tmp_path / "again.asdf")
             with tegula.asdf.open(tmp_path / "again.asdf", converters="asdf", validate=True) as file:
                 same_objects(file, expected)
@@ -400,7 +400,7 @@ def test_objects_need_converters(tmp_path):
 
 
 class Thing:
-    """What a converter makes of a node, with two blocks of its own."""
+    """An object whose converter stores two blocks."""
 
     def __init__(self, first, second, array=None):
         self.first = first
@@ -431,7 +431,7 @@ class ThingExtension:
     converters = (ThingConverter(),)
 
 
-def test_converters_with_blocks_of_their_own(tmp_path):
+def test_converters_that_store_blocks(tmp_path):
     with asdf.config_context() as config:
         config.add_extension(ThingExtension())
         thing = Thing(b"one", b"two", np.arange(3))
@@ -484,7 +484,7 @@ def test_arrays_in_objects_are_lazy(tmp_path):
             assert part.tolist() == [10003, 11003]
             assert not part.flags.writeable
             assert "unloaded" in repr(array)
-            # Untouched, its block is copied as it is.
+            # Its block was not read, so it is copied without decoding.
             file.write_to(tmp_path / "b.asdf")
             with tegula.asdf.open(tmp_path / "b.asdf") as copied:
                 assert copied.blocks[0]["compression"] == "zlib"
@@ -493,7 +493,7 @@ def test_arrays_in_objects_are_lazy(tmp_path):
             assert (array + 1)[0, 0] == 8
             file.write_to(tmp_path / "b.asdf")
             assert isinstance(file["masked"].array._make_array(), np.ma.MaskedArray)
-            # The library writes it, too.
+            # The library writes it too.
             asdf.AsdfFile({"box": file["box"]}).write_to(tmp_path / "c.asdf")
         for name in ("b.asdf", "c.asdf"):
             with asdf.open(tmp_path / name) as file:
@@ -501,7 +501,7 @@ def test_arrays_in_objects_are_lazy(tmp_path):
                 assert file["box"].array[10, 3] == 10003
 
 
-def test_what_converters_fail_on_stays(tmp_path):
+def test_nodes_that_converters_fail_on_are_kept(tmp_path):
     text = "x: !unit/quantity-1.2.0 {value: 1, unit: !unit/unit-1.0.0 no_such_unit}\n"
     head = "#ASDF 1.0.0\n#ASDF_STANDARD 1.6.0\n%YAML 1.1\n%TAG ! tag:stsci.edu:asdf/\n--- !core/asdf-1.1.0\n"
     (tmp_path / "a.asdf").write_text(head + text + "...\n")

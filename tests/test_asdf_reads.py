@@ -1,4 +1,4 @@
-"""What parts of arrays in ASDF files take from the file, as the operating system counts it."""
+"""How many bytes of a file partial reads of ASDF arrays take, as counted by the operating system."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def files(tmp_path_factory):
 @pytest.mark.parametrize(
     ("name", "part", "chunks", "chunk", "between"),
     [
-        # How many chunks are touched, and how much is read between wanted bytes that lie less than 64 KiB apart.
+        # The number of chunks, and the gaps of less than 64 KiB that are read between ranges.
         ("spectra", np.s_[:, :, 0], 16, BY_SPECTRA, 0),
         ("spectra", np.s_[0, 0, :], 1, BY_SPECTRA, 0),
         ("planes", np.s_[:, :, 0], 1, BY_PLANES, 1023 * 1020),
@@ -42,7 +42,7 @@ def files(tmp_path_factory):
         ("block", np.s_[5, 7:9, 3:5], 1, SHAPE, 4 * 2558),
     ],
 )
-def test_a_part_takes_what_it_needs(files, name, part, chunks, chunk, between):
+def test_a_part_reads_only_what_it_needs(files, name, part, chunks, chunk, between):
     folder, elements = files
 
     def read():
@@ -58,6 +58,6 @@ def test_a_part_takes_what_it_needs(files, name, part, chunks, chunk, between):
     with tegula.asdf.open(folder / f"{name}.asdf", memmap=False) as file:
         assert file["cube"].explain(part).chunks == chunks
         block_map = 0 if name == "block" else 4 * np.prod(np.array(SHAPE) // chunk)
-    # Head, block index and headers of blocks are within 8 KiB, and no chunk is read twice.
+    # The tree, block index and block headers take at most 8 KiB, and no chunk is read twice.
     assert taken <= chunks * np.prod(chunk) * 4 + block_map + 8192
     assert taken <= found.nbytes + between + block_map + 8192

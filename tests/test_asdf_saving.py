@@ -1,4 +1,4 @@
-"""How ASDF files are written: where elements are, what is kept, and what asdf, the Python library, reads of it."""
+"""Writing ASDF files: where elements are stored, what is kept, and what the asdf library reads."""
 
 import io
 import math
@@ -76,10 +76,10 @@ def save(path, tree, **options):
 
 @pytest.mark.parametrize("compression", [None, "zlib", "lz4"])
 @pytest.mark.parametrize("storage", ["internal", "inline", "external"])
-def test_elements_wherever_they_are(tmp_path, storage, compression):
+def test_elements_in_every_storage(tmp_path, storage, compression):
     expected = arrays()
     if storage == "inline":
-        # The library cannot read what it writes of these.
+        # The library cannot read its own output for these.
         expected["records"] = recfunctions.repack_fields(records()[["a", "b"]])
     path = save(tmp_path / "a.asdf", expected, all_array_storage=storage, all_array_compression=compression)
     with tegula.asdf.open(path) as ours, asdf.open(path) as theirs:
@@ -91,7 +91,7 @@ def test_elements_wherever_they_are(tmp_path, storage, compression):
             assert ours.get_array_storage(ours[key]) == where
             if where == "internal":
                 assert ours.get_array_compression(ours[key]) == (compression if array.size else None)
-        # As it was, so it is written again.
+        # It is written again in the same form.
         ours.write_to(tmp_path / "b.asdf")
         ours.write_to(tmp_path / "c.asdf", all_array_storage="internal", all_array_compression=None)
     with tegula.asdf.open(path, lazy_load=False) as loaded:
@@ -101,12 +101,12 @@ def test_elements_wherever_they_are(tmp_path, storage, compression):
         with tegula.asdf.open(tmp_path / f"{name}.asdf", validate_checksums=True) as again:
             for key, array in expected.items():
                 same(again[key], array)
-                # What lies in other files comes into this one.
+                # External blocks move into this file.
                 here = "inline" if name != "c" and array.ndim and storage == "inline" else "internal"
                 assert again.get_array_storage(again[key]) == here
 
 
-def test_what_is_said_of_arrays(tmp_path):
+def test_settings_of_arrays(tmp_path):
     array = np.arange(3000)
     file = tegula.asdf.AsdfFile({"a": array, "half": array[:7], "b": np.arange(4)})
     assert (file.get_array_storage(array), file.get_array_compression(array)) == ("internal", None)
@@ -123,7 +123,7 @@ def test_what_is_said_of_arrays(tmp_path):
         file.set_array_compression(array, "middle-out")
 
 
-def test_each_array_as_it_is_said(tmp_path):
+def test_each_array_follows_its_settings(tmp_path):
     tree = {
         "plain": np.arange(3000),
         "small": np.arange(3000.0),
@@ -150,7 +150,7 @@ def test_each_array_as_it_is_said(tmp_path):
         for key, array in tree.items():
             same(ours[key], array)
             assert ours.get_array_storage(ours[key]) == file.get_array_storage(array)
-        # The stream stays one, and what lay outside comes in, as it was compressed.
+        # The stream stays a stream, and external blocks move in with their compression.
         ours["new"] = np.arange(2)
         ours.write_to(tmp_path / "b.asdf")
         ours.write_to(tmp_path / "c.asdf", all_array_storage="internal", all_array_compression="zlib")
@@ -205,7 +205,7 @@ def test_rows_are_added(tmp_path, dtype):
         file.append("deep/0/rows", rows)
 
 
-def test_views_share_a_block_when_asked_for(tmp_path):
+def test_views_share_a_block_on_request(tmp_path):
     base = np.arange(120.0).reshape(10, 12)
     tree = {"view": base[2:9:3, ::-1], "base": base, "row": base[4]}
     file = tegula.asdf.AsdfFile(tree)
@@ -221,7 +221,7 @@ def test_views_share_a_block_when_asked_for(tmp_path):
                 same(theirs[key]._make_array(), array)
 
 
-def test_columns_stay_columns(tmp_path):
+def test_column_order_is_kept(tmp_path):
     columns = np.asfortranarray(np.arange(12.0).reshape(3, 4))
     with tegula.asdf.open(save(tmp_path / "a.asdf", {"a": columns})) as file:
         assert file["a"][...].flags.f_contiguous
@@ -261,7 +261,7 @@ def test_versions_of_the_standard(tmp_path):
     with tegula.asdf.open(path) as file, asdf.open(path) as theirs:
         assert (file.version, theirs.version_string) == ("1.4.0", "1.4.0")
         same(theirs["a"]._make_array(), array)
-        # It goes on to follow that, with arrays of other files in it.
+        # The file keeps its version, also with arrays of other files in the tree.
         file["new"] = tegula.asdf.open(tmp_path / "b.asdf")["b"]
         file.write_to(tmp_path / "c.asdf")
         save(tmp_path / "d.asdf", {"new": file["a"]})
@@ -272,8 +272,8 @@ def test_versions_of_the_standard(tmp_path):
 
 
 @pytest.mark.parametrize("memmap", [True, False])
-def test_loaded_arrays_are_not_one(tmp_path, memmap):
-    """What they share is the map of their file only."""
+def test_loaded_arrays_are_independent(tmp_path, memmap):
+    """Arrays loaded from one file share only its memory map."""
     tree = {"a": np.arange(100), "b": np.arange(7.0), "s": np.eye(3)}
     file = tegula.asdf.AsdfFile(tree)
     file.set_array_storage(tree["s"], "streamed")
@@ -291,7 +291,7 @@ def test_loaded_arrays_are_not_one(tmp_path, memmap):
             same(file[key], array)
 
 
-# What YAML 1.1 and 1.2 read differently.
+# Scalars that YAML 1.1 and 1.2 read differently.
 
 SCALARS = st.one_of(
     st.none(),
@@ -329,7 +329,7 @@ def alike(found, expected) -> bool:
 
 @settings(max_examples=150, deadline=None)
 @given(TREES)
-def test_trees_come_back_from_everyone(tree):
+def test_trees_are_read_back_by_both(tree):
     buffer = io.BytesIO()
     tegula.asdf.AsdfFile({"x": tree}).write_to(buffer)
     data = buffer.getvalue()
@@ -350,7 +350,7 @@ def test_scalars_are_plain_yaml(value):
     assert found.tag == expected.tag
     if isinstance(value, str):
         assert found.value == value
-        # Neither would YAML 1.2 take it for something else.
+        # YAML 1.2 also reads it as a string.
         if found.style is None:
             assert not value.replace("_", "").isdigit()
 
@@ -359,7 +359,7 @@ def test_scalars_are_plain_yaml(value):
 
 
 @pytest.mark.parametrize("kind", ["bytes", "bytearray", "BytesIO", "file", "in the middle", "unnamed"])
-def test_what_is_not_a_path(tmp_path, kind):
+def test_invalid_paths(tmp_path, kind):
     path = save(tmp_path / "a.asdf", {"a": np.arange(9), "z": tegula.asdf.chunked(np.arange(9), chunks=4)})
     data = path.read_bytes()
     with open(path, "rb") as handle, open(path, "rb", buffering=0) as raw:
@@ -374,7 +374,7 @@ def test_what_is_not_a_path(tmp_path, kind):
             "unnamed": raw,
         }[kind]
         file = tegula.asdf.open(fd)
-    # What was opened can be closed.
+    # The source may be closed after opening.
     same(file["a"], np.arange(9))
     same(file["z"], np.arange(9))
     with pytest.raises(tegula.StoreError):
@@ -392,7 +392,7 @@ def test_files_are_open_for_bytes(tmp_path):
             tegula.asdf.open(tmp_path / "a.asdf", **options)
 
 
-def test_writing_to_what_is_open(tmp_path):
+def test_writing_to_open_files(tmp_path):
     with open(tmp_path / "a.asdf", "wb") as out:
         out.write(b"before")
         tegula.asdf.AsdfFile({"a": np.arange(5)}).write_to(out)
@@ -401,7 +401,7 @@ def test_writing_to_what_is_open(tmp_path):
     same(tegula.asdf.open(data[6:])["a"], np.arange(5))
 
 
-def test_bytes_find_files_beside_them(tmp_path):
+def test_bytes_with_a_uri_find_external_files(tmp_path):
     save(tmp_path / "other.asdf", {"x": [1, 2]})
     tree = {"r": tegula.asdf.Reference("other.asdf#/x/1")}
     data = save(tmp_path / "a.asdf", tree).read_bytes()
@@ -474,14 +474,14 @@ def test_links_and_permissions_stay(tmp_path):
     assert new.is_symlink()
     with asdf.open(tmp_path / "real" / "new.asdf") as file:
         assert list(file["a"]) == list(range(5))
-    # References are relative to the name that a file is opened by.
+    # References are relative to the path that the file was opened with.
     tegula.AsdfFile({"a": np.arange(6)}).write_to(new, all_array_storage="external")
     for module in (asdf, tegula.asdf):
         with module.open(new) as file:
             assert list(file["a"]) == list(range(6))
 
 
-def test_what_is_no_file_is_not_replaced(tmp_path):
+def test_only_regular_files_are_replaced(tmp_path):
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "round").symlink_to("round")
@@ -527,7 +527,7 @@ def test_history(tmp_path):
     assert [entry["description"] for entry in found] == ["made", "cut", "theirs", "ours"]
 
 
-def test_references_of_our_making(tmp_path):
+def test_references_that_we_make(tmp_path):
     save(tmp_path / "one.asdf", {"a/b": {"~": np.arange(5)}, "list": [1, 2]})
     one = tegula.asdf.open(tmp_path / "one.asdf")
     tree = {"x": one.make_reference(["a/b", "~"]), "y": {"$ref": "one.asdf#/list/1"}, "all": one.make_reference()}
@@ -547,7 +547,7 @@ def test_references_of_our_making(tmp_path):
         ours.resolve_references()
         assert ours["y"] == 2
         same(ours["x"], np.arange(5))
-        # Now it holds what it referred to.
+        # The tree now contains the target of the reference.
         ours.write_to(tmp_path / "alone.asdf")
     (tmp_path / "one.asdf").unlink()
     same(tegula.asdf.open(tmp_path / "alone.asdf")["x"], np.arange(5))
@@ -564,14 +564,14 @@ def test_copies(tmp_path):
     assert twin["loop"] is twin["d"]
 
 
-# What the library writes.
+# Files that the library writes.
 
 
 @pytest.mark.parametrize("version", ["1.0.0", "1.3.0", "1.5.0", "1.6.0"])
 @pytest.mark.parametrize(
     "options", [{}, {"all_array_storage": "inline"}, {"all_array_compression": "zlib"}, {"pad_blocks": True}]
 )
-def test_their_files_written_again(tmp_path, version, options):
+def test_files_of_the_library_are_rewritten(tmp_path, version, options):
     expected = {key: array for key, array in arrays().items() if array.ndim and not (version < "1.6" and "f2" in key)}
     if "all_array_storage" in options:
         for key in ("none within", "records"):
@@ -594,7 +594,7 @@ def test_their_files_written_again(tmp_path, version, options):
 
 @pytest.mark.parametrize("memmap", [True, False])
 @pytest.mark.parametrize("compression", [None, "zlib", "lz4"])
-def test_threads_read_what_they_ask_for(tmp_path, compression, memmap):
+def test_threads_read_the_right_arrays(tmp_path, compression, memmap):
     """Eight threads read 200 arrays of one open file, five times."""
     path = tmp_path / "a.asdf"
     asdf.AsdfFile({"arrays": [np.full(1000, i) for i in range(200)]}).write_to(path, all_array_compression=compression)
@@ -604,7 +604,7 @@ def test_threads_read_what_they_ask_for(tmp_path, compression, memmap):
             assert math.prod(found)
 
 
-def test_integers_that_a_tree_has_no_scalars_for_are_in_blocks(tmp_path):
+def test_integers_too_large_for_yaml_go_into_blocks(tmp_path):
     arrays = {"large": np.array([1, 2**64 - 1], "u8"), "small": np.array([1, 2**63 - 1], "u8")}
     tegula.asdf.AsdfFile(arrays).write_to(tmp_path / "a.asdf", all_array_storage="inline")
     with tegula.asdf.open(tmp_path / "a.asdf") as file, asdf.open(tmp_path / "a.asdf") as theirs:

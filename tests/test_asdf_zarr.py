@@ -1,4 +1,4 @@
-"""Zarr arrays in ASDF files: ours, and those that asdf-zarr wrote (in tests/data)."""
+"""Zarr arrays in ASDF files, written by tegula and by asdf-zarr (in tests/data)."""
 
 import pickle
 import struct
@@ -49,7 +49,7 @@ def test_arrays_of_zarr_v3(tmp_path, layout):
     array[:10, :14] = elements()[:10, :14]
     with tegula.asdf.open(write(tmp_path / "a.asdf", {"z": array})) as file:
         np.testing.assert_array_equal(file["z"][...], array[...])
-        # What is not stored there is not stored here.
+        # Missing chunks stay missing.
         assert len(file.blocks) == 4 + 1
         assert file["z"].fill_value == 3
     tegula.asdf.AsdfFile({"z": array}).write_to(tmp_path / "b.asdf", keep_zarr_v3=True)
@@ -61,7 +61,7 @@ def test_arrays_of_zarr_v3(tmp_path, layout):
             np.testing.assert_array_equal(again["z"][...], array[...])
 
 
-def test_a_part_of_a_shard_is_read_alone(tmp_path):
+def test_parts_of_shards_are_read_alone(tmp_path):
     array = tegula.create_array(
         {}, shape=(100, 100), chunks=(10, 10), shards=(100, 100), dtype="u1", compressors=None, fill_value=9
     )
@@ -89,7 +89,7 @@ def test_several_arrays_in_one_file(tmp_path):
 
 
 def test_written_files_are_those_of_asdf_zarr(tmp_path):
-    """The tree and the map as asdf-zarr writes them; that it reads them was tried with version 0.0.4."""
+    """The tree and the map are those that asdf-zarr writes. Version 0.0.4 was checked to read them."""
     array = tegula.create_array({}, shape=(7, 9), chunks=(4, 4), dtype="<i2", compressors=None, zarr_format=2)
     array[:4, :4] = 1
     array[4:, 8:] = 2
@@ -102,7 +102,7 @@ def test_written_files_are_those_of_asdf_zarr(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["plain", "holes", "all-fill", "several"])
-def test_theirs_written_again(tmp_path, name):
+def test_files_of_asdf_zarr_are_rewritten(tmp_path, name):
     with tegula.asdf.open(DATA / f"{name}.asdf") as file:
         keys = [key for key, value in file.items() if isinstance(value, tegula.Array)]
         copied = write(tmp_path / "a.asdf", file.tree)

@@ -88,7 +88,7 @@ def test_errors(samples, tmp_path):
     (tmp_path / "a" / array.chunk_key((0, 0))).write_bytes(b"nonsense")
     with pytest.raises(tegula.CorruptDataError, match=r"chunk \(0, 0\)"):
         run(array.async_retrieve_chunk((0, 0)))
-    # One error does not disturb others.
+    # An error in one call does not affect the others.
 
     async def both():
         return await asyncio.gather(
@@ -115,7 +115,7 @@ def test_thousands_wait_without_a_thread_each(samples):
 
 
 class Slow(dict):
-    """A mapping that answers when it is told to."""
+    """A mapping that returns when the test allows it."""
 
     def __init__(self, objects):
         super().__init__(objects)
@@ -140,7 +140,7 @@ def slow():
     store.answer.set()
 
 
-def test_the_loop_runs_on_and_cancelling_is_heard_at_once(slow):
+def test_the_loop_runs_on_and_cancelling_is_immediate(slow):
     store, array = slow
 
     async def cancel():
@@ -151,7 +151,7 @@ def test_the_loop_runs_on_and_cancelling_is_heard_at_once(slow):
         with pytest.raises(asyncio.CancelledError):
             await task
         store.answer.set()
-        # The next read is none the worse for it.
+        # The next read works.
         return await array.async_retrieve_chunk((0, 1))
 
     assert run(cancel()).shape == (5, 7)
@@ -168,7 +168,7 @@ def test_the_output_lives_until_the_read_ends(slow):
         task.cancel()
 
     asyncio.run(leave(out))
-    # The loop is closed while the read goes on.
+    # The loop is closed while the read is running.
     del out
     gc.collect()
     assert gone() is not None

@@ -1,4 +1,4 @@
-"""The conformance cases: data that other implementations wrote or test with, and hostile input. Every case has to pass.
+"""The conformance cases: data written or tested by other implementations, and hostile input. Every case must pass.
 
 This is for a workspace that has the conformance data beside the repository, in ../shared/cases; elsewhere it is
 skipped. With CI in the environment it fails where the data are missing.

@@ -1,4 +1,4 @@
-"""Attributes, shapes, modes, consolidated metadata, and what comes and goes; zarr-python is the other side."""
+"""Attributes, shapes, modes, consolidated metadata, creating and deleting, checked with zarr-python."""
 
 import copy
 import json
@@ -21,7 +21,7 @@ def their_open(path, **arguments):
 
 
 class Recorded(dict):
-    """A store that notes what is written to it."""
+    """A mapping that records the keys that are set."""
 
     def __init__(self):
         super().__init__()
@@ -87,7 +87,7 @@ def test_attributes_of_others_stay(tmp_path, zarr_format):
     assert {"more", "most"} <= set(other.attrs)
 
 
-def test_members_that_we_do_not_know_stay(tmp_path):
+def test_unknown_metadata_members_stay(tmp_path):
     group = tegula.create_group(tmp_path, attributes={"a": 1})
     file = tmp_path / "zarr.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "later": {"must_understand": False, "x": 1.50}}))
@@ -124,7 +124,7 @@ def test_attributes_are_checked_before_they_are_stored():
     assert repr(array.attrs) == "{'a': None}"
 
 
-def test_attributes_of_what_is_gone():
+def test_attributes_of_deleted_nodes():
     for zarr_format in (2, 3):
         store = tegula.MemoryStore()
         array = tegula.create_array(store, "a", shape=(4,), dtype="int8", zarr_format=zarr_format)
@@ -192,14 +192,14 @@ def test_modes(tmp_path):
         tegula.open_array(tmp_path, "z", mode="a")
     with pytest.raises(TypeError):
         tegula.open(tmp_path, "x", mode="r", **what)
-    with pytest.raises(ValueError, match="there are r, "):
+    with pytest.raises(ValueError, match="the modes are r, "):
         tegula.open(tmp_path, "x", mode="rw")
     with pytest.raises(tegula.UnsupportedError):
         tegula.open(f"{tmp_path}/x.asdf#data", mode="a")
     assert sorted(their_open(tmp_path, mode="r")) == ["g", "x", "y"]
 
 
-def test_what_is_opened_for_reading_is_not_written(tmp_path):
+def test_read_only_nodes_cannot_be_written(tmp_path):
     root = tegula.create_group(tmp_path)
     root.create_array("x", data=np.arange(4))
     for opened in (
@@ -237,7 +237,7 @@ def test_what_is_opened_for_reading_is_not_written(tmp_path):
 
 
 @FORMATS
-def test_resized_arrays_are_the_same_to_others(tmp_path, zarr_format):
+def test_resized_arrays_are_read_by_zarr_python(tmp_path, zarr_format):
     zarr = pytest.importorskip("zarr")
     elements = np.arange(1, 36, dtype="int16").reshape(5, 7)
     ours = tegula.create_array(tmp_path / "a", shape=(5, 7), dtype="int16", chunks=(2, 3), zarr_format=zarr_format)
@@ -257,7 +257,7 @@ def test_resized_arrays_are_the_same_to_others(tmp_path, zarr_format):
             assert stored == {file.name for file in (tmp_path / other).rglob("*") if file.is_file()} - {".zattrs"}
 
 
-def test_copies_are_handles_of_their_own():
+def test_copied_handles_are_independent():
     array = tegula.create_array({}, shape=(4,), dtype="int8", chunks=2)
     other = copy.copy(array)
     array.resize(6)
@@ -368,10 +368,10 @@ def test_consolidated_metadata_are_read_by_others(tmp_path, zarr_format):
         stored = json.loads((tmp_path / ".zmetadata").read_text())
         assert stored["zarr_consolidated_format"] == 1
         assert {".zgroup", ".zattrs", "image/.zarray", "survey/deep/.zgroup"} <= set(stored["metadata"])
-    # Attributes of the group are no part of what it notes, and leave that.
+    # Changing the group's own attributes keeps its consolidated metadata.
     consolidated.attrs["c"] = 3
     assert tegula.open_group(tmp_path).is_consolidated
-    # What came since is seen after the next time.
+    # New nodes are seen after the metadata is consolidated again.
     root.create_array("late", shape=(2,), dtype="int8")
     assert "late" not in tegula.open_group(tmp_path)
     assert "late" in tegula.consolidate_metadata(tmp_path)
@@ -379,7 +379,7 @@ def test_consolidated_metadata_are_read_by_others(tmp_path, zarr_format):
 
 
 @FORMATS
-def test_theirs_and_ours_are_the_same(tmp_path, zarr_format):
+def test_consolidated_metadata_is_that_of_zarr_python(tmp_path, zarr_format):
     zarr = pytest.importorskip("zarr")
     for name in ("ours", "theirs"):
         hierarchy(tmp_path / name, zarr_format)
@@ -404,11 +404,11 @@ def test_versions_are_not_mixed(tmp_path):
         tegula.consolidate_metadata(tmp_path, "no")
 
 
-# What comes and goes.
+# Creating and deleting.
 
 
 @FORMATS
-def test_what_is_deleted_is_gone(tmp_path, zarr_format):
+def test_deleted_nodes_are_gone(tmp_path, zarr_format):
     root = hierarchy(tmp_path, zarr_format)
     root["image"][...] = 1
     del root["image"]
@@ -431,7 +431,7 @@ def test_what_is_deleted_is_gone(tmp_path, zarr_format):
         tegula.delete(tmp_path)
 
 
-def test_what_cannot_be_opened_can_be_deleted():
+def test_unreadable_nodes_can_be_deleted():
     store = tegula.MemoryStore({"zarr.json": b"{}", "c/0": b""})
     tegula.delete(store)
     assert list(store) == []
@@ -474,7 +474,7 @@ def test_arrays_of_data():
     assert store == {}
 
 
-def test_very_many_chunks_are_put_into_shards():
+def test_many_chunks_are_put_into_shards():
     def shapes(shape, dtype="float32", **arguments):
         array = tegula.create_array({}, shape=shape, dtype=dtype, **arguments)
         return array.chunks, array.shards

@@ -98,7 +98,7 @@ def test_regions(text: str, expected: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a", "1:2:3:4", "1,,2", "1.5", "::0"])
-def test_what_is_no_region(text: str) -> None:
+def test_invalid_regions(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
         region.parse(text)
 
@@ -191,7 +191,7 @@ def test_errors_are_one_line(
     assert "60" in fails(capsys, "cutout", path, "0,60")
     fails(capsys, "cutout", path, "0,0,0")
     assert "two axes" in fails(capsys, "cutout", path, "0", "-o", tmp_path / "a.png")
-    assert "no array" in fails(capsys, "cutout", DATA / "zarr3/v3-group.zarr", "0")
+    assert "not an array" in fails(capsys, "cutout", DATA / "zarr3/v3-group.zarr", "0")
     fails(capsys, "cutout", path, "...", "-o", tmp_path / "none" / "a.npy")
     tegula.create_array(tmp_path / "vast.zarr", shape=(2**40, 2**20), dtype="uint8", chunks=(8, 8))
     assert "too large" in fails(capsys, "cutout", tmp_path / "vast.zarr", "...")
@@ -239,7 +239,7 @@ def test_pictures() -> None:
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3), (1, 1)])
-def test_png_files_are_what_others_read(shape: tuple[int, ...], tmp_path: Path) -> None:
+def test_png_files_are_read_by_pillow(shape: tuple[int, ...], tmp_path: Path) -> None:
     pillow = pytest.importorskip("PIL.Image")
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype="u1")
     picture.write_png(tmp_path / "a.png", pixels)

@@ -1,4 +1,4 @@
-"""Copying and rechunking: elements, metadata and what lies around them, memory, progress and its end."""
+"""Copying and rechunking: elements, metadata, hierarchies, memory, progress and cancellation."""
 
 import io
 import json
@@ -29,7 +29,7 @@ def same(one, other):
     if one.dtype.kind in "TO":
         assert one.tolist() == other.tolist()
         return
-    # Of structs, where fields lie and in which order of bytes is not what they are.
+    # Structs may differ in field offsets and byte order.
     native = one.dtype.newbyteorder("=") if one.dtype.names is None else None
     if native is None:
         assert one.dtype.names == other.dtype.names
@@ -105,7 +105,7 @@ def content(array, random):
 
 @given(data=st.data(), seed=st.integers(0, 1 << 32))
 def test_any_array_becomes_any_other(data, seed):
-    """All types, V2 and V3, any chunks, fill values and memory."""
+    """All data types, V2 and V3, random chunks, fill values and memory limits."""
     draw, random = data.draw, np.random.default_rng(seed)
     shape = tuple(draw(st.lists(st.integers(0, 12), max_size=3)))
     dtype = draw(st.sampled_from(TYPES))
@@ -202,7 +202,7 @@ def write_hierarchy(path, zarr_format):
 def test_hierarchies_are_copied(tmp_path, zarr_format, target_format, consolidated):
     write_hierarchy(tmp_path / "a", zarr_format)
     name = "zarr.json" if zarr_format == 3 else ".zattrs"
-    # What JSON does not have, but writers do.
+    # Values that JSON lacks but writers use.
     file = tmp_path / "a" / "image" / name
     if zarr_format == 3:
         document = json.loads(file.read_text())
@@ -232,7 +232,7 @@ def test_hierarchies_are_copied(tmp_path, zarr_format, target_format, consolidat
     assert sorted(dict(theirs.members(None))) == sorted(source.members(recursive=True))
 
 
-def test_what_stays_is_copied_as_it_is_stored(tmp_path):
+def test_unchanged_chunks_are_copied_without_decoding(tmp_path):
     array = tegula.create_array(tmp_path / "a", data=np.arange(64).reshape(8, 8), chunks=(4, 4), shards=(8, 4))
     array.store_encoded_chunk((0, 1), b"no shard")
     copied = tegula.copy(array, tmp_path / "b")
@@ -283,7 +283,7 @@ def test_missing_chunks_stay_missing(tmp_path):
     assert (other[0, 0], other[5000, 7]) == (0, 1)
 
 
-def test_copies_into_arrays_that_are_there():
+def test_copies_into_existing_arrays():
     source = tegula.create_array({}, data=np.arange(30).reshape(5, 6), chunks=(2, 4))
     target = tegula.create_array({}, data=np.full((5, 6), 9), chunks=(3, 3), compressors=None)
     source[:3] = 0
@@ -299,7 +299,7 @@ def test_copies_into_arrays_that_are_there():
         source.copy_to(target, max_memory="much")
 
 
-def test_nothing_is_overwritten_unasked(tmp_path):
+def test_nothing_is_overwritten_by_default(tmp_path):
     source = tegula.create_array(tmp_path / "g", "a", data=np.arange(5))
     group = tegula.open_group(tmp_path / "g")
     for where in [(tmp_path / "g", "a"), (tmp_path / "g" / "a",), (tmp_path / "g", "a/b"), (tmp_path, "g")]:
@@ -320,7 +320,7 @@ def test_nothing_is_overwritten_unasked(tmp_path):
 # Progress.
 
 
-def test_progress_is_told(tmp_path):
+def test_progress_is_reported(tmp_path):
     steps = []
     source = tegula.create_array(tmp_path / "a", data=np.arange(1000), chunks=10)
     tegula.rechunk(source, tmp_path / "b", chunks=7, progress=lambda *step: steps.append(step))
@@ -339,7 +339,7 @@ def test_progress_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("call", ["copy", "rechunk", "group", "save"])
-def test_what_progress_raises_ends_the_copy(tmp_path, call):
+def test_an_exception_in_progress_ends_the_copy(tmp_path, call):
     source = tegula.create_array(tmp_path / "a", "x", data=np.arange(4000).reshape(40, 100), chunks=(10, 10))
     seen = []
 
@@ -391,7 +391,7 @@ def test_ctrl_c_ends_a_copy(tmp_path):
     tegula.create_array(tmp_path / "a", data=np.zeros((3000, 100), "i2") + 1, chunks=(1, 100), compressors=None)
     code = """
 import signal, sys, tegula
-# Whoever started the tests may have told them to ignore it.
+# The process that started the tests may have made them ignore SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 source = tegula.open_array(sys.argv[1])
 other = tegula.create_array(sys.argv[2], "b", shape=source.shape, dtype="i2", chunks=(1, 50), compressors="zstd:19")
@@ -413,7 +413,7 @@ except KeyboardInterrupt:
 
 
 def test_memory_is_bounded(tmp_path):
-    """An array ten times as large as the memory, from planes to columns."""
+    """An array ten times the memory limit is rechunked from planes to columns."""
     array = tegula.create_array(tmp_path / "a", shape=(160, 1000, 1000), dtype="u2", chunks=(1, 1000, 1000))
     plane = np.arange(1_000_000, dtype="u2").reshape(1000, 1000)
     for z in range(160):

@@ -239,7 +239,7 @@ def test_stores_are_mappings(tmp_path):
     assert len({tegula.FilesystemStore("a"), tegula.FilesystemStore("./a")}) == 1
 
 
-def test_axes_of_v2_are_stored_in_the_order_that_is_wanted(tmp_path):
+def test_axis_order_of_v2(tmp_path):
     zarr = pytest.importorskip("zarr")
     reverse = {"name": "transpose", "configuration": {"order": [1, 0]}}
     array = tegula.create_array(tmp_path, data=np.arange(6).reshape(2, 3), filters=reverse, zarr_format=2)
@@ -247,7 +247,7 @@ def test_axes_of_v2_are_stored_in_the_order_that_is_wanted(tmp_path):
     assert zarr.open_array(tmp_path)[...].tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
-def test_what_fails_erases_nothing_of_others(tmp_path):
+def test_failures_erase_nothing_of_others(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match="hello"):
         tegula.create_array(tmp_path, data=["hello"], dtype="int8")

@@ -1,4 +1,4 @@
-"""Every data type: created, written, read back, and read by zarr-python where it knows the type."""
+"""Every data type: created, written, read back, and read by zarr-python if it supports the type."""
 
 import json
 import warnings
@@ -64,9 +64,9 @@ def round_trip(path, dtype, **arguments):
 def test_types_of_fixed_size(tmp_path, dtype, zarr_format):
     _, elements = round_trip(tmp_path, dtype, zarr_format=zarr_format)
     if dtype in ("M8", "m8") or (dtype.startswith("V") and zarr_format == 3):
-        return  # zarr-python knows no times without a unit, and not the name that the specification gives to raw bytes
+        return  # zarr-python supports neither times without a unit nor the specification's name of raw bytes
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of types that no specification of Zarr V3 has
+        warnings.simplefilter("ignore")  # types that are in no Zarr V3 specification
         theirs = zarr.open_array(tmp_path, mode="r")
         same(np.asarray(theirs[:6]).astype(elements.dtype), elements[:6])
 
@@ -92,7 +92,7 @@ def test_structs(tmp_path):
 @pytest.mark.parametrize("name", V2_STRUCTS)
 def test_structs_of_v2(tmp_path, name):
     elements = content(V2_STRUCTS[name])
-    # By hand, as zarr-python 3 makes bytes of subarrays.
+    # Written by hand, because zarr-python 3 turns subarrays into raw bytes.
     metadata = {
         "zarr_format": 2, "shape": SHAPE, "chunks": SHAPE, "dtype": elements.dtype.descr, "compressor": None,
         "filters": None, "fill_value": None, "order": "F",
@@ -166,7 +166,7 @@ def test_objects_of_v2(tmp_path):
         tegula.open_array(path)
 
 
-def test_chunks_of_any_lengths(tmp_path):
+def test_elements_of_any_length(tmp_path):
     metadata = {
         "zarr_format": 3, "node_type": "array", "shape": [10, 7], "data_type": "int16", "fill_value": -1,
         "chunk_grid": {"name": "rectilinear", "configuration": {"kind": "inline", "chunk_shapes": [[3, [2, 2], 4], 5]}},

@@ -41,7 +41,7 @@ def test_exceptions(found):
     assert str(found()) == ""
 
 
-def test_what_is_not_there(tmp_path):
+def test_missing_nodes(tmp_path):
     write_ours(tmp_path / "data.zarr", "zstd")
     group = tegula.create_group(tmp_path / "groups.zarr")
     group.create_array("a", shape=(2,), dtype="int8")
@@ -93,19 +93,19 @@ def test_wrong_metadata(tmp_path):
             tegula.open(tmp_path)
 
 
-def test_unknown_codecs_name_what_there_is(tmp_path):
+def test_unknown_codecs_list_the_known_ones(tmp_path):
     write_ours(tmp_path, "zstd")
     file = tmp_path / "zarr.json"
     file.write_text(file.read_text().replace('"zstd"', '"imagecodecs_jpegxl"'))
-    known = r'zarr.json: codecs: codec imagecodecs_jpegxl: unknown codec "imagecodecs_jpegxl"; there are .*zstd'
+    known = r'zarr.json: codecs: codec imagecodecs_jpegxl: unknown codec "imagecodecs_jpegxl"; tegula has .*zstd'
     with pytest.raises(tegula.UnsupportedError, match=f"{known}.*pip install imagecodecs$"):
         tegula.open_array(tmp_path)
     file.write_text(file.read_text().replace('"imagecodecs_jpegxl"', '"nobody.knows"'))
-    with pytest.raises(tegula.UnsupportedError, match=r'"nobody.knows"; there are .*zstd'):
+    with pytest.raises(tegula.UnsupportedError, match=r'"nobody.knows"; tegula has .*zstd'):
         tegula.open_array(tmp_path)
 
 
-def test_types_that_a_package_brings_say_which(tmp_path):
+def test_types_from_packages_name_the_package(tmp_path):
     tegula.create_array(tmp_path, shape=(4,), dtype="bfloat16")
     code = f"""
 import sys
@@ -164,7 +164,7 @@ class Angry(dict):
         raise PermissionError(f"no {key} for you")
 
 
-def test_errors_of_mappings_are_errors_of_the_store():
+def test_errors_of_mappings_are_store_errors():
     with pytest.raises(tegula.StoreError, match=r"PermissionError: no zarr\.json for you"):
         tegula.open_array(Angry())
     with pytest.raises(tegula.StoreError, match="TypeError"):

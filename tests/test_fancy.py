@@ -1,4 +1,4 @@
-"""Indices with arrays, lists and masks, against NumPy and zarr-python."""
+"""Indexing with arrays, lists and masks, checked against NumPy and zarr-python."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def made(request, tmp_path_factory):
 
 @st.composite
 def keys(draw):
-    """Draw indices of which many fit, and some do not."""
+    """Draw indices, most of them valid."""
     key = []
     axis = 0
     for _ in range(draw(st.integers(1, 4))):
@@ -96,7 +96,7 @@ def test_fancy_indices_are_numpys(made, key):
             array[key] = elements[0, 0, 0]
         return
     same(array[key], expected)
-    # And back, from the last element to the first; of repeated positions the last stays.
+    # Assign in reverse order. For repeated positions, the last assignment wins.
     values = elements.reshape(-1)[::-1][: np.size(expected)]
     if np.size(expected) > values.size:
         values = np.resize(values, np.size(expected))
@@ -111,7 +111,7 @@ def test_fancy_indices_are_numpys(made, key):
 
 
 @given(data=st.data())
-def test_orthogonal_indices_are_each_of_their_axis(made, data):
+def test_orthogonal_indices_select_per_axis(made, data):
     array, elements = made
     key, places, expected = [], [], elements
     for axis, length in enumerate(SHAPE):
@@ -185,7 +185,7 @@ def test_fields_of_listed_elements(made):
     same(array.oindex["a", [4, 0], [1, 1]], elements["a"][np.ix_([4, 0], [1, 1])])
 
 
-def test_what_is_no_index_says_so(made):
+def test_invalid_indices_are_errors(made):
     array, _ = made
     for key, message in [
         ([5], "index 5 is out of bounds for axis 0 with size 5"),
@@ -216,7 +216,7 @@ def test_a_scalar_takes_masks():
         array[[0]]
 
 
-def test_variable_elements_are_listed():
+def test_lists_select_variable_elements():
     array = tegula.create_array(tegula.MemoryStore(), shape=(4, 3), chunks=(2, 2), dtype="string", fill_value="none")
     array[1:3] = [["a", "", "long"], ["é", "b", "c"]]
     found = array.retrieve_variable((slice(None), [2, 0]))
@@ -253,6 +253,6 @@ def test_zarr_python_selects_and_reads_the_same(tmp_path, shards):
         np.testing.assert_array_equal(found, getattr(theirs, kind)[key], strict=True)
         getattr(ours, kind)[key] = found + 1000
         np.testing.assert_array_equal(getattr(theirs, kind)[key], found + 1000)
-        # Theirs cannot write all of these to shards.
+        # zarr-python cannot write all of these to shards.
         getattr(ours if shards else theirs, kind)[key] = found
         np.testing.assert_array_equal(ours[...], np.arange(99).reshape(9, 11))

@@ -1,4 +1,4 @@
-"""Assigning to fields of structs: what NumPy assigns, and nothing else of the elements."""
+"""Assigning to fields of structs: the same as in NumPy, and the other fields keep their values."""
 
 import subprocess
 import sys
@@ -39,7 +39,7 @@ def created(store, layout):
 
 
 def counting(shape, dtype, seed):
-    """Return values that differ."""
+    """Return distinct values."""
     if dtype.names:
         values = np.zeros(shape, dtype)
         for name in dtype.names:
@@ -50,7 +50,7 @@ def counting(shape, dtype, seed):
 
 
 def assigned(target, expected, data):
-    """Assign something to both."""
+    """Assign the same values to the array and to its elements."""
     names = data.draw(st.sampled_from([None, *expected.dtype.names, ["id"], ["flux", "id"], ["pair", "name"]]))
     key = data.draw(npst.basic_indices(expected.shape, allow_newaxis=True), label="key")
     field = np.dtype((expected.dtype if names is None else expected.dtype[names], ()))
@@ -160,7 +160,7 @@ def test_processes_that_write_fields_lose_nothing(tmp_path):
         np.testing.assert_array_equal(array[name], np.arange(1, 51))
 
 
-def test_fields_of_whole_chunks_are_parts_of_them():
+def test_fields_are_parts_even_of_whole_chunks():
     array = tegula.create_array(Shared(), shape=(6,), chunks=(3,), dtype=PLAIN)
     array[...] = FILL
     with pytest.raises(tegula.UnsupportedError, match=r"unlocked_writes"):
@@ -171,7 +171,7 @@ def test_fields_of_whole_chunks_are_parts_of_them():
 
 
 @pytest.mark.parametrize("session", [False, True])
-def test_what_is_no_field_says_so(session):
+def test_invalid_fields_are_errors(session):
     array, expected = created({}, "plain")
     with array.write_session() as opened:
         target = opened if session else array

@@ -1,4 +1,4 @@
-"""A forked child reads, whatever its parent did before."""
+"""Forked children can read, whatever the parent did before."""
 
 import asyncio
 import multiprocessing
@@ -38,7 +38,7 @@ def in_child(work, seconds=20):
 
 @pytest.fixture
 def reader(samples):
-    """Return a function that reads by every door; it was called before."""
+    """Return a function that uses every read method. It was called once in this process."""
     sample = samples["ours", "zstd"]
     sharded = samples["ours", "sharded zstd"]
     cached = sample.array.with_cache("1 MB")

@@ -101,7 +101,7 @@ def test_tree(root):
     assert root.name in repr(root)
 
 
-def test_what_cannot_be_opened_is_still_a_member(root, tmp_path):
+def test_unreadable_nodes_are_still_members(root, tmp_path):
     (tmp_path / "data.zarr" / "image" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "array"}')
     assert "image" in root
     assert "image (" in str(root.tree())
@@ -128,7 +128,7 @@ def test_names_do_no_harm():
 
 
 class Recorded(dict):
-    """A store that notes what is read of it."""
+    """A mapping that records the keys that are read."""
 
     def __init__(self, objects):
         super().__init__(objects)
@@ -141,7 +141,7 @@ class Recorded(dict):
 
 @pytest.fixture(params=[2, 3])
 def consolidated(request, tmp_path):
-    """A group with consolidated metadata, and an array that was made after them."""
+    """A group with consolidated metadata, and an array that was created afterwards."""
     zarr = pytest.importorskip("zarr")
     path = str(tmp_path / "data.zarr")
     root = zarr.create_group(path, zarr_format=request.param, attributes={"a": 1})
@@ -149,13 +149,13 @@ def consolidated(request, tmp_path):
     root.create_group("survey", attributes={"b": 2}).create_array("flux", shape=(3,), dtype="int16")
     root.create_group("survey-old")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of V3: there is no specification
+        warnings.simplefilter("ignore")  # consolidated metadata is not in the V3 specification
         zarr.consolidate_metadata(path)
     root.create_array("late", shape=(2,), dtype="int8")
     return Recorded(tegula.FilesystemStore(path))
 
 
-def test_consolidated_metadata_are_all_that_is_read(consolidated):
+def test_consolidated_metadata_is_all_that_is_read(consolidated):
     root = tegula.open_group(consolidated)
     assert set(consolidated.keys_read) <= {"zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata"}
     consolidated.keys_read.clear()
@@ -183,7 +183,7 @@ def test_consolidated_metadata_are_all_that_is_read(consolidated):
     assert all(key.startswith("image/") for key in consolidated.keys_read)
 
 
-def test_consolidated_metadata_can_be_asked_for_or_not(consolidated):
+def test_consolidated_metadata_is_optional(consolidated):
     for asked in (None, True):
         assert tegula.open_group(consolidated, use_consolidated=asked).is_consolidated
     root = tegula.open_group(consolidated, use_consolidated=False)
@@ -198,14 +198,14 @@ def test_consolidated_metadata_can_be_asked_for_or_not(consolidated):
     assert not tegula.open_group(consolidated, "survey").is_consolidated
 
 
-def test_what_is_created_is_seen_by_the_group_that_created_it(consolidated):
+def test_groups_see_what_they_create(consolidated):
     root = tegula.open_group(consolidated)
     root.create_array("new", shape=(5,), dtype="int8")
     assert root["new"].shape == (5,)
     assert "late" in root
 
 
-def test_consolidated_metadata_that_are_wrong_can_be_ignored():
+def test_wrong_consolidated_metadata_can_be_ignored():
     group = {"zarr_format": 3, "node_type": "group"}
     noted = {"kind": "inline", "must_understand": False, "metadata": {"../../etc": group}}
     store = {"zarr.json": json.dumps({**group, "consolidated_metadata": noted}).encode()}
@@ -225,7 +225,7 @@ def test_groups_of_every_store_and_version(tmp_path):
             assert group["a"].zarr_format == zarr_format
 
 
-def test_what_is_there_is_kept(tmp_path):
+def test_existing_nodes_are_kept(tmp_path):
     group = tegula.create_group(tmp_path)
     array = group.create_array("a", shape=(2,), dtype="int8")
     array[...] = 5
@@ -245,7 +245,7 @@ def test_what_is_there_is_kept(tmp_path):
     assert group.members() == {"a": "group"}
 
 
-def test_attributes_that_are_no_json():
+def test_attributes_must_be_json():
     for attributes, error in [({"a": object()}, TypeError), ({"a": float("nan")}, ValueError), ({1: 2}, TypeError)]:
         with pytest.raises(error):
             tegula.create_group({}, attributes=attributes)

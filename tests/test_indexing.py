@@ -12,7 +12,7 @@ EVERY = [(writer, layout) for writer in ("ours", "theirs") for layout in LAYOUTS
 
 @st.composite
 def indices(draw, shape):
-    """Draw an index that fits a shape."""
+    """Draw a valid index for a shape."""
     number = st.none() | st.integers(-30, 30)
     key = [
         draw(
@@ -23,7 +23,7 @@ def indices(draw, shape):
     ]
     if draw(st.booleans()):
         at = draw(st.integers(0, len(key)))
-        # What stands behind an ellipsis must fit the last axes.
+        # Indices after an ellipsis apply to the last axes.
         key = [*key[:at], ..., *[slice(None, None, -1)] * draw(st.integers(0, len(shape) - len(key)))]
     for _ in range(draw(st.integers(0, 2))):
         key.insert(draw(st.integers(0, len(key))), None)
@@ -31,7 +31,7 @@ def indices(draw, shape):
 
 
 def same(found, expected):
-    """Check values, type, shape and whether it is a scalar."""
+    """Check values, type, shape, and whether the result is a scalar."""
     assert type(found) is type(expected)
     assert found.dtype == expected.dtype
     np.testing.assert_array_equal(found, expected, strict=True)
@@ -93,14 +93,14 @@ def test_results_own_their_elements(samples):
 @pytest.mark.parametrize(
     "key", [17, -18, (0, 23), (0, 0, 0), (0, ..., 0, 0), (..., ...), 1.0, "name", (slice(None), "x")]
 )
-def test_what_is_no_index_is_an_error(samples, key):
+def test_invalid_indices_are_errors(samples, key):
     array = samples["ours", "plain"].array
     with pytest.raises(tegula.InvalidSelectionError) as raised:
         array[key]
     assert isinstance(raised.value, IndexError)
 
 
-def test_slices_take_what_numpys_take(samples):
+def test_slice_bounds_follow_numpy(samples):
     sample = samples["ours", "plain"]
     for key in (
         slice(np.int64(1), np.uint8(9)),
@@ -116,7 +116,7 @@ def test_slices_take_what_numpys_take(samples):
         sample.array[::0]
 
 
-def test_numpy_takes_an_array_for_one(sample):
+def test_numpy_accepts_arrays(sample):
     array, elements = sample.array, sample.elements
     same(np.asarray(array), elements)
     same(

@@ -1,4 +1,4 @@
-"""Random arrays that zarr-python, its pipeline of zarrs and tensorstore write and we read, and the other way round."""
+"""Random arrays that zarr-python, zarrs-python and tensorstore write and tegula reads, and the other way round."""
 
 import itertools
 import json
@@ -46,7 +46,7 @@ NUMBER = itertools.count()
 
 
 def content(random: np.random.Generator, shape, dtype: np.dtype) -> np.ndarray:
-    """Elements of all kinds: any bits where any are a value."""
+    """Draw elements of a type: random bits if every bit pattern is a value."""
     count = math.prod(shape)
     if dtype.kind == "T":
         words = ["", "a", "né", "\N{SNOWMAN}" * 3, "x" * 40, "null\0inside"]
@@ -69,7 +69,7 @@ def content(random: np.random.Generator, shape, dtype: np.dtype) -> np.ndarray:
 
 
 def same(found: np.ndarray, expected: np.ndarray) -> None:
-    """The same, bit by bit; byte order does not count."""
+    """Return whether elements are equal bit by bit, apart from byte order."""
     assert found.shape == expected.shape
     if expected.dtype.fields:
         assert found.dtype.names == expected.dtype.names
@@ -86,7 +86,7 @@ def same(found: np.ndarray, expected: np.ndarray) -> None:
 
 @st.composite
 def geometries(draw):
-    """A shape, a shape of chunks and one of shards."""
+    """Draw a shape, a chunk shape and a shard shape."""
     shape = tuple(draw(st.lists(st.integers(1, 9), max_size=3)))
     chunks = tuple(draw(st.integers(1, length + 2)) for length in shape)
     shards = tuple(length * draw(st.integers(1, 3)) for length in chunks) if shape and draw(st.booleans()) else None
@@ -107,7 +107,7 @@ def selections(draw, shape):
 
 
 def check(draw, path, shape, expected) -> None:
-    """Whole, and some parts of it: what the writer holds."""
+    """Check the whole array and some regions against the writer's elements."""
     array = tegula.open_array(path)
     same(np.asarray(array[...], array.dtype), expected)
     for _ in range(2):
@@ -125,7 +125,7 @@ def dtypes_of_zarr(draw, zarr_format):
         return STRING
     if kind == "struct":
         if zarr_format == 3:
-            kind = "number"  # zarr-python 3.1 warns of the form it writes, which is not the one of the registry
+            kind = "number"  # zarr-python 3.1 warns, because its form is not the registered one
         else:
             nested = np.dtype([("p", "<i2"), ("q", ">f4")])
             fields = [
@@ -174,7 +174,7 @@ def create_v3(draw, path):
 def create_v2(draw, path):
     shape, chunks, _ = draw(geometries())
     dtype = draw(dtypes_of_zarr(2))
-    filters = "auto"  # for strings it must be theirs
+    filters = "auto"  # strings need zarr-python's default filter
     if dtype.kind in "iu" and draw(st.booleans()):
         filters = [numcodecs.Delta(dtype=dtype.str)]
     elif dtype.kind == "f" and dtype.itemsize > 2 and draw(st.booleans()):
@@ -205,7 +205,7 @@ def create_v2(draw, path):
 
 
 def fill(draw, random, array) -> None:
-    """All elements, or those of a corner: other chunks are not stored."""
+    """Draw a region: everything, or a corner, so that the other chunks are not stored."""
     dtype = np.dtype(array.dtype)
     key = tuple(slice(draw(st.integers(1, length))) if draw(st.booleans()) else slice(None) for length in array.shape)
     shape = tuple(len(range(*part.indices(length))) for part, length in zip(key, array.shape, strict=True))
@@ -226,7 +226,7 @@ def test_what_zarr_writes(folder, data, create, seed):
     path = folder / str(next(NUMBER))
     array = create(data.draw, path)
     fill(data.draw, np.random.default_rng(seed), array)
-    # Of an array without axes it gives a scalar that has forgotten its type.
+    # For an array without axes it returns a scalar of another type.
     check(data.draw, path, array.shape, np.asarray(array[...], array.dtype))
 
 
@@ -241,7 +241,7 @@ for line in sys.stdin:
             np.save(path + ".npy", zarr.open_array(path, mode="r")[...])
             print("done", flush=True)
         except (zarrs.pipeline.UnsupportedMetadataError, ValueError) as error:
-            # Nor does it read columns of V2 into the rows of a result.
+            # zarrs cannot read order F into C-contiguous results either.
             known = not isinstance(error, ValueError) or "C contiguous" in str(error)
             print("unsupported" if known else str(error), flush=True)
         continue
@@ -263,7 +263,7 @@ for line in sys.stdin:
 
 @pytest.fixture(scope="module")
 def zarrs():
-    """zarrs takes the place of zarr-python's codecs for good: it has a process of its own."""
+    """Runs zarrs in a process of its own, because it replaces zarr-python's codecs permanently."""
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", ZARRS], stdin=pipe, stdout=pipe, text=True) as process:
         yield process
@@ -290,7 +290,7 @@ def test_what_zarrs_writes(folder, zarrs, data, seed):
 
 
 def codecs_of_tensorstore(draw, dtype, shape):
-    """Codecs of a chunk of a shape, inner ones included."""
+    """Draw codecs for a chunk shape, including nested ones."""
     found = []
     if len(shape) > 1 and draw(st.booleans()):
         found.append({"name": "transpose", "configuration": {"order": draw(st.permutations(range(len(shape))))}})
@@ -365,7 +365,7 @@ def test_what_tensorstore_writes(folder, data, seed, driver):
 
 
 def store(draw, random, array, dtype, start) -> np.ndarray:
-    """Stores all elements or those of a corner, and then some again; returns what the array is then."""
+    """Store all elements or a corner, then overwrite a region. Returns the expected elements."""
     expected = np.full(array.shape, start, dtype)
     keys = [draw(st.sampled_from([(...,), tuple(slice(-(-length // 2)) for length in array.shape)]))]
     keys += [draw(selections(array.shape)) for _ in range(draw(st.integers(0, 2)))]
@@ -388,7 +388,7 @@ VALUES = {
     "S": [b"y"],
     "T": ["", "n\N{LATIN SMALL LETTER E WITH ACUTE}"],
 }
-"""Values of elements that are not stored, by the kind of the data type; 0 is one of each."""
+"""Fill values by the kind of the data type; 0 works for every kind."""
 
 TEXTS = ["none", "zstd:1", "gzip:1", "blosc:lz4:5:bitshuffle", "blosc:zstd:1:shuffle", "blosc:blosclz:9:noshuffle"]
 
@@ -399,7 +399,7 @@ def fill_values(dtype):
 
 
 def ours_v3(draw, path, types):
-    """An array of ours, its data type and the value of elements that are not stored."""
+    """Draw an array, its data type and its fill value."""
     shape, chunks, shards = draw(geometries())
     dtype = np.dtype(draw(st.sampled_from(types)))
     arguments = {"filters": [], "compressors": draw(st.sampled_from([*TEXTS, ["zstd:1", "crc32c"], "crc32c"]))}
@@ -436,7 +436,7 @@ STRUCTS = [np.dtype([("a", "<f4"), ("b", "S3"), ("c", "<M8[s]")]), np.dtype([("a
 
 
 def documents(array) -> dict[str, bytes]:
-    """The metadata of an array as zarr-python writes them."""
+    """Return the metadata that zarr-python writes for an array."""
     found = array.metadata.to_buffer_dict(zarr.core.buffer.default_buffer_prototype())
     return {name: buffer.to_bytes() for name, buffer in found.items()}
 
@@ -456,7 +456,7 @@ def test_zarr_reads_what_we_write_into_its_arrays(folder, data, create, seed):
     dtype = np.dtype(theirs.dtype)
     ours = tegula.open_array(path)
     expected = store(data.draw, np.random.default_rng(seed), ours, dtype, theirs.fill_value)
-    # It cannot open again what nested structs it creates.
+    # zarr-python cannot reopen its own nested structs.
     same(np.asarray(theirs[...], dtype), expected)
 
 
@@ -465,7 +465,7 @@ def test_zarr_reads_what_we_write_into_its_arrays(folder, data, create, seed):
 def test_zarr_reads_our_arrays(folder, data, version, seed):
     path = folder / str(next(NUMBER))
     if version == 3:
-        # It has names of its own for structs and raw bytes, and does not know those of the specification.
+        # zarr-python has its own names for structs and raw bytes and does not know those of the specification.
         types = [name for name in OTHERS if not name.startswith("V")]
         array, dtype, start = ours_v3(data.draw, path, [*NUMBERS, *types, STRING])
     else:
@@ -474,7 +474,7 @@ def test_zarr_reads_our_arrays(folder, data, version, seed):
     theirs = zarr.open_array(path)
     same(np.asarray(theirs[...], dtype), expected)
     assert (theirs.shape, theirs.chunks, theirs.shards) == (array.shape, array.chunks, array.shards)
-    # Once it has written the metadata they still say the same to both.
+    # After zarr-python has rewritten the metadata, both read the same.
     with warnings.catch_warnings(category=zarr.errors.UnstableSpecificationWarning, action="ignore"):
         theirs.attrs["noted"] = [1, None, "x"]
         again = zarr.open_array(path, mode="r")
@@ -482,7 +482,7 @@ def test_zarr_reads_our_arrays(folder, data, version, seed):
     rewritten = tegula.open_array(path)
     assert rewritten.attrs["noted"] == [1, None, "x"]
     assert rewritten.metadata.keys() >= array.metadata.keys()
-    # Of filters of V2 it writes all defaults, and no empty configurations.
+    # zarr-python writes all defaults of V2 filters, and no empty configurations.
     if version == 3:
         assert bare(rewritten.codecs) == bare(array.codecs)
     for name in ("shape", "chunks", "shards", "dtype", "data_type", "zarr_format"):
@@ -506,14 +506,14 @@ def test_tensorstore_reads_our_arrays(folder, data, seed, version):
         types = [*NUMBERS, *(getattr(ml_dtypes, name) for name in SMALL)]
         array, dtype, start = ours_v3(data.draw, path, types)
     else:
-        # It has no filters of V2, and fewer compressors.
+        # tensorstore has no V2 filters and fewer compressors.
         array, dtype, start = ours_v2(data.draw, path, NUMBERS, plain=True)
     driver = "zarr3" if version == 3 else "zarr"
     expected = store(data.draw, np.random.default_rng(seed), array, dtype, start)
     spec = {"driver": driver, "kvstore": {"driver": "file", "path": f"{path}/"}}
     theirs = tensorstore.open(spec, open=True).result()
     same(np.asarray(theirs.read().result()), expected)
-    # What it makes of our metadata describes this array.
+    # The metadata that it derives from ours describes the same array.
     again = tensorstore.open(theirs.spec(), open=True).result()
     assert (again.chunk_layout.write_chunk.shape or ()) == (array.shards or array.chunks)
     same(np.asarray(again.read().result()), expected)
@@ -524,10 +524,10 @@ def test_zarrs_reads_our_arrays(folder, zarrs, data, seed, version):
     path = folder / f"zarrs{next(NUMBER)}"
     array, dtype, start = (ours_v3 if version == 3 else ours_v2)(data.draw, path, NUMBERS)
     expected = store(data.draw, np.random.default_rng(seed), array, dtype, start)
-    # It exchanges the parts of complex numbers whose bytes it exchanges.
+    # When it swaps bytes of complex numbers, it also swaps the real and imaginary part.
     hypothesis.assume(dtype.kind != "c" or "big" not in json.dumps(array.codecs))
     answer = tell(zarrs, {"path": str(path)})
-    # It has not all codecs and orders of V2.
+    # zarrs lacks some V2 codecs and orders.
     hypothesis.assume(version == 3 or answer != "unsupported")
     assert answer == "done"
     same(np.load(f"{path}.npy"), expected)
@@ -552,7 +552,7 @@ def test_zarr_reads_our_hierarchies(folder, data, version, groups):
     groups[""] = data.draw(ATTRIBUTES)
     arrays = {f"{name}/array".strip("/"): data.draw(ATTRIBUTES) for name in groups}
     for name, attributes in sorted(groups.items()):
-        # Groups on the way there are made when they are needed, and then have no attributes yet.
+        # Parent groups are created on demand, without attributes.
         tegula.create_group(path, name, zarr_format=version, overwrite=True).attrs.update(attributes)
     for name, attributes in arrays.items():
         made = tegula.create_array(path, name, data=np.arange(3), chunks=2, zarr_format=version, attributes=attributes)
@@ -563,7 +563,7 @@ def test_zarr_reads_our_hierarchies(folder, data, version, groups):
     consolidated = zarr.open_consolidated(path, mode="r")
     assert consolidated.metadata.consolidated_metadata is not None
     check_hierarchy(consolidated, groups, arrays)
-    # And ours of theirs: as it writes what it has read.
+    # The reverse: zarr-python rewrites what it has read.
     zarr.open_group(path, use_consolidated=False).attrs["noted"] = "x"
     with warnings.catch_warnings(category=zarr.errors.ZarrUserWarning, action="ignore"):
         zarr.consolidate_metadata(path)

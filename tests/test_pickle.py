@@ -31,7 +31,7 @@ def test_arrays_come_back_without_io(tmp_path):
 
 
 @pytest.mark.parametrize("layout", ["v2", "scalar", "transposed"])
-def test_all_metadata_come_along(samples, layout):
+def test_all_metadata_is_pickled(samples, layout):
     for writer in ("ours", "theirs"):
         sample = samples[writer, layout]
         again = pickle.loads(pickle.dumps(sample.array))
@@ -39,7 +39,7 @@ def test_all_metadata_come_along(samples, layout):
         np.testing.assert_array_equal(again[...], sample.elements)
 
 
-def test_attributes_of_v2_come_along():
+def test_attributes_of_v2_are_pickled():
     array = tegula.create_array({}, shape=(2,), dtype="int8", zarr_format=2, attributes={"a": [1, {"b": None}]})
     assert pickle.loads(pickle.dumps(array)).attrs == {"a": [1, {"b": None}]}
 

@@ -1,4 +1,4 @@
-"""The public names. Whoever changes one changes it here too, and says so to the users."""
+"""The public names. A change to one also changes this list, and is announced to users."""
 
 import doctest
 import inspect
@@ -84,7 +84,7 @@ def public():
                 for member, found in {
                     name: item for base in reversed(ours) for name, item in vars(base).items()
                 }.items():
-                    # The class says what its slots are.
+                    # Slots are documented in the class.
                     if not member.startswith("_") and not inspect.ismemberdescriptor(found):
                         yield f"{full}.{member}", inspect.getattr_static(value, member)
 

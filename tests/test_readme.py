@@ -1,4 +1,4 @@
-"""The examples of README.md run, one after another, and its commands are the command line's."""
+"""The examples of README.md run in order, and the command line accepts its commands."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""Arrays on other machines: over HTTP from a server that counts and fails, and over S3 from moto."""
+"""Remote arrays: over HTTP from a server that counts requests and can fail, and on S3 (moto)."""
 
 import json
 import os
@@ -23,7 +23,7 @@ NEVER = {"retries": 0, "timeout": 10}
 
 
 class Served:
-    """A folder, the URL under which a server shows it, and what it is asked."""
+    """A folder, the URL of its server, and the server's counters."""
 
     def __init__(self, folder, latency=0):
         self.folder = folder
@@ -57,7 +57,7 @@ def served(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def far(tmp_path_factory):
-    """The same, 20 ms away."""
+    """The same server with a latency of 20 ms."""
     server = Served(tmp_path_factory.mktemp("far"), 0.02)
     yield server
     server.close()
@@ -75,7 +75,7 @@ def in_child(work):
     return os.waitpid(child, 0)[1] == 0
 
 
-# What is read, and by how many requests.
+# Reads, and the number of requests they take.
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -129,10 +129,10 @@ def test_a_shard_is_two_requests(far, shards):
     array = tegula.open_array(f"{far.url}/shards")
     far.counts()
     assert (array[10:50, 20:60] == shards[10:50, 20:60]).all()
-    assert far.gets() == 2  # its index, and what is wanted of it
+    assert far.gets() == 2  # the index and the inner chunks
     assert (array[100:150, 20:60] == shards[100:150, 20:60]).all()
-    assert far.gets() == 1  # the index is known
-    assert (array[0, :5] == 0).all()  # an inner chunk that is not stored: only whether the shard is as it was
+    assert far.gets() == 1  # the index is cached
+    assert (array[0, :5] == 0).all()  # the inner chunk is not stored: the only request checks the shard's version
     assert sum(far.counts().values()) == 1
 
 
@@ -143,7 +143,7 @@ def test_a_band_of_shards_is_read_at_once(far, shards):
     begun = time.perf_counter()
     assert (array[256:] == shards[256:]).all()
     assert far.gets() <= 13
-    # A tenth of a second if nothing else runs here; 256 requests one after another would take five.
+    # Takes 0.1 s on an idle machine; 256 sequential requests would take 5 s.
     assert time.perf_counter() - begun < 2
 
 
@@ -158,7 +158,7 @@ def test_many_chunks_are_read_at_once(far):
     assert far.gets() == 256
 
 
-def test_an_asdf_file_is_cut_out_by_few_requests(served):
+def test_an_asdf_cutout_takes_few_requests(served):
     flux = np.arange(600 * 500, dtype="float32").reshape(600, 500)
     zarr = tegula.create_array(tegula.MemoryStore(), data=flux, chunks=(50, 50), compressors="zstd:1")
     tree = {"roman": {"flux": flux, "list": [np.arange(30000), np.arange(7)]}, "zarr": zarr}
@@ -209,7 +209,7 @@ def test_groups_are_found_by_consolidated_metadata(served):
     assert served.gets() == 1
 
 
-def test_what_changes_is_read_anew(served):
+def test_changes_are_read_again(served):
     for name, options in (("plain", {}), ("shard", {"shards": (8, 8)}), ("raw", {"compressors": None})):
         local = tegula.create_array(served.folder / "moves" / name, data=np.full((8, 8), 1), chunks=(4, 4), **options)
         array = tegula.open_array(f"{served.url}/moves/{name}").with_cache(1 << 20)
@@ -240,7 +240,7 @@ def test_a_handle_is_used_by_threads_children_and_elsewhere(served):
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(row, list(range(40)) * 3))
-    # With threads of requests behind it; and children of children.
+    # Fork after request threads have started, and fork the child again.
     assert all(in_child(lambda: row(3)) for _ in range(3))
     assert in_child(lambda: in_child(lambda: row(4)) and row(5))
     again = pickle.loads(pickle.dumps(array))
@@ -260,7 +260,7 @@ def test_urls_of_files(tmp_path):
         tegula.open_array(tmp_path / "a b.zarr", storage_options={"region": "x"})
 
 
-# What goes wrong.
+# Failures.
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +272,7 @@ def hurt(served):
 
 
 def opened(served, how, name="e", **options):
-    """The array with good metadata and bad chunks."""
+    """An array whose chunks fail to load."""
     url = f"{served.url}/!{how}/{name}"
     store = tegula.RemoteStore(url, **{**NEVER, **options})
     document = json.loads((served.folder / name / "zarr.json").read_bytes())
@@ -282,7 +282,7 @@ def opened(served, how, name="e", **options):
     return tegula.Array._wrap(native, store)
 
 
-def test_what_is_not_there(served):
+def test_missing_objects(served):
     with pytest.raises(tegula.NotFoundError, match=rf"{served.url}/nowhere"):
         tegula.open_array(f"{served.url}/nowhere")
     with pytest.raises(tegula.NotFoundError):
@@ -295,7 +295,7 @@ def test_what_is_not_there(served):
         tegula.RemoteStore("s3://bucket", colour="red")
 
 
-def test_what_is_forbidden(served, hurt):
+def test_forbidden_objects(served, hurt):
     url = f"{served.url.replace('//', '//me:passport@')}/!secret/e"
     with pytest.raises(tegula.StoreError, match="403") as raised:
         tegula.open_array(url, storage_options={"headers": {"Authorization": "Bearer mumble"}})
@@ -321,7 +321,7 @@ def test_failing_servers(served, hurt):
 
 @pytest.mark.parametrize("name", ["e", "s"])
 @pytest.mark.parametrize("how", ["cut", "whole", "liar", "vast", "broken"])
-def test_answers_that_cannot_be_right(served, hurt, how, name):
+def test_invalid_responses(served, hurt, how, name):
     array = opened(served, how, name)
     try:
         found = array[100:200]
@@ -392,7 +392,7 @@ def test_s3_keeps_arrays(s3, layout):
         {key: zarr.core.buffer.cpu.Buffer.from_bytes(value) for key, value in objects(client, f"{name}/").items()}
     )
     assert (zarr.open_array(memory, path=name, mode="r")[...] == elements).all()
-    array[...] = 3  # the fill value: chunks go
+    array[...] = 3  # the fill value: the chunks are erased
     assert not [key for key in objects(client, f"{name}/") if not key.endswith((".json", ".zarray", ".zattrs"))]
     assert (again[...] == 3).all()
 
@@ -436,7 +436,7 @@ def test_s3_from_the_environment(s3, monkeypatch):
     assert (tegula.open_array("s3://box/environment")[...] == range(4)).all()
 
 
-def test_s3_tells_no_secrets(s3):
+def test_s3_secrets_are_not_shown(s3):
     _, options = s3
     with pytest.raises(tegula.StoreError) as raised:
         tegula.create_array(tegula.RemoteStore("s3://nowhere/a", options, retries=0), shape=(2,), dtype="int8")
@@ -485,7 +485,7 @@ def write_tiles(array, numbers):
 @pytest.mark.parametrize("layout", [{"shards": (64, 64), "chunks": (8, 8)}, {"chunks": (64, 64), "compressors": None}])
 @pytest.mark.parametrize("together", ["processes", "threads"])
 def test_s3_loses_nothing(s3, together, layout):
-    """Nobody can lock an object of S3; writers notice that another was faster, and begin again."""
+    """S3 objects cannot be locked: a writer detects another's version and starts again."""
     _, options = s3
     name = f"s3://box/tiles-{together}-{len(layout['chunks'])}{'shards' in layout}"
     array = tegula.create_array(tegula.RemoteStore(name, options), shape=(64, 64), dtype="uint8", **layout)
@@ -536,7 +536,7 @@ for k in range(20):
     parts = array[...].reshape(40, 3)
     assert (parts == parts[:, :1]).all()
     assert sorted(parts[:, 0]) == [100 * number + k + 1 for number in range(2) for k in range(20)]
-    # Of each, its own in order.
+    # The rows of each writer are in order.
     for number in range(2):
         own = [part for part in parts[:, 0] if part // 100 == number]
         assert own == sorted(own)

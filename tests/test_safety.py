@@ -1,4 +1,4 @@
-"""Nothing is lost: by writers at once, by a process that is killed, by a disk that is full."""
+"""No data is lost with concurrent writers, killed processes or full disks."""
 
 import asyncio
 import errno
@@ -27,7 +27,7 @@ def leftovers(folder):
 
 
 def in_processes(count, work):
-    """Calls ``work(number)`` in forked processes at once; all must end well."""
+    """Call ``work(number)`` in forked processes concurrently. All must succeed."""
     children = []
     for number in range(count):
         child = os.fork()
@@ -42,7 +42,7 @@ def in_processes(count, work):
     assert [os.waitpid(child, 0)[1] for child in children] == [0] * count
 
 
-# Writers at once.
+# Concurrent writers.
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_tiles_of_one_shard_by_processes(shard, tmp_path):
 
 @pytest.mark.parametrize("cluster", [False, True])
 def test_regions_by_dask(tmp_path, cluster):
-    """Blocks of dask that know nothing of the shards: threads, and the workers of a cluster."""
+    """Dask blocks that are not aligned to shards, written by threads and by the workers of a cluster."""
     da = pytest.importorskip("dask.array")
     array = tegula.create_array(tmp_path / "a", shape=(200, 150), dtype="int32", chunks=(16, 16), shards=(64, 64))
     data = np.arange(200 * 150, dtype="int32").reshape(200, 150)
@@ -93,7 +93,7 @@ def test_regions_by_dask(tmp_path, cluster):
 
 
 def check_rows(path, writers, rows):
-    """All rows of each writer are there, each whole and in the order of writing."""
+    """Check that all rows of each writer are stored, complete and in order."""
     found = tegula.open_array(path)[...]
     assert found.shape == (writers * rows, 5)
     assert (found == found[:, :1]).all()
@@ -103,7 +103,7 @@ def check_rows(path, writers, rows):
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
 @pytest.mark.parametrize("together", ["threads", "processes"])
-def test_appends_at_once(tmp_path, together, zarr_format):
+def test_concurrent_appends(tmp_path, together, zarr_format):
     array = tegula.create_array(tmp_path / "a", shape=(0, 5), dtype="int32", chunks=(4, 5), zarr_format=zarr_format)
 
     def append(writer):
@@ -120,14 +120,14 @@ def test_appends_at_once(tmp_path, together, zarr_format):
     assert leftovers(tmp_path) == []
 
 
-def test_appends_that_are_awaited():
+def test_async_appends():
     array = tegula.create_array(tegula.MemoryStore(), shape=(0, 5), dtype="int32", chunks=(4, 5))
 
     async def run():
         rows = [np.full((2, 5), number) for number in range(16)]
         shapes = await asyncio.gather(*(array.async_append(row) for row in rows))
         assert {shape[0] for shape in shapes} == set(range(2, 33, 2))
-        # Of the handle's shapes the last one that was stored stays, whichever was awaited last.
+        # The handle keeps the shape that was stored last, in whatever order the calls were awaited.
         assert array.shape == (32, 5)
         assert sorted(array[::2, 0]) == list(range(16))
         await array.async_resize((4, 5))
@@ -139,7 +139,7 @@ def test_appends_that_are_awaited():
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
-def test_attributes_at_once(tmp_path, zarr_format):
+def test_concurrent_attributes(tmp_path, zarr_format):
     tegula.create_array(tmp_path / "a", shape=(8,), dtype="int32", zarr_format=zarr_format)
 
     def change(writer):
@@ -152,7 +152,7 @@ def test_attributes_at_once(tmp_path, zarr_format):
 
 
 class Shared(MutableMapping):
-    """A mapping that others may reach too, for all that tegula knows."""
+    """A mapping other than dict, which tegula assumes to be shared."""
 
     def __init__(self):
         self.objects = {}
@@ -173,10 +173,10 @@ class Shared(MutableMapping):
         return len(self.objects)
 
 
-def test_parts_of_chunks_are_refused_where_nothing_can_be_locked():
+def test_partial_writes_without_locks_are_refused():
     mapping = Shared()
     array = tegula.create_array(mapping, shape=(10, 10), dtype="uint8", chunks=(4, 4))
-    array[:8, 4:] = 1  # whole chunks, those at the end too
+    array[:8, 4:] = 1  # whole chunks, including those at the edge
     before = dict(mapping.objects)
     with pytest.raises(tegula.UnsupportedError, match=r"region \[0:8, 4:8\] .*unlocked_writes"):
         array[1:6, 5] = 2
@@ -188,7 +188,7 @@ def test_parts_of_chunks_are_refused_where_nothing_can_be_locked():
     assert (array[...] == expected).all()
 
 
-def test_sessions_and_compaction_do_not_change_what_cannot_be_locked():
+def test_sessions_and_compaction_need_locks():
     mapping = Shared()
     array = tegula.create_array(mapping, shape=(8,), dtype="uint8", chunks=(2,), shards=(4,), compressors=None)
     with array.write_session() as session:
@@ -198,7 +198,7 @@ def test_sessions_and_compaction_do_not_change_what_cannot_be_locked():
     session = array.write_session()
     session[2:7] = 3
     encoder = array.partial_encoder((1,))
-    # Two bytes that nobody needs, as some writers leave them behind.
+    # Two unused bytes, as some writers leave them in shards.
     tight = mapping.objects["c/0"]
     assert array.compact() == 0
     mapping.objects["c/0"] = tight[:4] + b"xx" + tight[4:]
@@ -210,7 +210,7 @@ def test_sessions_and_compaction_do_not_change_what_cannot_be_locked():
     session.discard()
     assert array.with_options(unlocked_writes=True).compact() == 2
     assert mapping.objects["c/0"] == tight
-    encoder.partial_encode([([(2, 4)], [7, 8]), ([(0, 2)], [5, 6])])  # all of it
+    encoder.partial_encode([([(2, 4)], [7, 8]), ([(0, 2)], [5, 6])])  # the whole inner chunk
     assert array[4:].tolist() == [5, 6, 7, 8]
 
 
@@ -229,7 +229,7 @@ def make_victim(folder):
 
 
 def rewrite(folder, generation, ready):
-    """Rewrites whole chunks, parts of shards and metadata until somebody kills it."""
+    """Rewrite whole chunks, parts of shards and metadata until the process is killed."""
     plain, sharded = (tegula.open_array(folder / name) for name in ("plain", "sharded"))
     os.write(ready, b"!")
     randomly = random.Random(generation)
@@ -276,7 +276,7 @@ def test_killed_200_times(tmp_path):
     command = [sys.executable, "-m", "tegula", "validate", "--repair", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 group, 2 arrays, 8 stored chunks: all whole" in done.stdout
+    assert "1 group, 2 arrays, 8 stored chunks: no problems" in done.stdout
     assert leftovers(tmp_path) == []
     check_victim(tmp_path)
 
@@ -285,7 +285,7 @@ def test_killed_200_times(tmp_path):
 
 
 def in_child(work):
-    """Returns the message of what ``work`` raises in a forked process."""
+    """Return the message of the exception that ``work`` raises in a forked process."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -306,7 +306,7 @@ def in_child(work):
 
 @pytest.fixture
 def whole(tmp_path):
-    """A plain and a sharded array that are whole."""
+    """A plain and a sharded array with all chunks stored."""
     arrays = {}
     for name, shards in (("plain", None), ("sharded", (32, 32))):
         options = {"shape": (64, 64), "dtype": "float64", "chunks": (16, 16), "shards": shards, "compressors": None}
@@ -318,7 +318,7 @@ def whole(tmp_path):
 def check_whole(tmp_path, names=("plain", "sharded")):
     for name in names:
         found = tegula.open_array(tmp_path / "a" / name)[...]
-        # What could be written before the failure is new, all else is old.
+        # Each chunk is either new, written before the failure, or unchanged.
         size = 16 if name == "plain" else 32
         old = np.arange(64 * 64.0).reshape(64, 64)
         for y in range(0, 64, size):
@@ -351,7 +351,7 @@ def chmod_folders(top, mode):
 
 @pytest.fixture
 def public_path(tmp_path):
-    """The folder, which everybody can reach: pytest keeps those above to itself."""
+    """A folder that all users can reach, unlike pytest's private ones."""
     own = [path for path in (tmp_path, *tmp_path.parents) if path.stat().st_uid == os.getuid()]
     private = [path for path in own if path.stat().st_mode & 0o077 == 0]
     for path in private:
@@ -363,13 +363,13 @@ def public_path(tmp_path):
 
 @pytest.fixture
 def unwritable(whole, public_path):
-    """The same arrays in folders that cannot be written, but read by everybody."""
+    """The same arrays in read-only folders."""
     chmod_folders(public_path / "a", 0o555)
     yield whole
     chmod_folders(public_path / "a", 0o755)
 
 
-def test_a_file_that_may_not_be_written_is_not_replaced(public_path):
+def test_a_read_only_file_is_not_replaced(public_path):
     path = public_path / "a.asdf"
     tegula.AsdfFile({"a": np.arange(1000)}).write_to(path)
     before = path.read_bytes()
@@ -377,7 +377,7 @@ def test_a_file_that_may_not_be_written_is_not_replaced(public_path):
     public_path.chmod(0o777)
 
     def work():
-        if os.getuid() == 0:  # to whom nothing is forbidden
+        if os.getuid() == 0:  # root ignores permissions
             os.setuid(65534)
         tegula.AsdfFile({"a": np.arange(3)}).write_to(path)
 
@@ -388,11 +388,11 @@ def test_a_file_that_may_not_be_written_is_not_replaced(public_path):
 
 @pytest.mark.parametrize("name", ["plain", "sharded"])
 @pytest.mark.parametrize("what", ["elements", "attributes", "shape"])
-def test_a_folder_that_cannot_be_written(unwritable, tmp_path, name, what):
+def test_a_read_only_folder(unwritable, tmp_path, name, what):
     array = unwritable[name]
 
     def work():
-        if os.getuid() == 0:  # to whom nothing is forbidden
+        if os.getuid() == 0:  # root ignores permissions
             os.setuid(65534)
         if what == "elements":
             array[3:40] = -1
@@ -409,7 +409,7 @@ def test_a_folder_that_cannot_be_written(unwritable, tmp_path, name, what):
 
 
 def test_a_folder_that_vanishes(whole, tmp_path):
-    """What is written afterwards makes the folder anew, or fails with its name; nothing hangs, nothing else is hurt."""
+    """A later write creates the folder again or fails with its name. Nothing hangs."""
     stop = threading.Event()
 
     def remove():
@@ -431,7 +431,7 @@ def test_a_folder_that_vanishes(whole, tmp_path):
 
 
 class Failing(dict):
-    """A store that can be told when to fail."""
+    """A mapping that fails on command."""
 
     left = None
 
@@ -475,8 +475,8 @@ def test_a_store_that_fails_half_way(shards):
             assert (array[8:] == 3).all()
 
 
-def test_fsync_is_a_choice(tmp_path):
-    """What the disk is told cannot be seen from here but by the time it takes; that it works can."""
+def test_fsync_is_optional(tmp_path):
+    """Syncing itself cannot be observed here; this checks that writes work."""
     store = tegula.FilesystemStore(tmp_path / "deep" / "er", fsync=True)
     assert store.fsync
     assert not tegula.FilesystemStore(tmp_path).fsync

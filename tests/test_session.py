@@ -1,4 +1,4 @@
-"""Write sessions, encoders of parts of a chunk, the order of inner chunks, and compaction."""
+"""Write sessions, partial encoders, the order of inner chunks, and compaction."""
 
 import asyncio
 import struct
@@ -15,7 +15,7 @@ import tegula
 
 
 class Counting(dict):
-    """A mapping that counts what is set, and fails when it is full."""
+    """A mapping that counts writes, and fails when it is full."""
 
     def __init__(self):
         super().__init__()
@@ -30,7 +30,7 @@ class Counting(dict):
 
 
 def in_threads(work, jobs, count=8):
-    """Do all jobs in threads, and raise what one of them raised."""
+    """Run all jobs in threads, and raise the first exception."""
     with ThreadPoolExecutor(count) as pool:
         for done in [pool.submit(lambda own: [work(job) for job in own], jobs[k::count]) for k in range(count)]:
             done.result()
@@ -94,12 +94,12 @@ def test_a_small_budget_is_kept_by_threads():
 
         in_threads(tile, shuffled(1024))
     np.testing.assert_array_equal(array[...], expected)
-    # One chunk more for each thread that is about to make room.
+    # Each thread may hold one more chunk while it frees memory.
     assert max(seen) <= 100_000 + 8 * 10_000
 
 
 def leave(array, work):
-    """Leave a session by an exception, and return it."""
+    """Leave a session with an exception, and return the session."""
 
     def stop():
         with array.write_session() as session:
@@ -123,7 +123,7 @@ def test_an_exception_discards_what_is_not_stored():
     session.discard()
 
 
-def test_what_failed_is_tried_again():
+def test_failed_writes_are_retried():
     store = Counting()
     array = tegula.create_array(store, shape=(6,), chunks=(3,), dtype="uint8")
     session = array.write_session()
@@ -144,7 +144,7 @@ def test_what_failed_is_tried_again():
     assert array[3] == 4
 
 
-def test_a_session_that_could_not_end_goes_on():
+def test_a_session_continues_after_a_failed_end():
     store = Counting()
     array = tegula.create_array(store, shape=(6,), chunks=(3,), dtype="uint8")
     session = array.write_session()
@@ -180,7 +180,7 @@ def test_rows_are_appended(tmp_path, shards):
     np.testing.assert_array_equal(tegula.open_array(store)[...], expected)
     assert other.shape == (5, 6)
     with other.write_session() as session:
-        # As far as it is stored by now.
+        # The append starts from the stored shape.
         assert session.append(np.zeros((3, 6), "int64"), axis=-2) == (50, 6)
         with pytest.raises(tegula.InvalidSelectionError, match="there is no axis 2"):
             session.append(np.zeros((3, 6), "int64"), axis=2)
@@ -199,7 +199,7 @@ def test_threads_append():
     assert sorted(elements[::2, 0].tolist()) == list(range(1, 101))
 
 
-def test_nothing_is_appended_over_what_others_appended(tmp_path):
+def test_appends_keep_the_appends_of_others(tmp_path):
     array = tegula.create_array(tmp_path, shape=(2,), chunks=(2,), dtype="int32")
     session = array.write_session()
     session.append([1, 2])
@@ -214,7 +214,7 @@ def test_nothing_is_appended_over_what_others_appended(tmp_path):
     assert sorted(chunks) == ["1", "2"]
 
 
-def test_what_was_appended_and_discarded_is_gone():
+def test_discarded_appends_are_gone():
     array = tegula.create_array(tegula.MemoryStore(), shape=(2, 4), chunks=(2, 4), dtype="int32")
 
     def append(session):
@@ -265,7 +265,7 @@ def test_chunks_and_twins():
     padded[0, 4] = 99
     assert array.shape == (6, 8)
     np.testing.assert_array_equal(array[:, :7], padded[:6, :7])
-    # What lies past the end of the array is written where it was given.
+    # Elements past the end of the array are stored as given.
     assert array.retrieve_chunk((1, 1))[2:].tolist() == padded[6:, 4:].tolist()
     with array.write_session() as session, pytest.raises(tegula.InvalidSelectionError):
         session.store_array_subset([(0, 7), (0, 1)], np.zeros((7, 1), "int16"))
@@ -317,7 +317,7 @@ def test_several_parts_of_a_chunk_in_one_change(tmp_path):
 
 
 @pytest.mark.parametrize("order", ["C", "morton"])
-def test_the_order_of_inner_chunks(tmp_path, order):
+def test_inner_chunk_order(tmp_path, order):
     expected = np.random.default_rng(3).integers(0, 9, (48, 40, 16), "uint8")
 
     def write(name, target, parts):
@@ -389,7 +389,7 @@ def test_dead_bytes_are_reclaimed(tmp_path):
     array[...] = np.arange(64)
     path = tmp_path / "c/0"
     tight = path.read_bytes()
-    # As a writer leaves it that appends what it changes, with an index behind it: the first inner chunk lies last.
+    # A shard of a writer that appends changed inner chunks and a new index: the first inner chunk is last.
     index = list(struct.unpack("<8Q", tight[-68:-4]))
     index[0] = len(tight)
     changed = struct.pack("<8Q", *index)

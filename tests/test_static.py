@@ -1,4 +1,4 @@
-"""What the tools say that read Python without running it."""
+"""Static checks: ruff, mypy and stubtest."""
 
 import importlib.util
 import subprocess
@@ -18,7 +18,7 @@ TOOLS = {
 
 
 @pytest.mark.parametrize("name", TOOLS)
-def test_tools_are_content(name):
+def test_tools_pass(name):
     command = TOOLS[name]
     if importlib.util.find_spec(command[0].partition(".")[0]) is None:
         pytest.skip(f"{command[0]} is not installed")

@@ -13,7 +13,7 @@ RANGES = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)).map(sorted),
 
 
 def mask(subset, shape):
-    """Return the subset as obvious code would understand it."""
+    """Return the subset computed by obvious code."""
     found = np.zeros(shape, bool)
     found[subset.to_slices()] = True
     return found

@@ -58,11 +58,11 @@ def test_python_runs_on_while_an_array_is_read(tmp_path):
     during = [beat for beat in beats if begin < beat < end]
     assert end - begin > 0.02, "the read is too short to tell"
     assert len(during) >= 5
-    # A read that held the GIL would stop the thread for as long as it takes.
+    # A read that holds the GIL would block this thread.
     assert max(np.diff([begin, *during, end])) < 0.7 * (end - begin)
 
 
-def test_mappings_are_asked_from_any_thread():
+def test_mappings_are_called_from_any_thread():
     store = {}
     array = tegula.create_array(store, shape=(200, 200), chunks=(10, 10), dtype="int32")
     array[...] = np.arange(40000).reshape(200, 200)

@@ -66,7 +66,7 @@ def test_text_comes_as_strings_or_as_objects(tmp_path):
         numbers.with_string_dtype(object)
 
 
-def test_text_is_read_into_what_is_there(tmp_path):
+def test_text_is_read_into_outputs(tmp_path):
     array = make(tmp_path)
     for dtype in object, STRING:
         out = np.empty((5, 7), dtype).T
@@ -78,7 +78,7 @@ def test_text_is_read_into_what_is_there(tmp_path):
         array.retrieve_array_subset(array.subset_all(), out=np.empty((1, 5), object))
 
 
-def test_what_is_not_stored_is_the_fill_value():
+def test_missing_chunks_have_the_fill_value():
     array = tegula.create_array({}, shape=(4,), chunks=(2,), dtype=str, fill_value="none")
     array[:2] = ["a", "b"]
     assert array.fill_value == "none"
@@ -135,7 +135,7 @@ def test_a_cache_keeps_text(tmp_path):
     assert second == WORDS[3:4, 3:4]
 
 
-def test_what_is_no_text_is_refused(tmp_path):
+def test_invalid_text_is_refused(tmp_path):
     array = make(tmp_path, compressors=None)
     for wrong in [1, 2], [None, "a"], [b"a", b"b"]:
         with pytest.raises((TypeError, ValueError, tegula.Error)):

@@ -1,4 +1,4 @@
-"""Writing any region: what NumPy assigns, what others read, and what writers at the same time must not lose."""
+"""Writing any region: compared with NumPy, read by other libraries, and by concurrent writers."""
 
 import asyncio
 import subprocess
@@ -168,8 +168,8 @@ def test_processes_lose_nothing(tmp_path, shards):
     assert not list(tmp_path.rglob(".tegula-*"))
 
 
-def test_whole_chunks_and_parts_at_once(tmp_path):
-    """A writer of a part never brings back neighbours from before a whole chunk was written."""
+def test_concurrent_whole_and_partial_writes(tmp_path):
+    """A partial write never restores neighbors from before a whole-chunk write."""
     array = tegula.create_array(tmp_path, shape=(64,), chunks=(64,), dtype="int64")
     rounds = 200
 

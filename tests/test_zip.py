@@ -1,4 +1,4 @@
-"""Zip archives, as zipfile and zarr-python write them, and as nobody should."""
+"""Zip archives: written by zipfile and zarr-python, damaged and hostile."""
 
 import pickle
 import struct
@@ -46,7 +46,7 @@ def test_zip_stores_of_zarr_python(zarr_format, method, tmp_path):
         root = zarr.create_group(store, zarr_format=zarr_format, attributes={"a": 1})
         array = root.create_group("deep").create_array("er", shape=(20, 30), chunks=(7, 9), dtype="<i4")
         array[...] = elements
-        array.attrs["unit"] = "Jy"  # the metadata a second time
+        array.attrs["unit"] = "Jy"  # writes the metadata a second time
     group = tegula.open_group(path)
     assert group.attrs == {"a": 1}
     assert group.members(recursive=True) == {"deep": "group", "deep/er": "array"}
@@ -103,7 +103,7 @@ def test_archives_by_any_name(name, tmp_path):
         np.testing.assert_array_equal(tegula.open_array(archive, "in/side")[...], elements)
 
 
-def test_what_is_no_archive(tmp_path):
+def test_files_that_are_not_archives(tmp_path):
     path = tmp_path / "x.zip"
     for content in (b"", b"PK", b"no zip" * 99):
         path.write_bytes(content)
@@ -114,7 +114,7 @@ def test_what_is_no_archive(tmp_path):
         tegula.open(path / "a")
 
 
-def test_folders_may_be_called_as_archives(tmp_path):
+def test_folders_may_have_archive_names(tmp_path):
     write_ours(tmp_path / "x.zip", "zstd")
     assert isinstance(tegula.open(tmp_path / "x.zip").store, tegula.FilesystemStore)
     with pytest.raises(tegula.NotFoundError):
@@ -123,7 +123,7 @@ def test_folders_may_be_called_as_archives(tmp_path):
         tegula.ZipStore(tmp_path / "none.zip")
 
 
-def test_a_replaced_archive_is_read_anew(tmp_path):
+def test_a_replaced_archive_is_read_again(tmp_path):
     write_ours(tmp_path / "a", "sharded zstd")
     array = tegula.open_array(pack(tmp_path / "a", tmp_path / "x.zip"))
     before = array[...]
@@ -137,7 +137,7 @@ def test_a_replaced_archive_is_read_anew(tmp_path):
         array[...]
 
 
-def test_a_part_of_a_stored_chunk_is_read_alone(tmp_path):
+def test_parts_of_uncompressed_entries_are_read_alone(tmp_path):
     array = tegula.create_array(tmp_path / "a", shape=(2048, 1024), chunks=(2048, 1024), dtype="f4", compressors=None)
     array[...] = elements = np.random.default_rng(0).random((2048, 1024), "f4")
     path = pack(tmp_path / "a", tmp_path / "x.zip")
@@ -154,7 +154,7 @@ def test_a_part_of_a_stored_chunk_is_read_alone(tmp_path):
 
 def test_many_entries(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as file:
-        for number in range(70_000):  # more than fit without zip64
+        for number in range(70_000):  # more than a zip without zip64 can have
             file.writestr(f"{number % 3}/c/{number}", b"")
     store = tegula.ZipStore(tmp_path / "x.zip")
     assert len(store) == 70_000
@@ -184,7 +184,7 @@ def test_cut_archives_are_errors(small):
             tegula.open_array(path)
 
 
-def test_a_flipped_bit_is_an_error_or_does_not_matter(small):
+def test_a_flipped_bit_is_an_error_or_harmless(small):
     path, whole = small
     for at in range(len(whole)):
         for bit in (0, 3, 7):
@@ -195,12 +195,12 @@ def test_a_flipped_bit_is_an_error_or_does_not_matter(small):
                 found = tegula.open_array(path)[...].tolist()
             except tegula.Error:
                 continue
-            # The name of a chunk in the directory was hit, or the offset that makes another name of all.
+            # The flip hit a chunk's name in the directory, or an offset that changes the names.
             assert all(value in (0, right) for value, right in zip(found, [1, 2, 3, 4], strict=True))
 
 
 def edit(whole, name, **fields):
-    """Change fields of an entry, in the directory alone."""
+    """Change fields of an entry in the central directory only."""
     offsets = {"flags": (8, "H"), "method": (10, "H"), "crc": (16, "I"), "compressed": (20, "I"), "size": (24, "I")}
     offsets["header"] = (42, "I")
     bad = bytearray(whole)
@@ -228,7 +228,7 @@ def edit(whole, name, **fields):
     ],
 )
 @pytest.mark.parametrize("name", [b"0PK", b"1PK"])
-def test_lies_of_the_directory(small, fields, error, message, name):
+def test_wrong_directories_are_errors(small, fields, error, message, name):
     path, whole = small
     path.write_bytes(edit(whole, name, **fields))
     with pytest.raises(error, match=message) as raised:
@@ -237,7 +237,7 @@ def test_lies_of_the_directory(small, fields, error, message, name):
 
 
 @pytest.mark.parametrize("shards", [None, (4,)])
-def test_bombs_are_refused_before_they_go_off(tmp_path, shards):
+def test_bombs_are_refused(tmp_path, shards):
     path = tmp_path / "x.zip"
     array = tegula.create_array({}, shape=(4,), chunks=(2,), shards=shards, dtype="u1", compressors=None)
     zeros = zlib.compressobj(9, zlib.DEFLATED, -15)
@@ -264,7 +264,7 @@ def test_entries_that_share_bytes_are_refused(tmp_path):
         file.writestr("inner", b"text")
     whole = path.read_bytes()
     inner = whole.index(b"PK\x03\x04", 4)
-    # The outer entry quotes the header of the inner one, as stored bytes.
+    # The data of the outer entry contains the header of the inner one.
     length = whole.index(b"PK\x01\x02") - 35
     data = edit(whole, b"outerPK", method=0, size=length, compressed=length, crc=zlib.crc32(whole[35:][:length]))
     data = data[:8] + b"\0\0" + data[10:]

@@ -16,7 +16,7 @@ from tegula.stores import ReadOnlyStore, Store, StoreLike, as_store
 __all__ = ["consolidate_metadata", "create_group", "open", "open_array", "open_group"]
 
 Mode: TypeAlias = Literal["r", "r+", "a", "w", "w-"]
-"""Whether what is there is opened, and what is not is created; see `tegula.open`."""
+"""Whether to open an existing node or to create one; see `tegula.open`."""
 
 Node = TypeVar("Node", Array, Group, Array | Group)
 
@@ -27,7 +27,7 @@ def _open_node(store: Store, path: str) -> Array | Group:
 
 
 def _asdf(store: StoreLike) -> tuple[str, str] | None:
-    """Split what names a node of an ASDF file, such as ``file.asdf#roman/data``."""
+    """Split the name of a node in an ASDF file, such as ``file.asdf#roman/data``; None for anything else."""
     if isinstance(store, Store) or not isinstance(store, (str, os.PathLike)):
         return None
     file, mark, path = os.fspath(store).partition("#")
@@ -37,16 +37,16 @@ def _asdf(store: StoreLike) -> tuple[str, str] | None:
 
 def _open_asdf(file: str, path: str, mode: str, storage_options: Mapping[str, Any] | None) -> Array:
     if mode not in ("r", "r+"):
-        raise UnsupportedError(f"{file}: nothing is created in ASDF files; tegula.AsdfFile writes them")
+        raise UnsupportedError(f"cannot open {file} with mode {mode!r}: use tegula.AsdfFile to write ASDF files")
     return open_asdf_node(file, path, storage_options=storage_options)
 
 
 def _check_mode(mode: str, properties: Mapping[str, Any]) -> None:
     modes = ("r", "r+", "a", "w", "w-")
     if mode not in modes:
-        raise ValueError(f"{mode!r} is not a mode; there are {', '.join(modes)}")
+        raise ValueError(f"unknown mode {mode!r}; the modes are {', '.join(modes)}")
     if properties and mode in ("r", "r+"):
-        raise TypeError(f"mode {mode!r} creates nothing, of which {next(iter(properties))} could be a property")
+        raise TypeError(f"{next(iter(properties))} is a property of new nodes, but mode {mode!r} only opens")
 
 
 def _as_store(store: StoreLike, path: str, mode: str, storage_options: Mapping[str, Any] | None) -> tuple[Store, str]:
@@ -55,7 +55,7 @@ def _as_store(store: StoreLike, path: str, mode: str, storage_options: Mapping[s
 
 
 def _existing(mode: str, opened: Callable[[], Node]) -> Node | None:
-    """Open what is there, if it is to be opened; None: it is to be created."""
+    """Open a node if the mode allows and the node exists; None means to create it."""
     if mode in ("w", "w-"):
         return None
     try:
@@ -66,7 +66,7 @@ def _existing(mode: str, opened: Callable[[], Node]) -> Node | None:
         return None
 
 
-def open(  # noqa: A001 - tegula.open is what it is called
+def open(  # noqa: A001 - as in gzip.open
     store: StoreLike,
     path: str = "/",
     *,
@@ -79,32 +79,31 @@ def open(  # noqa: A001 - tegula.open is what it is called
     Parameters
     ----------
     store : str, os.PathLike, mapping or Store
-        A folder or a zip archive, or a path that goes on into it (``data.zarr/group/array``,
-        ``data.zarr.zip/group/array``), or the URL of one (``s3://bucket/data.zarr/group/array``); a mapping of keys to
-        bytes, such as a dict; or a store.
+        The path or URL of a folder or a zip archive, which may continue to a node inside it
+        (``data.zarr/group/array``, ``data.zarr.zip/group/array``, ``s3://bucket/data.zarr/group/array``); a mapping of
+        keys to bytes, such as a dict; or a store.
     path : str
         The path in the store.
     mode : str
-        "r+", the default: what is there can be read and changed; "r": it can be read, and writing is an error; "a": it
-        is created where there is nothing; "w": it is created, and what was there erased; "w-": it is created, and it is
-        an error if something is there.
+        "r+" (default): open for reading and writing; "r": open for reading; "a": open, or create if nothing is there;
+        "w": create, and erase what is there; "w-": create, and fail if something is there.
     storage_options : mapping, optional
-        Of a URL: how the server is reached, such as ``{"anonymous": True, "region": "us-east-1"}``; see
+        For a URL: how to reach the server, such as ``{"anonymous": True, "region": "us-east-1"}``; see
         `tegula.RemoteStore`.
     **properties
-        What is created: an array, where there are `shape` or `data`, else a group; see `tegula.create_array` and
-        `tegula.create_group`. Where something is opened, they are not looked at.
+        Properties of a new node: of an array if `shape` or `data` is given, otherwise of a group; see
+        `tegula.create_array` and `tegula.create_group`. They are ignored if a node is opened.
 
     Raises
     ------
     NotFoundError
-        If there is nothing.
+        If there is no array or group.
     StoreError
-        If there is something, with mode "w-".
+        If something is there, with mode "w-".
     InvalidMetadataError
-        If its metadata are wrong.
+        If the metadata is invalid.
     UnsupportedError
-        If it needs a codec or data type that is not there.
+        If a codec or data type is not supported.
 
     Examples
     --------
@@ -134,38 +133,37 @@ def open_array(
     storage_options: Mapping[str, Any] | None = None,
     **properties: Any,
 ) -> Array:
-    """Open the array at a path of a store, of Zarr V3 or V2, or create one.
+    """Open the array at a path of a store (Zarr V3 or V2), or create one.
 
-    Its metadata are read, and nothing else.
+    Only the metadata is read.
 
     Parameters
     ----------
     store : str, os.PathLike, mapping or Store
-        A folder or a zip archive, or a path that goes on into it (``data.zarr/group/array``,
-        ``data.zarr.zip/group/array``), or the URL of one (``s3://bucket/data.zarr/group/array``); a mapping of keys to
-        bytes, such as a dict; or a store.
+        The path or URL of a folder or a zip archive, which may continue to a node inside it
+        (``data.zarr/group/array``, ``data.zarr.zip/group/array``, ``s3://bucket/data.zarr/group/array``); a mapping of
+        keys to bytes, such as a dict; or a store.
     path : str
         The path in the store.
     mode : str
-        "r+", the default: what is there can be read and changed; "r": it can be read, and writing is an error; "a": it
-        is created where there is nothing; "w": it is created, and what was there erased; "w-": it is created, and it is
-        an error if something is there.
+        "r+" (default): open for reading and writing; "r": open for reading; "a": open, or create if nothing is there;
+        "w": create, and erase what is there; "w-": create, and fail if something is there.
     storage_options : mapping, optional
-        Of a URL: how the server is reached, such as ``{"anonymous": True, "region": "us-east-1"}``; see
+        For a URL: how to reach the server, such as ``{"anonymous": True, "region": "us-east-1"}``; see
         `tegula.RemoteStore`.
     **properties
-        What is created; see `tegula.create_array`. Where an array is opened, they are not looked at.
+        Properties of a new array; see `tegula.create_array`. They are ignored if an array is opened.
 
     Raises
     ------
     NotFoundError
         If there is no array.
     StoreError
-        If there is something, with mode "w-", or a group, with mode "a".
+        If something is there, with mode "w-", or if a group is there, with mode "a".
     InvalidMetadataError
-        If its metadata are wrong.
+        If the metadata is invalid.
     UnsupportedError
-        If it needs a codec or data type that is not there.
+        If a codec or data type is not supported.
 
     Examples
     --------
@@ -193,10 +191,10 @@ def open_group(
     storage_options: Mapping[str, Any] | None = None,
     **properties: Any,
 ) -> Group:
-    """Open the group at a path of a store, of Zarr V3 or V2, or create one.
+    """Open the group at a path of a store (Zarr V3 or V2), or create one.
 
-    Consolidated metadata are what a writer noted in a group of the metadata of all that lies below it: where they are
-    used, arrays and groups are found and opened without another read, and what was written since is not seen.
+    Consolidated metadata is a copy, kept in the group, of the metadata of everything below it. With it, members are
+    found and opened without further reads, but later changes to them are not seen.
 
     Parameters
     ----------
@@ -205,25 +203,24 @@ def open_group(
     path : str
         The path in the store.
     mode : str
-        "r+", the default: what is there can be read and changed; "r": it can be read, and writing is an error; "a": it
-        is created where there is nothing; "w": it is created, and what was there erased; "w-": it is created, and it is
-        an error if something is there.
+        "r+" (default): open for reading and writing; "r": open for reading; "a": open, or create if nothing is there;
+        "w": create, and erase what is there; "w-": create, and fail if something is there.
     use_consolidated : bool, optional
-        Whether to use consolidated metadata. None: where there are such; True: a group without is an error.
+        Whether to use consolidated metadata. None: if the group has it; True: a group without it is an error.
     storage_options : mapping, optional
-        Of a URL: how the server is reached, such as ``{"anonymous": True, "region": "us-east-1"}``; see
+        For a URL: how to reach the server, such as ``{"anonymous": True, "region": "us-east-1"}``; see
         `tegula.RemoteStore`.
     **properties
-        What is created; see `tegula.create_group`. Where a group is opened, they are not looked at.
+        Properties of a new group; see `tegula.create_group`. They are ignored if a group is opened.
 
     Raises
     ------
     NotFoundError
         If there is no group.
     StoreError
-        If there is something, with mode "w-", or an array, with mode "a".
+        If something is there, with mode "w-", or if an array is there, with mode "a".
     InvalidMetadataError
-        If its metadata are wrong, or there are no consolidated ones where they are asked for.
+        If the metadata is invalid, or if `use_consolidated` is True and the group has no consolidated metadata.
     """
     _check_mode(mode, properties)
     resolved, path = _as_store(store, path, mode, storage_options)
@@ -246,7 +243,7 @@ def create_group(
     overwrite: bool = False,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Group:
-    """Create a group, and groups that lead to it.
+    """Create a group, and the groups above it.
 
     Parameters
     ----------
@@ -255,18 +252,18 @@ def create_group(
     path : str
         The path in the store.
     attributes : mapping, optional
-        What to write beside it: JSON.
+        Attributes of the group, as JSON values.
     zarr_format : int
         3 or 2.
     overwrite : bool
-        Whether to erase an array or group that is there, with all that is in it.
+        Whether to erase an existing array or group, with everything below it.
     storage_options : mapping, optional
         As for `tegula.open_array`.
 
     Raises
     ------
     StoreError
-        If something is there already.
+        If something is already there.
     """
     resolved, path = as_store(store, path, storage_options)
     native = new_group(resolved, path, attributes=attributes, zarr_format=zarr_format, overwrite=overwrite)
@@ -276,10 +273,10 @@ def create_group(
 def consolidate_metadata(
     store: StoreLike, path: str = "/", *, storage_options: Mapping[str, Any] | None = None
 ) -> Group:
-    """Note in a group the metadata of all that lies below it, so that one read is enough to know them.
+    """Copy the metadata of everything below a group into the group, so that one read fetches it all.
 
-    Zarr V3 has them in the group's ``zarr.json``, V2 in a file ``.zmetadata`` beside it. What is created, deleted or
-    changed below the group later is not seen by those who use them, until they are made again.
+    Zarr V3 keeps the copy in the group's ``zarr.json``, V2 in the object ``.zmetadata``. Readers that use it do not see
+    nodes that are created, deleted or changed later, until the metadata is consolidated again.
 
     Parameters
     ----------
@@ -293,14 +290,14 @@ def consolidate_metadata(
     Returns
     -------
     Group
-        The group, which uses them.
+        The group, which uses the consolidated metadata.
 
     Raises
     ------
     NotFoundError
         If there is no group.
     UnsupportedError
-        If what lies below is of the other version of Zarr than the group.
+        If a member has another Zarr version than the group.
 
     Examples
     --------

@@ -26,35 +26,35 @@ def save(
     storage_options: Mapping[str, Any] | None = None,
     **properties: Any,
 ) -> Array | Group:
-    """Store an ndarray as an array, or a dict of such as a group of arrays.
+    """Store an ndarray as an array, or a dict of ndarrays as a group of arrays.
 
     Parameters
     ----------
     store : str, os.PathLike, mapping or Store
         As for `tegula.open_array`; a mapping must be mutable.
     data : array_like, or mapping of str to array_like
-        The elements; of a mapping, by the names of arrays, or their paths, in the group.
+        The elements. The keys of a mapping are the names of the arrays, or their paths in the group.
     path : str
         The path of the array or group.
     overwrite : bool
-        Whether to erase an array or group that is there, with all that is in it.
+        Whether to erase an existing array or group, with everything below it.
     progress : bool or callable, optional
-        True draws a bar, if standard error is a terminal. A callable is called with the bytes that are stored and those
-        of all, again and again. What it raises ends the call, as Ctrl-C does, and erases the array.
+        True draws a bar if standard error is a terminal. A callable is called repeatedly with the number of bytes that
+        are stored and the total. An exception that it raises, like Ctrl-C, ends the call and erases the array.
     storage_options : mapping, optional
         As for `tegula.open_array`.
     **properties
-        Of the arrays; see `tegula.create_array`.
+        Properties of the arrays; see `tegula.create_array`.
 
     Returns
     -------
     Array or Group
-        What was stored.
+        The stored array or group.
 
     Raises
     ------
     StoreError
-        If something is there already.
+        If something is already there.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def save(
 def load(
     store: StoreLike, path: str = "/", *, storage_options: Mapping[str, Any] | None = None
 ) -> NDArray[Any] | dict[str, NDArray[Any]]:
-    """Read all of an array, or of all arrays below a group.
+    """Read a whole array, or all arrays below a group.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def load(
     Returns
     -------
     ndarray, or dict of str to ndarray
-        The elements; of a group, by the paths of arrays from there.
+        The elements. For a group, the keys are the paths of the arrays in it.
 
     Examples
     --------

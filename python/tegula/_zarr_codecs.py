@@ -13,7 +13,7 @@ from zarr.registry import get_codec_class
 
 
 class _Zarr:
-    """A codec that wants to know what it is given, and answers later."""
+    """A codec of zarr-python, with the interface that the native module calls."""
 
     def __init__(self, codec: Any, dtype: np.dtype[Any]) -> None:
         self.codec = codec
@@ -52,7 +52,7 @@ class _Zarr:
             given = prototype.nd_buffer.from_numpy_array(elements.reshape(shape))
         answer = sync(_awaited(call(given, self._spec(shape))))
         if answer is None:
-            raise ValueError("it gives nothing")
+            raise ValueError("the codec returned None")
         return bytes(answer.to_bytes()) if hasattr(answer, "to_bytes") else bytes(answer.as_numpy_array().tobytes())
 
 
@@ -61,7 +61,7 @@ async def _awaited(call: Coroutine[Any, Any, Any]) -> Any:
 
 
 def find(name: str, configuration: Mapping[str, Any], dtype: np.dtype[Any]) -> _Zarr | None:
-    """Return the codec of a name, if zarr-python has it or an installed package brought it."""
+    """Return the codec of a name from zarr-python's registry; None if it has none."""
     try:
         codec = get_codec_class(name)
     except KeyError:

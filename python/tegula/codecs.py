@@ -1,8 +1,8 @@
-"""Codecs that Python packages bring, for those that tegula does not have of its own.
+"""Codecs from Python packages.
 
-An array whose chain of codecs has some that only Python knows is read all the same: the others stay in Rust. Asked are,
-in this order, what was registered with `register_codec`, the entry points of the group ``tegula.codecs``, the codecs of
-zarr-python, and the registry of numcodecs.
+Codecs that tegula lacks are looked up, one by one, among those registered with `register_codec`, the entry points of
+the group ``tegula.codecs``, the codecs of zarr-python and the registry of numcodecs, in this order. The other codecs of
+a chain run in Rust.
 """
 
 import importlib.metadata
@@ -35,34 +35,34 @@ INSTALL = {
     "flac": "flac-numcodecs",
     "spectral": "numcodecs",
 }
-"""Packages that bring codecs, by how these are called."""
+"""Packages that provide codecs, by prefixes of the codecs' names."""
 
 
 class Codec(Protocol):
-    """A codec from bytes to bytes, as those of numcodecs are."""
+    """A bytes-to-bytes codec with the interface of numcodecs."""
 
     def encode(self, buf: Any) -> Any:
         """Encode bytes."""
 
     def decode(self, buf: Any) -> Any:
-        """Decode bytes, or raise an error if they are damaged."""
+        """Decode bytes. Raises an error if they are damaged."""
 
 
 _registered: dict[str, Callable[..., Codec]] = {}
 
 
 def register_codec(name: str, codec: Callable[..., Codec]) -> None:
-    r"""Add a codec from bytes to bytes, for arrays that are opened from now on.
+    r"""Register a bytes-to-bytes codec for arrays that are opened from now on.
 
-    A package can do so for all its users with an entry point of the group ``tegula.codecs``.
+    A package can register its codecs with entry points of the group ``tegula.codecs`` instead.
 
     Parameters
     ----------
     name : str
-        Its name in metadata. An id of Zarr V2 has ``numcodecs.`` before it.
+        The name in the metadata. Ids of Zarr V2 are prefixed with ``numcodecs.``.
     codec : callable
-        Called with the configuration as keywords; returns an object with ``encode`` and ``decode``, both of which take
-        and return bytes.
+        Called with the configuration as keyword arguments. Returns an object with the methods ``encode`` and
+        ``decode``, which take and return bytes.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def register_codec(name: str, codec: Callable[..., Codec]) -> None:
 
 
 class _Bytes:
-    """A codec of bytes, or of elements in whatever form they are stored."""
+    """A codec that takes bytes."""
 
     kind = "bytes_to_bytes"
 
@@ -99,7 +99,7 @@ class _Bytes:
 
 
 class _Elements(_Bytes):
-    """A codec of numcodecs that is given the elements of a chunk."""
+    """A codec of numcodecs that takes the elements of a chunk."""
 
     kind = "array_to_bytes"
 
@@ -116,44 +116,46 @@ def _plain(data: Any) -> bytes:
 
 
 def find(name: str, configuration: Mapping[str, Any], dtype: np.dtype[Any], of_bytes: bool) -> Any:
-    """Return a codec for elements of a data type; raise an error that says what could be installed if there is none.
+    """Return the codec of a name. If there is none, the error says which packages to install.
 
     Parameters
     ----------
     name, configuration
-        What the metadata say.
+        The codec's entry in the metadata.
     dtype : data type
-        The elements that it is to encode, if the codecs before it leave elements.
+        The data type of the elements that the codec encodes.
     of_bytes : bool
-        Whether they leave bytes.
+        Whether the codec encodes bytes instead, because the codecs before it produce bytes.
     """
     if found := _registered.get(name):
         return _Bytes(found(**configuration))
     for entry in importlib.metadata.entry_points(group="tegula.codecs", name=name):
         return _Bytes(entry.load()(**configuration))
-    # What is given bytes need not be asked what it takes.
-    brought = [("numcodecs", _of_numcodecs), ("zarr", _of_zarr)]
-    asked = []
-    for package, ask in brought if of_bytes and name.startswith("numcodecs.") else reversed(brought):
+    # For bytes, numcodecs' own codec avoids zarr-python's wrapper. For elements, the wrapper knows the encoded type.
+    registries = [("zarr", _from_zarr), ("numcodecs", _from_numcodecs)]
+    if of_bytes and name.startswith("numcodecs."):
+        registries.reverse()
+    searched = []
+    for package, look_up in registries:
         if importlib.util.find_spec(package):
-            if codec := ask(name, configuration, dtype, of_bytes):
+            if codec := look_up(name, configuration, dtype, of_bytes):
                 return codec
-            asked.append(package)
-    raise UnsupportedError(_missing(name, asked))
+            searched.append(package)
+    raise UnsupportedError(_missing(name, searched))
 
 
-def _of_zarr(name: str, configuration: Mapping[str, Any], dtype: np.dtype[Any], of_bytes: bool) -> Any:
+def _from_zarr(name: str, configuration: Mapping[str, Any], dtype: np.dtype[Any], of_bytes: bool) -> Any:
     from tegula import _zarr_codecs
 
     del of_bytes
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it is in no specification
+        warnings.simplefilter("ignore")  # that the codec is in no specification
         return _zarr_codecs.find(name, configuration, dtype)
 
 
-def _of_numcodecs(name: str, configuration: Mapping[str, Any], dtype: np.dtype[Any], of_bytes: bool) -> Any:
-    import numcodecs  # type: ignore[import-untyped]
-    from numcodecs.errors import UnknownCodecError  # type: ignore[import-untyped]
+def _from_numcodecs(name: str, configuration: Mapping[str, Any], dtype: np.dtype[Any], of_bytes: bool) -> Any:
+    import numcodecs
+    from numcodecs.errors import UnknownCodecError
 
     try:
         codec = numcodecs.get_codec({"id": name.removeprefix("numcodecs."), **configuration})
@@ -162,11 +164,11 @@ def _of_numcodecs(name: str, configuration: Mapping[str, Any], dtype: np.dtype[A
     return _Bytes(codec) if of_bytes else _Elements(codec, dtype)
 
 
-def _missing(name: str, asked: list[str]) -> str:
+def _missing(name: str, searched: list[str]) -> str:
     bare = name.removeprefix("numcodecs.")
-    packages = [package for part, package in INSTALL.items() if bare.startswith(part)]
-    packages = packages or [package for package in ("numcodecs", "zarr") if package not in asked]
-    there = f'unknown codec "{name}"; there are {", ".join(_tegula.codec_names())}'
-    if asked:
-        there += f"; the installed {' and '.join(asked)} do not have it"
-    return f"{there}; what may help is: pip install {' '.join(packages)}" if packages else there
+    packages = [package for prefix, package in INSTALL.items() if bare.startswith(prefix)]
+    packages = packages or [package for package in ("numcodecs", "zarr") if package not in searched]
+    message = f'unknown codec "{name}"; tegula has {", ".join(_tegula.codec_names())}'
+    if searched:
+        message += f"; the installed {' and '.join(searched)} do not provide it"
+    return f"{message}; try: pip install {' '.join(packages)}" if packages else message

@@ -1,7 +1,7 @@
-"""What can go wrong, sorted by what a caller would do about it.
+"""Errors, sorted by what the caller can do about them.
 
-Each error is also the built-in that a Python programmer would catch. The message says the place and the cause:
-``cannot decode chunk (0, 3) of data.zarr/temperature: zstd: frame truncated at byte 812``. Errors pickle.
+Each error is also the built-in exception that a Python programmer would catch. The message names the place and the
+cause: ``cannot decode chunk (0, 3) of data.zarr/temperature: zstd: frame truncated at byte 812``. Errors pickle.
 """
 
 __all__ = [
@@ -18,33 +18,33 @@ __all__ = [
 class Error(Exception):
     """Any error of tegula.
 
-    Arguments of a wrong Python type raise `TypeError` instead, as they do everywhere.
+    Arguments of the wrong Python type raise `TypeError` instead.
     """
 
     def __str__(self) -> str:
-        # `KeyError` would show the message in quotes.
+        # `KeyError` shows its message in quotes.
         return str(self.args[0]) if self.args else ""
 
 
 class NotFoundError(Error, FileNotFoundError, KeyError):
-    """There is no such array, group, key or file: look elsewhere."""
+    """The array, group, key or file does not exist."""
 
 
 class InvalidSelectionError(Error, IndexError):
-    """The selection does not fit the array in rank, bounds, element type or buffer: ask for something else."""
+    """The selection does not fit the array: its rank, bounds, element type or buffer is wrong."""
 
 
 class InvalidMetadataError(Error, ValueError):
-    """The metadata contradict themselves or their specification: mend the file."""
+    """The metadata is inconsistent or violates its specification."""
 
 
 class UnsupportedError(Error, NotImplementedError):
-    """The data are fine, but need a codec, data type or feature that is not there."""
+    """The data needs a codec, data type or feature that is not available."""
 
 
 class CorruptDataError(Error, ValueError):
-    """The stored bytes are damaged: fetch them again."""
+    """The stored bytes are damaged."""
 
 
 class StoreError(Error, OSError):
-    """The store failed: try again, or mend the store."""
+    """The store failed. Retrying may help."""

@@ -1,6 +1,6 @@
-"""The command `tegula`: what a file holds, a region of it, copies, a demonstration.
+"""The command `tegula`.
 
-To add a command, write its file with `add_parser(commands)` and `run(arguments, screen)`, and name it in COMMANDS.
+To add a command, write a module with `add_parser(commands)` and `run(arguments, screen)`, and add it to COMMANDS.
 """
 
 import argparse
@@ -17,10 +17,10 @@ COMMANDS = (info, cutout, copy, demo, validate)
 
 
 def parser() -> argparse.ArgumentParser:
-    """Make the command line's grammar."""
+    """Return the parser of the command line."""
     top = argparse.ArgumentParser(
         prog="tegula",
-        description="Chunked arrays in Zarr V3, Zarr V2 and ASDF: look at them, copy them and cut regions out.",
+        description="Inspect, copy, validate and cut chunked arrays in Zarr V3, Zarr V2 and ASDF.",
     )
     top.add_argument("--version", action="version", version=f"tegula {tegula.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command, and return its exit code: 0, or 1 after an error. A misuse exits with 2."""
+    """Run a command and return its exit code: 0, or 1 after an error. Wrong usage exits with 2."""
     given = sys.argv[1:] if argv is None else argv
     arguments = parser().parse_args([guarded(argument) for argument in given])
     try:
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except (tegula.Error, OSError, MemoryError) as error:
         if isinstance(error, BrokenPipeError):
-            # The reader, say `head`, has gone. Python would complain once more when it flushes at exit.
+            # The reader, such as `head`, is gone. Without this, Python reports the pipe again when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         print(f"tegula: {one_line(error)}", file=sys.stderr)
@@ -49,11 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def guarded(argument: str) -> str:
-    """Put a region like `-64:,0` in brackets, or argparse would take it for an option."""
+    """Put a region such as `-64:,0` in brackets, because argparse would take it for an option."""
     return f"[{argument}]" if re.fullmatch(r"-\d[\d:,.+\s-]*", argument) else argument
 
 
 def one_line(error: BaseException) -> str:
-    """Write what an error says on one line."""
+    """Return an error's message on one line."""
     text = " ".join(str(error).split())
     return text or ("not enough memory" if isinstance(error, MemoryError) else type(error).__name__)

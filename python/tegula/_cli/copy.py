@@ -1,4 +1,4 @@
-"""`tegula copy`: copies an array or a group, with other chunks, codecs or version of Zarr if that is wanted."""
+"""`tegula copy`: copies an array or a group, optionally with other chunks, codecs or another version of Zarr."""
 
 import argparse
 import json
@@ -16,30 +16,30 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Add the command."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "copy",
-        help="copy arrays and groups, with other chunks or codecs",
-        description="Copies an array, or a group with all that is in it. Without options, chunks stay as they are.",
+        help="copy arrays and groups, optionally with other chunks or codecs",
+        description="Copies an array, or a group with everything below it. Without options, chunks stay unchanged.",
     )
     source.add_argument(parser)
     parser.add_argument(
-        "target", metavar="TARGET", help="a folder, or one in a store: copy.zarr, copy.zarr/group/array"
+        "target", metavar="TARGET", help="a folder, or a path in a store: copy.zarr, copy.zarr/group/array"
     )
-    parser.add_argument("--chunks", metavar="SHAPE", type=shape, help="shape of chunks of an array: 64,64,64 or auto")
-    parser.add_argument("--shards", metavar="SHAPE", type=shape, help="shape of shards: 512,512,512, auto or none")
+    parser.add_argument("--chunks", metavar="SHAPE", type=shape, help="chunk shape: 64,64,64 or auto")
+    parser.add_argument("--shards", metavar="SHAPE", type=shape, help="shard shape: 512,512,512, auto or none")
     parser.add_argument(
         "--compressors",
         metavar="CODECS",
         type=lambda text: text.split(","),
-        help="zstd:5, gzip:6, blosc:zstd:5:bitshuffle, none; several as in gzip:6,crc32c",
+        help="zstd:5, gzip:6, blosc:zstd:5:bitshuffle or none; several are separated by commas: gzip:6,crc32c",
     )
     parser.add_argument("--zarr-format", metavar="N", type=int, choices=(2, 3), help="version of Zarr: 2 or 3")
     parser.add_argument("--overwrite", action="store_true", help="replace what is at TARGET")
-    parser.add_argument("--max-memory", metavar="SIZE", help='memory to use: "2 GB" (1 GiB)')
+    parser.add_argument("--max-memory", metavar="SIZE", help='memory limit, such as "2 GB" (default: 1 GiB)')
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
 def shape(text: str) -> Any:
-    """Read a shape, or a word that stands for one."""
+    """Parse a shape, "auto" or "none"."""
     if text in ("auto", "none"):
         return text
     try:
@@ -47,7 +47,7 @@ def shape(text: str) -> Any:
     except ValueError:
         lengths = ()
     if not lengths or any(length < 1 and length != -1 for length in lengths):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a shape, such as 64,64,64")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a shape such as 64,64,64")
     return lengths
 
 
@@ -60,7 +60,9 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
         how["zarr_format"] = arguments.zarr_format
     with source.opened(arguments.source) as node:
         if not isinstance(node, (tegula.Array, tegula.Group, np.ndarray)):
-            raise tegula.InvalidSelectionError(f"{arguments.source} is neither an array nor a group of Zarr")
+            raise tegula.InvalidSelectionError(
+                f"cannot copy {arguments.source}: it is neither an array nor a Zarr group"
+            )
         if arguments.chunks is None and arguments.shards is None:
             made = tegula.copy(node, arguments.target, **how)
         else:
@@ -79,5 +81,5 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
 
 
 def only_arrays(group: tegula.Group) -> Any:
-    """Go through the arrays of a group."""
+    """Yield the arrays below a group."""
     return (node for _, node in group.traverse() if isinstance(node, tegula.Array))

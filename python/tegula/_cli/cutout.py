@@ -1,4 +1,4 @@
-"""`tegula cutout`: reads a region, and no more than it takes, into a picture or a NumPy file."""
+"""`tegula cutout`: reads a region into a picture or a NumPy file."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         "cutout",
         help="cut a region out of an array",
-        description="Cuts a region out of an array. Only the chunks that it touches are read.",
+        description="Cuts a region out of an array. Only the chunks that the region touches are read.",
     )
     source.add_argument(parser)
     parser.add_argument(
@@ -28,32 +28,42 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         help="as in NumPy: 1000:1064,1000:1064  or  0,::4,::-4  or  ...,5",
     )
     parser.add_argument(
-        "-o", "--output", metavar="FILE", type=output, help="out.png or out.npy; without it, statistics only"
+        "-o",
+        "--output",
+        metavar="FILE",
+        type=output,
+        help="out.png or out.npy; without it, only statistics are printed",
     )
     parser.add_argument(
-        "--stretch", choices=picture.STRETCHES, default="linear", help="brightness of a picture (linear)"
+        "--stretch", choices=picture.STRETCHES, default="linear", help="brightness scale of a picture (default: linear)"
     )
     parser.add_argument(
-        "--percent", type=percent, default=0.5, metavar="P", help="percentage of black, and of white, pixels (0.5)"
+        "--percent",
+        type=percent,
+        default=0.5,
+        metavar="P",
+        help="percentage of black and of white pixels (default: 0.5)",
     )
-    parser.add_argument("--explain", action="store_true", help="say in detail what is read for it")
+    parser.add_argument(
+        "--explain", action="store_true", help="list the chunks, requests and bytes that the read takes"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
 def output(text: str) -> Path:
-    """Check the name of the file to write."""
+    """Check the name of the output file."""
     path = Path(text)
     if path.suffix.lower() not in (".png", ".npy"):
-        raise argparse.ArgumentTypeError(f"{text!r} ends neither in .png nor in .npy")
+        raise argparse.ArgumentTypeError(f"cannot write {text!r}: the name must end in .png or .npy")
     return path
 
 
 def percent(text: str) -> float:
-    """Read a percentage below 50."""
+    """Parse a percentage below 50."""
     value = float(text)
     if not 0 <= value < 50:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to below 50")
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 50 (exclusive)")
     return value
 
 
@@ -61,9 +71,11 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
     """Run the command."""
     with source.opened(arguments.source) as array:
         if not source.is_array(array):
-            raise tegula.InvalidSelectionError(f"{arguments.source} is no array: tegula info shows what is in it")
-        # Asked before reading, after which shard indexes are in a cache and cost nothing. But it takes a step for each
-        # chunk: where there are very many, reading comes first, and fails if it is too much.
+            raise tegula.InvalidSelectionError(
+                f"{arguments.source} is not an array; `tegula info` shows what it contains"
+            )
+        # Explain before reading: afterwards the shard indexes are cached and cost nothing. With very many chunks,
+        # explaining takes long, so read first, which fails if the region is too large.
         plan = explain(array, arguments.region) if info.countable(array) else None
         values = read(array, arguments.region)
         plan = plan or explain(array, arguments.region)
@@ -98,7 +110,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
 
 
 def read(array: Any, where: tuple[Any, ...]) -> Any:
-    """Read a region, which may be larger than memory or than any array can be."""
+    """Read a region. One larger than memory, or than NumPy allows, is an error."""
     try:
         return np.asanyarray(array[where])
     except tegula.Error:
@@ -108,7 +120,7 @@ def read(array: Any, where: tuple[Any, ...]) -> Any:
 
 
 def write(values: Any, arguments: argparse.Namespace) -> None:
-    """Write the file that is asked for."""
+    """Write the output file, if one is wanted."""
     path = arguments.output
     if path is None:
         return
@@ -120,7 +132,7 @@ def write(values: Any, arguments: argparse.Namespace) -> None:
 
 
 def statistics(values: Any) -> dict[str, Any]:
-    """Minimum, maximum and mean of the finite values, and how many are not finite or masked."""
+    """Return minimum, maximum and mean of the finite values, and counts of non-finite and masked values."""
     if values.dtype.kind not in "biuf" or not values.size:
         return {}
     facts: dict[str, Any] = {}
@@ -138,14 +150,14 @@ def statistics(values: Any) -> dict[str, Any]:
 
 
 def explain(array: Any, where: tuple[Any, ...]) -> dict[str, int] | None:
-    """Ask what reading a region costs; nothing is known of arrays that are in memory."""
+    """Return what reading a region costs; None for arrays in memory."""
     if not hasattr(array, "explain"):
         return None
     return dict(array.explain(where)._asdict())
 
 
 def summary(plan: dict[str, int], array: Any) -> str:
-    """Write a plan in a line."""
+    """Return a plan on one line."""
     what = count(plan["chunks"], "shard" if array.is_sharded else "chunk")
     if array.is_sharded:
         what = f"{count(plan['inner_chunks'], 'inner chunk')} of {what}"
@@ -154,25 +166,25 @@ def summary(plan: dict[str, int], array: Any) -> str:
 
 
 def details(plan: dict[str, int], array: Any, screen: Screen) -> None:
-    """Print a plan in full."""
+    """Print a plan in detail."""
     sharded = array.is_sharded
     rows = [("shards" if sharded else "chunks", touched(plan["chunks"], plan["missing_chunks"]))]
     if sharded:
         inner = plan["inner_chunks"] + plan["missing_inner_chunks"]
         rows.append(("inner chunks", touched(inner, plan["missing_inner_chunks"])))
     rows.append(("requests", f"{plan['requests']:,}"))
-    index = f", {byte_size(plan['index_bytes'])} of them shard indexes" if plan["index_bytes"] else ""
+    index = f", {byte_size(plan['index_bytes'])} in shard indexes" if plan["index_bytes"] else ""
     rows.append(("bytes read", f"{byte_size(plan['bytes_read'])}{index}"))
     rows.append(("bytes decoded", byte_size(plan["bytes_decoded"])))
     rows.append(
         (
             "bytes wanted",
-            f"{byte_size(plan['bytes_wanted'])}, {share(plan['bytes_wanted'], plan['bytes_decoded'])} of the decoded",
+            f"{byte_size(plan['bytes_wanted'])}, {share(plan['bytes_wanted'], plan['bytes_decoded'])} of bytes decoded",
         )
     )
     screen.pairs(rows)
 
 
 def touched(all_: int, missing: int) -> str:
-    """Write how many chunks, and how many of them are not stored."""
+    """Return a number of chunks, and how many of them are not stored."""
     return f"{all_:,} touched" + (f", {missing:,} of them not stored" if missing else "")

@@ -1,4 +1,4 @@
-"""`tegula demo`: a mosaic of the Hubble deep field in Zarr and in ASDF, and a cutout of both."""
+"""`tegula demo`: stores a mosaic of the Hubble deep field in Zarr and in ASDF, and cuts a region out of both."""
 
 import argparse
 import shlex
@@ -17,20 +17,20 @@ from tegula._format import byte_size, count
 
 TILES = 4
 CREDIT = "NASA, ESA, and the Hubble eXtreme Deep Field team; as in scikit-image"
-# An elliptical galaxy, a star and a spiral galaxy, in the tile that is two down and two to the right.
-CENTRE, WIDTH = (528, 748), 256
+# An elliptical galaxy, a star and a spiral galaxy, in pixels of a tile.
+CENTER, WIDTH = (528, 748), 256
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Add the command."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "demo",
-        help="try it on a picture of the Hubble telescope",
+        help="try tegula on a picture of the Hubble telescope",
         description="Stores a mosaic of the Hubble deep field as sharded Zarr V3 and as Zarr inside ASDF, cuts the "
-        "same region out of both, compares the two and writes a picture. It needs the packages of the extra [demo].",
+        "same region out of both, compares the cutouts and writes a picture. Requires the extra [demo].",
     )
-    parser.add_argument("--folder", type=Path, default=Path("tegula-demo"), help="where to write (tegula-demo)")
-    parser.add_argument("--small", action="store_true", help="one tile of 10 MB, not sixteen")
+    parser.add_argument("--folder", type=Path, default=Path("tegula-demo"), help="output folder (default: tegula-demo)")
+    parser.add_argument("--small", action="store_true", help="store one tile of 10 MB instead of sixteen")
     return parser
 
 
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
     names = [f"{zarr}/sci/image", f"{asdf}#sci/image"]
     cuts = [cut_out(name, where, screen) for name in names]
     if not all(np.array_equal(cut, mosaic[where]) for cut in cuts):
-        raise tegula.CorruptDataError("the cutouts are not what was written")
+        raise tegula.CorruptDataError("a cutout differs from the array that was written")
     numbers = cutout.statistics(cuts[0])
     text = ", ".join(f"{name} {numbers[name]:.4g}" for name in ("min", "max", "mean"))
     screen.line()
@@ -81,26 +81,26 @@ def hubble() -> Any:
         from skimage.data import hubble_deep_field
     except ImportError as error:
         raise tegula.UnsupportedError(f"the demo needs the extra [demo], pip install 'tegula[demo]': {error}") from None
-    return hubble_deep_field()  # type: ignore[no-untyped-call, unused-ignore]
+    return hubble_deep_field()
 
 
 def bands(image: Any, tiles: int) -> Any:
-    """Make bands of flux, (3, y, x) float32, of the picture repeated with every second tile mirrored."""
+    """Return bands of flux, (3, y, x) float32: the picture repeated, with every second tile mirrored."""
     height, width = image.shape[0] * tiles, image.shape[1] * tiles
     mosaic = np.pad(image, [(0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)], mode="symmetric")
-    # A picture's values are about the square root of the light.
+    # Pixel values are about the square root of the flux.
     return np.ascontiguousarray(np.moveaxis((mosaic.astype(np.float32) / 255) ** 2, -1, 0))
 
 
 def cutout_region(tiles: int) -> tuple[Any, ...]:
     """Return the region that the demo cuts out."""
     first = tiles // 2 - tiles // 2 % 2  # a tile that is not mirrored
-    corner = [first * n + c - WIDTH // 2 for n, c in zip((872, 1000), CENTRE, strict=True)]
+    corner = [first * n + c - WIDTH // 2 for n, c in zip((872, 1000), CENTER, strict=True)]
     return (slice(None), *(slice(c, c + WIDTH) for c in corner))
 
 
 def write_zarr(path: Path, mosaic: Any) -> None:
-    """Write a hierarchy with the mosaic in shards, and an overview of it."""
+    """Write a group with the mosaic in shards and a small overview."""
     shutil.rmtree(path, ignore_errors=True)
     group = tegula.create_group(path, attributes={"title": "Hubble deep field", "credit": CREDIT})
     sci = group.create_group("sci")
@@ -113,7 +113,7 @@ def write_zarr(path: Path, mosaic: Any) -> None:
 
 
 def write_asdf(path: Path, mosaic: Any, screen: Screen) -> None:
-    """Write the same to an ASDF file: the mosaic as a Zarr array in blocks, the overview as a plain ndarray."""
+    """Write an ASDF file with the mosaic as a Zarr array in blocks and the overview as an ndarray."""
     from tegula.asdf import chunked
 
     with screen.working("writing blocks"):
@@ -124,12 +124,12 @@ def write_asdf(path: Path, mosaic: Any, screen: Screen) -> None:
 
 
 def overview(mosaic: Any) -> Any:
-    """Take every eighth pixel of the mean of the bands, as uint16."""
+    """Return every eighth pixel of the mean of the bands, as uint16."""
     return np.rint(mosaic[:, ::8, ::8].mean(axis=0) * 65535).astype(np.uint16)
 
 
 def cut_out(name: str, where: tuple[Any, ...], screen: Screen) -> Any:
-    """Cut a region out of an array, and say what it took."""
+    """Cut a region out of an array and print what the read took."""
     with source.opened(name) as array:
         plan = cutout.explain(array, where)
         start = time.perf_counter()
@@ -142,20 +142,20 @@ def cut_out(name: str, where: tuple[Any, ...], screen: Screen) -> Any:
 
 
 def header(screen: Screen, text: str, path: Path | None) -> None:
-    """Print a line that starts a part."""
+    """Print a headline."""
     screen.line()
     screen.line((text, "bold"), *([(f"  {path}", LABEL)] if path else []))
 
 
 def timed(work: Callable[[], None]) -> float:
-    """Measure how many seconds a piece of work takes."""
+    """Return how many seconds a call takes."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def wrote(screen: Screen, mosaic: Any, path: Path, seconds: float) -> None:
-    """Say what was written."""
+    """Print what was written."""
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
     total = sum(file.stat().st_size for file in files)
     stored = f"{byte_size(total)} in {count(len(files), 'file')}"
@@ -163,12 +163,12 @@ def wrote(screen: Screen, mosaic: Any, path: Path, seconds: float) -> None:
 
 
 def show(source_name: str, screen: Screen) -> None:
-    """Print the tree of a file, as `tegula info` shows it."""
+    """Print the tree of a file, as `tegula info` does."""
     info.run(argparse.Namespace(source=source_name, depth=None, json=False), screen)
 
 
 def commands(names: list[str], folder: Path, where: tuple[Any, ...]) -> list[str]:
-    """Return commands to copy."""
+    """Return commands for the user to try."""
     one_band = region.written((0, *where[1:]))
     first, last = shlex.quote(names[0]), shlex.quote(names[-1])
     red, whole = shlex.quote(str(folder / "red.png")), shlex.quote(str(folder / "whole.png"))

@@ -1,4 +1,4 @@
-"""`tegula info`: what is in a file or a store, or all about an array."""
+"""`tegula info`: shows the tree of a store or file, or the properties of an array."""
 
 import argparse
 import json
@@ -14,25 +14,25 @@ from tegula._cli.screen import BAD, LABEL, NAME, NOTE, Screen
 from tegula._format import byte_size, count, share
 from tegula._render import draw
 
-# Beyond so many chunks, counting the stored ones is no longer a matter of a moment.
+# Above this number of chunks, counting the stored ones takes too long.
 CHUNKS_COUNTED = 100_000
 ITEMS_SHOWN = 20
-# What ASDF's libraries write of themselves at the top of a tree. Named as file.asdf#history, it is shown.
+# Entries that ASDF libraries add to the top of a tree. They are shown if the source names them: file.asdf#history.
 WRITERS = ("asdf_library", "history")
 TEXT_SHOWN = 60
 
-Entry = tuple[str, dict[str, Any]]  # the name of a node, and what `describe` says of it
+Entry = tuple[str, dict[str, Any]]  # the name of a node and its description
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Add the command."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "info",
-        help="show what is in a file or a store",
-        description="Shows the groups and arrays of a store, the tree of an ASDF file, or all about one array.",
+        help="show the contents of a file or a store",
+        description="Shows the groups and arrays of a store, the tree of an ASDF file, or the properties of one array.",
     )
     source.add_argument(parser)
-    parser.add_argument("--depth", type=int, metavar="N", help="go so many levels down")
+    parser.add_argument("--depth", type=int, metavar="N", help="number of levels to show")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
 
 
 def describe(node: Any, depth: int | None, above: set[int]) -> dict[str, Any]:
-    """Describe a node and what is below it, as plain data."""
+    """Describe a node and everything below it, as plain data."""
     if source.is_array(node):
         return describe_array(node)
     if isinstance(node, tegula.Group):
@@ -81,12 +81,12 @@ def describe(node: Any, depth: int | None, above: set[int]) -> dict[str, Any]:
 
 
 def member(node: Any, key: Any) -> Any:
-    """Return a child of a node, which may have to be opened."""
+    """Return a child of a node. Children of groups are opened."""
     return node[key]
 
 
 def describe_member(get: Callable[[], Any], depth: int | None, above: set[int]) -> dict[str, Any]:
-    """Describe a child, or say why it cannot be opened."""
+    """Describe a child, or the error if it cannot be opened."""
     try:
         return describe(get(), depth, above)
     except tegula.Error as error:
@@ -94,7 +94,7 @@ def describe_member(get: Callable[[], Any], depth: int | None, above: set[int]) 
 
 
 def describe_array(array: Any) -> dict[str, Any]:
-    """Describe an array as far as it is known without reading its elements."""
+    """Describe an array without reading its elements."""
     facts: dict[str, Any] = {
         "kind": "array",
         "shape": list(array.shape),
@@ -103,7 +103,7 @@ def describe_array(array: Any) -> dict[str, Any]:
     }
     if not isinstance(array, tegula.Array):
         return facts
-    if not getattr(array, "is_zarr", True):  # a plain array of an ASDF file
+    if not getattr(array, "is_zarr", True):  # an ndarray in a block of an ASDF file
         facts["compression"] = ", ".join(codec(item) for item in array.codecs[1:]) or None
         return facts
     facts["zarr_format"] = array.zarr_format
@@ -118,7 +118,7 @@ def describe_array(array: Any) -> dict[str, Any]:
 
 
 def stored(array: Any) -> dict[str, Any]:
-    """Count how much of an array is stored: chunks, and bytes with the indexes of shards."""
+    """Count the stored chunks and bytes of an array, shard indexes included."""
     if not isinstance(array, tegula.Array) or not countable(array):
         return {}
     plan = array.explain(...)
@@ -127,13 +127,13 @@ def stored(array: Any) -> dict[str, Any]:
 
 
 def countable(array: Any) -> bool:
-    """Tell whether the chunks of an array, with those in shards, are few enough to look at each."""
+    """Return whether an array has few enough chunks, inner chunks included, to look at each one."""
     grid = getattr(array, "inner_chunk_grid_shape", ())
     return bool(np.prod(grid, dtype=float) <= CHUNKS_COUNTED)
 
 
 def codec(item: Any) -> str:
-    """Write a codec in a few words: `zstd(level=3)`."""
+    """Return a codec in a few words: `zstd(level=3)`."""
     if isinstance(item, str):
         return item
     configuration = item.get("configuration") or {}
@@ -151,7 +151,7 @@ def codec(item: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Convert a NumPy scalar to what JSON can hold."""
+    """Convert a NumPy scalar to a JSON value."""
     value = value.item() if hasattr(value, "item") else value
     if isinstance(value, float) and not np.isfinite(value):
         return str(value)
@@ -159,19 +159,19 @@ def plain(value: Any) -> Any:
 
 
 def show_array(name: str, facts: dict[str, Any], screen: Screen) -> None:
-    """Print all about an array."""
+    """Print the properties of an array."""
     screen.line((name, NAME), ("  " + form(facts), NOTE))
     screen.line()
     screen.pairs(rows(facts))
 
 
 def form(facts: dict[str, Any]) -> str:
-    """Say what kind of array it is."""
+    """Return what kind of array it is."""
     return f"array, Zarr V{facts['zarr_format']}" if "zarr_format" in facts else "array in a block"
 
 
 def rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what `show_array` prints."""
+    """Yield the rows of `show_array`."""
     yield "shape", extent(facts["shape"])
     names = facts.get("dimension_names")
     if names:
@@ -191,7 +191,7 @@ def rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def chunk_rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what `rows` says of chunks and what is in them."""
+    """Yield the rows about chunks and codecs."""
     grid = facts["chunk_grid_shape"]
     number = int(np.prod(grid, dtype=object)) if grid else 1
     of_grid = f"{number:,}" + (f" = {' x '.join(f'{n:,}' for n in grid)}" if len(grid) > 1 else "")
@@ -206,12 +206,12 @@ def chunk_rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def extent(shape: list[int]) -> str:
-    """Write a shape: `(3, 872, 1000)`."""
+    """Return a shape as text: `(3, 872, 1000)`."""
     return str(tuple(shape))
 
 
 def show_tree(name: str, facts: dict[str, Any], screen: Screen) -> None:
-    """Print a hierarchy."""
+    """Print a tree."""
     screen.line((name, NAME), *note(facts))
     for guides, (label, child) in draw((name, facts), children, screen.guides):
         screen.line((guides, LABEL), (label, NAME), *note(child))
@@ -230,7 +230,7 @@ def children(entry: Entry) -> list[Entry]:
 
 
 def note(facts: dict[str, Any]) -> Iterator[str | tuple[str, str]]:
-    """Yield what a tree says of a node, after its name."""
+    """Yield what the tree shows after a node's name."""
     kind = facts["kind"]
     if kind == "error":
         yield f"  {facts['error']}", BAD
@@ -251,7 +251,7 @@ def note(facts: dict[str, Any]) -> Iterator[str | tuple[str, str]]:
 
 
 def array_note(facts: dict[str, Any]) -> Iterator[str | tuple[str, str]]:
-    """Yield what a tree shows of an array."""
+    """Yield what the tree shows after an array's name."""
     yield f"  {extent(facts['shape'])} {facts['dtype']}"
     if facts.get("shards"):
         yield f"  shards {extent(facts['shards'])}", LABEL

@@ -1,4 +1,4 @@
-"""Regions as people write them: NumPy's basic indexing without the brackets, `1000:1064,::2,-1` or `...,3`."""
+"""Regions on the command line: NumPy's basic indexing without the brackets, `1000:1064,::2,-1` or `...,3`."""
 
 import argparse
 import re
@@ -11,7 +11,7 @@ _INDEX = re.compile(rf"{_INTEGER}(?:(:){_INTEGER}(?::{_INTEGER})?)?")
 
 
 def parse(text: str) -> tuple[Index, ...]:
-    """Read a region, or say what is wrong with it as argparse wants it."""
+    """Parse a region. Raises argparse's error if the text is not one."""
     parts = text.strip().removeprefix("[").removesuffix("]").split(",")
     if len(parts) > 1 and not parts[-1].strip():
         parts.pop()
@@ -26,7 +26,7 @@ def _one(part: str, text: str) -> Index:
         return ...
     match = _INDEX.fullmatch(part)
     if not part or not match:
-        raise argparse.ArgumentTypeError(f"{part!r} in {text!r} is no index: write 5, 2:10, ::2, -1 or ...")
+        raise argparse.ArgumentTypeError(f"{part!r} in {text!r} is not an index; write 5, 2:10, ::2, -1 or ...")
     start, colon, stop, step = match.groups()
     if not colon:
         return int(start)
@@ -36,7 +36,7 @@ def _one(part: str, text: str) -> Index:
 
 
 def written(region: tuple[Index, ...]) -> str:
-    """Write a region as `parse` reads it."""
+    """Return the text that `parse` reads as a region."""
     return ",".join(_written(index) for index in region)
 
 

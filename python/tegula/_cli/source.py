@@ -1,4 +1,4 @@
-"""What a user names on the command line: a file, a store, or a node in one."""
+"""The argument SOURCE: a store or file, or a node in it."""
 
 import argparse
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="SOURCE",
-        help="a store or file, or a node in one: data.zarr, data.zarr/group/array, file.asdf, file.asdf#sci/data, "
+        help="a store or file, or a node in it: data.zarr, data.zarr/group/array, file.asdf, file.asdf#sci/data, "
         "s3://bucket/data.zarr, https://host/file.asdf#sci/data",
     )
 
 
 def is_asdf(path: str) -> bool:
-    """Tell whether a path names an ASDF file: by its name, or by how it starts."""
+    """Return whether a path is an ASDF file, by its name or its first bytes."""
     if path.lower().endswith(".asdf"):
         return True
     try:
@@ -32,7 +32,7 @@ def is_asdf(path: str) -> bool:
 
 @contextmanager
 def opened(source: str) -> Iterator[Any]:
-    """Open what a source names: a group, an array, or the tree (or a part of it) of an ASDF file."""
+    """Open a source: a group, an array, or the tree of an ASDF file or a part of it."""
     path, _, fragment = source.partition("#")
     if not is_asdf(path):
         yield tegula.open(source)
@@ -44,18 +44,18 @@ def opened(source: str) -> Iterator[Any]:
                 node = node[int(key) if isinstance(node, list) else key]
             except (KeyError, IndexError, ValueError, TypeError):
                 where = "/".join(keys[:n]) or "the top of the tree"
-                raise tegula.NotFoundError(f"there is no {key!r} in {where} of {path}{names(node)}") from None
+                raise tegula.NotFoundError(f"{path} has no {key!r} in {where}{names(node)}") from None
         yield node
 
 
 def names(node: Any) -> str:
-    """List what there is in a mapping, for an error's message."""
+    """Return the keys of a mapping, for an error message."""
     if not hasattr(node, "keys"):
         return ""
     keys = [str(key) for key in node]
-    return f"; there is {', '.join(keys[:12])}{', ...' if len(keys) > 12 else ''}" if keys else ""
+    return f"; it has {', '.join(keys[:12])}{', ...' if len(keys) > 12 else ''}" if keys else ""
 
 
 def is_array(node: Any) -> bool:
-    """Tell whether a node has elements: a tegula or a NumPy array."""
+    """Return whether a node is an array, of tegula or of NumPy."""
     return hasattr(node, "shape") and hasattr(node, "dtype")

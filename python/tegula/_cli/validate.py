@@ -1,4 +1,4 @@
-"""`tegula validate`: whether what is stored is whole."""
+"""`tegula validate`: checks everything that is stored."""
 
 import argparse
 from typing import Any
@@ -15,15 +15,13 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Add the command."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "validate",
-        help="look whether what is stored is whole",
-        description="Reads the metadata of all arrays and groups, decodes every stored chunk, and names what is wrong "
-        "and what belongs to nothing. Of an ASDF file the checksums of the blocks are compared and all arrays "
-        "are read. The exit code is 1 where something is wrong.",
+        help="check everything that is stored",
+        description="Reads the metadata of all arrays and groups, decodes every stored chunk, and lists damage and "
+        "objects that belong to no array. For an ASDF file, compares the checksums of the blocks and reads all "
+        "arrays. The exit code is 1 if something is wrong.",
     )
     source.add_argument(parser)
-    parser.add_argument(
-        "--repair", action="store_true", help="remove temporary files that a process left behind which was killed"
-    )
+    parser.add_argument("--repair", action="store_true", help="remove temporary files that killed processes left")
     return parser
 
 
@@ -37,7 +35,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
     for file in found.removed:
         screen.line(f"removed {file}")
     for file in found.leftovers:
-        screen.line(f"{file}: left behind by a process that was killed; --repair removes it")
+        screen.line(f"{file}: left by a killed process; --repair removes it")
     for problem in found.problems[:PROBLEMS_SHOWN]:
         screen.line(str(problem))
     if len(found.problems) > PROBLEMS_SHOWN:
@@ -48,7 +46,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
     if not found.ok:
         wrong = len(found.problems) + len(found.leftovers)
         raise tegula.CorruptDataError(f"{arguments.source}: {count(wrong, 'problem')} in {looked}")
-    screen.line(f"{arguments.source}: {looked}: all whole")
+    screen.line(f"{arguments.source}: {looked}: no problems")
 
 
 def validate_asdf(path: str, screen: Screen) -> None:
@@ -58,4 +56,4 @@ def validate_asdf(path: str, screen: Screen) -> None:
         arrays = file.search(type_=tegula.Array).nodes
         for array in arrays:
             array[...]
-        screen.line(f"{path}: {count(len(file.blocks), 'block')}, {count(len(arrays), 'array')}: all whole")
+        screen.line(f"{path}: {count(len(file.blocks), 'block')}, {count(len(arrays), 'array')}: no problems")
