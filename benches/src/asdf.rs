@@ -1,4 +1,4 @@
-//! ASDF files, which are written by the core once.
+//! Benches of ASDF files, which the core writes once.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,16 @@ use tegula::asdf::{AsdfFile, Compression, FileOptions, OutBlock, write_file};
 
 use crate::{Work, compare};
 
-/// Blocks of a file of many, nodes of a file with a large tree, and the side of an image of 32-bit floats.
+/// Blocks of a file with many blocks.
 const BLOCKS: usize = 10_000;
+
+/// Nodes of a file with a large tree.
 const NODES: usize = 50_000;
+
+/// Columns of an image of 32-bit floats.
 const SIDE: u64 = 10_000;
 
-/// The counts of a detector: noise in steps.
+/// Returns rows of detector counts: rounded noise.
 fn image(rows: u64) -> Vec<u8> {
     let mut noise = 1u32;
     let mut next = || {
@@ -42,9 +46,9 @@ fn write(path: &Path, tree: &str, label: &str, blocks: &[Vec<u8>]) -> tegula::Re
     write_file(path, &FileOptions::default(), Some(&document), blocks.iter().map(block))
 }
 
-/// What `asdf-rs` does.
+/// The same work by `asdf-rs`.
 #[cfg(feature = "peer")]
-#[allow(clippy::unnecessary_wraps)] // without the peer there is nothing
+#[allow(clippy::unnecessary_wraps)] // without the peer these return `None`
 mod peer {
     use std::hint::black_box;
     use std::path::Path;
@@ -114,7 +118,7 @@ fn read(path: &Path, part: Option<ArraySubset>) -> Work {
     })
 }
 
-/// Prints a row for each.
+/// Prints a row for each bench.
 pub(crate) fn run(folder: &Path) -> tegula::Result<()> {
     println!("\n| file | what | tegula ms | asdf-rs / tegula |\n|---|---|---|---|");
     let path = folder.join("blocks.asdf");

@@ -1,12 +1,11 @@
-//! Times the core from Rust, and beside it, in turn, the crates `zarrs` and `asdf-rs` where they were built in
-//! (`--features peer`).
+//! Times the core and, with `--features peer`, the crates `zarrs` and `asdf-rs`, in alternating rounds.
 //!
 //! ```text
 //! cargo run --release -p tegula-benches [--features peer] [-- FOLDER]
 //! ```
 //!
-//! Arrays of 64 MiB, and ASDF files of up to 400 MB, are written to the folder (a temporary one by default) once. Each
-//! row gives the medians of seven rounds; the peer's column is the ratio of its median to ours: above 1, we are faster.
+//! The first run writes arrays of 64 MiB and ASDF files of up to 400 MB to the folder, by default a temporary one. Each row
+//! has our median of seven rounds in milliseconds, and the ratio of the peer's median to ours: above 1, we are faster.
 
 mod asdf;
 
@@ -84,8 +83,8 @@ fn create(folder: &Path, chunks: [u64; 3], codecs: &Value, elements: &Vec<u16>) 
     array.store_array_subset(&array.subset_all(), elements)
 }
 
-/// What is read in a round: some regions, one after the other.
-fn workloads(chunks: [u64; 3]) -> Vec<(&'static str, Vec<ArraySubset>)> {
+/// Returns the regions that a round of each workload reads.
+fn workloads() -> Vec<(&'static str, Vec<ArraySubset>)> {
     let mut seed = 7u64;
     let mut below = |end: u64| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -100,7 +99,6 @@ fn workloads(chunks: [u64; 3]) -> Vec<(&'static str, Vec<ArraySubset>)> {
             })
             .collect()
     };
-    let _ = chunks;
     vec![
         ("whole", vec![ArraySubset::new_with_shape(&SHAPE)]),
         ("windows 8x32x32", windows([8, 32, 32], 20)),
@@ -144,10 +142,10 @@ mod peer {
     }
 }
 
-/// What is timed.
+/// A function to time.
 type Work = Box<dyn Fn()>;
 
-/// Reads of regions, one after the other.
+/// Returns work that reads regions one after the other.
 fn reads(peer: impl Peer + 'static, regions: &[ArraySubset]) -> Work {
     let regions = regions.to_vec();
     Box::new(move || regions.iter().for_each(|region| peer.read(region)))
@@ -159,7 +157,7 @@ fn time(work: &Work) -> f64 {
     start.elapsed().as_secs_f64() * 1e3
 }
 
-/// Times both in turn, and prints a row.
+/// Times both in alternating rounds, and prints a row.
 fn compare(name: &str, what: &str, ours: &Work, theirs: Option<&Work>) {
     let mut times = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
@@ -184,7 +182,7 @@ fn main() -> tegula::Result<()> {
     for (number, (name, chunks, codecs)) in arrays().into_iter().enumerate() {
         let path = folder.join(number.to_string());
         create(&path, chunks, &codecs, &elements)?;
-        for (what, regions) in workloads(chunks) {
+        for (what, regions) in workloads() {
             let ours = reads(Array::open(Arc::new(FilesystemStore::new(&path)), "/")?, &regions);
             #[cfg(feature = "peer")]
             let theirs = peer::open(&path).map(|array| reads(array, &regions));

@@ -1,4 +1,4 @@
-//! Arrays of files that are made here, block by block.
+//! Arrays of files that the tests write, block by block.
 
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ fn plain_and_compressed_blocks_are_arrays() {
 }
 
 #[test]
-fn a_part_of_a_plain_block_is_read_alone() {
+fn parts_of_plain_blocks_are_read_alone() {
     let data = vec![7; 4 << 20];
     let tree = "a: !core/ndarray-1.1.0 {source: 0, datatype: uint8, byteorder: big, shape: [4, 1048576]}";
     let file = file(tree, vec![OutBlock::new(data)]);
@@ -101,7 +101,7 @@ fn strides_offsets_and_streams() {
 }
 
 #[test]
-fn records_texts_and_inline_arrays() {
+fn records_texts_and_inline_arrays_are_read() {
     let tree = "r: !core/ndarray-1.1.0 {source: 0, datatype: [uint8, {datatype: float32, byteorder: big}], \
                 byteorder: little, shape: [2]}
 t: !core/ndarray-1.1.0 {source: 1, datatype: [ascii, 3], byteorder: big, shape: [2]}
@@ -118,25 +118,25 @@ e: !core/ndarray-1.1.0 {data: [1, 2, 3], datatype: uint8}";
 }
 
 #[test]
-fn headers_that_lie_are_errors() {
+fn wrong_headers_are_errors() {
     let data = numbers(200);
-    let lie = |label: &[u8; 4], size: u64, encoded: Vec<u8>| {
+    let error = |label: &[u8; 4], size: u64, encoded: Vec<u8>| {
         let file = file(PLAIN, vec![OutBlock::new(encoded).compressed(*label, size)]);
         file.array("a").and_then(|array| whole(&array)).unwrap_err()
     };
     let zlib = compress(*b"zlib", &data).unwrap();
     for size in [0, 399, 401, 1 << 20, 1 << 45, u64::MAX] {
-        assert_eq!(lie(b"zlib", size, zlib.clone()).kind(), ErrorKind::CorruptData, "{size}");
+        assert_eq!(error(b"zlib", size, zlib.clone()).kind(), ErrorKind::CorruptData, "{size}");
     }
-    assert_eq!(lie(b"zlib", 400, zlib[..zlib.len() - 1].to_vec()).kind(), ErrorKind::CorruptData);
-    let error = lie(b"what", 400, zlib);
+    assert_eq!(error(b"zlib", 400, zlib[..zlib.len() - 1].to_vec()).kind(), ErrorKind::CorruptData);
+    let error = error(b"what", 400, zlib);
     assert!(error.kind() == ErrorKind::Unsupported && error.message().contains("\"what\""), "{error}");
     let outside = file(&PLAIN.replace("source: 0", "source: 3"), vec![OutBlock::new(data)]);
     assert_eq!(outside.array("a").unwrap_err().kind(), ErrorKind::InvalidMetadata);
 }
 
 #[test]
-fn checksums_are_compared_when_asked() {
+fn checksums_are_verified_on_request() {
     let mut bytes = file_bytes(PLAIN, vec![OutBlock::new(numbers(200))]);
     let at = bytes.windows(4).position(|window| window == b"\xd3BLK").unwrap() + 100;
     bytes[at] ^= 1;
@@ -168,9 +168,9 @@ fn zarr(map: [i32; 4], compressed: bool) -> AsdfFile {
 }
 
 #[test]
-fn zarr_arrays_lie_in_blocks() {
+fn zarr_chunks_are_read_from_blocks() {
     for compressed in [false, true] {
-        // The map decides, in whatever order the blocks are.
+        // The map decides, whatever the order of the blocks.
         let file = zarr([2, -1, 3, 1], compressed);
         let array = file.array("a").unwrap();
         assert_eq!(array.attributes()["unit"], "s");
@@ -186,7 +186,7 @@ fn zarr_arrays_lie_in_blocks() {
 }
 
 #[test]
-fn maps_that_lie_are_errors() {
+fn wrong_chunk_maps_are_errors() {
     for map in [[1, 2, 3, 4], [1, 2, 3, -2], [1, 2, 3, 0], [1, 2, 3, i32::MAX]] {
         let error = whole(&zarr(map, false).array("a").unwrap()).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::CorruptData | ErrorKind::InvalidMetadata), "{map:?}: {error}");
@@ -234,7 +234,7 @@ out: {$ref: '../b.asdf#/x'}";
 }
 
 #[test]
-fn a_replaced_file_is_not_mixed_with_the_opened_one() {
+fn opened_files_survive_their_replacement() {
     let folder = std::env::temp_dir().join(format!("tegula-asdf-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("a.asdf");

@@ -1,4 +1,4 @@
-//! Chunked ndarrays of files that are made here.
+//! Chunked ndarrays of files that the tests write.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use crate::selection::Selection;
 use crate::store::{MemoryStore, Store};
 use crate::subset::ArraySubset;
 
-/// The starts and the shapes of chunks.
+/// Starts and shapes of chunks.
 type Boxes<'a> = &'a [(&'a [u64], &'a [u64])];
 
-/// The tree of an array of two-byte numbers, out of its shape and the starts and the shapes of chunks, block by block.
+/// Returns the tree of an array of two-byte numbers with a block for each chunk.
 fn tree(shape: &[u64], chunks: Boxes<'_>) -> String {
     let chunk = |(number, (start, shape)): (usize, &(&[u64], &[u64]))| {
         let ndarray = format!("{{source: {number}, datatype: uint16, byteorder: big, shape: {shape:?}}}");
@@ -25,7 +25,7 @@ fn tree(shape: &[u64], chunks: Boxes<'_>) -> String {
     format!("a: !core/chunked-ndarray-1.0.0\n  shape: {shape:?}\n  datatype: uint16\n  chunks:{chunks}")
 }
 
-/// A file of such an array; the elements of chunk k count from 100 (k + 1) on.
+/// Opens a file of such an array; the elements of chunk k count from 100 (k + 1).
 fn file(shape: &[u64], chunks: Boxes<'_>, label: Option<[u8; 4]>) -> AsdfFile {
     let block = |(k, (_, shape)): (usize, &(&[u64], &[u64]))| {
         let count: u64 = shape.iter().product();
@@ -39,7 +39,7 @@ fn file(shape: &[u64], chunks: Boxes<'_>, label: Option<[u8; 4]>) -> AsdfFile {
     open(&file_bytes(&tree(shape, chunks), chunks.iter().enumerate().map(block).collect()))
 }
 
-/// What a file as above holds, chunk after chunk.
+/// Returns the expected elements of such an array.
 fn expected(shape: &[u64], chunks: Boxes<'_>) -> Vec<u16> {
     let mut elements = vec![0; shape.iter().product::<u64>() as usize];
     let position = |index: &[u64]| index.iter().zip(shape).fold(0, |at, (i, length)| at * length + i) as usize;
@@ -57,17 +57,17 @@ fn whole(array: &Array) -> Result<Vec<u16>> {
 }
 
 #[test]
-fn chunks_of_any_arrangement() {
+fn chunks_of_any_arrangement_are_read() {
     let arrangements: &[(&[u64], Boxes<'_>)] = &[
-        // A grid, its last chunks shorter; the same with a hole.
+        // A grid with shorter last chunks; the same with a hole.
         (&[5, 4], &[(&[0, 0], &[3, 2]), (&[0, 2], &[3, 2]), (&[3, 0], &[2, 2]), (&[3, 2], &[2, 2])]),
         (&[5, 4], &[(&[3, 2], &[2, 2]), (&[0, 0], &[3, 2]), (&[3, 0], &[2, 2])]),
-        // Bricks, which lie in no grid.
+        // Bricks, which are off a grid.
         (&[4, 6], &[(&[0, 0], &[2, 3]), (&[0, 3], &[2, 3]), (&[2, 0], &[2, 1]), (&[2, 1], &[2, 4])]),
-        // Overlaps: the later one counts.
+        // Overlaps: later chunks win.
         (&[4, 4], &[(&[0, 0], &[4, 4]), (&[1, 1], &[2, 2]), (&[0, 0], &[2, 2])]),
         (&[3], &[(&[0], &[3]), (&[0], &[3])]),
-        // Few elements far apart, none, an empty chunk, and no axes.
+        // Distant chunks, no chunks, an empty chunk, and no axes.
         (&[9, 9, 2], &[(&[8, 8, 1], &[1, 1, 1]), (&[2, 3, 0], &[2, 1, 2])]),
         (&[2, 2], &[]),
         (&[0, 2], &[(&[0, 0], &[0, 2])]),
@@ -80,10 +80,10 @@ fn chunks_of_any_arrangement() {
             let expected = expected(shape, chunks);
             assert_eq!((array.shape(), array.data_type().name()), (*shape, "uint16"));
             assert_eq!(whole(&array).unwrap(), expected, "{chunks:?}");
-            // Each element alone, and each chunk of the grid.
-            for (index, due) in array.subset_all().indices().zip(&expected) {
+            // Each element, and each chunk of the grid.
+            for (index, element) in array.subset_all().indices().zip(&expected) {
                 let one = ArraySubset::new_with_start_shape(&index, &vec![1; index.len()]).unwrap();
-                assert_eq!(array.retrieve_array_subset::<Vec<u16>>(&one).unwrap(), [*due], "{chunks:?}");
+                assert_eq!(array.retrieve_array_subset::<Vec<u16>>(&one).unwrap(), [*element], "{chunks:?}");
             }
             for chunk in ArraySubset::new_with_shape(&array.chunk_grid_shape()).indices() {
                 let subset = array.chunk_subset(&chunk).unwrap();
@@ -95,7 +95,7 @@ fn chunks_of_any_arrangement() {
 }
 
 #[test]
-fn a_part_takes_its_chunks_only() {
+fn parts_read_only_their_chunks() {
     let chunks: Boxes<'_> = &[(&[0, 0], &[2, 3]), (&[0, 3], &[2, 3]), (&[2, 0], &[2, 3]), (&[2, 3], &[2, 3])];
     let array = file(&[4, 6], chunks, None).array("a").unwrap();
     assert_eq!(array.chunk_grid().regular_shape().as_deref(), Some(&[2, 3][..]));
@@ -106,7 +106,7 @@ fn a_part_takes_its_chunks_only() {
     assert_eq!(explain(&[0..1, 1..3]), (1, 0, 4));
     assert_eq!(explain(&[0..4, 3..6]), (2, 0, 24));
     assert!(array.erase_chunk(&[0, 0]).is_err());
-    // Of what is far away from all chunks nothing is read.
+    // Far from all chunks, nothing is read.
     let array = file(&[1 << 40, 1 << 40], &[(&[1 << 30, 0], &[2, 3])], None).array("a").unwrap();
     let far = ArraySubset::new_with_ranges(&[(1 << 39)..(1 << 39) + 2, 5..7]);
     assert_eq!(array.retrieve_array_subset::<Vec<u16>>(&far).unwrap(), [0; 4]);
@@ -115,7 +115,7 @@ fn a_part_takes_its_chunks_only() {
 }
 
 #[test]
-fn each_chunk_is_stored_in_its_own_way() {
+fn chunks_have_different_encodings() {
     let tree = "a: !<asdf://asdf-format.org/core/tags/chunked-ndarray-1.0.0>
   shape: [2, 9]
   datatype: int16
@@ -140,10 +140,10 @@ fn each_chunk_is_stored_in_its_own_way() {
 }
 
 #[test]
-fn one_chunk_is_mapped() {
+fn a_single_chunk_is_mapped() {
     let array = file(&[2, 3], &[(&[0, 0], &[2, 3])], None).array("a").unwrap();
     assert!(array.mappable().unwrap().is_some_and(|map| map.reversed && map.strides == [6, 2]));
-    // The later one counts here too.
+    // The later chunk wins here too.
     let array = file(&[2, 3], &[(&[0, 0], &[2, 3]), (&[0, 0], &[2, 3])], None).array("a").unwrap();
     let twice = array.mappable().unwrap().unwrap();
     let once = file(&[2, 3], &[(&[0, 0], &[2, 3])], None).array("a").unwrap().mappable().unwrap().unwrap();
@@ -151,7 +151,7 @@ fn one_chunk_is_mapped() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused() {
+fn invalid_chunks_are_refused() {
     let chunks: Boxes<'_> = &[(&[0, 0], &[2, 3]), (&[2, 0], &[2, 3])];
     let text = tree(&[4, 3], chunks);
     for (from, to, kind) in [
@@ -171,7 +171,7 @@ fn what_does_not_fit_is_refused() {
         ("datatype: uint16\n", "datatype: bignum\n", ErrorKind::Unsupported),
         ("datatype: uint16\n", "\n", ErrorKind::InvalidMetadata),
         ("chunks:\n", "pieces:\n", ErrorKind::InvalidMetadata),
-        // What is found where a chunk is read.
+        // These errors occur when the chunk is read.
         ("source: 1", "source: 7", ErrorKind::InvalidMetadata),
         ("source: 1", "source: '../b.asdf'", ErrorKind::Unsupported),
         ("byteorder: big, shape: [2, 3]", "byteorder: big, shape: [2, 3], offset: 2", ErrorKind::CorruptData),
@@ -184,7 +184,7 @@ fn what_does_not_fit_is_refused() {
         assert_eq!(error.kind(), kind, "{to}: {error}");
         assert!(error.to_string().contains("a.asdf#a"), "{error}");
     }
-    // A chunk that cannot be read does not keep others from being read.
+    // Other chunks can be read beside an invalid one.
     let file = open(&file_bytes(&text.replace("source: 1", "source: 7"), vec![OutBlock::new(vec![1; 12])]));
     let first = ArraySubset::new_with_ranges(&[0..2, 0..3]);
     let found: Vec<u16> = file.array("a").unwrap().retrieve_array_subset(&first).unwrap();
@@ -192,8 +192,8 @@ fn what_does_not_fit_is_refused() {
 }
 
 #[test]
-fn chunks_that_would_be_cut_to_pieces_are_refused() {
-    // Stripes across each other, in one small block.
+fn chunks_far_off_a_grid_are_refused() {
+    // Crossing stripes, in one small block.
     let mut text = "a: !core/chunked-ndarray-1.0.0\n  shape: [1000, 1000]\n  datatype: uint8\n  chunks:".to_owned();
     for k in 0..500 {
         for (start, shape) in [([2 * k, 0], [1, 1000]), ([0, 2 * k], [1000, 1])] {

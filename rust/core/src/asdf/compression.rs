@@ -235,7 +235,7 @@ mod tests {
     use crate::error::ErrorKind;
 
     #[test]
-    fn every_label_decodes_what_it_encodes() {
+    fn every_label_round_trips() {
         let data: Vec<u8> = (0..9_000_000u32).flat_map(|i| (i / 1000).to_le_bytes()).take(9_000_001).collect();
         for row in TABLE {
             for data in [&data[..], &data[..1000], &[]] {
@@ -248,25 +248,25 @@ mod tests {
                 if data.is_empty() {
                     continue;
                 }
-                assert!(stage.decode_into(&encoded, &mut decoded[1..]).is_err(), "{name}: longer than it should be");
+                assert!(stage.decode_into(&encoded, &mut decoded[1..]).is_err(), "{name}: longer than expected");
                 decoded.push(0);
-                assert!(stage.decode_into(&encoded, &mut decoded).is_err(), "{name}: shorter than it should be");
+                assert!(stage.decode_into(&encoded, &mut decoded).is_err(), "{name}: shorter than expected");
                 assert!(decoder(row.label, encoded.len() as u64, u64::MAX).is_err(), "{name}");
             }
         }
     }
 
     #[test]
-    fn several_buffers_of_blosc_are_read() {
+    fn sequences_of_blosc_buffers_are_read() {
         let data: Vec<u8> = (0..30_000u32).flat_map(|i| (i / 3).to_le_bytes()).collect();
         let options = |options: Value| options.as_object().cloned().unwrap();
-        let counted = Compression::new("blsc", &options(json!({"compression_block_size": 50_000}))).unwrap();
-        let counted = counted.encode(&data).unwrap();
+        let with_lengths = Compression::new("blsc", &options(json!({"compression_block_size": 50_000}))).unwrap();
+        let with_lengths = with_lengths.encode(&data).unwrap();
         let buffers: Vec<_> = data.chunks(50_000).map(|part| compress(BLOSC, part).unwrap()).collect();
         let alone: Vec<u8> = buffers.concat();
         let framed = buffers.iter().flat_map(|buffer| [&(buffer.len() as u32).to_be_bytes(), &buffer[..]].concat());
-        assert!(framed.eq(counted.iter().copied()));
-        for encoded in [&alone, &counted] {
+        assert!(framed.eq(with_lengths.iter().copied()));
+        for encoded in [&alone, &with_lengths] {
             assert!(decompress(BLOSC, encoded, data.len() as u64).unwrap() == data);
             assert!(decompress(BLOSC, encoded, data.len() as u64 + 1).is_err());
             assert!(decompress(BLOSC, encoded, 50_000).is_err() || *encoded == alone);

@@ -1,4 +1,4 @@
-//! Whole files: written and read back, cut short, and telling lies.
+//! Whole files: round trips, truncation, wrong sizes and hostile headers.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::*;
 use crate::error::{ErrorKind, Result};
 use crate::store::{ByteRange, Object, Stat};
 
-/// A file in memory that counts what is read of it.
+/// A file in memory that counts requests and bytes read.
 #[derive(Default)]
 struct File {
     bytes: Vec<u8>,
@@ -68,7 +68,7 @@ fn data(layout: &Layout, number: i64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The file without its index.
+/// Returns the file without its index.
 fn without_index(bytes: &[u8]) -> Vec<u8> {
     let at = bytes.windows(INDEX_MAGIC.len()).rposition(|window| window == INDEX_MAGIC).unwrap();
     bytes[..at].to_vec()
@@ -112,7 +112,7 @@ fn written_files_read_back() {
 }
 
 #[test]
-fn files_appear_whole_or_not_at_all() {
+fn files_are_replaced_atomically() {
     let folder = std::env::temp_dir().join(format!("tegula-test-write-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("a.asdf");
@@ -193,13 +193,13 @@ fn line_ends_and_tree_ends() {
 }
 
 #[test]
-fn ends_across_pieces_are_found() {
+fn ends_and_magics_across_pieces_are_found() {
     for shift in 0..16 {
         let mut bytes = b"#ASDF 1.0.0\n%YAML 1.1\n--- 'a".to_vec();
         bytes.resize((64 << 10) - shift, b'b');
         bytes.extend_from_slice(b"'\r\n...\r\n");
         let end = bytes.len() as u64;
-        // A file of more than 64 KiB is read in pieces, of which one ends at 64 KiB.
+        // A file of over 64 KiB is read in pieces; one of them ends at 64 KiB.
         bytes.resize((128 << 10) - shift, b' ');
         let first = bytes.len();
         bytes.extend_from_slice(&without_index(&sample(&[b"one"]))[sample(&[]).len()..]);
@@ -210,7 +210,7 @@ fn ends_across_pieces_are_found() {
 }
 
 #[test]
-fn every_truncation_is_survived() {
+fn truncations_do_not_panic() {
     let bytes = sample(&[b"one", b"second", &[7; 100]]);
     for end in 0..bytes.len() {
         let Ok(layout) = open(&bytes[..end]) else { continue };
@@ -232,7 +232,7 @@ fn blocks_before_the_damage_can_be_read() {
 }
 
 #[test]
-fn a_lying_index_is_not_believed() {
+fn wrong_indexes_are_ignored() {
     let large = vec![1; 70_000];
     let blocks: [&[u8]; 3] = [&large, b"\xd3BLK second", b"third"];
     let bytes = sample(&blocks);
@@ -265,7 +265,7 @@ fn a_lying_index_is_not_believed() {
                 let layout = open(&file).unwrap();
                 for number in order {
                     let expected = blocks[number.rem_euclid(3) as usize];
-                    // An index that leaves out a block in the middle betrays itself beside the gap, and by being short.
+                    // An index that lacks a block in the middle is only noticed beside the gap, and when counting.
                     if index != format!("[{a}, {c}]") || order[0] >= 0 {
                         assert_eq!(data(&layout, number).unwrap(), expected, "{index} {number}");
                     }
@@ -277,7 +277,7 @@ fn a_lying_index_is_not_believed() {
 }
 
 #[test]
-fn hostile_headers() {
+fn hostile_headers_are_refused() {
     let bytes = without_index(&sample(&[b"one", b"second"]));
     let start = open(&bytes).unwrap().blocks.block(0).unwrap().offset as usize;
     let with = |at: usize, value: &[u8]| {
@@ -302,7 +302,7 @@ fn hostile_headers() {
 }
 
 #[test]
-fn either_kind_of_checksum_fits() {
+fn checksums_of_stored_and_decoded_data_match() {
     let mut header = BlockHeader::parse(&sample(&[b"x"])[sample(&[]).len()..][..HEADER_LENGTH], 0, 1000).unwrap();
     header.compression = *b"zlib";
     header.checksum = md5(b"used");
@@ -312,7 +312,7 @@ fn either_kind_of_checksum_fits() {
 }
 
 #[test]
-fn larger_headers_are_skipped() {
+fn larger_headers_are_read() {
     let bytes = sample(&[b"one"]);
     let start = open(&bytes).unwrap().blocks.block(0).unwrap().offset as usize;
     let mut file = without_index(&bytes);
@@ -322,7 +322,7 @@ fn larger_headers_are_skipped() {
 }
 
 #[test]
-fn little_is_read() {
+fn few_bytes_are_read() {
     let blocks: Vec<Vec<u8>> = (0..20_000u32).map(|number| number.to_le_bytes().repeat(20)).collect();
     let slices: Vec<&[u8]> = blocks.iter().map(Vec::as_slice).collect();
     let indexed = sample(&slices);
