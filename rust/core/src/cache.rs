@@ -14,12 +14,13 @@ use lru::LruCache;
 
 use crate::error::{Error, Result};
 use crate::runtime::{PerProcess, lock};
+use crate::store::Identity;
 
 /// Where something cached comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Origin {
     /// The array (or the store, for what does not depend on an array's codecs).
-    pub(crate) identity: u64,
+    pub(crate) identity: Identity,
     /// The object.
     pub(crate) key: String,
     /// The first byte of the part of the object.
@@ -278,7 +279,7 @@ mod tests {
     use super::*;
 
     fn origin(key: &str) -> Origin {
-        Origin { identity: 1, key: key.into(), offset: 0 }
+        Origin { identity: Identity::of(1), key: key.into(), offset: 0 }
     }
 
     #[test]

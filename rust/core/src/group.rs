@@ -253,7 +253,7 @@ impl Group {
 
     /// Does `work` for each path, several at once.
     fn each<R: Send>(&self, paths: &[String], work: impl Fn(&String) -> Result<R> + Sync) -> Result<Vec<R>> {
-        if self.store.is_remote() {
+        if self.store.profile().remote {
             gather_map(paths, work)
         } else {
             parallel_map(paths, global_options().concurrency(), work)
@@ -310,7 +310,7 @@ impl Group {
 mod tests {
     use super::*;
     use crate::metadata::{Node, open_array, open_node};
-    use crate::store::{Listing, MemoryStore, Object};
+    use crate::store::{Listing, MemoryStore, Object, Profile, WritableStore};
 
     const ARRAY: &str = r#"{"zarr_format": 3, "node_type": "array", "shape": [4], "data_type": "uint8", "fill_value": 0,
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [2]}}, "chunk_key_encoding": "default",
@@ -364,8 +364,8 @@ mod tests {
             self.0.display(key)
         }
 
-        fn identity(&self) -> u64 {
-            self.0.identity()
+        fn profile(&self) -> &Profile {
+            self.0.profile()
         }
     }
 
@@ -434,8 +434,8 @@ mod tests {
             self.0.display(key)
         }
 
-        fn identity(&self) -> u64 {
-            self.0.identity()
+        fn profile(&self) -> &Profile {
+            self.0.profile()
         }
     }
 
@@ -552,8 +552,8 @@ mod tests {
                 key.to_owned()
             }
 
-            fn identity(&self) -> u64 {
-                0
+            fn profile(&self) -> &Profile {
+                self.0.profile()
             }
         }
 

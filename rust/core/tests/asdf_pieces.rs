@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tegula::asdf::yaml::Document;
 use tegula::asdf::{AsdfFile, Compression, FileOptions, OutBlock, compress, write_bytes};
-use tegula::store::Store;
+use tegula::store::WritableStore;
 use tegula::{Array, ArrayBytes, ArraySubset, CodecOptions, OutputBuffer, Selection, shared_cache};
 
 use counting::Counting;
@@ -18,7 +18,7 @@ fn opened(bytes: &[u8], gap: u64) -> (AsdfFile, Arc<Counting>) {
 }
 
 fn open(store: &Arc<Counting>, bytes: &[u8]) -> AsdfFile {
-    store.set("a.asdf", bytes).unwrap();
+    store.store.set("a.asdf", bytes).unwrap();
     AsdfFile::open(store.clone(), "a.asdf").unwrap()
 }
 

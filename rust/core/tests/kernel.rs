@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
-use tegula::store::{Reference, ReferenceStore, Store};
+use tegula::store::{Reference, ReferenceStore, WritableStore};
 use tegula::{Array, ArraySubset, CacheLimit, ChunkCache, CodecOptions, ErrorKind, OutputBuffer, Result, Selection};
 
 use counting::Counting;
@@ -26,7 +26,7 @@ fn array(store: &Arc<Counting>, codecs: &Value) -> Array {
     let document = json!({"zarr_format": 3, "node_type": "array", "shape": [64, 64], "data_type": "uint32",
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [32, 32]}},
         "chunk_key_encoding": {"name": "default"}, "fill_value": 0, "codecs": codecs});
-    store.set("a/zarr.json", document.to_string().as_bytes()).unwrap();
+    store.store.set("a/zarr.json", document.to_string().as_bytes()).unwrap();
     let array = Array::open(store.clone(), "a").unwrap();
     let elements: Vec<u32> = (1..=64 * 64).collect();
     array.store_array_subset(&array.subset_all(), &elements).unwrap();
@@ -68,7 +68,7 @@ fn vast_arrays_cost_what_is_asked_of_them() {
     let document = json!({"zarr_format": 3, "node_type": "array", "shape": [u64::MAX >> 1, 1u64 << 40], "data_type": "uint32",
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [32, 32]}},
         "chunk_key_encoding": {"name": "default"}, "fill_value": 7, "codecs": [bytes()]});
-    store.set("a/zarr.json", document.to_string().as_bytes()).unwrap();
+    store.store.set("a/zarr.json", document.to_string().as_bytes()).unwrap();
     let array = Array::open(store, "a").unwrap();
     let far = region((u64::MAX >> 1) - 2..u64::MAX >> 1, 5..7);
     assert_eq!(array.retrieve_array_subset::<Vec<u32>>(&far).unwrap(), [7; 4]);
@@ -145,7 +145,7 @@ fn errors_have_place_and_cause() {
     let array = array(&store, &shards(&[16, 16], &json!([bytes(), {"name": "crc32c"}])));
     let mut shard = array.retrieve_encoded_chunk(&[0, 1]).unwrap().unwrap();
     shard[16 * 16 * 4 + 4 + 10] ^= 1; // in the second inner chunk
-    store.set("a/c/0/1", &shard).unwrap();
+    store.store.set("a/c/0/1", &shard).unwrap();
     let error = array.retrieve_array_subset::<Vec<u32>>(&array.subset_all()).unwrap_err();
     assert_eq!(
         (error.kind(), error.message()),
@@ -158,7 +158,7 @@ fn errors_have_place_and_cause() {
     assert!(array.with_options(careless).retrieve_array_subset::<Vec<u32>>(&array.subset_all()).is_ok());
     let error = array.retrieve_array_subset::<Vec<u32>>(&region(0..1, 50..51)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::CorruptData, "partial reads check too");
-    store.set("a/c/0/1", &shard[..100]).unwrap();
+    store.store.set("a/c/0/1", &shard[..100]).unwrap();
     let error = array.retrieve_chunk::<Vec<u32>>(&[0, 1]).unwrap_err();
     assert!(error.message().contains("shard index: "), "{error}");
 }
@@ -176,7 +176,7 @@ fn chunks_that_are_parts_of_one_object_are_read_together() {
         references.insert(format!("c/{}/{}", chunk[0], chunk[1]), part);
         object.extend(encoded);
     }
-    store.set("all", &object).unwrap();
+    store.store.set("all", &object).unwrap();
     store.take();
     let parts = ReferenceStore::new(store.clone(), references);
     let array = Array::new_with_metadata(Arc::new(parts), "", plain.metadata().clone()).unwrap();

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tegula::store::{MemoryStore, Store};
+use tegula::store::{MemoryStore, WritableStore};
 use tegula::{Array, ArrayBytes, ArraySubset, ErrorKind};
 
 thread_local! {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use tegula::metadata::{Attributes, AttributesChange, GroupMetadata};
-use tegula::store::{Exclusion, FilesystemStore, Guard, Listing, MemoryStore, Object, Store};
+use tegula::store::{Exclusion, FilesystemStore, Guard, Listing, MemoryStore, Object, Profile, Store, WritableStore};
 use tegula::{
     Array, ArraySubset, CodecOptions, Error, ErrorKind, Group, InnerChunkOrder, InputBuffer, Result,
     WriteSessionOptions,
@@ -45,9 +45,9 @@ fn other_inner_chunks_are_copied_as_they_are() {
     };
     let mut shifted = array.retrieve_encoded_chunk(&[0, 0]).unwrap().unwrap();
     shifted.splice(0..0, [9; 100]); // dead bytes: all offsets are off by so many
-    store.set("a/c/0/0", &shifted).unwrap();
+    store.store.set("a/c/0/0", &shifted).unwrap();
     let before = inner(&array);
-    store.set("a/c/0/0", &shifted).unwrap();
+    store.store.set("a/c/0/0", &shifted).unwrap();
     store.take();
 
     // Covered: of the 15 others the bytes are read, and the index, which is another's in the cache.
@@ -86,7 +86,7 @@ fn damaged_shards_are_not_written_over() {
     let array = shard(&store);
     let stored = array.retrieve_encoded_chunk(&[0, 0]).unwrap().unwrap();
     for cut in [0, 10, stored.len() - 1] {
-        store.set("a/c/0/0", &stored[..cut]).unwrap();
+        store.store.set("a/c/0/0", &stored[..cut]).unwrap();
         let error = array.store_array_subset(&region(0..8, 0..8), &vec![2u8; 64]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::CorruptData);
         assert_eq!(array.retrieve_encoded_chunk(&[0, 0]).unwrap().unwrap(), stored[..cut]);
@@ -138,7 +138,7 @@ fn writers_of_one_chunk_lose_nothing() {
 struct Shared {
     store: MemoryStore,
     turn: Mutex<()>,
-    exclusion: Option<Exclusion>,
+    profile: Profile,
     refused: AtomicU64,
     /// Whether it takes no chunks any more.
     full: AtomicBool,
@@ -156,6 +156,24 @@ impl Store for Shared {
         self.store.open(key)
     }
 
+    fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    fn display(&self, key: &str) -> String {
+        format!("shared/{key}")
+    }
+
+    fn list_dir(&self, prefix: &str) -> Result<Listing> {
+        self.store.list_dir(prefix)
+    }
+
+    fn writable(&self) -> Result<&dyn WritableStore> {
+        Ok(self)
+    }
+}
+
+impl WritableStore for Shared {
     fn set(&self, key: &str, value: &[u8]) -> Result<()> {
         self.check(key, Some(value))?;
         let _turn = self.turn.lock().unwrap();
@@ -181,22 +199,6 @@ impl Store for Shared {
     fn lock(&self, _: &str) -> Result<Guard> {
         Ok(Guard::new(()))
     }
-
-    fn list_dir(&self, prefix: &str) -> Result<Listing> {
-        self.store.list_dir(prefix)
-    }
-
-    fn exclusion(&self) -> Exclusion {
-        self.exclusion.unwrap_or(Exclusion::Process)
-    }
-
-    fn display(&self, key: &str) -> String {
-        format!("shared/{key}")
-    }
-
-    fn identity(&self) -> u64 {
-        self.store.identity()
-    }
 }
 
 #[test]
@@ -206,7 +208,8 @@ fn where_nobody_can_lock_versions_are_compared() {
         json!({"chunk_shape": [16, 16], "codecs": [bytes()], "index_codecs": [bytes()]})
     )]);
     for codecs in [json!([bytes()]), sharded] {
-        let store = Arc::new(Shared { exclusion: Some(Exclusion::Versions), ..Shared::default() });
+        let profile = Profile { exclusion: Exclusion::Versions, ..Profile::default() };
+        let store = Arc::new(Shared { profile, ..Shared::default() });
         let grid = named("regular", json!({"chunk_shape": [128, 128]}));
         let array = open(store.clone(), &[128, 128], &grid, "uint16", &codecs);
         std::thread::scope(|scope| {
@@ -228,7 +231,8 @@ fn where_nobody_can_lock_versions_are_compared() {
 
 #[test]
 fn where_nobody_can_lock_changes_of_metadata_are_made_again() {
-    let store = Arc::new(Shared { exclusion: Some(Exclusion::Versions), ..Shared::default() });
+    let profile = Profile { exclusion: Exclusion::Versions, ..Profile::default() };
+    let store = Arc::new(Shared { profile, ..Shared::default() });
     let grid = named("regular", json!({"chunk_shape": [7, 2]}));
     let array = open(store.clone(), &[0, 2], &grid, "uint8", &json!([bytes()]));
     let group = Group::create(store.clone(), "", GroupMetadata::new_v3(Attributes::new())).unwrap();
@@ -327,6 +331,24 @@ impl Store for Failing {
         self.store.open(key)
     }
 
+    fn profile(&self) -> &Profile {
+        self.store.profile()
+    }
+
+    fn display(&self, key: &str) -> String {
+        key.to_owned()
+    }
+
+    fn list_dir(&self, prefix: &str) -> Result<tegula::store::Listing> {
+        self.store.list_dir(prefix)
+    }
+
+    fn writable(&self) -> Result<&dyn WritableStore> {
+        Ok(self)
+    }
+}
+
+impl WritableStore for Failing {
     fn set(&self, key: &str, value: &[u8]) -> Result<()> {
         if self.full.load(Ordering::Relaxed) {
             return Err(Error::store("no space left"));
@@ -337,22 +359,6 @@ impl Store for Failing {
 
     fn erase(&self, key: &str) -> Result<()> {
         self.store.erase(key)
-    }
-
-    fn list_dir(&self, prefix: &str) -> Result<tegula::store::Listing> {
-        self.store.list_dir(prefix)
-    }
-
-    fn exclusion(&self) -> Exclusion {
-        self.store.exclusion()
-    }
-
-    fn display(&self, key: &str) -> String {
-        key.to_owned()
-    }
-
-    fn identity(&self) -> u64 {
-        self.store.identity()
     }
 }
 

@@ -9,7 +9,8 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyMapping};
 use tegula::store::{
-    ByteRange, Exclusion, FilesystemStore, Listing, MemoryStore, Object, ReadOnlyStore, Stat, ZipStore,
+    Exclusion, FilesystemStore, Identity, InMemory, Listing, MemoryStore, Object, Profile, ReadOnlyStore,
+    WritableStore, ZipStore,
 };
 use tegula::{Error, Result};
 
@@ -96,17 +97,18 @@ impl Store {
 /// A mapping of keys to bytes that Python code may change at any time.
 struct Mapping {
     objects: Py<PyMapping>,
-    identity: u64,
-    /// Whether it is a dict, which nobody outside this process can change.
-    ours: bool,
+    profile: Profile,
 }
 
 impl Mapping {
     fn new(mapping: &Bound<'_, PyMapping>) -> Self {
-        // All stores on one mapping are the same, for writers that wait for each other. Where another comes to lie at the
-        // address, caches tell it apart by its values.
-        let identity = mapping.as_ptr().addr() as u64 | 1 << 62;
-        Self { ours: mapping.is_instance_of::<PyDict>(), objects: mapping.clone().unbind(), identity }
+        // Nobody outside this process can change a dict.
+        let exclusion = if mapping.is_instance_of::<PyDict>() { Exclusion::Everyone } else { Exclusion::Process };
+        // Stores on one mapping are one store, so that their writers wait for each other. If another mapping gets the
+        // address later, the versions of its values differ.
+        let identity = Identity::of(("mapping", mapping.as_ptr().addr()));
+        let profile = Profile { identity, exclusion, merge_gap: 0, ..Profile::default() };
+        Self { objects: mapping.clone().unbind(), profile }
     }
 
     /// Asks the mapping for a key, or with `""` for all.
@@ -145,33 +147,6 @@ fn version(bytes: &[u8]) -> u64 {
     lanes.iter().fold(hash, |hash, lane| mix(hash, lane.to_le_bytes()))
 }
 
-struct Value(Option<(PyBackedBytes, Stat)>);
-
-impl Object for Value {
-    fn read(&self, range: ByteRange, limit: u64, into: &mut Vec<u8>) -> Result<Option<Stat>> {
-        let Some((bytes, stat)) = &self.0 else { return Ok(None) };
-        let (offset, length) = tegula::store::resolve(range, stat.size, limit)?;
-        into.extend_from_slice(&bytes[offset as usize..][..length]);
-        Ok(Some(*stat))
-    }
-
-    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<Option<Stat>> {
-        let Some((bytes, stat)) = &self.0 else { return Ok(None) };
-        let range = ByteRange::Range { offset, length: into.len() as u64 };
-        let (offset, length) = tegula::store::resolve(range, stat.size, u64::MAX)?;
-        into.copy_from_slice(&bytes[offset as usize..][..length]);
-        Ok(Some(*stat))
-    }
-
-    fn stat(&self) -> Result<Option<Stat>> {
-        Ok(self.0.as_ref().map(|(_, stat)| *stat))
-    }
-
-    fn bytes(&self) -> Option<&[u8]> {
-        self.0.as_ref().map(|(bytes, _)| &**bytes)
-    }
-}
-
 impl tegula::store::Store for Mapping {
     fn open(&self, key: &str) -> Result<Box<dyn Object>> {
         let bytes = self.attach(key, |mapping| match mapping.get_item(key) {
@@ -179,13 +154,31 @@ impl tegula::store::Store for Mapping {
             Err(error) if error.is_instance_of::<PyKeyError>(mapping.py()) => Ok(None),
             Err(error) => Err(error),
         })?;
-        let value = bytes.map(|bytes| {
-            let stat = Stat { size: bytes.len() as u64, version: version(&bytes), settled: true };
-            (bytes, stat)
-        });
-        Ok(Box::new(Value(value)))
+        Ok(Box::new(bytes.map_or_else(InMemory::missing, |bytes| {
+            let version = version(&bytes);
+            InMemory::new(bytes, version)
+        })))
     }
 
+    fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    fn display(&self, key: &str) -> String {
+        format!("mapping:/{key}")
+    }
+
+    fn list_dir(&self, prefix: &str) -> Result<Listing> {
+        let keys: Vec<String> = self.attach("", |mapping| mapping.keys()?.extract())?;
+        Ok(tegula::store::listing(keys.iter().map(String::as_str), prefix))
+    }
+
+    fn writable(&self) -> Result<&dyn WritableStore> {
+        Ok(self)
+    }
+}
+
+impl WritableStore for Mapping {
     fn set(&self, key: &str, value: &[u8]) -> Result<()> {
         tegula::store::check_key(key)?;
         self.attach(key, |mapping| mapping.set_item(key, PyBytes::new(mapping.py(), value)))
@@ -196,26 +189,5 @@ impl tegula::store::Store for Mapping {
             Err(error) if error.is_instance_of::<PyKeyError>(mapping.py()) => Ok(()),
             other => other,
         })
-    }
-
-    fn list_dir(&self, prefix: &str) -> Result<Listing> {
-        let keys: Vec<String> = self.attach("", |mapping| mapping.keys()?.extract())?;
-        Ok(tegula::store::listing(keys.iter().map(String::as_str), prefix))
-    }
-
-    fn exclusion(&self) -> Exclusion {
-        if self.ours { Exclusion::Everyone } else { Exclusion::Process }
-    }
-
-    fn merge_gap(&self) -> u64 {
-        0
-    }
-
-    fn display(&self, key: &str) -> String {
-        format!("mapping:/{key}")
-    }
-
-    fn identity(&self) -> u64 {
-        self.identity
     }
 }

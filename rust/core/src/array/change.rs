@@ -165,7 +165,7 @@ mod tests {
     use super::*;
     use crate::ErrorKind;
     use crate::metadata::ArrayMetadata;
-    use crate::store::{MemoryStore, Store};
+    use crate::store::{MemoryStore, WritableStore};
 
     const DOCUMENT: &str = r#"{"zarr_format": 3, "node_type": "array", "shape": [4, 4], "data_type": "uint8",
         "fill_value": 0, "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [2, 2]}},

@@ -13,7 +13,6 @@ mod session;
 mod staged;
 mod store;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 pub use buffers::{InputBuffer, OutputBuffer, check_shape};
@@ -93,10 +92,10 @@ impl Array {
         chain: Chain,
         chains: Chains,
     ) -> Self {
-        let mut hasher = DefaultHasher::new();
         // Chunks stay what they are when attributes change.
         let codecs = metadata.with_attributes(Attributes::new()).document.to_string();
-        (store.identity(), &path, codecs, chain.shape(), metadata.data_type.to_string()).hash(&mut hasher);
+        let codecs = (&path, codecs, chain.shape(), metadata.data_type.to_string());
+        let identity = store.profile().identity.part(codecs);
         let source = Source {
             store,
             prefix: if path.is_empty() { String::new() } else { format!("{path}/") },
@@ -104,7 +103,7 @@ impl Array {
             grid: metadata.chunk_grid.clone(),
             chain,
             chains,
-            identity: hasher.finish(),
+            identity,
             name: name.to_owned(),
         };
         Self {

@@ -137,7 +137,7 @@ impl Array {
 
     /// Returns false if a chunk is known not to be stored. In a remote store, only the read tells.
     fn may_exist(&self, chunk: &[u64]) -> Result<bool> {
-        Ok(self.store().is_remote() || self.chunk_exists(chunk)?)
+        Ok(self.store().profile().remote || self.chunk_exists(chunk)?)
     }
 
     /// Returns whether a chunk is stored.
@@ -176,7 +176,7 @@ impl Array {
         self.chunks_subset(chunks)?;
         let indices: Vec<_> = chunks.indices().collect();
         let read = |chunk: &Dims| self.reader().encoded(chunk, None);
-        if self.store().is_remote() {
+        if self.store().profile().remote {
             return gather_map(&indices, read);
         }
         parallel_map(&indices, self.options.concurrency(), read)

@@ -4,7 +4,7 @@ use super::{Array, ArrayRegion, AsArrayBytes, InputBuffer};
 use crate::error::{Place, Result};
 use crate::metadata::{ArrayMetadata, write_node};
 use crate::selection::Selection;
-use crate::store::Store;
+use crate::store::{LockScope, Store};
 use crate::subset::ArraySubset;
 use crate::view::c_strides;
 use crate::write::{Cut, Input};
@@ -94,7 +94,7 @@ impl Array {
         input.check_rank(&selection.shape())?;
         let InputBuffer { bytes, origin, strides, heap } = input;
         let (writer, region) = (self.writer(), selection.region(strides, origin));
-        let _locks = self.store().lock_many();
+        let _locks = LockScope::new();
         writer.write(&region, Input { bytes, heap, cuts })
     }
 
@@ -134,7 +134,7 @@ impl Array {
 
     /// Erases those of a region of chunks that are stored.
     pub fn erase_chunks(&self, chunks: &ArraySubset) -> Result<()> {
-        let _locks = self.store().lock_many();
+        let _locks = LockScope::new();
         self.map_chunks(chunks, self.options.concurrency(), |chunk| self.erase_chunk(chunk)).map(|_| ())
     }
 }

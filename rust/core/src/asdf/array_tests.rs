@@ -7,7 +7,7 @@ use super::{AsdfFile, FileOptions, OpenOptions, OutBlock, compress, write_bytes}
 use crate::array::{Array, ArrayBytes};
 use crate::error::{ErrorKind, Result};
 use crate::selection::Selection;
-use crate::store::{MemoryStore, Store};
+use crate::store::{MemoryStore, WritableStore};
 use crate::subset::ArraySubset;
 
 fn document(tree: &str) -> Document {

@@ -4,7 +4,6 @@
 //! lies close together. Headers of blocks are read when a chunk is first touched: a file may have very many.
 
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
 use super::block::BlockHeader;
@@ -12,14 +11,14 @@ use super::chunked::Cells;
 use super::open::AsdfFile;
 use super::yaml::NodeId;
 use crate::error::{Error, Place, Result};
-use crate::store::{ByteRange, Exclusion, Location, Object, Stat, Store, fresh_identity, resolve};
+use crate::store::{Identity, InMemory, Location, Object, ObjectPart, Profile, Store};
 use crate::subset::product;
 
 /// A store of an array's chunks.
 pub(super) struct BlockStore {
     file: AsdfFile,
     chunks: Chunks,
-    identity: u64,
+    profile: Profile,
 }
 
 enum Chunks {
@@ -50,27 +49,28 @@ struct ChunkMap {
 }
 
 impl BlockStore {
+    fn new(file: &AsdfFile, identity: Identity, chunks: Chunks) -> Self {
+        let profile = Profile { identity, refers: true, ..*file.opened().profile() };
+        Self { file: file.clone(), chunks, profile }
+    }
+
     pub(super) fn block(file: &AsdfFile, header: BlockHeader) -> Self {
-        Self { identity: file.opened().identity(), file: file.clone(), chunks: Chunks::Block(header) }
+        Self::new(file, file.identity(), Chunks::Block(header))
     }
 
     pub(super) fn inline(file: &AsdfFile, bytes: Arc<[u8]>) -> Self {
-        Self { identity: fresh_identity(), file: file.clone(), chunks: Chunks::Inline(bytes) }
+        Self::new(file, Identity::fresh(), Chunks::Inline(bytes))
     }
 
     /// The chunks of a grid that the map in a block names.
     pub(super) fn map(file: &AsdfFile, block: i64, grid: Vec<u64>) -> Self {
-        let mut hasher = DefaultHasher::new();
-        (file.opened().identity(), block).hash(&mut hasher);
         let map = ChunkMap { block, grid, numbers: OnceLock::new() };
-        Self { identity: hasher.finish(), file: file.clone(), chunks: Chunks::Map(map) }
+        Self::new(file, file.identity().part(block), Chunks::Map(map))
     }
 
     /// The chunks of a chunked ndarray, which is a node of the file.
     pub(super) fn cells(file: &AsdfFile, node: NodeId, cells: Arc<Cells>) -> Self {
-        let mut hasher = DefaultHasher::new();
-        (file.opened().identity(), "cells", node.index()).hash(&mut hasher);
-        Self { identity: hasher.finish(), file: file.clone(), chunks: Chunks::Cells(cells) }
+        Self::new(file, file.identity().part(("cells", node.index())), Chunks::Cells(cells))
     }
 
     /// Where the bytes of a chunk are; `None`: it is not stored.
@@ -153,20 +153,20 @@ impl fmt::Debug for BlockStore {
 impl Store for BlockStore {
     fn open(&self, key: &str) -> Result<Box<dyn Object>> {
         if let Some(number) = self.compressed(key)? {
-            return Ok(Box::new(Chunk::Memory(self.file.block_data(number)?.into())));
+            return Ok(Box::new(InMemory::new(self.file.block_data(number)?, 0)));
         }
-        Ok(Box::new(match self.find(key)? {
-            None => Chunk::Missing,
-            Some(Held::Memory(bytes)) => Chunk::Memory(bytes),
+        Ok(match self.find(key)? {
+            None => Box::new(InMemory::<Vec<u8>>::missing()),
+            Some(Held::Memory(bytes)) => Box::new(InMemory::new(bytes, 0)),
             Some(Held::Block(file, header)) => {
                 let (offset, length) = (header.data_offset, header.used);
-                Chunk::Part { object: file.opened().object(), offset, length }
+                Box::new(ObjectPart { object: file.opened().object(), offset, length })
             }
-        }))
+        })
     }
 
-    fn refers(&self) -> bool {
-        true
+    fn profile(&self) -> &Profile {
+        &self.profile
     }
 
     fn locate(&self, key: &str) -> Result<Option<Location>> {
@@ -183,85 +183,8 @@ impl Store for BlockStore {
         })
     }
 
-    fn is_remote(&self) -> bool {
-        self.file.opened().is_remote()
-    }
-
-    fn merge_gap(&self) -> u64 {
-        self.file.opened().merge_gap()
-    }
-
-    fn exclusion(&self) -> Exclusion {
-        // Nothing is written.
-        Exclusion::Everyone
-    }
-
     fn display(&self, key: &str) -> String {
         format!("chunk {key} of {}", self.file.name())
-    }
-
-    fn identity(&self) -> u64 {
-        self.identity
-    }
-}
-
-/// What is stored of a chunk.
-enum Chunk {
-    Missing,
-    Memory(Arc<[u8]>),
-    Part { object: Box<dyn Object>, offset: u64, length: u64 },
-}
-
-impl Object for Chunk {
-    fn read(&self, range: ByteRange, limit: u64, into: &mut Vec<u8>) -> Result<Option<Stat>> {
-        match self {
-            Self::Missing => return Ok(None),
-            Self::Memory(bytes) => {
-                let (offset, length) = resolve(range, bytes.len() as u64, limit)?;
-                into.extend_from_slice(&bytes[offset as usize..][..length]);
-            }
-            Self::Part { object, offset, length } => {
-                let (start, wanted) = resolve(range, *length, limit)?;
-                let range = ByteRange::Range { offset: offset + start, length: wanted as u64 };
-                object.read(range, limit, into)?;
-            }
-        }
-        self.stat()
-    }
-
-    fn read_at(&self, start: u64, into: &mut [u8]) -> Result<Option<Stat>> {
-        let range = ByteRange::Range { offset: start, length: into.len() as u64 };
-        match self {
-            Self::Missing => return Ok(None),
-            Self::Memory(bytes) => {
-                let (offset, length) = resolve(range, bytes.len() as u64, u64::MAX)?;
-                into.copy_from_slice(&bytes[offset as usize..][..length]);
-            }
-            Self::Part { object, offset, length } => {
-                resolve(range, *length, u64::MAX)?;
-                object.read_at(offset + start, into)?;
-            }
-        }
-        self.stat()
-    }
-
-    fn stat(&self) -> Result<Option<Stat>> {
-        match self {
-            Self::Missing => Ok(None),
-            Self::Memory(bytes) => Ok(Some(Stat { size: bytes.len() as u64, version: 0, settled: true })),
-            Self::Part { object, length, .. } => Ok(object.stat()?.map(|stat| Stat { size: *length, ..stat })),
-        }
-    }
-
-    fn bytes(&self) -> Option<&[u8]> {
-        match self {
-            Self::Memory(bytes) => Some(bytes),
-            _ => None,
-        }
-    }
-
-    fn changed(&self) -> bool {
-        matches!(self, Self::Part { object, .. } if object.changed())
     }
 }
 

@@ -192,7 +192,7 @@ mod tests {
     use crate::asdf::{FileOptions, OutBlock, write_bytes};
     use crate::fill_value::FillValue;
     use crate::metadata::Attributes;
-    use crate::store::Store;
+    use crate::store::WritableStore;
 
     fn array(codecs: &Value, attributes: Attributes) -> Array {
         let new = NewArray {

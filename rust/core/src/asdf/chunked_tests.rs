@@ -8,7 +8,7 @@ use super::{AsdfFile, OutBlock, compress};
 use crate::array::Array;
 use crate::error::{ErrorKind, Result};
 use crate::selection::Selection;
-use crate::store::{MemoryStore, Store};
+use crate::store::{MemoryStore, WritableStore};
 use crate::subset::ArraySubset;
 
 /// Starts and shapes of chunks.

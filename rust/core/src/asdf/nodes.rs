@@ -143,7 +143,7 @@ mod tests {
 
     use super::*;
     use crate::asdf::{FileOptions, OutBlock, write_bytes};
-    use crate::store::{MemoryStore, Store};
+    use crate::store::{MemoryStore, WritableStore};
 
     #[test]
     fn ndarrays_are_copied_with_their_blocks() {

@@ -17,7 +17,7 @@ use super::uri::relative_key;
 use super::yaml::{Document, Kind, Limits, NodeId};
 use crate::error::{Error, Place, Result};
 use crate::runtime::lock;
-use crate::store::{FilesystemStore, Object, Store};
+use crate::store::{FilesystemStore, Identity, Object, Store};
 
 /// How an ASDF file is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl AsdfFile {
         let name = store.display(key);
         let read = || {
             let object: Arc<dyn Object> = store.open(key)?.into();
-            let (layout, object) = if store.is_remote() {
+            let (layout, object) = if store.profile().remote {
                 Layout::read_remote(object, &options.limits)?
             } else {
                 (Layout::read_with(object.clone(), &options.limits)?, object)
@@ -124,8 +124,8 @@ impl AsdfFile {
     }
 
     /// Identifies the version of the file: two handles share it only if they opened the same version of the same file.
-    pub fn identity(&self) -> u64 {
-        self.0.opened.identity()
+    pub fn identity(&self) -> Identity {
+        self.0.opened.profile().identity
     }
 
     /// The options with which the file was opened.

@@ -1,11 +1,10 @@
 //! An opened file as a store, so that whoever reads of it reads one version.
 
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::store::{ByteRange, Object, Stat, Store, fresh_identity};
+use crate::store::{ByteRange, Identity, Object, Profile, Stat, Store};
 
 /// The opened file as a store: under any key lies this file, as it was opened.
 pub(super) struct Opened {
@@ -13,20 +12,16 @@ pub(super) struct Opened {
     stat: Stat,
     store: Arc<dyn Store>,
     key: String,
-    identity: u64,
+    profile: Profile,
 }
 
 impl Opened {
     pub(super) fn new(store: &Arc<dyn Store>, key: &str, object: Arc<dyn Object>, stat: Stat) -> Self {
-        let identity = if stat.settled {
-            let mut hasher = DefaultHasher::new();
-            (store.identity(), key, stat.version).hash(&mut hasher);
-            hasher.finish()
-        } else {
-            // Another version may look the same: nothing is shared with who opens the file next.
-            fresh_identity()
-        };
-        Self { object, stat: Stat { settled: true, ..stat }, store: store.clone(), key: key.to_owned(), identity }
+        let Profile { identity, remote, merge_gap, .. } = *store.profile();
+        // Another version of an unsettled file may look the same: it shares no caches with the next handle.
+        let identity = if stat.settled { identity.part((key, stat.version)) } else { Identity::fresh() };
+        let profile = Profile { identity, remote, merge_gap, ..Profile::default() };
+        Self { object, stat: Stat { settled: true, ..stat }, store: store.clone(), key: key.to_owned(), profile }
     }
 
     pub(super) fn object(&self) -> Box<dyn Object> {
@@ -49,20 +44,12 @@ impl Store for Opened {
         Ok(self.object())
     }
 
-    fn is_remote(&self) -> bool {
-        self.store.is_remote()
-    }
-
-    fn merge_gap(&self) -> u64 {
-        self.store.merge_gap()
+    fn profile(&self) -> &Profile {
+        &self.profile
     }
 
     fn display(&self, _: &str) -> String {
         self.store.display(&self.key)
-    }
-
-    fn identity(&self) -> u64 {
-        self.identity
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::ndarray::Source;
 use super::open::AsdfFile;
 use crate::error::{Error, Place, Result};
-use crate::store::{FilesystemStore, Store};
+use crate::store::{FilesystemStore, WritableStore};
 use crate::subset::product;
 
 /// Adds rows to the streamed array at a path of names and indices; how many there are then. Who else adds rows in this way

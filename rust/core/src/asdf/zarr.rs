@@ -132,7 +132,7 @@ mod tests {
     use super::*;
     use crate::asdf::array_tests::file_bytes;
     use crate::asdf::{OpenOptions, ZARR_TAG};
-    use crate::store::Store;
+    use crate::store::WritableStore;
 
     /// Nodes whose chunks lie in a folder beside the file.
     #[test]

@@ -122,7 +122,7 @@ pub fn copied_group(source: &Group, store: Arc<dyn Store>, path: &str, zarr_form
 fn as_stored(store: &dyn Store, path: &str, zarr_format: u8, known: &Attributes) -> Result<Attributes> {
     let stored = if zarr_format == 0 { Ok(None) } else { stored_attributes(store, path, zarr_format) };
     // A store of references may take any key for that of a chunk.
-    let stored = if store.refers() { stored.unwrap_or(None) } else { stored? };
+    let stored = if store.profile().refers { stored.unwrap_or(None) } else { stored? };
     Ok(stored.unwrap_or_else(|| known.clone()))
 }
 

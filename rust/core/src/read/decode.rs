@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
 
     /// Whether only what is wanted of a leaf is read: where its elements can be read alone, and no cache wants all.
     pub(super) fn reads_parts(&self, leaf: &Leaf<'a>) -> bool {
-        let at_once = self.source.store.reads_whole() && leaf.inner.is_empty();
+        let at_once = self.source.store.profile().whole_reads && leaf.inner.is_empty();
         leaf.chain.in_parts()
             && self.cache_for(leaf).is_none()
             && !(at_once && leaf.region.is_whole(leaf.chain.shape()))
@@ -173,7 +173,7 @@ impl<'a> Reader<'a> {
         packed.unpack(bytes, unpacked, &mut |chain, bytes, into| {
             // The same reader, of a shard in memory.
             let reader = Reader { cache: Caching::Off, ..*self };
-            let stored = Stored::in_memory(Arc::new(bytes.to_vec()), 0, "".into());
+            let stored = Stored::in_memory(Arc::new(bytes.to_vec()), self.source.identity, "".into());
             let whole = Selection::from(&ArraySubset::new_with_shape(chain.shape()));
             let region = whole.region(&c_strides(chain.shape(), chain.data_type().size()), 0);
             // SAFETY: `into` is ours, and the planner gives each element of it to one leaf.

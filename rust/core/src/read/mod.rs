@@ -100,12 +100,12 @@ impl<'a> Reader<'a> {
             if batch.is_empty() {
                 return Ok(counts.missing.into_inner());
             }
-            if self.source.store.is_remote() {
+            if self.source.store.profile().remote {
                 self.read_remote(&batch, output, &counts)?;
                 continue;
             }
             let limit = self.limit(&batch);
-            if self.source.chain.shard().is_none() && !self.source.store.refers() {
+            if self.source.chain.shard().is_none() && !self.source.store.profile().refers {
                 // A chunk is an object: there is nothing to look up or join first.
                 parallel(&batch, limit, |(chunk, part)| {
                     let Some(stored) = self.open(chunk, Need::Chunk, None, &counts)? else {
@@ -137,7 +137,7 @@ impl<'a> Reader<'a> {
             Some(_) => BATCH,
             None => BATCH * 16,
         };
-        let cuts = !matches!(self.cache, Caching::Own(_)) && !self.source.store.reads_whole();
+        let cuts = !matches!(self.cache, Caching::Own(_)) && !self.source.store.profile().whole_reads;
         let mut batch = Vec::new();
         for (chunk, part) in split.by_ref().take(size) {
             let bytes = part.elements().saturating_mul(self.source.chain.data_type().size() as u64);
@@ -168,8 +168,8 @@ impl<'a> Reader<'a> {
     /// The reads that a leaf of plain elements takes.
     fn spans(&self, leaf: &Leaf<'a>) -> (Vec<Span>, Axes) {
         let store = &self.source.store;
-        let largest = if store.is_remote() { REMOTE_READS.1 } else { READS.1 };
-        spans(leaf.elements, &leaf.region, store.merge_gap(), largest)
+        let largest = if store.profile().remote { REMOTE_READS.1 } else { READS.1 };
+        spans(leaf.elements, &leaf.region, store.profile().merge_gap, largest)
     }
 
     /// How many threads a batch is worth.
@@ -208,7 +208,7 @@ impl<'a> Reader<'a> {
 
     /// How large a read of several parts gets, of which there are so many bytes in all.
     fn largest_read(&self, total: u64) -> u64 {
-        if self.source.store.is_remote() {
+        if self.source.store.profile().remote {
             (total / requests() as u64).clamp(REMOTE_READS.0, REMOTE_READS.1)
         } else {
             (total / (4 * self.options.concurrency() as u64)).clamp(READS.0, READS.1)
@@ -225,7 +225,7 @@ impl<'a> Reader<'a> {
         for group in leaves.chunk_by(|a, b| Arc::ptr_eq(&a.stored.object, &b.stored.object)) {
             let ranges = group.iter().map(|leaf| (leaf.stored.offset, leaf.stored.length));
             // A part of plain elements takes its own reads, of less than the chunk.
-            let merged = merge(ranges, self.source.store.merge_gap(), largest);
+            let merged = merge(ranges, self.source.store.profile().merge_gap, largest);
             jobs.extend(
                 merged
                     .into_iter()
@@ -245,7 +245,7 @@ impl<'a> Reader<'a> {
         let partial = |leaf: &&Leaf<'a>| self.reads_parts(leaf) && !leaf.region.is_whole(leaf.chain.shape());
         let wanted = leaves.iter().map(|leaf| leaf.region.elements() * leaf.elements.item.size as u64).sum::<u64>();
         // What few requests read at once is there sooner than what many read one after another.
-        let few = !self.source.store.is_remote() && wanted < length / 4;
+        let few = !self.source.store.profile().remote && wanted < length / 4;
         leaves.len() == 1 || (few && leaves.iter().all(partial))
     }
 

@@ -58,14 +58,14 @@ impl<'a> Reader<'a> {
     pub(super) fn pieces(&self, leaf: &Leaf<'a>, counts: Option<&Counts>) -> Result<Option<Arc<Pieces>>> {
         let (stored, store) = (&leaf.stored, &self.source.store);
         let Some(stage) = leaf.chain.piecewise() else { return Ok(None) };
-        let gap = store.merge_gap();
+        let gap = store.profile().merge_gap;
         let whole = leaf.region.is_whole(leaf.chain.shape());
         if stored.length <= LEAST.max(gap.saturating_mul(4)).max(READS.1)
             || stored.length > leaf.chain.stored_size().bound()
             || stored.object.bytes().is_some()
             || matches!(self.cache, Caching::Own(_))
             || (whole && gap >= FAR)
-            || store.reads_whole()
+            || store.profile().whole_reads
         {
             return Ok(None);
         }
@@ -102,7 +102,7 @@ impl<'a> Reader<'a> {
 
     /// A piece in caches: no leaf has this identity.
     fn piece_origin(&self, leaf: &Leaf<'a>, offset: u64) -> Origin {
-        let identity = leaf.stored.store ^ self.source.identity.rotate_left(7);
+        let identity = leaf.stored.store.part((self.source.identity, "piece"));
         Origin { identity, key: leaf.stored.key.to_string(), offset: leaf.stored.offset + offset }
     }
 
@@ -125,7 +125,7 @@ impl<'a> Reader<'a> {
         let total: u64 = ranges.clone().map(|range| range.end - range.start).sum();
         let largest = self.largest_read(total);
         let ranges = ranges.map(|range| (range.start, range.end - range.start));
-        Ok(Reads { list: merge(ranges, self.source.store.merge_gap(), largest), wanted })
+        Ok(Reads { list: merge(ranges, self.source.store.profile().merge_gap, largest), wanted })
     }
 
     /// Reads and places the pieces of a leaf that are wanted.

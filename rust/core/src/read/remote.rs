@@ -92,7 +92,7 @@ impl Reader<'_> {
         let mut batch = batch;
         for last in (0..TRIES).map(|tried| tried + 1 == TRIES) {
             let changed = Changed::default();
-            if self.source.chain.shard().is_none() && !self.source.store.refers() {
+            if self.source.chain.shard().is_none() && !self.source.store.profile().refers {
                 self.read_chunks(batch, output, counts, &changed)?;
             } else {
                 self.read_leaves(batch, output, counts, &changed)?;
@@ -143,7 +143,7 @@ impl Reader<'_> {
         let Some(elements) = chain.elements() else { return Ok(true) };
         let stored = Stored {
             object: object.clone(),
-            store: self.source.store.identity(),
+            store: self.source.store.profile().identity,
             key: self.source.key(chunk).into(),
             offset: 0,
             length: 0,

@@ -15,7 +15,7 @@ use crate::codec::chain::{Chain, Elements, Shard, Terminal};
 use crate::error::{Error, Place, Result};
 use crate::plan::Region;
 use crate::runtime::{PerProcess, lock};
-use crate::store::{ByteRange, Object, Stat, Store};
+use crate::store::{Identity, InMemory, Object, Stat, Store};
 use crate::subset::{Dims, tuple};
 use crate::view::{Axis, Output};
 
@@ -24,7 +24,7 @@ use crate::view::{Axis, Output};
 pub(crate) struct Stored {
     pub(crate) object: Arc<dyn Object>,
     /// The store's identity and the object's key, for caches.
-    pub(crate) store: u64,
+    pub(crate) store: Identity,
     pub(crate) key: Arc<str>,
     pub(crate) offset: u64,
     pub(crate) length: u64,
@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
         };
         let mut stored = Stored {
             object,
-            store: store.identity(),
+            store: store.profile().identity,
             key: key.into(),
             offset: 0,
             length: 0,
@@ -105,8 +105,8 @@ impl<'a> Reader<'a> {
             lasting: true,
         };
         let found = match part {
-            None if store.is_remote() => self.ask(&mut stored, chunk, need).place(|| self.place(chunk))?,
-            Some((offset, length)) if store.is_remote() => {
+            None if store.profile().remote => self.ask(&mut stored, chunk, need).place(|| self.place(chunk))?,
+            Some((offset, length)) if store.profile().remote => {
                 // What is not known yet is known when it is read.
                 let unknown = Stat { size: offset.saturating_add(length), ..UNKNOWN };
                 Some(stored.object.recall().unwrap_or(unknown))
@@ -145,7 +145,7 @@ impl<'a> Reader<'a> {
                 return output.map_or(Ok(()), |output| self.fill(part, output));
             };
             let (mut found, object) = (Vec::new(), stored.object.clone());
-            if self.source.store.is_remote() {
+            if self.source.store.profile().remote {
                 lock(&counts.recalled).push((*number, object.clone()));
             }
             let resolved = self.resolve_stored(
@@ -188,7 +188,7 @@ impl<'a> Reader<'a> {
         let Terminal::Shard(shard) = chain.terminal() else { return Ok(()) };
         let stored = if chain.open_shard().is_some() { stored } else { self.decoded_shard(&stored, chain)? };
         // Such a store may hold all of the shard in memory, which must then be no more than can belong.
-        if self.source.store.reads_whole() && stored.length > chain.stored_size().bound() {
+        if self.source.store.profile().whole_reads && stored.length > chain.stored_size().bound() {
             return Err(too_long(stored.length, chain.stored_size().bound()));
         }
         let index = self.index(&stored, shard, counts).place(|| "shard index")?;
@@ -236,7 +236,7 @@ impl<'a> Reader<'a> {
     fn index_origin(&self, stored: &Stored, offset: u64) -> Option<Origin> {
         (stored.lasting && stored.stat.settled).then(|| Origin {
             // The codecs of the index count too: another array may see another index in the same bytes.
-            identity: stored.store ^ self.source.identity.rotate_left(1),
+            identity: stored.store.part(self.source.identity),
             key: stored.key.to_string(),
             // A shard may begin where its first inner shard does, but no two indexes begin at one place.
             offset: stored.offset + offset,
@@ -297,9 +297,10 @@ impl<'a> Reader<'a> {
 
 impl Stored {
     /// What was decoded to memory.
-    pub(super) fn in_memory(bytes: Arc<Vec<u8>>, store: u64, key: Arc<str>) -> Self {
+    pub(super) fn in_memory(bytes: Arc<Vec<u8>>, store: Identity, key: Arc<str>) -> Self {
         let stat = Stat { size: bytes.len() as u64, version: 0, settled: false };
-        Self { object: Arc::new(InMemory(bytes, stat)), store, key, offset: 0, length: stat.size, stat, lasting: false }
+        let object = Arc::new(InMemory::new(bytes, 0));
+        Self { object, store, key, offset: 0, length: stat.size, stat, lasting: false }
     }
 
     /// Reads the part, of at most `limit` bytes.
@@ -329,44 +330,18 @@ fn too_long(length: u64, limit: u64) -> Error {
 
 /// Objects that several chunks lie in, opened once a call.
 #[derive(Default)]
-pub(crate) struct Handles(Mutex<HashMap<(u64, String), Arc<dyn Object>>>);
+pub(crate) struct Handles(Mutex<HashMap<(Identity, String), Arc<dyn Object>>>);
 
 impl Handles {
     fn open(&self, store: &dyn Store, key: &str) -> Result<Arc<dyn Object>> {
         let mut handles = lock(&self.0);
-        let id = (store.identity(), key.to_owned());
+        let id = (store.profile().identity, key.to_owned());
         if let Some(object) = handles.get(&id) {
             return Ok(object.clone());
         }
         let object: Arc<dyn Object> = store.open(key)?.into();
         handles.insert(id, object.clone());
         Ok(object)
-    }
-}
-
-/// An object that was decoded to memory.
-struct InMemory(Arc<Vec<u8>>, Stat);
-
-impl Object for InMemory {
-    fn read(&self, range: ByteRange, limit: u64, into: &mut Vec<u8>) -> Result<Option<Stat>> {
-        let (offset, length) = crate::store::resolve(range, self.1.size, limit)?;
-        into.extend_from_slice(&self.0[offset as usize..][..length]);
-        Ok(Some(self.1))
-    }
-
-    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<Option<Stat>> {
-        let range = ByteRange::Range { offset, length: into.len() as u64 };
-        let (offset, length) = crate::store::resolve(range, self.1.size, u64::MAX)?;
-        into.copy_from_slice(&self.0[offset as usize..][..length]);
-        Ok(Some(self.1))
-    }
-
-    fn stat(&self) -> Result<Option<Stat>> {
-        Ok(Some(self.1))
-    }
-
-    fn bytes(&self) -> Option<&[u8]> {
-        Some(&self.0)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::codec::Named;
 use crate::codec::chain::Chain;
 use crate::error::{Error, Result};
 use crate::runtime::{gather, parallel};
-use crate::store::Store;
+use crate::store::{Identity, Store};
 
 /// Chunks of an array.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct Source {
     pub(crate) chain: Chain,
     pub(crate) chains: Chains,
     /// Tells arrays apart in caches.
-    pub(crate) identity: u64,
+    pub(crate) identity: Identity,
     /// The array, for people.
     pub(crate) name: String,
 }
@@ -80,7 +80,7 @@ impl Source {
         bytes: impl Fn(&T) -> u64 + Sync,
         work: impl Fn(&T) -> Result<()> + Sync,
     ) -> Result<()> {
-        if self.store.is_remote() { gather(items, bytes, work) } else { parallel(items, limit, work) }
+        if self.store.profile().remote { gather(items, bytes, work) } else { parallel(items, limit, work) }
     }
 
     /// The codecs of a chunk.
@@ -102,7 +102,7 @@ impl Source {
     /// The codecs that a chunk is likely to have, without a round trip to where it is stored.
     pub(crate) fn likely_chain(&self, chunk: &[u64]) -> Option<&Chain> {
         match &self.chains {
-            Chains::Each(_) if self.store.is_remote() => Some(&self.chain),
+            Chains::Each(_) if self.store.profile().remote => Some(&self.chain),
             _ => self.chain_of(chunk).ok(),
         }
     }

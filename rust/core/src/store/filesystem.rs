@@ -8,11 +8,11 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::folder_lock::LockScope;
 use super::lock::lock_file;
 use super::temporary::{TEMPORARY, create_folder, left_over, replace_file, sync_folder};
 use super::{
-    ByteRange, Exclusion, Guard, Listing, Object, Piece, Stat, Store, check_key, closing, parts, reserve, resolve,
+    ByteRange, Exclusion, Guard, Identity, Listing, Object, Piece, Profile, Stat, Store, WritableStore, check_key,
+    closing, parts, resolve,
 };
 use crate::error::{Error, Place, Result};
 
@@ -20,7 +20,7 @@ use crate::error::{Error, Place, Result};
 #[derive(Clone)]
 pub struct FilesystemStore {
     root: PathBuf,
-    identity: u64,
+    profile: Profile,
     fsync: bool,
 }
 
@@ -28,10 +28,14 @@ impl FilesystemStore {
     /// The files below a folder, which need not exist yet.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         let root = root.into();
-        let mut hasher = DefaultHasher::new();
-        // Two handles on one folder share what is cached of it.
-        fs::canonicalize(&root).unwrap_or_else(|_| root.clone()).hash(&mut hasher);
-        Self { identity: hasher.finish() | 1 << 63, root, fsync: false }
+        let profile = Profile {
+            identity: Identity::of(("folder", place(&root))),
+            // Copying more out of the page cache takes longer than another system call.
+            merge_gap: 4 << 10,
+            exclusion: Exclusion::Everyone,
+            ..Profile::default()
+        };
+        Self { root, profile, fsync: false }
     }
 
     /// Whether a write comes back only when the disk has the object and its name, so that it outlives a loss of power.
@@ -89,6 +93,11 @@ impl fmt::Debug for FilesystemStore {
     }
 }
 
+/// The one name of a file or folder, which all handles on it share.
+pub(super) fn place(path: &Path) -> PathBuf {
+    fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
+}
+
 struct FileObject {
     file: Option<(File, Stat)>,
 }
@@ -143,16 +152,6 @@ fn cut_short(error: io::Error) -> Error {
 }
 
 impl Object for FileObject {
-    fn read(&self, range: ByteRange, limit: u64, into: &mut Vec<u8>) -> Result<Option<Stat>> {
-        let Some((file, stat)) = &self.file else { return Ok(None) };
-        let (offset, length) = resolve(range, stat.size, limit)?;
-        reserve(into, length)?;
-        let start = into.len();
-        into.resize(start + length, 0);
-        file.read_exact_at(&mut into[start..], offset).map_err(cut_short)?;
-        Ok(Some(*stat))
-    }
-
     fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<Option<Stat>> {
         let Some((file, stat)) = &self.file else { return Ok(None) };
         resolve(ByteRange::Range { offset, length: into.len() as u64 }, stat.size, u64::MAX)?;
@@ -176,57 +175,12 @@ impl Store for FilesystemStore {
         Ok(Box::new(object))
     }
 
-    fn set(&self, key: &str, value: &[u8]) -> Result<()> {
-        check_key(key)?;
-        let path = self.path(key);
-        self.write_whole(&path, |file| file.write_all(value)).map_err(unwritten).place(|| path.display().to_string())
+    fn profile(&self) -> &Profile {
+        &self.profile
     }
 
-    fn set_parts(&self, key: &str, pieces: &[Piece<'_>], old: Option<&dyn Object>) -> Result<()> {
-        check_key(key)?;
-        let path = self.path(key);
-        let file = old.and_then(Object::file);
-        if old.is_some() && file.is_none() {
-            let mut value = Vec::new();
-            parts::assemble(pieces, old, self.merge_gap(), &mut value)?;
-            return self.set(key, &value);
-        }
-        self.write_whole(&path, |new| parts::write(pieces, file, new))
-            .map_err(unwritten)
-            .place(|| path.display().to_string())
-    }
-
-    fn erase(&self, key: &str) -> Result<()> {
-        check_key(key)?;
-        let path = self.path(key);
-        match fs::remove_file(&path).and_then(|()| self.settle(&path)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Error::from(error).at(path.display().to_string()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Other processes wait too, and threads that have the folder under another name.
-    fn lock(&self, key: &str) -> Result<Guard> {
-        check_key(key)?;
-        let path = self.path(key);
-        let create = |folder: &Path| create_folder(folder, self.fsync);
-        lock_file(&path, &create).map_err(unwritten).place(|| path.display().to_string())
-    }
-
-    fn lock_many(&self) -> Guard {
-        Guard::new(LockScope::new())
-    }
-
-    fn exclusion(&self) -> Exclusion {
-        Exclusion::Everyone
-    }
-
-    fn leftovers(&self, prefix: &str, remove: bool) -> Result<Vec<String>> {
-        let folder = if prefix.is_empty() { self.root.clone() } else { self.path(prefix) };
-        let found = left_over(&folder, remove).map_err(Error::from).place(|| folder.display().to_string())?;
-        Ok(found.iter().map(|path| path.display().to_string()).collect())
+    fn display(&self, key: &str) -> String {
+        if key.is_empty() { self.root.display().to_string() } else { self.path(key).display().to_string() }
     }
 
     fn list_dir(&self, prefix: &str) -> Result<Listing> {
@@ -255,16 +209,54 @@ impl Store for FilesystemStore {
         Ok(listing)
     }
 
-    /// Copying so much out of the page cache takes longer than another call of the system.
-    fn merge_gap(&self) -> u64 {
-        4 << 10
+    fn leftovers(&self, prefix: &str, remove: bool) -> Result<Vec<String>> {
+        let folder = if prefix.is_empty() { self.root.clone() } else { self.path(prefix) };
+        let found = left_over(&folder, remove).map_err(Error::from).place(|| folder.display().to_string())?;
+        Ok(found.iter().map(|path| path.display().to_string()).collect())
     }
 
-    fn display(&self, key: &str) -> String {
-        if key.is_empty() { self.root.display().to_string() } else { self.path(key).display().to_string() }
+    fn writable(&self) -> Result<&dyn WritableStore> {
+        Ok(self)
+    }
+}
+
+impl WritableStore for FilesystemStore {
+    fn set(&self, key: &str, value: &[u8]) -> Result<()> {
+        check_key(key)?;
+        let path = self.path(key);
+        self.write_whole(&path, |file| file.write_all(value)).map_err(unwritten).place(|| path.display().to_string())
     }
 
-    fn identity(&self) -> u64 {
-        self.identity
+    fn set_parts(&self, key: &str, pieces: &[Piece<'_>], old: Option<&dyn Object>) -> Result<()> {
+        check_key(key)?;
+        let path = self.path(key);
+        let file = old.and_then(Object::file);
+        if old.is_some() && file.is_none() {
+            let mut value = Vec::new();
+            parts::assemble(pieces, old, self.profile.merge_gap, &mut value)?;
+            return self.set(key, &value);
+        }
+        self.write_whole(&path, |new| parts::write(pieces, file, new))
+            .map_err(unwritten)
+            .place(|| path.display().to_string())
+    }
+
+    fn erase(&self, key: &str) -> Result<()> {
+        check_key(key)?;
+        let path = self.path(key);
+        match fs::remove_file(&path).and_then(|()| self.settle(&path)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::from(error).at(path.display().to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Other processes wait too, and threads that have the folder under another name.
+    fn lock(&self, key: &str) -> Result<Guard> {
+        check_key(key)?;
+        let path = self.path(key);
+        let create = |folder: &Path| create_folder(folder, self.fsync);
+        lock_file(&path, &create).map_err(unwritten).place(|| path.display().to_string())
     }
 }

@@ -16,8 +16,8 @@ use std::process;
 use std::sync::{Arc, Mutex};
 
 use super::byte_lock::{Mode, attempt, unsupported, wait};
-use super::fresh_identity;
 use super::lock::{Held, hash};
+use super::profile::Identity;
 use super::single_lock::{is_at, open};
 use super::temporary::LOCK;
 use crate::runtime::{PerProcess, lock};
@@ -33,7 +33,7 @@ struct LockFile {
     file: File,
     path: PathBuf,
     /// Tells it apart from every other one of this process.
-    number: u64,
+    identity: Identity,
 }
 
 impl LockFile {
@@ -50,7 +50,7 @@ impl LockFile {
                 shared => shared?,
             }
             if is_at(&file, &path)? {
-                return Ok(Some(Self { file, path, number: fresh_identity() }));
+                return Ok(Some(Self { file, path, identity: Identity::fresh() }));
             }
         }
     }
@@ -158,12 +158,12 @@ fn release(folder: &Path, file: &Arc<LockFile>) {
 }
 
 /// As long as one lives, lock files stay open between one lock and the next.
-pub(super) struct LockScope {
+pub(crate) struct LockScope {
     process: u32,
 }
 
 impl LockScope {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         lock(TABLE.get()).scopes += 1;
         Self { process: process::id() }
     }
@@ -208,7 +208,7 @@ impl FolderGuard {
         let byte = (hash(path.file_name().unwrap_or_default().as_encoded_bytes()) >> 2).cast_signed();
         loop {
             let Some(file) = acquire(folder, create)? else { return Ok(None) };
-            let held = Held::wait(file.number, byte.cast_unsigned());
+            let held = Held::wait(file.identity, byte.cast_unsigned());
             // From here on it is released when it is dropped.
             let guard = Self { folder: folder.to_owned(), file, byte, process: process::id(), _held: held };
             wait(&guard.file.file, byte, Mode::Exclusive)?;
@@ -260,12 +260,12 @@ mod tests {
         drop(lock("a/1"));
         assert!(!own.exists());
         let scope = LockScope::new();
-        let first = lock("a/1").file.number;
-        assert_eq!(first, lock("a/2").file.number);
+        let first = lock("a/1").file.identity;
+        assert_eq!(first, lock("a/2").file.identity);
         assert!(own.exists() && !is_left_over(&own, true).unwrap());
         fs::remove_dir_all(&folder).unwrap();
         let guard = lock("a/1");
-        assert!(guard.file.number != first && own.exists());
+        assert!(guard.file.identity != first && own.exists());
         drop(scope);
         assert!(own.exists());
         drop(guard);

@@ -11,10 +11,11 @@ use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use super::folder_lock::FolderGuard;
+use super::profile::Identity;
 use super::single_lock::SingleLock;
 use crate::runtime::{PerProcess, lock};
 
-/// A key that no other writer can lock as long as this lives; see [`Store::lock`](super::Store::lock).
+/// A key that no other writer can lock as long as this lives; see [`WritableStore::lock`](super::WritableStore::lock).
 ///
 /// Who holds one must not wait for the threads that decode: one of them may be waiting for this very lock. The locks of
 /// metadata are the exception: callers alone wait for them, never a thread that decodes.
@@ -28,7 +29,7 @@ impl Guard {
     }
 
     /// Waits until no other thread of this process holds the key of the store of an identity.
-    pub fn in_process(identity: u64, key: &str) -> Self {
+    pub fn in_process(identity: Identity, key: &str) -> Self {
         Self::new(Held::wait(identity, hash(key.as_bytes())))
     }
 }
@@ -39,7 +40,7 @@ pub(super) fn lock_file(path: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -
     if let Some(guard) = FolderGuard::wait(path, create)? {
         return Ok(Guard::new(guard));
     }
-    let held = Held::wait(0, hash(path.as_os_str().as_encoded_bytes()));
+    let held = Held::wait(Identity::of("lock file"), hash(path.as_os_str().as_encoded_bytes()));
     Ok(Guard::new((SingleLock::wait(path, create)?, held)))
 }
 
@@ -51,17 +52,17 @@ pub(super) fn hash(name: &[u8]) -> u64 {
 /// What threads of this process hold: the number of a store or a lock file, and the hash of a key.
 #[derive(Default)]
 struct Keys {
-    held: Mutex<HashSet<(u64, u64)>>,
+    held: Mutex<HashSet<(Identity, u64)>>,
     freed: Condvar,
 }
 
 static KEYS: PerProcess<Keys> = PerProcess::new(Keys::default);
 
 /// A key in the table, until this is dropped.
-pub(super) struct Held((u64, u64));
+pub(super) struct Held((Identity, u64));
 
 impl Held {
-    pub(super) fn wait(identity: u64, hash: u64) -> Self {
+    pub(super) fn wait(identity: Identity, hash: u64) -> Self {
         let (keys, own) = (KEYS.get(), (identity, hash));
         let mut held = lock(&keys.held);
         while !held.insert(own) {

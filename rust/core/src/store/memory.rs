@@ -5,14 +5,14 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
-use super::{ByteRange, Exclusion, Listing, Object, Stat, Store, check_key, fresh_identity, reserve, resolve};
+use super::{Exclusion, InMemory, Listing, Object, Profile, Store, WritableStore, check_key};
 use crate::error::{Error, Result};
 
 /// Objects in memory, shared by all clones of the [`Arc`] around it.
 pub struct MemoryStore {
     objects: RwLock<BTreeMap<String, Versioned>>,
     writes: AtomicU64,
-    identity: u64,
+    profile: Profile,
 }
 
 /// An object and the number of the write that made it.
@@ -27,7 +27,8 @@ impl Default for MemoryStore {
 impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
-        Self { objects: RwLock::default(), writes: AtomicU64::new(0), identity: fresh_identity() }
+        let profile = Profile { merge_gap: 0, exclusion: Exclusion::Everyone, ..Profile::default() };
+        Self { objects: RwLock::default(), writes: AtomicU64::new(0), profile }
     }
 }
 
@@ -37,43 +38,38 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
-struct MemoryObject(Option<Versioned>);
-
-impl Object for MemoryObject {
-    fn read(&self, range: ByteRange, limit: u64, into: &mut Vec<u8>) -> Result<Option<Stat>> {
-        let Some((bytes, _)) = &self.0 else { return Ok(None) };
-        let (offset, length) = resolve(range, bytes.len() as u64, limit)?;
-        reserve(into, length)?;
-        into.extend_from_slice(&bytes[offset as usize..][..length]);
-        self.stat()
-    }
-
-    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<Option<Stat>> {
-        let Some((bytes, _)) = &self.0 else { return Ok(None) };
-        let (offset, length) =
-            resolve(ByteRange::Range { offset, length: into.len() as u64 }, bytes.len() as u64, u64::MAX)?;
-        into.copy_from_slice(&bytes[offset as usize..][..length]);
-        self.stat()
-    }
-
-    fn stat(&self) -> Result<Option<Stat>> {
-        Ok(self.0.as_ref().map(|(bytes, version)| Stat { size: bytes.len() as u64, version: *version, settled: true }))
-    }
-
-    fn bytes(&self) -> Option<&[u8]> {
-        self.0.as_ref().map(|(bytes, _)| &**bytes)
-    }
-}
-
 fn poisoned<E>(_: E) -> Error {
     Error::store("a writer of this store died half-way")
 }
 
 impl Store for MemoryStore {
     fn open(&self, key: &str) -> Result<Box<dyn Object>> {
-        Ok(Box::new(MemoryObject(self.objects.read().map_err(poisoned)?.get(key).cloned())))
+        Ok(match self.objects.read().map_err(poisoned)?.get(key) {
+            Some((bytes, version)) => Box::new(InMemory::new(bytes.clone(), *version)),
+            None => Box::new(InMemory::<Arc<[u8]>>::missing()),
+        })
     }
 
+    fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    fn display(&self, key: &str) -> String {
+        format!("memory:/{key}")
+    }
+
+    fn list_dir(&self, prefix: &str) -> Result<Listing> {
+        let objects = self.objects.read().map_err(poisoned)?;
+        let keys = objects.range(prefix.to_owned()..).map(|(key, _)| &**key).take_while(|key| key.starts_with(prefix));
+        Ok(super::listing(keys, prefix))
+    }
+
+    fn writable(&self) -> Result<&dyn WritableStore> {
+        Ok(self)
+    }
+}
+
+impl WritableStore for MemoryStore {
     fn set(&self, key: &str, value: &[u8]) -> Result<()> {
         check_key(key)?;
         let version = self.writes.fetch_add(1, Ordering::Relaxed);
@@ -84,27 +80,5 @@ impl Store for MemoryStore {
     fn erase(&self, key: &str) -> Result<()> {
         self.objects.write().map_err(poisoned)?.remove(key);
         Ok(())
-    }
-
-    fn exclusion(&self) -> Exclusion {
-        Exclusion::Everyone
-    }
-
-    fn list_dir(&self, prefix: &str) -> Result<Listing> {
-        let objects = self.objects.read().map_err(poisoned)?;
-        let keys = objects.range(prefix.to_owned()..).map(|(key, _)| &**key).take_while(|key| key.starts_with(prefix));
-        Ok(super::listing(keys, prefix))
-    }
-
-    fn merge_gap(&self) -> u64 {
-        0
-    }
-
-    fn display(&self, key: &str) -> String {
-        format!("memory:/{key}")
-    }
-
-    fn identity(&self) -> u64 {
-        self.identity
     }
 }

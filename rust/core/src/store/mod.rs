@@ -1,8 +1,37 @@
-//! Where bytes are kept: objects under keys.
+//! Stores: objects of bytes under keys.
 //!
-//! A store knows no arrays. Reading goes in two steps, so that all reads of one call share one handle:
-//! [`Store::open`] a key, then [`Object::read`] as many ranges of it as are needed. Opening never costs a request of
-//! its own: a store that would have to ask whether an object exists leaves the question to the first read.
+//! A store knows no arrays. Reading takes two steps, so that all reads of one call share one handle: [`Store::open`] a
+//! key, then [`Object::read`] the ranges that are needed. Opening sends no request: whether an object exists is found out
+//! by the first read.
+//!
+//! A new store implements three methods of [`Store`]: `open`, `profile` and `display`. One that can be written also
+//! implements [`WritableStore`] (`set` and `erase`) and returns itself from `writable`:
+//!
+//! ```
+//! use tegula::Result;
+//! use tegula::store::{InMemory, Object, Profile, Store, get};
+//!
+//! /// Every object is its key.
+//! #[derive(Debug, Default)]
+//! struct Echo(Profile);
+//!
+//! impl Store for Echo {
+//!     fn open(&self, key: &str) -> Result<Box<dyn Object>> {
+//!         Ok(Box::new(InMemory::new(key.as_bytes().to_vec(), 0)))
+//!     }
+//!
+//!     fn profile(&self) -> &Profile {
+//!         &self.0
+//!     }
+//!
+//!     fn display(&self, key: &str) -> String {
+//!         format!("echo:/{key}")
+//!     }
+//! }
+//!
+//! assert_eq!(get(&Echo::default(), "a/b", 100)?.unwrap(), b"a/b");
+//! # tegula::Result::Ok(())
+//! ```
 
 mod ahead;
 mod byte_lock;
@@ -11,11 +40,13 @@ mod filesystem;
 mod folder_lock;
 mod lock;
 mod memory;
-#[cfg(feature = "cloud")]
 mod object;
 mod parts;
+mod profile;
 mod read_only;
 mod reference;
+#[cfg(feature = "cloud")]
+mod remote;
 mod single_lock;
 mod system;
 mod temporary;
@@ -23,102 +54,24 @@ mod zip;
 
 pub(crate) use ahead::Ahead;
 pub use filesystem::FilesystemStore;
+pub(crate) use folder_lock::LockScope;
 pub use lock::Guard;
 pub use memory::MemoryStore;
-#[cfg(feature = "cloud")]
-pub use object::{RemoteOptions, RemoteStats, RemoteStore};
+pub use object::{ByteRange, InMemory, Object, Stat, resolve};
+pub(crate) use object::{ObjectPart, clipped, reserve};
 pub use parts::{Piece, assemble};
+pub use profile::{Exclusion, Identity, Profile};
 pub use read_only::ReadOnlyStore;
 pub use reference::{Reference, ReferenceStore};
+#[cfg(feature = "cloud")]
+pub use remote::{RemoteOptions, RemoteStats, RemoteStore};
 pub(crate) use temporary::replace_named;
 pub use zip::ZipStore;
 
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
-
-/// A part of an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ByteRange {
-    /// The whole object.
-    All,
-    /// `length` bytes from `offset` on.
-    Range {
-        /// First byte.
-        offset: u64,
-        /// Number of bytes.
-        length: u64,
-    },
-    /// The last bytes.
-    Suffix(u64),
-}
-
-/// What is known of an object once any part of it was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Stat {
-    /// Size of the whole object in bytes.
-    pub size: u64,
-    /// Changes whenever the object does (a hash of modification time and inode, an etag, a counter).
-    pub version: u64,
-    /// Whether the version can be relied on: false for a file that changed so lately that its clock might not tell the
-    /// next change apart.
-    pub settled: bool,
-}
-
-/// An open object of a [`Store`].
-pub trait Object: Send + Sync {
-    /// Reads a range to the end of `into`, exactly; `None`: there is no such object.
-    ///
-    /// Of an object larger than `limit` bytes nothing is read with [`ByteRange::All`]: that is
-    /// [`ErrorKind::CorruptData`](crate::ErrorKind::CorruptData), as is a range that leaves the object.
-    fn read(&self, range: ByteRange, limit: u64, into: &mut Vec<u8>) -> Result<Option<Stat>>;
-
-    /// Fills `into` with the bytes from `offset` on; `None`: there is no such object.
-    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<Option<Stat>>;
-
-    /// What is known without reading the object's bytes; `None`: there is no such object.
-    fn stat(&self) -> Result<Option<Stat>>;
-
-    /// The whole object, where it is in memory anyway.
-    fn bytes(&self) -> Option<&[u8]> {
-        None
-    }
-
-    /// As [`read`](Self::read), but of a range that leaves the object only what lies in it; so an object is begun or
-    /// ended without asking first how large it is.
-    fn read_most(&self, range: ByteRange, into: &mut Vec<u8>) -> Result<Option<Stat>> {
-        let Some(stat) = self.stat()? else { return Ok(None) };
-        let (offset, length) = clipped(range, stat.size);
-        self.read(ByteRange::Range { offset, length }, u64::MAX, into)
-    }
-
-    /// What was known of the object when it was last read, by whatever handle, in a [remote](Store::is_remote) store:
-    /// all that this handle reads is of that version, or it fails and has [`changed`](Self::changed).
-    fn recall(&self) -> Option<Stat> {
-        None
-    }
-
-    /// Whether the object still is what was [recalled](Self::recall). Asks the store where nothing was read yet.
-    fn confirm(&self) -> Result<bool> {
-        Ok(!self.changed())
-    }
-
-    /// Whether a read failed because the object is no longer of the version that this handle read before.
-    fn changed(&self) -> bool {
-        false
-    }
-
-    /// Says that a small range is about to be read in parts, so that a handle can read it at once.
-    fn prepare(&self, _offset: u64, _length: u64) -> Result<()> {
-        Ok(())
-    }
-
-    /// The file that the object is, for copies that the system makes; they move its position.
-    fn file(&self) -> Option<&std::fs::File> {
-        None
-    }
-}
+use crate::error::{Error, Place, Result};
 
 /// Where the bytes of a key really are; see [`Store::locate`].
 #[derive(Clone)]
@@ -131,18 +84,6 @@ pub struct Location {
     pub part: Option<(u64, u64)>,
 }
 
-/// Who else may write a key while it is [locked](Store::lock).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exclusion {
-    /// Nobody: all others wait, or there are none outside of this process.
-    Everyone,
-    /// Other processes, unnoticed. What changes a part of a chunk is refused, unless the
-    /// [options](crate::CodecOptions::unlocked_writes) allow it.
-    Process,
-    /// Other processes; but [`Store::set_if`] sets nothing over what they wrote.
-    Versions,
-}
-
 /// What a store holds directly under a prefix; see [`Store::list_dir`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
@@ -152,101 +93,112 @@ pub struct Listing {
     pub prefixes: Vec<String>,
 }
 
-/// Objects under keys. A key is a path of names joined by `/`, none of them empty, `.` or `..`.
-///
-/// What a store cannot do (write, list) it leaves as it stands here: an error of kind
-/// [`Unsupported`](crate::ErrorKind::Unsupported).
+/// Objects under keys, to be read. A key is a path of names joined by `/`, none of them empty, `.` or `..`.
 pub trait Store: Send + Sync + fmt::Debug {
-    /// A handle on an object; whether it exists is known at the first read.
+    /// Returns a handle on an object; the first read finds out whether the object exists.
     fn open(&self, key: &str) -> Result<Box<dyn Object>>;
 
-    /// Whether keys stand for parts of others' objects, which [`locate`](Self::locate) tells.
-    fn refers(&self) -> bool {
-        false
-    }
+    /// Facts about the store, made when the store is made: a wrapper starts from those of the store that it wraps.
+    fn profile(&self) -> &Profile;
 
-    /// Where the bytes of a key really are, for a store that only refers to parts of others' objects.
+    /// Returns the name of a key for people: a path, a URL.
+    fn display(&self, key: &str) -> String;
+
+    /// Returns where the bytes of a key are stored, if the store [refers](Profile::refers) to parts of others' objects.
     fn locate(&self, _key: &str) -> Result<Option<Location>> {
         Ok(None)
     }
 
-    /// Stores an object whole: a reader, or a crash, sees the old one or the new one.
-    fn set(&self, _key: &str, _value: &[u8]) -> Result<()> {
-        Err(Error::unsupported(format!("{self:?} is read-only")))
+    /// Lists what is directly under a prefix (`""`: the root; no closing `/`).
+    fn list_dir(&self, _prefix: &str) -> Result<Listing> {
+        Err(Error::unsupported(format!("{self:?} cannot be listed")))
     }
 
-    /// Stores an object whole, made of pieces, some of which are parts of `old`: the object of this key, as it was when it
-    /// was opened. Stores that can copy these by themselves do; otherwise they are read.
+    /// Lists files below a prefix (`""`: the root) that killed writers left and nobody uses any more, such as temporary
+    /// files; with `remove`, removes them.
+    fn leftovers(&self, _prefix: &str, _remove: bool) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// Returns the store to write to.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported), with the reason why the store is read-only.
+    fn writable(&self) -> Result<&dyn WritableStore> {
+        Err(Error::unsupported(format!("{self:?} is read-only")))
+    }
+}
+
+/// A store that can be written; callers of a [`Store`] use the methods of the same names of `dyn Store`.
+pub trait WritableStore: Store {
+    /// Stores a whole object: a reader, or a crash, finds the old object or the new one.
+    fn set(&self, key: &str, value: &[u8]) -> Result<()>;
+
+    /// Removes an object if it exists.
+    fn erase(&self, key: &str) -> Result<()>;
+
+    /// Stores a whole object made of pieces, some of which are ranges of `old`: the object of this key as it was when it
+    /// was opened. Stores that can copy ranges themselves override this; by default they are read.
     fn set_parts(&self, key: &str, pieces: &[Piece<'_>], old: Option<&dyn Object>) -> Result<()> {
         if let [Piece::Bytes(bytes)] = pieces {
             return self.set(key, bytes);
         }
         let mut value = Vec::new();
-        assemble(pieces, old, self.merge_gap(), &mut value)?;
+        assemble(pieces, old, self.profile().merge_gap, &mut value)?;
         self.set(key, &value)
     }
 
-    /// Removes an object, if it is there.
-    fn erase(&self, _key: &str) -> Result<()> {
-        Err(Error::unsupported(format!("{self:?} is read-only")))
-    }
-
-    /// Locks a key against all other writers that lock it: for those who read an object, change it and put it back, and
-    /// for those who replace it meanwhile. Threads of this process always wait for each other; other processes do where the
-    /// store can make them.
-    fn lock(&self, key: &str) -> Result<Guard> {
-        Ok(Guard::in_process(self.identity(), key))
-    }
-
-    /// Says that many keys will be locked until what comes back is dropped: the store may keep what it takes to lock them.
-    fn lock_many(&self) -> Guard {
-        Guard::new(())
-    }
-
-    /// Whom [`lock`](Self::lock) keeps out. A store that says nothing is taken for one that others can reach.
-    fn exclusion(&self) -> Exclusion {
-        Exclusion::Process
-    }
-
     /// Stores an object, or with `None` removes it, if it still has the [version](Stat::version) that was read, or with
-    /// `None` if it still is not there. False: it is another by now, and stays so. For [`Exclusion::Versions`].
+    /// version `None` if it still does not exist. Returns false, and changes nothing, if another writer changed it. For
+    /// [`Exclusion::Versions`].
     fn set_if(&self, _key: &str, _value: Option<&[u8]>, _version: Option<u64>) -> Result<bool> {
         Err(Error::unsupported(format!("{self:?} does not compare versions")))
     }
 
-    /// What writers that were killed left below a prefix (`""`: the root) that is no object, and nobody uses any more,
-    /// such as temporary files. Removes it if `remove`.
-    fn leftovers(&self, _prefix: &str, _remove: bool) -> Result<Vec<String>> {
-        Ok(Vec::new())
+    /// Locks a key, for writers that read an object, change it and store it again, and for those that replace it
+    /// meanwhile. Threads of this process always wait for each other; [`Profile::exclusion`] says whether other processes
+    /// do.
+    fn lock(&self, key: &str) -> Result<Guard> {
+        Ok(Guard::in_process(self.profile().identity, key))
+    }
+}
+
+/// The methods of [`WritableStore`] on any store; the error of a read-only store names the key.
+impl dyn Store + '_ {
+    fn writer(&self, key: &str) -> Result<&dyn WritableStore> {
+        self.writable().place(|| format!("cannot change {}", self.display(key)))
     }
 
-    /// What lies directly under a prefix (`""`: the root; no closing `/`).
-    fn list_dir(&self, _prefix: &str) -> Result<Listing> {
-        Err(Error::unsupported(format!("{self:?} cannot be listed")))
+    /// [`WritableStore::set`]
+    pub fn set(&self, key: &str, value: &[u8]) -> Result<()> {
+        self.writer(key)?.set(key, value)
     }
 
-    /// Whether each answer takes a round trip to another machine: then many are asked for at once, and nothing that the
-    /// next read tells anyway.
-    fn is_remote(&self) -> bool {
-        false
+    /// [`WritableStore::erase`]
+    pub fn erase(&self, key: &str) -> Result<()> {
+        self.writer(key)?.erase(key)
     }
 
-    /// Whether an object all of which is wanted is better read at once: its checksum is checked then, or it is
-    /// decompressed for every part.
-    fn reads_whole(&self) -> bool {
-        false
+    /// [`WritableStore::set_parts`]
+    pub fn set_parts(&self, key: &str, pieces: &[Piece<'_>], old: Option<&dyn Object>) -> Result<()> {
+        self.writer(key)?.set_parts(key, pieces, old)
     }
 
-    /// Two ranges of one object with a gap of at most so many bytes are better read as one.
-    fn merge_gap(&self) -> u64 {
-        64 << 10
+    /// [`WritableStore::set_if`]
+    pub fn set_if(&self, key: &str, value: Option<&[u8]>, version: Option<u64>) -> Result<bool> {
+        self.writer(key)?.set_if(key, value, version)
     }
 
-    /// How a person would name a key of this store.
-    fn display(&self, key: &str) -> String;
+    /// [`WritableStore::lock`]
+    pub fn lock(&self, key: &str) -> Result<Guard> {
+        self.writer(key)?.lock(key)
+    }
 
-    /// Distinguishes stores in caches: equal only where the objects are the same.
-    fn identity(&self) -> u64;
+    /// Returns which writers a lock excludes; of a read-only store, everyone, so that the error of a write gives the
+    /// reason.
+    pub fn exclusion(&self) -> Exclusion {
+        self.writable().map_or(Exclusion::Everyone, |store| store.profile().exclusion)
+    }
 }
 
 /// Reads a whole object into memory; `None`: there is no such object.
@@ -297,49 +249,4 @@ pub fn erase_below(store: &dyn Store, prefix: &str) -> Result<()> {
 pub fn check_key(key: &str) -> Result<()> {
     let plain = |name: &str| !matches!(name, "" | "." | "..") && !name.contains(['\0', '\\']);
     if key.split('/').all(plain) { Ok(()) } else { Err(Error::store(format!("{key:?} is not a key of a store"))) }
-}
-
-/// A fresh [`Store::identity`] for a store that shares its objects with no other.
-pub(crate) fn fresh_identity() -> u64 {
-    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
-    NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
-}
-
-/// Resolves a range against the size of an object: (offset, length).
-pub fn resolve(range: ByteRange, size: u64, limit: u64) -> Result<(u64, usize)> {
-    let (offset, length) = match range {
-        ByteRange::All if size > limit => {
-            return Err(Error::corrupt(format!("{size} bytes are stored where at most {limit} can belong")));
-        }
-        ByteRange::All => (0, size),
-        ByteRange::Range { offset, length } => (offset, length),
-        ByteRange::Suffix(length) => match size.checked_sub(length) {
-            Some(offset) => (offset, length),
-            None => {
-                return Err(Error::corrupt(format!("the last {length} bytes of an object of {size} were asked for")));
-            }
-        },
-    };
-    match offset.checked_add(length) {
-        Some(end) if end <= size => {
-            let length =
-                usize::try_from(length).map_err(|_| Error::corrupt(format!("{length} bytes do not fit in memory")))?;
-            Ok((offset, length))
-        }
-        _ => Err(Error::corrupt(format!("bytes {offset} to {offset}+{length} lie outside an object of {size} bytes"))),
-    }
-}
-
-/// The part of a range that lies in an object of a size: (offset, length).
-pub(crate) fn clipped(range: ByteRange, size: u64) -> (u64, u64) {
-    match range {
-        ByteRange::All => (0, size),
-        ByteRange::Range { offset, length } => (offset.min(size), length.min(size.saturating_sub(offset))),
-        ByteRange::Suffix(length) => (size.saturating_sub(length), length.min(size)),
-    }
-}
-
-/// Makes room for `length` more bytes without aborting where there is none.
-pub(crate) fn reserve(into: &mut Vec<u8>, length: usize) -> Result<()> {
-    into.try_reserve_exact(length).map_err(|_| Error::store(format!("no memory for {length} bytes")))
 }

@@ -7,7 +7,7 @@ use super::system::{Filesystem, cut_short, map, set_aside};
 use super::{Object, reserve};
 use crate::error::{Error, Result};
 
-/// A piece of an object that is to be stored; see [`Store::set_parts`](super::Store::set_parts).
+/// A piece of an object that is to be stored; see [`WritableStore::set_parts`](super::WritableStore::set_parts).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
     /// Bytes.

@@ -5,14 +5,13 @@
 //! object is (its size, and its etag as the version) is known from the answers. A handle reads one version: once it has
 //! read anything, it asks for that version (`If-Match`), and what is of another is an error.
 //!
-//! Writers are kept apart by etags: [`Store::set_if`]. What HTTP servers hold is read only, and cannot be listed.
+//! Writers are kept apart by etags: [`WritableStore::set_if`]. What HTTP servers hold is read only, and cannot be listed.
 
 mod client;
 mod failure;
 mod options;
 
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -23,7 +22,9 @@ pub use self::client::RemoteStats;
 use self::client::{Client, Failure, Seen};
 pub use self::options::RemoteOptions;
 use self::options::{Service, Spec};
-use super::{ByteRange, Exclusion, Guard, Listing, Object, Stat, Store, check_key, clipped};
+use super::{
+    ByteRange, Exclusion, Guard, Identity, Listing, Object, Profile, Stat, Store, WritableStore, check_key, clipped,
+};
 use crate::error::{Error, Result};
 use crate::runtime::{lock, waiting};
 
@@ -38,7 +39,7 @@ pub struct RemoteStore {
     prefix: String,
     /// The URL for people.
     name: Arc<str>,
-    identity: u64,
+    profile: Profile,
 }
 
 impl RemoteStore {
@@ -46,14 +47,20 @@ impl RemoteStore {
     /// Nothing is asked yet.
     pub fn new(url: &str, options: &RemoteOptions) -> Result<Self> {
         let (spec, path) = Spec::parse(url, options)?;
-        let mut hasher = DefaultHasher::new();
-        (&spec, &path).hash(&mut hasher);
+        let profile = Profile {
+            identity: Identity::of(("remote", &spec, &path)),
+            remote: true,
+            // About as much as arrives while one waits for the answer to another request.
+            merge_gap: 1 << 20,
+            exclusion: Exclusion::Versions,
+            ..Profile::default()
+        };
         let base = spec.display();
         let name = if path.is_empty() { base } else { format!("{base}/{path}") };
         // What is wrong with the options is told here.
         Client::of(&spec)?;
         let prefix = if path.is_empty() { path } else { path + "/" };
-        Ok(Self { spec: spec.into(), prefix, name: name.into(), identity: hasher.finish() | 1 << 63 })
+        Ok(Self { spec: spec.into(), prefix, name: name.into(), profile })
     }
 
     /// The URL, without what may be secret in it.
@@ -71,20 +78,12 @@ impl RemoteStore {
         Path::parse(&full).map_err(|_| Error::store(format!("{key:?} is not a key of a store")))
     }
 
-    fn writable(&self) -> Result<()> {
-        if self.spec.service == Service::Http {
-            return Err(Error::unsupported(format!("{self:?} is read-only: HTTP servers are read, not written")));
-        }
-        Ok(())
-    }
-
     fn failed(&self, key: &str, failure: Failure) -> Error {
         told(failure, &self.display(key))
     }
 
     /// Stores an object; false: the condition does not hold.
     fn put(&self, key: &str, value: &[u8], mode: PutMode) -> Result<bool> {
-        self.writable()?;
         check_key(key)?;
         let (path, client) = (self.path(key)?, Client::of(&self.spec)?);
         let (payload, size) = (PutPayload::from(value.to_vec()), value.len());
@@ -306,47 +305,12 @@ impl Store for RemoteStore {
         }))
     }
 
-    fn set(&self, key: &str, value: &[u8]) -> Result<()> {
-        self.put(key, value, PutMode::Overwrite).map(|_| ())
+    fn profile(&self) -> &Profile {
+        &self.profile
     }
 
-    /// Threads that wait for each other let others compute meanwhile, as the one they wait for may be among those.
-    fn lock(&self, key: &str) -> Result<Guard> {
-        Ok(waiting(|| Guard::in_process(self.identity, key)))
-    }
-
-    fn exclusion(&self) -> Exclusion {
-        // What is only read need not be kept apart: the error of a write says why.
-        if self.spec.service == Service::Http { Exclusion::Everyone } else { Exclusion::Versions }
-    }
-
-    fn set_if(&self, key: &str, value: Option<&[u8]>, version: Option<u64>) -> Result<bool> {
-        let Some(value) = value else {
-            return Err(Error::unsupported(format!("{self:?} removes objects whatever their version")));
-        };
-        let Some(version) = version else { return self.put(key, value, PutMode::Create) };
-        match Client::of(&self.spec)?.seen(&self.path(key)?).filter(|seen| seen.stat.version == version) {
-            // It was read again since, and was another.
-            None => Ok(false),
-            Some(Seen { etag: None, version: None, .. }) => {
-                Err(Error::store("the server tells no versions (etags) by which writers could be kept apart")
-                    .at(self.display(key)))
-            }
-            Some(Seen { etag: e_tag, version, .. }) => {
-                self.put(key, value, PutMode::Update(UpdateVersion { e_tag, version }))
-            }
-        }
-    }
-
-    fn erase(&self, key: &str) -> Result<()> {
-        self.writable()?;
-        check_key(key)?;
-        let (path, client) = (self.path(key)?, Client::of(&self.spec)?);
-        client.note(&path, None);
-        match client.ask(|client| async move { Ok(client.store().delete(&path).await?) }) {
-            Ok(()) | Err(Failure::Answer(object_store::Error::NotFound { .. })) => Ok(()),
-            Err(failure) => Err(self.failed(key, failure)),
-        }
+    fn display(&self, key: &str) -> String {
+        if key.is_empty() { self.name.to_string() } else { format!("{}/{key}", self.name) }
     }
 
     fn list_dir(&self, prefix: &str) -> Result<Listing> {
@@ -371,20 +335,49 @@ impl Store for RemoteStore {
         Ok(Listing { keys, prefixes })
     }
 
-    fn is_remote(&self) -> bool {
-        true
+    fn writable(&self) -> Result<&dyn WritableStore> {
+        if self.spec.service == Service::Http {
+            return Err(Error::unsupported("the store is read-only, as HTTP servers are read, not written"));
+        }
+        Ok(self)
+    }
+}
+
+impl WritableStore for RemoteStore {
+    fn set(&self, key: &str, value: &[u8]) -> Result<()> {
+        self.put(key, value, PutMode::Overwrite).map(|_| ())
     }
 
-    /// What can be read while one waits for the answer to another request.
-    fn merge_gap(&self) -> u64 {
-        1 << 20
+    fn set_if(&self, key: &str, value: Option<&[u8]>, version: Option<u64>) -> Result<bool> {
+        let Some(value) = value else {
+            return Err(Error::unsupported(format!("{self:?} removes objects whatever their version")));
+        };
+        let Some(version) = version else { return self.put(key, value, PutMode::Create) };
+        match Client::of(&self.spec)?.seen(&self.path(key)?).filter(|seen| seen.stat.version == version) {
+            // It was read again since, and was another.
+            None => Ok(false),
+            Some(Seen { etag: None, version: None, .. }) => {
+                Err(Error::store("the server tells no versions (etags) by which writers could be kept apart")
+                    .at(self.display(key)))
+            }
+            Some(Seen { etag: e_tag, version, .. }) => {
+                self.put(key, value, PutMode::Update(UpdateVersion { e_tag, version }))
+            }
+        }
     }
 
-    fn display(&self, key: &str) -> String {
-        if key.is_empty() { self.name.to_string() } else { format!("{}/{key}", self.name) }
+    fn erase(&self, key: &str) -> Result<()> {
+        check_key(key)?;
+        let (path, client) = (self.path(key)?, Client::of(&self.spec)?);
+        client.note(&path, None);
+        match client.ask(|client| async move { Ok(client.store().delete(&path).await?) }) {
+            Ok(()) | Err(Failure::Answer(object_store::Error::NotFound { .. })) => Ok(()),
+            Err(failure) => Err(self.failed(key, failure)),
+        }
     }
 
-    fn identity(&self) -> u64 {
-        self.identity
+    /// Threads that wait for each other let others compute meanwhile, as the one they wait for may be among those.
+    fn lock(&self, key: &str) -> Result<Guard> {
+        Ok(waiting(|| Guard::in_process(self.profile.identity, key)))
     }
 }

@@ -133,7 +133,7 @@ impl<'a> Writer<'a> {
     fn erase(&self, key: &str) -> Result<()> {
         let store = &*self.source.store;
         // What is not there need not be locked to stay so; but asking takes as long as erasing where both are requests.
-        if !store.is_remote() && store.open(key)?.stat()?.is_none() {
+        if !store.profile().remote && store.open(key)?.stat()?.is_none() {
             return Ok(());
         }
         let _guard = store.lock(key)?;

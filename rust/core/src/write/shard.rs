@@ -142,7 +142,7 @@ impl Writer<'_> {
     ) -> Result<()> {
         let index = self.index_of(shard, inners)?;
         let pieces = self.pieces(shard, inners, &index, old.map_or(0, |old| old.offset));
-        assemble(&pieces, old.map(|old| &*old.object), self.source.store.merge_gap(), stored)
+        assemble(&pieces, old.map(|old| &*old.object), self.source.store.profile().merge_gap, stored)
     }
 
     /// The inner chunks of a shard as they are stored.

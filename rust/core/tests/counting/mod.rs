@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tegula::Result;
-use tegula::store::{ByteRange, Exclusion, MemoryStore, Object, Stat, Store};
+use tegula::store::{MemoryStore, Object, Profile, Stat, Store, WritableStore};
 
 /// A store that counts, and hides that it is in memory.
 #[derive(Debug, Default)]
@@ -13,17 +13,12 @@ pub(crate) struct Counting {
     /// How many objects were opened.
     pub(crate) opened: AtomicU64,
     reads: Arc<Mutex<Vec<(u64, u64)>>>,
-    gap: u64,
-    far: bool,
+    profile: Profile,
 }
 
 struct Counted(Box<dyn Object>, Arc<Mutex<Vec<(u64, u64)>>>);
 
 impl Object for Counted {
-    fn read(&self, range: ByteRange, limit: u64, into: &mut Vec<u8>) -> Result<Option<Stat>> {
-        self.0.read(range, limit, into)
-    }
-
     fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<Option<Stat>> {
         self.1.lock().unwrap().push((offset, into.len() as u64));
         self.0.read_at(offset, into)
@@ -40,45 +35,30 @@ impl Store for Counting {
         Ok(Box::new(Counted(self.store.open(key)?, self.reads.clone())))
     }
 
-    fn set(&self, key: &str, value: &[u8]) -> Result<()> {
-        self.store.set(key, value)
+    fn profile(&self) -> &Profile {
+        &self.profile
     }
 
-    fn erase(&self, key: &str) -> Result<()> {
-        self.store.erase(key)
-    }
-
-    fn exclusion(&self) -> Exclusion {
-        self.store.exclusion()
-    }
-
-    fn is_remote(&self) -> bool {
-        self.far
-    }
-
-    fn merge_gap(&self) -> u64 {
-        self.gap
+    fn writable(&self) -> Result<&dyn WritableStore> {
+        Ok(&self.store)
     }
 
     fn display(&self, key: &str) -> String {
         format!("counted/{key}")
-    }
-
-    fn identity(&self) -> u64 {
-        self.store.identity()
     }
 }
 
 impl Counting {
     /// A store of which ranges that lie at most so far apart are read as one.
     pub(crate) fn new(gap: u64) -> Arc<Self> {
-        Arc::new(Self { gap, ..Self::default() })
+        Arc::new(Self { profile: Profile { merge_gap: gap, ..Profile::default() }, ..Self::default() })
     }
 
     /// The same, each read of which is a request.
     #[allow(dead_code)] // not every test has such
     pub(crate) fn far(gap: u64) -> Arc<Self> {
-        Arc::new(Self { gap, far: true, ..Self::default() })
+        let profile = Profile { merge_gap: gap, remote: true, ..Profile::default() };
+        Arc::new(Self { profile, ..Self::default() })
     }
 
     /// The offset and length of each read since the last call.

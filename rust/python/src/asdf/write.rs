@@ -10,6 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use tegula::asdf::yaml::{Document, Kind, NodeId, Style, YAML_TAG_PREFIX};
 use tegula::asdf::{BlockHeader, COMPLEX_TAG, INTEGER_TAG, NewNdarray, Target, ZarrNode, append_rows};
+use tegula::store::Identity;
 
 use super::out::{Block, Blocks, Lie, Options, Put, Storage};
 use super::{AsdfFile, dtype};
@@ -30,7 +31,7 @@ struct Builder<'py> {
     kept: Vec<Bound<'py, PyAny>>,
     blocks: Blocks,
     /// Blocks of files, by the file and the offset there.
-    copied: HashMap<(u64, u64), usize>,
+    copied: HashMap<(Identity, u64), usize>,
     options: Options,
 }
 

@@ -9,7 +9,7 @@ use crate::codec::array_to_array::number::real::{Real, Wide};
 use crate::codec::{ArrayToArray, ArrayToBytes, Codec, Named, create, rows};
 use crate::data_type::DataType;
 use crate::error::{ErrorKind, Result};
-use crate::store::{MemoryStore, Store};
+use crate::store::{MemoryStore, WritableStore};
 use crate::subset::ArraySubset;
 
 pub(super) fn named(data_type: &str) -> DataType {

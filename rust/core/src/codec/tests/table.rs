@@ -20,7 +20,7 @@ use crate::metadata::{ArrayMetadata, NewArray, Order, fill_value_from_json};
 use crate::options::CodecOptions;
 use crate::selection::{AxisSelection, Selection};
 use crate::slot::Heaps;
-use crate::store::{MemoryStore, Store};
+use crate::store::{MemoryStore, WritableStore};
 use crate::subset::ArraySubset;
 
 const SHAPE: [u64; 2] = [13, 17];

@@ -11,13 +11,15 @@
 mod directory;
 mod method;
 
-use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::{Arc, OnceLock, RwLock};
 
 use self::directory::{Directory, Entry, LOCAL_SIZE};
-use super::{Ahead, ByteRange, Exclusion, FilesystemStore, Listing, Object, Stat, Store, reserve, resolve};
+use super::filesystem::place;
+use super::{
+    Ahead, ByteRange, FilesystemStore, Identity, InMemory, Listing, Object, Profile, Stat, Store, reserve, resolve,
+};
 use crate::error::{Error, Place, Result};
 
 /// The entries of a zip archive. It is not written.
@@ -25,7 +27,7 @@ pub struct ZipStore {
     target: Arc<dyn Store>,
     key: String,
     name: String,
-    identity: u64,
+    profile: Profile,
     archive: RwLock<Arc<Archive>>,
 }
 
@@ -52,30 +54,27 @@ impl ZipStore {
         let file = path.file_name().and_then(|file| file.to_str());
         let file = file.ok_or_else(|| Error::unsupported("no name of a file in UTF-8").at(&name))?;
         let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut hasher = DefaultHasher::new();
-        // Two handles on one archive share what is cached of it.
-        (fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), "zip").hash(&mut hasher);
-        Self::with_name(Arc::new(FilesystemStore::new(folder)), file, name, hasher.finish() | 1 << 63)
+        Self::with_name(Arc::new(FilesystemStore::new(folder)), file, name, Identity::of(("zip", place(path))))
     }
 
     /// The archive that is an object of another store.
     pub fn new(store: Arc<dyn Store>, key: &str) -> Result<Self> {
-        let mut hasher = DefaultHasher::new();
-        (store.identity(), key, "zip").hash(&mut hasher);
-        let name = store.display(key);
-        Self::with_name(store, key, name, hasher.finish() | 1 << 63)
+        let (name, identity) = (store.display(key), store.profile().identity.part(("zip", key)));
+        Self::with_name(store, key, name, identity)
     }
 
-    fn with_name(target: Arc<dyn Store>, key: &str, name: String, identity: u64) -> Result<Self> {
+    fn with_name(target: Arc<dyn Store>, key: &str, name: String, identity: Identity) -> Result<Self> {
         let (_, archive) = read_archive(&*target, key).place(|| &name)?;
-        Ok(Self { target, key: key.to_owned(), name, identity, archive: RwLock::new(Arc::new(archive)) })
+        let Profile { remote, merge_gap, .. } = *target.profile();
+        let profile = Profile { identity, remote, merge_gap, whole_reads: true, ..Profile::default() };
+        Ok(Self { target, key: key.to_owned(), name, profile, archive: RwLock::new(Arc::new(archive)) })
     }
 
     /// The archive as it is now. Locks are tried only: whoever holds one may be gone with a fork.
     fn current(&self) -> Result<(Box<dyn Object>, Arc<Archive>)> {
         let object = self.target.open(&self.key)?;
         // Of a remote archive every read makes sure that it is still this one.
-        let stat = if self.target.is_remote() { object.recall() } else { object.stat()? };
+        let stat = if self.profile.remote { object.recall() } else { object.stat()? };
         if let Ok(archive) = self.archive.try_read()
             && archive.stat.settled
             && stat == Some(archive.stat)
@@ -94,7 +93,7 @@ impl ZipStore {
 fn read_archive(store: &dyn Store, key: &str) -> Result<(Box<dyn Object>, Archive)> {
     let missing = || Error::not_found("no such file");
     let object = store.open(key)?;
-    if store.is_remote() {
+    if store.profile().remote {
         // The end tells how large it is, and often holds all of the directory.
         let ahead = Ahead::ends(object.into(), 0, REMOTE_TAIL)?.ok_or_else(missing)?;
         let stat = ahead.stat()?.ok_or_else(missing)?;
@@ -256,62 +255,28 @@ impl Object for EntryObject {
     }
 }
 
-/// An entry that is not there.
-struct Missing;
-
-impl Object for Missing {
-    fn read(&self, _: ByteRange, _: u64, _: &mut Vec<u8>) -> Result<Option<Stat>> {
-        Ok(None)
-    }
-
-    fn read_at(&self, _: u64, _: &mut [u8]) -> Result<Option<Stat>> {
-        Ok(None)
-    }
-
-    fn stat(&self) -> Result<Option<Stat>> {
-        Ok(None)
-    }
-}
-
 impl Store for ZipStore {
     fn open(&self, key: &str) -> Result<Box<dyn Object>> {
         let (mut archive, directory) = self.current()?;
-        if self.target.is_remote() {
+        if self.profile.remote {
             archive = Box::new(Ahead::new(archive.into(), directory.stat, Vec::new()).up_to(REMOTE_ENTRY));
         }
         Ok(match directory.directory.find(key)? {
             Some(entry) => Box::new(EntryObject { archive, directory, entry, whole: OnceLock::new() }),
-            None => Box::new(Missing),
+            None => Box::new(InMemory::<Vec<u8>>::missing()),
         })
     }
 
-    fn list_dir(&self, prefix: &str) -> Result<Listing> {
-        Ok(self.current()?.1.directory.list(prefix))
-    }
-
-    fn is_remote(&self) -> bool {
-        self.target.is_remote()
-    }
-
-    fn reads_whole(&self) -> bool {
-        true
-    }
-
-    fn merge_gap(&self) -> u64 {
-        self.target.merge_gap()
-    }
-
-    fn exclusion(&self) -> Exclusion {
-        // Nothing is written.
-        Exclusion::Everyone
+    fn profile(&self) -> &Profile {
+        &self.profile
     }
 
     fn display(&self, key: &str) -> String {
         if key.is_empty() { self.name.clone() } else { format!("{}/{key}", self.name) }
     }
 
-    fn identity(&self) -> u64 {
-        self.identity
+    fn list_dir(&self, prefix: &str) -> Result<Listing> {
+        Ok(self.current()?.1.directory.list(prefix))
     }
 }
 
