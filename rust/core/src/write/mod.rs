@@ -5,7 +5,7 @@
 //! array, is never read. Of another the stored elements come first: of a shard those of the inner chunks that are
 //! covered in part, all others stay as they are.
 //!
-//! Between reading a chunk and setting it its key is [locked](crate::store::Store::lock), and so it is while a whole
+//! Between reading a chunk and setting it its key is [locked](crate::store::WritableStore::lock), and so it is while a whole
 //! chunk is set, for otherwise others could put back what they read before. Nothing waits for the pool under a lock:
 //! what needs no stored elements is encoded before.
 
