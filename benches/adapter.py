@@ -1,7 +1,4 @@
-"""tegula as an adapter of a benchmark harness whose adapters subclass ``base.Adapter``.
-
-Run by a harness that has its ``base`` module on the path.
-"""
+"""An adapter that runs tegula in a benchmark harness. The harness provides the module ``base``."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from base import Adapter, main  # the harness's own
+from base import Adapter, main  # provided by the harness
 
 import tegula
 
@@ -19,7 +16,7 @@ def _slices(start, shape):
 
 
 class Ours(Adapter):
-    """Zarr in folders and over HTTP, and ASDF."""
+    """Runs Zarr in folders and over HTTP, and ASDF."""
 
     name = "ours"
 
@@ -62,7 +59,7 @@ class Ours(Adapter):
 
     def asdf_array(self, h, key="data", mmap=False):
         array = h[key][...]
-        # What was decoded is new already; a view of a map cannot be written to.
+        # Decoded arrays are already new; a view of a memory map is read-only.
         return array if mmap or array.flags.writeable else np.array(array)
 
     def asdf_cutout(self, h, start, shape, mmap=False):  # noqa: ARG002 - one way serves both

@@ -1,10 +1,10 @@
-"""Times tegula beside its peers in one interleaved run, and prints the ratios.
+"""Times reads by tegula and its peers in one interleaved run, and prints the ratios.
 
     pip install . zarr zarrs tensorstore && python benches/compare.py [--folder DIR] [--rounds N] [--only TEXT]
 
-Each round calls every library once for each read, in turn, so that what the machine does besides falls on all alike. A
-row gives the median of our times and, for each peer, the median of its times over ours: above 1, tegula is faster.
-Results are compared with those of zarr-python before anything is timed.
+Each round calls every library once per read, so other load on the machine affects all libraries alike. A row gives
+tegula's median time and, for each peer, the median ratio of its time to tegula's: above 1, tegula is faster. Results
+are compared with those of zarr-python before anything is timed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SHAPE = (256, 256, 512)
 
 
 def data() -> np.ndarray:
-    """16-bit counts with noise, as a detector gives them."""
+    """Return 16-bit counts with noise, like those of a detector."""
     random = np.random.default_rng(1)
     z, y, x = np.ogrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]]
     wave = 400 + 100 * (np.sin(x * 0.03) + np.cos(y * 0.05) + np.sin(z * 0.01))
@@ -37,7 +37,7 @@ def data() -> np.ndarray:
 
 
 def create(folder: Path) -> dict[str, Path]:
-    """Writes the arrays with zarr-python, once."""
+    """Write the arrays with zarr-python, if they do not exist."""
     import zarr
     from zarr import codecs
 
@@ -64,7 +64,7 @@ def create(folder: Path) -> dict[str, Path]:
 
 
 def reads() -> dict[str, list[Selection]]:
-    """The reads of a round, by name."""
+    """Return the selections that a round reads, by name."""
     random = np.random.default_rng(2)
 
     def windows(shape: tuple[int, ...], count: int) -> list[Selection]:
@@ -80,13 +80,13 @@ def reads() -> dict[str, list[Selection]]:
 
 
 def peers() -> dict[str, Callable[[Path], Any]]:
-    """What opens an array, by the name of the library; those that are not installed are left out."""
+    """Return a function per installed library that opens an array."""
     import zarr
 
     found: dict[str, Callable[[Path], Any]] = {}
 
     def ours(path: Path) -> Any:
-        # `retrieve_array_subset` keeps no decoded chunks between reads, as the peers do not.
+        # Like the peers, `retrieve_array_subset` keeps no decoded chunks between reads.
         array = tegula.open_array(path)
         return array.retrieve_array_subset
 
@@ -121,7 +121,7 @@ def peers() -> dict[str, Callable[[Path], Any]]:
 
 
 def strings(folder: Path) -> dict[str, Path]:
-    """Writes a million strings of 1 to 30 letters with zarr-python, once."""
+    """Write a million strings of 1 to 30 letters with zarr-python, if they do not exist."""
     import zarr
     from zarr import codecs
 
@@ -138,12 +138,12 @@ def strings(folder: Path) -> dict[str, Path]:
 
 
 def row(array: str, read: str, calls: dict[str, Callable[[], Any] | None], rounds: int) -> None:
-    """Times the same read by each library in turn, and prints the ratios."""
+    """Time the same read by each library in turn, and print the ratios."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
             start = time.perf_counter()
-            # To free what was read is not part of the read.
+            # Freeing the result is not part of the read.
             result = call() if call is not None else None
             times[name].append(time.perf_counter() - start)
             del result
@@ -153,7 +153,7 @@ def row(array: str, read: str, calls: dict[str, Callable[[], Any] | None], round
 
 
 def run(folder: Path, rounds: int, only: str) -> None:
-    """Times all reads of all arrays."""
+    """Time all reads of all arrays."""
     libraries = peers()
     others = [name for name in libraries if name != "tegula"]
     print("| array | read | tegula ms | " + " | ".join(others) + " |")
@@ -184,7 +184,7 @@ def run(folder: Path, rounds: int, only: str) -> None:
 
 
 def main() -> None:
-    """Reads the arguments."""
+    """Parse the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "tegula-compare")
     parser.add_argument("--rounds", type=int, default=7)

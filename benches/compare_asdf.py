@@ -1,12 +1,12 @@
-"""Times tegula beside the ``asdf`` library on ASDF files in one interleaved run, and counts what cutouts read.
+"""Times tegula and the ``asdf`` library on ASDF files in one interleaved run, and counts what cutouts read.
 
     pip install '.[asdf]' 'asdf-compression[zstd]'
     python benches/compare_asdf.py [--folder DIR] [--rounds N] [--only TEXT] [--small]
 
-A row of the first table gives the median of our times, and the median of the library's time over ours: above 1, tegula
-is faster. The library is without what tegula adds to it: its zstd is that of asdf-compression, which uses all cores.
-Results are compared before anything is timed. The second table gives what reading a part of an array takes from the
-file, as the operating system counts it (Linux only), for arrays in one block and in a block for each chunk.
+A row of the first table gives tegula's median time, and the median ratio of the library's time to tegula's: above 1,
+tegula is faster. The library runs without tegula's extensions; its zstd is that of asdf-compression, which uses all
+cores. Results are compared before anything is timed. The second table gives the bytes and calls that a partial read
+takes, as counted by the operating system (Linux only), for arrays in one block and with one block per chunk.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
 
 
 def image(side: int) -> np.ndarray:
-    """Counts of a detector as 32-bit floats: noise in steps."""
+    """Return detector counts as 32-bit floats: noise in steps of 1/8."""
     return np.round(np.random.default_rng(1).normal(100, 10, (side, side)) * 8).astype("float32") / 8
 
 
 def numbers(count: int) -> dict[str, Any]:
-    """A tree of `count` nodes of plain data."""
+    """Return a tree of `count` nodes of plain data."""
     entry = {"name": "exposure", "time": 1.5, "gain": 3, "flags": [1, 2, 3]}
     return {"entries": [{**entry, "number": number} for number in range(count // 8)]}
 
 
 def opening(folder: Path, small: bool) -> dict[str, Calls]:
-    """Opening files whose trees are large."""
+    """Time opening and rewriting files with large trees."""
     blocks, nodes = (1000, 5000) if small else (10_000, 50_000)
     trees = {
         f"open {blocks} blocks": {"arrays": [np.arange(100.0) + number for number in range(blocks)]},
@@ -69,7 +69,7 @@ def opening(folder: Path, small: bool) -> dict[str, Calls]:
             same(ours()[key][-1], value[-1])
         found[name] = {"tegula": ours, "asdf": theirs}
 
-    # What was opened is written again: each array is copied as it is stored.
+    # Rewrites the opened file: each array is copied without decoding.
     source = folder / f"open_{blocks}_blocks.asdf"
     target = folder / "again.asdf"
 
@@ -85,7 +85,7 @@ def opening(folder: Path, small: bool) -> dict[str, Calls]:
 
 
 def same(found: Any, expected: Any) -> None:
-    """Ends the run if a result is wrong."""
+    """End the run if a result is wrong."""
     if isinstance(expected, dict):
         for key, value in expected.items():
             same(found[key], value)
@@ -95,7 +95,7 @@ def same(found: Any, expected: Any) -> None:
 
 
 def blocks(folder: Path, small: bool) -> dict[str, Calls]:
-    """Reading and writing one large array."""
+    """Time reading and writing one large array."""
     side = 2000 if small else 10_000
     elements = image(side)
     megabytes = elements.nbytes // 1_000_000
@@ -103,7 +103,7 @@ def blocks(folder: Path, small: bool) -> dict[str, Calls]:
     parts = {"whole": np.s_[...], "cutout of 30 x 30": np.s_[middle : middle + 30, middle : middle + 30]}
     found: dict[str, Calls] = {}
     for label in (None, "lz4", "zlib"):
-        # Deflating all of it takes the library minutes.
+        # Compressing all of it takes the library minutes.
         rows = elements[: side // 5] if label == "zlib" else elements
         path = folder / f"image_{label}_{side}.asdf"
         if not path.exists():
@@ -111,7 +111,7 @@ def blocks(folder: Path, small: bool) -> dict[str, Calls]:
         for part, key in parts.items():
 
             def read(open_: Callable[..., Any], path: Path = path, key: Any = key) -> Any:
-                # Neither gives a view of a memory map here: the elements are in memory afterwards.
+                # Neither library returns a view of a memory map here: the elements are in memory afterwards.
                 with open_(path, memmap=False) as file:
                     return np.array(file["image"][key], copy=None)
 
@@ -150,7 +150,7 @@ def blocks(folder: Path, small: bool) -> dict[str, Calls]:
     return found
 
 
-# Arrays, in one block or in a block for each chunk, and a part of them.
+# Arrays in one block, or with one block per chunk, and a part of each.
 CUTOUTS = [
     ("1", (3, 4096, 4096), "uint16", None, np.s_[0, 0, 0]),
     ("2", (3, 4096, 4096), "uint16", (1, 512, 1024), np.s_[0, 0, 0]),
@@ -166,13 +166,13 @@ CUTOUTS = [
 
 
 def read_so_far() -> tuple[int, int]:
-    """Bytes and calls that this process has read with, as Linux counts them."""
+    """Return the bytes that this process has read and the number of read calls, as counted by Linux."""
     counters = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
     return int(counters["rchar"]), int(counters["syscr"])
 
 
 def cutouts(folder: Path, small: bool, only: str) -> None:
-    """Prints what cutouts read: to open the file, and to read the part."""
+    """Print what cutouts read: to open the file, and to read the part."""
     print("\n| | array | chunks | part | bytes of its chunks | to open | to read | in reads | wanted | seconds |")
     print("|---|---|---|---|---:|---:|---:|---:|---:|---:|")
     for number, shape, dtype, chunks, part in CUTOUTS:
@@ -184,7 +184,7 @@ def cutouts(folder: Path, small: bool, only: str) -> None:
             array = elements if chunks is None else tegula.asdf.chunked(elements, chunks=chunks, compressor=None)
             tegula.asdf.AsdfFile({"array": array}).write_to(path)
         measured = []
-        # The first time also reads the modules that it needs.
+        # The first run also reads Python modules.
         for _ in range(2):
             before, start = read_so_far(), time.perf_counter()
             with tegula.asdf.open(path, memmap=False) as file:
@@ -193,7 +193,7 @@ def cutouts(folder: Path, small: bool, only: str) -> None:
                 found = np.asarray(array[part])
             taken = time.perf_counter() - start
             after = read_so_far()
-            # What the counter reads is counted too.
+            # Reading the counter counts as a read.
             own = read_so_far()[0] - after[0]
             measured = [opened[0] - before[0] - own, after[0] - opened[0] - own, after[1] - opened[1] - 1, taken]
         same(found, np.ones(found.shape, dtype))
@@ -206,7 +206,7 @@ def cutouts(folder: Path, small: bool, only: str) -> None:
 
 
 def text(part: tuple[Any, ...]) -> str:
-    """What stands between the brackets."""
+    """Return a selection as text."""
 
     def item(index: Any) -> str:
         if not isinstance(index, slice):
@@ -217,7 +217,7 @@ def text(part: tuple[Any, ...]) -> str:
 
 
 def main() -> None:
-    """Reads the arguments."""
+    """Parse the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "tegula-compare-asdf")
     parser.add_argument("--rounds", type=int, default=3)

@@ -1,10 +1,10 @@
-"""Times reads over HTTP from a server that takes its time to answer, and counts the requests, beside the peers.
+"""Times reads over HTTP from a slow server by tegula and its peers, and counts the requests.
 
     pip install '.[asdf]' zarr zarrs tensorstore aiohttp && python benches/compare_remote.py [--latency SECONDS]
 
-The server is that of the tests, on this machine. Each time is that of opening the array and reading once, with nothing
-cached; libraries take turns, and results are compared with what was written. A row gives the median of our times, for
-each peer the median of its times over ours, and in brackets the requests of one read.
+The server is the tests' local one. Each time is for opening the array and one read, with nothing cached. The libraries
+alternate, and results are compared with what was written. A row gives tegula's median time, for each peer the median
+ratio of its time to tegula's, and in brackets the number of requests of one read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BAND = np.s_[512:576]
 
 
 def create(folder: Path) -> np.ndarray:
-    """Writes the same elements as shards of 16 MiB, as small chunks, and into ASDF files."""
+    """Write the same elements as shards of 16 MiB, as small chunks, and into ASDF files."""
     import zarr
     from zarr import codecs
 
@@ -54,7 +54,7 @@ def create(folder: Path) -> np.ndarray:
 
 
 def peers() -> dict[str, Callable[[str], Any]]:
-    """What reads the band of a Zarr array at a URL, by the name of the library."""
+    """Return a function per library that reads the band of a Zarr array at a URL."""
     import zarr
 
     def with_zarr(pipeline: str) -> Callable[[str], Any]:
@@ -81,7 +81,7 @@ def peers() -> dict[str, Callable[[str], Any]]:
 
 
 def cutouts() -> dict[str, Callable[[str], Any]]:
-    """What reads a cutout of an ASDF file at a URL."""
+    """Return a function per library that reads a cutout of an ASDF file at a URL."""
     import asdf
 
     def read(module: Any, url: str) -> Any:
@@ -92,7 +92,7 @@ def cutouts() -> dict[str, Callable[[str], Any]]:
 
 
 class Bench:
-    """A server, and how often each read is timed."""
+    """A server, and the number of rounds per read."""
 
     def __init__(self, folder: Path, latency: float, rounds: int) -> None:
         command = [sys.executable, SERVER, folder, "--latency", str(latency)]
@@ -102,12 +102,12 @@ class Bench:
         self.rounds = rounds
 
     def requests(self) -> int:
-        """Returns how many there were since the last call."""
+        """Return the number of requests since the last call."""
         with urlopen(f"{self.url}/-/counts") as answer:  # noqa: S310 - http
             return sum(json.load(answer).values())
 
     def row(self, name: str, path: str, libraries: dict[str, Callable[[str], Any]], expected: np.ndarray) -> None:
-        """Times a read by each library in turn, and prints times and requests."""
+        """Time a read by each library in turn, and print times and requests."""
         times: dict[str, list[float]] = {library: [] for library in libraries}
         asked = {}
         turns = deque(libraries.items())
@@ -132,7 +132,7 @@ class Bench:
 
 
 def main() -> None:
-    """Reads the arguments."""
+    """Parse the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "tegula-compare-remote")
     parser.add_argument("--latency", type=float, default=0.02, help="seconds until the server answers")

@@ -1,17 +1,17 @@
-"""Times the writes of tegula beside its peers in one interleaved run, and prints the ratios.
+"""Times writes by tegula and its peers in one interleaved run, and prints the ratios.
 
     pip install . zarr zarrs tensorstore && python benches/compare_writes.py [--folder DIR] [--rounds N] [--only TEXT]
 
-Each round calls every library once, the first of them in turn. All write into arrays that zarr-python has made, so that
-their layouts are the same, and what they wrote is read back with zarr-python and compared. Every array is a new one.
-Before a clock starts, all that was written is on the disk, and but for the array itself out of the memory: otherwise
-what a filesystem does late, as after a removal, would count for whoever comes next.
+Each round calls every library once; the starting library rotates. All write into new arrays created by zarr-python, so
+their layouts are the same, and the results are read back with zarr-python and compared. Before each measurement, all
+earlier writes are synced to disk and dropped from the page cache, except for the array itself: otherwise the file
+system's delayed work, as after a removal, would count for the next library.
 
-Nobody waits for the disk: tensorstore, which does by default, is told not to. tegula, zarr-python and tensorstore write
-a file beside the old one and rename it; zarrs writes into the old one, which a reader may see half written.
+No library waits for the disk; tensorstore, which does by default, is configured not to. tegula, zarr-python and
+tensorstore write a new file and rename it; zarrs overwrites the old file, which readers may see half written.
 
-The last table gives the memory that one large write takes beyond its elements, as the operating system counts it
-(Linux only), each in a process of its own.
+The last table gives the memory beyond the elements that one large write takes, as counted by the operating system
+(Linux only), each in its own process.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SHARD = (256, 256, 128)
 
 
 def layouts() -> dict[str, dict[str, Any]]:
-    """The arrays of whole writes, as zarr-python makes them."""
+    """Return the arrays for whole writes, as options of zarr-python."""
     from zarr import codecs
 
     blosc = codecs.BloscCodec(cname="lz4", clevel=5, shuffle="shuffle")
@@ -59,7 +59,7 @@ def layouts() -> dict[str, dict[str, Any]]:
 
 
 def peers() -> Opened:
-    """What opens an array to write to it, by the name of the library; those that are not installed are left out."""
+    """Return a function per installed library that opens an array for writing."""
     import zarr
 
     found: Opened = {"tegula": tegula.open_array}
@@ -93,7 +93,7 @@ def peers() -> Opened:
 
 
 def append(array: Any, part: np.ndarray) -> Any:
-    """Appends to an array of any library; returns the handle on what it is then."""
+    """Append to an array of any library. Returns the handle to the longer array."""
     if hasattr(array, "append"):
         array.append(part)
         return array
@@ -104,7 +104,7 @@ def append(array: Any, part: np.ndarray) -> Any:
 
 
 class Bench:
-    """Where arrays are, how often each is written, and which are wanted."""
+    """The folder of the arrays, the number of rounds and the filter by name."""
 
     def __init__(self, folder: Path, rounds: int, only: str) -> None:
         self.folder, self.rounds, self.only = folder, rounds, only
@@ -112,7 +112,7 @@ class Bench:
         self.made = 0
 
     def create(self, name: str, **options: Any) -> Path:
-        """Makes an empty array."""
+        """Create an empty array."""
         import zarr
 
         self.made += 1
@@ -122,7 +122,7 @@ class Bench:
         return path
 
     def settle(self, path: Path) -> None:
-        """Waits until all is on the disk, and frees the memory that the system keeps it in, but for one array."""
+        """Sync all files to disk and drop them from the page cache, except for one array."""
         os.sync()
         for folder, _, files in os.walk(self.folder):
             if Path(folder).is_relative_to(path):
@@ -135,7 +135,7 @@ class Bench:
     def row(
         self, array: str, write: str, prepare: Callable[[str], Path], act: Callable[[Any], Any], expected: np.ndarray
     ) -> None:
-        """Times a write by each library in turn, compares what was written, and prints the ratios."""
+        """Time a write by each library in turn, compare what was written, and print the ratios."""
         import zarr
 
         if self.only not in f"{array} {write}":
@@ -163,7 +163,7 @@ class Bench:
             shutil.rmtree(path)
 
     def whole(self, values: np.ndarray) -> None:
-        """Writes of all elements into arrays of which nothing is stored."""
+        """Time writes of all elements into empty arrays."""
         for array, options in layouts().items():
 
             def prepare(name: str, options: dict[str, Any] = options) -> Path:
@@ -175,7 +175,7 @@ class Bench:
             self.row(array, "whole", prepare, act, values)
 
     def updates(self, values: np.ndarray) -> None:
-        """Writes of single inner chunks into shards that are stored."""
+        """Time writes of single inner chunks into stored shards."""
         random = np.random.default_rng(4)
         corners = [tuple(int(k) * 32 for k in random.integers(0, np.array(SHAPE) // 32)) for _ in range(8)]
         keys = [tuple(slice(start, start + 32) for start in corner) for corner in corners]
@@ -199,7 +199,7 @@ class Bench:
             self.row(array, "8 inner chunks, one by one", prepare, act, expected)
 
     def appends(self, values: np.ndarray) -> None:
-        """Appends of slabs to arrays of which nothing is stored."""
+        """Time appends of slabs to empty arrays."""
         for array, chunks in {"zstd": (16, 128, 128), "zstd, half chunks": (32, 128, 128)}.items():
             options = {**layouts()["zstd"], "chunks": chunks}
 
@@ -213,7 +213,7 @@ class Bench:
             self.row(array, "16 appends of 4 MiB", prepare, act, values)
 
     def memory(self) -> None:
-        """Memory that one write of 256 MiB takes, by each library in a process of its own."""
+        """Print the memory that one write of 256 MiB takes, with each library in its own process."""
         print("\n| array | write | " + " | ".join(f"{name} MiB" for name in self.libraries) + " |")
         print("|---|---|" + "---:|" * len(self.libraries))
         for array, options in layouts().items():
@@ -232,19 +232,19 @@ class Bench:
 
 
 def status(name: str) -> float:
-    """MiB that the system counts for this process."""
+    """Return a memory counter of this process, in MiB."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 def child(path: Path, name: str) -> None:
-    """Writes an array once, and prints how many MiB more than before were taken at most."""
+    """Write an array once, and print the peak memory above the level before, in MiB."""
     array = peers()[name](path)
     values = np.empty(tuple(array.shape), "uint16")
     values[: SHAPE[0]] = data()
     for start in range(SHAPE[0], len(values), SHAPE[0]):
         values[start : start + SHAPE[0]] = values[: SHAPE[0]]
-    # From here on the highest is counted anew.
+    # Resets the peak.
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before = status("VmRSS")
     array[...] = values
@@ -252,7 +252,7 @@ def child(path: Path, name: str) -> None:
 
 
 def main() -> None:
-    """Reads the arguments."""
+    """Parse the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "tegula-compare-writes")
     parser.add_argument("--rounds", type=int, default=5)
