@@ -14,6 +14,7 @@ import tegula
 from tegula._cli import cutout, info, picture, region, source
 from tegula._cli.screen import GOOD, LABEL, NAME, Screen
 from tegula._format import byte_size, count
+from tegula.asdf import chunked
 
 TILES = 4
 CREDIT = "NASA, ESA, and the Hubble eXtreme Deep Field team; as in scikit-image"
@@ -114,8 +115,6 @@ def write_zarr(path: Path, mosaic: Any) -> None:
 
 def write_asdf(path: Path, mosaic: Any, screen: Screen) -> None:
     """Write an ASDF file with the mosaic as a Zarr array in blocks and the overview as an ndarray."""
-    from tegula.asdf import chunked
-
     with screen.working("writing blocks"):
         image = chunked(mosaic, chunks=(1, 256, 256))
         meta = {"title": "Hubble deep field", "credit": CREDIT, "bands": ["red", "green", "blue"]}
