@@ -26,7 +26,7 @@ const UNSAFE: &[&str] = &[
     "read/decode.rs",                    // slices of the output
     "read/ranges.rs",                    // the same
     "write/part.rs",                     // gathering into a buffer
-    "array/retrieve.rs",                 // the caller's buffers
+    "array/buffers.rs",                  // the caller's buffers
     "array/element.rs",                  // which Rust types are plain bytes
     "store/byte_lock.rs",                // a call of the system
     "store/system.rs",                   // calls of the system
