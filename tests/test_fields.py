@@ -59,8 +59,8 @@ def assigned(target, expected, data):
     value = counting((*shape, *field.shape), field.base, data.draw(st.integers(0, 99)))
     target[key if names is None else (names, *key) if isinstance(key, tuple) else (names, key)] = value
     value = value[0] if shape == (1, *numbers.shape) else value
-    # The key is of the elements, whatever axes a field has; and fields one by one, as an element of some of them takes
-    # along what lies between them.
+    # The key selects elements, whatever axes a field has. Assign field by field: assigning several at once would also
+    # copy the bytes between them.
     for name in names if isinstance(names, list) else [names]:
         flat = expected.reshape(-1) if name is None else expected.reshape(-1)[name]
         flat[numbers] = value[name] if isinstance(names, list) else value

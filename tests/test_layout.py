@@ -21,8 +21,8 @@ PUBLIC = {
     "tegula.stores": {"local", "memory", "python", "read_only", "remote", "zip"},
 }
 
-# Imports for type checkers that point back at an importer. They cost nothing at run time, but each one is a sign that two
-# modules know each other: add one only if neither can do without the other.
+# Imports for type checkers that point back at an importer. They cost nothing at run time, but couple two modules: add
+# one only if neither can do without the other.
 TYPING_ONLY = {
     ("tegula._array.session", "tegula._array.array"),
     ("tegula.asdf._array", "tegula.asdf._file"),

@@ -62,6 +62,12 @@ def test_members(name):
     assert sorted(found - twins) == sorted(MEMBERS[name].split())
 
 
+def test_config_has_every_option():
+    options = set(MEMBERS["CodecOptions"].split()) - {"replace"}
+    found = {member for member in dir(tegula.config) if not member.startswith("_")}
+    assert found == options | {"requests", "set", "threads"}
+
+
 ASDF_NAMES = """
 AsdfArray AsdfFile Reference SearchResult TaggedDict TaggedList TaggedString accelerate chunked info open open_node
 """

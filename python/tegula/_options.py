@@ -1,17 +1,48 @@
-"""Options for all arrays."""
+"""Options for all arrays: `tegula.config`."""
 
 from types import TracebackType
+from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
 from tegula import _tegula
 from tegula._tegula import CodecOptions
 
 __all__ = ["Config", "config"]
 
+T = TypeVar("T")
+
+
+class Options(TypedDict, total=False):
+    """The options of `CodecOptions`, by name."""
+
+    concurrent_target: int | None
+    validate_checksums: bool | None
+    store_empty_chunks: bool | None
+    inner_chunk_order: str | None
+    unlocked_writes: bool | None
+
+
+class Option(Generic[T]):
+    """An attribute of `Config` that reads and changes the option of the same name. `CodecOptions` documents it."""
+
+    def __set_name__(self, owner: type["Config"], name: str) -> None:
+        self.name = name
+        self.__doc__ = getattr(CodecOptions, name).__doc__
+
+    @overload
+    def __get__(self, instance: None, owner: type["Config"]) -> "Option[T]": ...
+    @overload
+    def __get__(self, instance: "Config", owner: type["Config"]) -> T: ...
+    def __get__(self, instance: "Config | None", owner: type["Config"]) -> Any:
+        return self if instance is None else getattr(_tegula.global_options(), self.name)
+
+    def __set__(self, instance: "Config", value: T) -> None:
+        _change({self.name: value})
+
 
 class Config:
     """The options that arrays take when they are opened: `tegula.config`.
 
-    Attributes can be set one by one, or several at once with `set`, whose changes a ``with`` statement takes back.
+    Set attributes one by one, or several at once with `set`. A ``with`` statement restores what `set` changed.
 
     Examples
     --------
@@ -24,56 +55,17 @@ class Config:
 
     __slots__ = ()
 
-    @property
-    def concurrent_target(self) -> int:
-        """At most so many chunks are decoded at once; 0: as many as there are threads."""
-        return _tegula.global_options().concurrent_target
-
-    @concurrent_target.setter
-    def concurrent_target(self, value: int) -> None:
-        self.set(concurrent_target=value)
-
-    @property
-    def validate_checksums(self) -> bool:
-        """Whether a checksum that does not fit is an error."""
-        return _tegula.global_options().validate_checksums
-
-    @validate_checksums.setter
-    def validate_checksums(self, value: bool) -> None:
-        self.set(validate_checksums=value)
-
-    @property
-    def store_empty_chunks(self) -> bool:
-        """Whether chunks of nothing but the fill value are stored; otherwise they are erased."""
-        return _tegula.global_options().store_empty_chunks
-
-    @store_empty_chunks.setter
-    def store_empty_chunks(self, value: bool) -> None:
-        self.set(store_empty_chunks=value)
-
-    @property
-    def inner_chunk_order(self) -> str:
-        """In which order inner chunks lie in the shards that are written: "C" or "morton"."""
-        return _tegula.global_options().inner_chunk_order
-
-    @inner_chunk_order.setter
-    def inner_chunk_order(self, value: str) -> None:
-        self.set(inner_chunk_order=value)
-
-    @property
-    def unlocked_writes(self) -> bool:
-        """Whether chunks are changed in part where the store cannot keep other processes from doing the same."""
-        return _tegula.global_options().unlocked_writes
-
-    @unlocked_writes.setter
-    def unlocked_writes(self, value: bool) -> None:
-        self.set(unlocked_writes=value)
+    concurrent_target = Option[int]()
+    validate_checksums = Option[bool]()
+    store_empty_chunks = Option[bool]()
+    inner_chunk_order = Option[str]()
+    unlocked_writes = Option[bool]()
 
     @property
     def threads(self) -> int:
-        """The threads that decode: those of ``RAYON_NUM_THREADS``, or as many as there are processors.
+        """The number of threads that decode; by default ``RAYON_NUM_THREADS``, or the number of processors.
 
-        To be set before the first read, which starts them.
+        It can be set before the first read, which starts the threads.
         """
         return _tegula.threads()
 
@@ -83,9 +75,9 @@ class Config:
 
     @property
     def requests(self) -> int:
-        """How many requests to other machines are under way at once, at most; 64.
+        """The maximum number of concurrent requests to servers; by default 64.
 
-        To be set before the first of them.
+        It can be set before the first request.
         """
         return _tegula.requests()
 
@@ -93,48 +85,40 @@ class Config:
     def requests(self, value: int) -> None:
         _tegula.set_requests(value)
 
-    def set(
-        self,
-        *,
-        concurrent_target: int | None = None,
-        validate_checksums: bool | None = None,
-        store_empty_chunks: bool | None = None,
-        inner_chunk_order: str | None = None,
-        unlocked_writes: bool | None = None,
-        threads: int | None = None,
-    ) -> "Changed":
-        """Change some options.
+    def set(self, *, threads: int | None = None, **options: Unpack[Options]) -> "Changed":
+        """Change several options.
 
         Parameters
         ----------
-        concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order, unlocked_writes, threads
-            As the attributes.
+        threads
+            As the attribute of this name.
+        **options
+            concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order, unlocked_writes: as the
+            attributes of these names.
 
         Returns
         -------
         context manager
-            At its end the options are as they were, but for `threads`.
+            Leaving it restores the options, except `threads`.
         """
-        before = _tegula.global_options()
-        options = before.replace(
-            concurrent_target=concurrent_target,
-            validate_checksums=validate_checksums,
-            store_empty_chunks=store_empty_chunks,
-            inner_chunk_order=inner_chunk_order,
-            unlocked_writes=unlocked_writes,
-        )
-        _tegula.set_global_options(options)
+        before = _change(options)
         if threads is not None:
             _tegula.set_threads(threads)
         return Changed(before)
 
     def __repr__(self) -> str:
-        options = _tegula.global_options()
-        return f"<tegula.config: {options!r}, threads={self.threads}>"
+        return f"<tegula.config: {_tegula.global_options()!r}, threads={self.threads}>"
+
+
+def _change(options: Any) -> CodecOptions:
+    """Change global options, and return the options before."""
+    before = _tegula.global_options()
+    _tegula.set_global_options(before.replace(**options))
+    return before
 
 
 class Changed:
-    """Options that were changed, to be changed back."""
+    """Restores the options when its ``with`` statement ends."""
 
     __slots__ = ("_before",)
 
