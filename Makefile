@@ -1,4 +1,4 @@
-# One command a target; `make ci` is what CI runs.
+# Development commands; CI runs `make ci`.
 .PHONY: develop test lint fixtures deny ci
 
 develop:

@@ -1,15 +1,15 @@
 """Makes tests/data with other implementations: `python tests/make_fixtures.py [PEER...]`.
 
-Each peer gets a virtual environment of its own with the packages in PEERS, and calls this script again inside it.
-What a peer writes is in tests/data/PEER, with what is expected beside it:
+Each peer gets its own virtual environment with the packages in PEERS and runs this script again inside it. The peer's
+files are in tests/data/PEER, with the expected arrays:
 
     CASE.zarr  CASE.npy                    an array at the root of a store
     CASE.zarr  CASE@GROUP+ARRAY.npy        an array below the root
-    CASE.asdf  CASE@KEY+KEY.npy            an array in a tree; CASE@KEY.mask.npy where it is masked
+    CASE.asdf  CASE@KEY+KEY.npy            an array in a tree; its mask is in CASE@KEY.mask.npy
     CASE.json                              attributes, by path
 
-The values come from the arrays that were handed to the peer, never from reading back. A second run makes the
-same files, but for the time in what numcodecs compresses with gzip.
+The expected arrays are those that were given to the peer; they are never read back. A second run writes the same files,
+except for the timestamps in numcodecs' gzip streams.
 """
 
 import argparse
@@ -39,7 +39,7 @@ NUMBERS = ["b1", *INTEGERS, "f2", "f4", "f8", "c8", "c16"]
 
 
 def values(shape: tuple[int, ...], dtype: str, seed: int = 0) -> Any:
-    """Values that use all bytes of an element, and compress a little."""
+    """Return values that use all bytes of an element and compress a little."""
     import numpy as np
 
     rng = np.random.default_rng([seed, *dtype.encode(), *shape])
@@ -60,7 +60,7 @@ def values(shape: tuple[int, ...], dtype: str, seed: int = 0) -> Any:
 
 
 def holes(a: Any, chunks: tuple[int, ...], fill: Any) -> Any:
-    """The array with every third chunk's elements set to the fill value."""
+    """Return the array with every third chunk set to the fill value."""
     import numpy as np
 
     a = a.copy()
@@ -79,7 +79,7 @@ def expect(out: Path, case: str, a: Any, node: str = "") -> None:
 
 
 def write_zarr_python(out: Path, case: str, a: Any, **options: Any) -> None:
-    """An array made by zarr-python 3, or by zarrs where that is its codec pipeline."""
+    """Write an array with zarr-python 3, or with zarrs if that is its codec pipeline."""
     import zarr
 
     options = {"chunks": (4, 3)[: a.ndim], "fill_value": 0, **options}
@@ -297,12 +297,12 @@ def tensorstore(out: Path) -> None:
     v3("v3-big", values((7, 5), "f8"), (3, 4), [{"name": "bytes", "configuration": {"endian": "big"}}])
     blosc = {"cname": "zstd", "clevel": 5, "shuffle": "bitshuffle", "typesize": 4, "blocksize": 0}
     v3("v3-blosc", big, (4, 5), [little, {"name": "blosc", "configuration": blosc}])
-    turn = {"name": "transpose", "configuration": {"order": [2, 0, 1]}}
+    transpose = {"name": "transpose", "configuration": {"order": [2, 0, 1]}}
     v3(
         "v3-transpose",
         values((5, 6, 7), "u2"),
         (2, 3, 4),
-        [turn, little, {"name": "gzip", "configuration": {"level": 6}}],
+        [transpose, little, {"name": "gzip", "configuration": {"level": 6}}],
     )
     for location in ("start", "end"):
         v3(f"v3-shard-{location}", big, (9, 8), [shard([3, 4], [little, zstd], index_location=location)])

@@ -1,6 +1,6 @@
-"""Serves the files of a folder over HTTP, ranges of them too, and counts what is asked; it can be made to fail.
+"""Serves files and byte ranges of a folder over HTTP, counts the requests, and can be told to fail.
 
-A path may begin with how the answer is to be wrong: ``/!cut/a`` is the file ``a``, cut short.
+A path may start with the failure: ``/!cut/a`` serves the file ``a`` truncated.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """The conformance cases: data written or tested by other implementations, and hostile input. Every case must pass.
 
-This is for a workspace that has the conformance data beside the repository, in ../shared/cases; elsewhere it is
-skipped. With CI in the environment it fails where the data are missing.
+The data is expected beside the repository, in ../shared/cases. Without it the test is skipped, or fails if CI is set in
+the environment.
 """
 
 import collections

@@ -1,9 +1,12 @@
 """What users write beside an array or a group."""
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tegula._revision import advance
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsKeysAndGetItem
 
 __all__ = ["Attributes"]
 
@@ -71,7 +74,9 @@ class Attributes(MutableMapping[str, Any]):
         attributes: dict[str, Any] = self._node._native.attributes()
         return attributes
 
-    def update(self, other: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), /, **attributes: Any) -> None:  # type: ignore[override]
+    def update(
+        self, other: "SupportsKeysAndGetItem[str, Any] | Iterable[tuple[str, Any]]" = (), /, **attributes: Any
+    ) -> None:
         """Set several attributes by one write.
 
         Parameters
