@@ -1,96 +1,55 @@
-//! Base64 with padding, in which metadata and YAML ([`!!binary`](https://yaml.org/type/binary.html)) spell bytes:
-//! RFC 4648, section 4.
+//! Base64 with padding (RFC 4648, section 4), the spelling of bytes in metadata and in YAML
+//! ([`!!binary`](https://yaml.org/type/binary.html)).
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-const NO_DIGIT: u8 = 64;
+/// Requires padding. Some writers leave bits of the last digit set.
+const PADDED: GeneralPurpose =
+    GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
-/// What each byte is worth as a digit.
-const VALUES: [u8; 256] = {
-    let mut values = [NO_DIGIT; 256];
-    let mut value = 0;
-    while value < ALPHABET.len() {
-        values[ALPHABET[value] as usize] = value as u8;
-        value += 1;
-    }
-    values
-};
+/// Refuses padding.
+const UNPADDED: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+);
 
-/// The bytes that a text stands for; `None`: it is not base64.
+/// Decodes base64; `None` if the text is not base64.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
-    let digits = text.trim_end_matches('=');
-    if !text.len().is_multiple_of(4) || text.len() - digits.len() > 2 {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut bits, mut count) = (0u32, 0);
-    for digit in digits.bytes() {
-        let value = VALUES[usize::from(digit)];
-        if value == NO_DIGIT {
-            return None;
-        }
-        bits = (bits << 6) | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-            bits &= (1 << count) - 1;
-        }
-    }
-    Some(bytes)
+    PADDED.decode(text).ok()
 }
 
-/// Decodes base64 as Python does: what is not of its alphabet is skipped, padding must be right.
+/// Decodes base64 as Python does: bytes outside the alphabet are skipped, and the padding must be correct.
 pub(crate) fn decode_loosely(text: &str) -> Option<Vec<u8>> {
     if !text.is_ascii() {
         return None;
     }
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut group, mut count, mut padding) = (0u32, 0, 0);
+    let (mut digits, mut padding) = (Vec::with_capacity(text.len()), 0);
     for byte in text.bytes() {
-        let sextet = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            b'=' if count >= 2 => {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' => {
+                digits.push(byte);
+                padding = 0;
+            }
+            b'=' if digits.len() % 4 >= 2 => {
                 padding += 1;
-                if count + padding == 4 {
+                if digits.len() % 4 + padding == 4 {
                     break;
                 }
-                continue;
             }
-            _ => continue,
-        };
-        padding = 0;
-        group = group << 6 | u32::from(sextet);
-        count += 1;
-        if count == 4 {
-            bytes.extend_from_slice(&group.to_be_bytes()[1..]);
-            (group, count) = (0, 0);
+            _ => {}
         }
     }
-    match (count, padding) {
-        (0, _) => {}
-        (2, 2) => bytes.push((group >> 4) as u8),
-        (3, 1) => bytes.extend_from_slice(&((group >> 2) as u16).to_be_bytes()),
-        _ => return None,
-    }
-    Some(bytes)
+    let is_padded = matches!((digits.len() % 4, padding), (0, _) | (2, 2) | (3, 1));
+    if is_padded { UNPADDED.decode(digits).ok() } else { None }
 }
 
-/// The text that stands for some bytes.
+/// Encodes bytes as base64.
 pub(crate) fn encode(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let bits = three.iter().enumerate().fold(0u32, |bits, (k, byte)| bits | (u32::from(*byte) << (16 - 8 * k)));
-        for digit in 0..4 {
-            let value = (bits >> (18 - 6 * digit)) & 63;
-            text.push(if digit <= three.len() { char::from(ALPHABET[value as usize]) } else { '=' });
-        }
-    }
-    text
+    PADDED.encode(bytes)
 }
 
 #[cfg(test)]
@@ -108,6 +67,7 @@ mod tests {
         for text in ["Z", "Zg", "Zg=", "====", "Z===", "Zm9v=", "Zm!v", "Zg==Zg==", "é"] {
             assert_eq!(decode(text), None, "{text}");
         }
+        assert_eq!(decode("Zh==").unwrap(), b"f");
     }
 
     #[test]
@@ -115,6 +75,15 @@ mod tests {
         for length in 0..40 {
             let bytes: Vec<u8> = (0..length).map(|index| (index * 37 + 200) as u8).collect();
             assert_eq!(decode_loosely(&encode(&bytes)), Some(bytes));
+        }
+    }
+
+    #[test]
+    fn loose_base64_may_have_other_bytes_between() {
+        for (text, bytes) in
+            [("Zm\n9v", Some("foo")), ("Zg = =", Some("f")), ("Zg==Zg==", Some("f")), ("Zg=", None), ("Z", None)]
+        {
+            assert_eq!(decode_loosely(text).as_deref(), bytes.map(str::as_bytes), "{text}");
         }
     }
 }

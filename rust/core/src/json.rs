@@ -1,165 +1,67 @@
-//! JSON as metadata have it: read from bytes, and its members looked at one by one.
+//! JSON documents of metadata: parsing, writing, and reading of members.
+
+mod number;
 
 use serde_json::{Map, Value};
 
+use self::number::Literals;
+pub use self::number::Number;
 use crate::error::{Error, Place, Result};
 
-/// Reads a document of JSON, which must be an object.
+/// Parses a document, which must be an object.
 ///
-/// The numbers `NaN`, `Infinity` and `-Infinity`, which JSON does not have but some writers left in it, come back as
-/// strings of that name, which is how metadata spell them. Nesting is limited to 128 levels. Integers of more than 64 bits
-/// among attributes are [kept](integer_text); elsewhere they are floating-point numbers.
+/// The numbers `NaN`, `Infinity` and `-Infinity`, which some writers leave in JSON, become strings, which is how
+/// metadata spell them. Nesting is limited to 128 levels. Integers of more than 64 bits among attributes are kept as
+/// [`Number`]s; elsewhere they become floating-point numbers.
 pub fn parse(bytes: &[u8]) -> Result<Value> {
-    let mut document = parse_marked(bytes, "")?;
-    settle(&mut document);
+    let mut document = parse_with(bytes, Literals::Names)?;
+    round_long_integers(&mut document);
     Ok(document)
 }
 
-/// Reads a document that is nothing but attributes; see [`parse`].
+/// Parses a document that consists of attributes; see [`parse`].
 pub(crate) fn parse_attributes(bytes: &[u8]) -> Result<Value> {
-    parse_marked(bytes, "")
+    parse_with(bytes, Literals::Names)
 }
 
-/// Stands before the numbers that JSON, or a [`Value`], does not have in a document that is to be written again.
-const MARK: &str = "\u{1}number:";
-
-/// Reads a document that is to be changed and written again by [`write_literal`]: the numbers that JSON does not have
-/// are then what they were.
+/// Parses a document that will be changed and written again with [`write_literal`], which keeps all numbers.
 pub(crate) fn parse_literal(bytes: &[u8]) -> Result<Value> {
-    parse_marked(bytes, MARK)
+    parse_with(bytes, Literals::Numbers)
 }
 
-/// The text of a document that was read by one of the functions above.
+/// Writes a document of [`parse`], [`parse_attributes`] or [`parse_literal`].
 pub(crate) fn write_literal(document: &Value) -> String {
-    let text = format!("{document:#}");
-    let mark = format!("\"\\u0001{}", &MARK[1..]);
-    let mut parts = text.split(mark.as_str());
-    let mut written = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        match part.split_once('"').filter(|(number, _)| NUMBERS.contains(number) || is_integer(number)) {
-            Some((number, rest)) => written.extend([number, rest]),
-            None => written.extend([mark.as_str(), part]),
-        }
-    }
-    written
+    number::write(document)
 }
 
-/// The digits of an integer of more than 64 bits, which a [`Value`] holds as a string of a form of its own; see
-/// [`integer_value`].
-pub fn integer_text(value: &Value) -> Option<&str> {
-    value.as_str()?.strip_prefix(MARK).filter(|text| is_integer(text))
-}
-
-/// An integer by its digits, however many: as JSON has it, where it has 64 bits at most.
-pub fn integer_value(text: &str) -> Result<Value> {
-    if let Ok(number) = text.parse::<i64>() {
-        return Ok(number.into());
-    }
-    match text.parse::<u64>() {
-        Ok(number) => Ok(number.into()),
-        Err(_) if is_integer(text) => Ok(format!("{MARK}{text}").into()),
-        Err(_) => Err(Error::metadata(format!("{text:?} is not an integer"))),
-    }
-}
-
-fn is_integer(text: &str) -> bool {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Makes floating-point numbers of long integers where there are no attributes.
-fn settle(value: &mut Value) {
+/// Rounds long integers outside of attributes to floating-point numbers.
+fn round_long_integers(value: &mut Value) {
     match value {
         Value::Object(members) => members
             .iter_mut()
             .filter(|(name, _)| *name != "attributes" && !name.ends_with(".zattrs"))
-            .for_each(|(_, member)| settle(member)),
-        Value::Array(items) => items.iter_mut().for_each(settle),
+            .for_each(|(_, member)| round_long_integers(member)),
+        Value::Array(items) => items.iter_mut().for_each(round_long_integers),
         Value::String(_) => {
-            if let Some(number) = integer_text(value).and_then(|text| text.parse::<f64>().ok()) {
-                *value = number.into();
+            if let Some(number @ Number::LongInteger(_)) = Number::of(value) {
+                *value = number.as_f64().into();
             }
         }
         _ => {}
     }
 }
 
-fn parse_marked(bytes: &[u8], mark: &str) -> Result<Value> {
+fn parse_with(bytes: &[u8], literals: Literals) -> Result<Value> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| Error::metadata(format!("cannot read the JSON: byte {} is not UTF-8", error.valid_up_to())))?;
-    let plain = if bytes.chunk_by(|a, b| a.is_ascii_digit() && b.is_ascii_digit()).any(|run| run.len() >= LONG) {
-        quote_numbers(text, mark).and_then(|quoted| serde_json::from_str(&quoted).ok())
-    } else {
-        None
-    };
-    let parsed = plain.map_or_else(|| serde_json::from_str(text), Ok);
-    let parsed = parsed.or_else(|error| match quote_numbers(text, mark) {
-        Some(quoted) => serde_json::from_str(&quoted).map_err(|_| error),
-        None => Err(error),
-    });
-    match parsed {
+    match number::parse(text, literals) {
         Ok(document @ Value::Object(_)) => Ok(document),
         Ok(other) => Err(Error::metadata(format!("{} is not an object", show(&other)))),
         Err(error) => Err(Error::metadata(format!("cannot read the JSON: {error}"))),
     }
 }
 
-/// Numbers that JSON does not have.
-const NUMBERS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
-
-/// An integer of fewer digits has 64 bits at most.
-const LONG: usize = 19;
-
-/// Puts numbers that JSON does not have in quotes, behind a mark, and integers of more than 64 bits behind [`MARK`]; `None`:
-/// there are none.
-fn quote_numbers(text: &str, mark: &str) -> Option<String> {
-    let escaped = |mark: &str| mark.replace('\u{1}', "\\u0001");
-    let (mark, integer) = (escaped(mark), escaped(MARK));
-    let mut quoted = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find(|c: char| matches!(c, '"' | 'N' | 'I' | '-' | '0'..='9')) {
-        let (before, token) = rest.split_at(at);
-        quoted.push_str(before);
-        let length = if token.starts_with('"') {
-            string_length(token)
-        } else if let Some(number) = NUMBERS.iter().find(|number| token.starts_with(**number)) {
-            quoted.extend(["\"", &mark, number, "\""]);
-            rest = &token[number.len()..];
-            continue;
-        } else {
-            let part = |c: char| matches!(c, '0'..='9' | '.' | 'e' | 'E' | '+' | '-');
-            let length = token.find(|c| !part(c)).unwrap_or(token.len()).max(1);
-            let number = &token[..length];
-            let leading = number.trim_start_matches('-').starts_with('0');
-            if number.len() >= LONG && !leading && integer_value(number).is_ok_and(|value| value.is_string()) {
-                quoted.extend(["\"", &integer, number, "\""]);
-                rest = &token[length..];
-                continue;
-            }
-            length
-        };
-        quoted.push_str(&token[..length]);
-        rest = &token[length..];
-    }
-    quoted.push_str(rest);
-    (quoted.len() > text.len()).then_some(quoted)
-}
-
-/// The length of the string that `text` starts with, quotes included.
-fn string_length(text: &str) -> usize {
-    let mut escaped = false;
-    for (at, byte) in text.bytes().enumerate().skip(1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return at + 1,
-            _ => {}
-        }
-    }
-    text.len()
-}
-
-/// A value as an error shows it: not longer than a line.
+/// Returns the text of a value for an error, cut to one line.
 pub(crate) fn show(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(60) {
@@ -168,17 +70,17 @@ pub(crate) fn show(value: &Value) -> String {
     }
 }
 
-/// The members of an object.
+/// Returns the members of an object.
 pub(crate) fn object(value: &Value) -> Result<&Map<String, Value>> {
     value.as_object().ok_or_else(|| Error::metadata(format!("{} is not an object", show(value))))
 }
 
-/// A member that must be there.
+/// Returns a required member.
 pub(crate) fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Result<&'a Value> {
     object.get(name).ok_or_else(|| Error::metadata(format!("{name:?} is missing")))
 }
 
-/// A member that must be there, read by `read`, in whose errors the member is named.
+/// Reads a required member with `read`, whose errors then name the member.
 pub(crate) fn read<'a, T>(
     object: &'a Map<String, Value>,
     name: &str,
@@ -187,17 +89,17 @@ pub(crate) fn read<'a, T>(
     read(member(object, name)?).place(|| name)
 }
 
-/// The elements of a list.
+/// Returns the elements of a list.
 pub(crate) fn list(value: &Value) -> Result<&[Value]> {
     value.as_array().map(Vec::as_slice).ok_or_else(|| Error::metadata(format!("{} is not a list", show(value))))
 }
 
-/// The text of a string.
+/// Returns the text of a string.
 pub(crate) fn string(value: &Value) -> Result<&str> {
     value.as_str().ok_or_else(|| Error::metadata(format!("{} is not a string", show(value))))
 }
 
-/// An integer, which may be written with a fraction of zero, as some writers do, where that leaves no doubt of the value.
+/// Returns an integer. Some writers add a fraction of zero, which is accepted where floating-point numbers are exact.
 pub(crate) fn integer(value: &Value) -> Option<i128> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let whole = |number: f64| (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i128);
@@ -205,7 +107,7 @@ pub(crate) fn integer(value: &Value) -> Option<i128> {
     exact.or(value.as_f64().and_then(whole))
 }
 
-/// A list of lengths.
+/// Returns a list of lengths.
 pub(crate) fn lengths(value: &Value) -> Result<Vec<u64>> {
     let length = |value: &Value| {
         value.as_u64().ok_or_else(|| Error::metadata(format!("{} is not an integer from 0 to 2^64 - 1", show(value))))
@@ -213,7 +115,7 @@ pub(crate) fn lengths(value: &Value) -> Result<Vec<u64>> {
     list(value)?.iter().map(length).collect()
 }
 
-/// Checks that a document says it is of a version of Zarr.
+/// Checks the `zarr_format` of a document.
 pub(crate) fn check_format(document: &Map<String, Value>, version: u64) -> Result<()> {
     read(document, "zarr_format", |format| match format.as_u64() {
         Some(found) if found == version => Ok(()),
@@ -226,14 +128,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_that_json_does_not_have_become_strings() {
+    fn numbers_that_json_lacks_become_strings() {
         let document = parse(br#"{"a": NaN, "b": [-Infinity, Infinity, -1.5], "c": "NaN \" NaN", "I": null}"#).unwrap();
         let expected = r#"{"a":"NaN","b":["-Infinity","Infinity",-1.5],"c":"NaN \" NaN","I":null}"#;
         assert_eq!(document.to_string(), expected);
     }
 
     #[test]
-    fn what_is_written_again_is_what_was_read() {
+    fn written_documents_keep_their_numbers() {
         let text = r#"{"a": [NaN, -Infinity, "NaN", Infinity], "b": 1.5, "c": "-Infinity \u0001"}"#;
         let document = parse_literal(text.as_bytes()).unwrap();
         let lines: Vec<_> = write_literal(&document).lines().map(|line| line.trim().to_owned()).collect();
@@ -248,28 +150,45 @@ mod tests {
         let document = parse(text.as_bytes()).unwrap();
         assert_eq!(document["fill_value"], 1e20);
         let attributes = &document["attributes"];
-        assert_eq!(integer_text(&attributes["a"][0]).unwrap(), "123456789012345678901234567890");
-        assert_eq!(integer_text(&attributes["a"][1]).unwrap(), "-9223372036854775809");
-        assert_eq!((integer_text(&attributes["b"]), attributes["b"].as_u64()), (None, Some(u64::MAX)));
-        assert_eq!((integer_text(&attributes["c"]), attributes["d"].as_f64()), (None, Some(1.5e300)));
+        let long = |digits: &str| Some(Number::LongInteger(digits.into()));
+        assert_eq!(Number::of(&attributes["a"][0]), long("123456789012345678901234567890"));
+        assert_eq!(Number::of(&attributes["a"][1]), long("-9223372036854775809"));
+        assert_eq!(Number::of(&attributes["b"]), Some(Number::Integer(u64::MAX.into())));
+        assert_eq!(attributes["b"].as_u64(), Some(u64::MAX));
+        assert_eq!((Number::of(&attributes["c"]), Number::of(&attributes["d"])), (None, Some(Number::Float(1.5e300))));
+        assert_eq!(Number::of(&attributes["g"]), None);
         assert_eq!(attributes["e"], "NaN");
         let written = write_literal(&parse_literal(text.as_bytes()).unwrap());
         let bare = |text: &str| text.replace(['\n', ' '], "");
         let due = text.replace("1.5e300", "1.5e+300").replace("0.12345678901234567890", "0.12345678901234568");
         assert_eq!(bare(&written), bare(&due));
-        assert_eq!(
-            parse_attributes(br#"{"n": 100000000000000000000}"#).unwrap()["n"],
-            "\u{1}number:100000000000000000000"
-        );
+        let document = parse_attributes(br#"{"n": 100000000000000000000}"#).unwrap();
+        assert_eq!(Number::of(&document["n"]), long("100000000000000000000"));
+        assert_eq!(Value::from(Number::of(&document["n"]).unwrap()), document["n"]);
         for wrong in ["01234567890123456789012", "1234567890123456789012-1", "--1234567890123456789012"] {
             assert!(parse(format!("{{\"attributes\": {wrong}}}").as_bytes()).is_err(), "{wrong}");
         }
-        assert_eq!(integer_value("-0").unwrap(), 0);
-        assert!(integer_value("1.5").is_err());
+        assert_eq!(Number::integer("-0").unwrap(), Number::Integer(0));
+        for wrong in ["1.5", "", "-", "+1", "1e3"] {
+            assert!(Number::integer(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]
-    fn what_is_no_object_is_an_error() {
+    fn numbers_that_json_lacks_are_typed() {
+        let document = parse_literal(br#"{"a": [NaN, -Infinity, Infinity, "NaN", 1.5, -7]}"#).unwrap();
+        let numbers: Vec<_> = document["a"].as_array().unwrap().iter().map(Number::of).collect();
+        assert!(matches!(numbers[0], Some(Number::Float(number)) if number.is_nan()));
+        let infinite = [f64::NEG_INFINITY, f64::INFINITY].map(|number| Some(Number::Float(number)));
+        assert_eq!(numbers[1..3], infinite);
+        assert_eq!(numbers[3..], [None, Some(Number::Float(1.5)), Some(Number::Integer(-7))]);
+        for (number, value) in numbers.into_iter().zip(document["a"].as_array().unwrap()) {
+            assert!(number.is_none_or(|number| Value::from(number) == *value));
+        }
+    }
+
+    #[test]
+    fn documents_that_are_not_objects_are_errors() {
         let deep = "[".repeat(100_000);
         let deep_object = format!("{{\"a\":{}{}}}", &deep, "]".repeat(100_000));
         for text in

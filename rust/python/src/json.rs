@@ -3,8 +3,8 @@
 use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
-use serde_json::{Map, Number, Value};
-use tegula::metadata::{integer_text, integer_value};
+use serde_json::{Map, Value};
+use tegula::metadata::Number;
 
 use crate::errors::OrRaise;
 
@@ -15,14 +15,11 @@ pub(crate) fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'
     Ok(match value {
         Value::Null => py.None().into_bound(py),
         Value::Bool(value) => PyBool::new(py, *value).to_owned().into_any(),
-        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(integer), _) => integer.into_pyobject(py)?.into_any(),
-            (_, Some(integer)) => integer.into_pyobject(py)?.into_any(),
-            _ => PyFloat::new(py, number.as_f64().unwrap_or(f64::NAN)).into_any(),
-        },
-        Value::String(text) => match integer_text(value) {
-            Some(digits) => py.import("builtins")?.getattr("int")?.call1((digits,))?,
-            None => PyString::new(py, text).into_any(),
+        Value::Number(_) | Value::String(_) => match Number::of(value) {
+            Some(Number::Integer(integer)) => integer.into_pyobject(py)?.into_any(),
+            Some(Number::LongInteger(digits)) => py.import("builtins")?.getattr("int")?.call1((digits,))?,
+            Some(Number::Float(number)) => PyFloat::new(py, number).into_any(),
+            None => PyString::new(py, value.as_str().unwrap_or_default()).into_any(),
         },
         Value::Array(items) => {
             let list = PyList::empty(py);
@@ -73,12 +70,14 @@ fn convert(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
             return Ok(number.into());
         }
         let digits = value.call_method0("__index__")?.str()?;
-        return integer_value(digits.to_str()?).or_raise(value.py());
+        return Number::integer(digits.to_str()?).map(Value::from).or_raise(value.py());
     }
     if let Ok(number) = value.cast::<PyFloat>() {
-        return Number::from_f64(number.value())
-            .map(Value::Number)
-            .ok_or_else(|| PyValueError::new_err(format!("JSON has no {}", number.value())));
+        let number = number.value();
+        if !number.is_finite() {
+            return Err(PyValueError::new_err(format!("JSON has no {number}")));
+        }
+        return Ok(number.into());
     }
     if let Ok(text) = value.cast::<PyString>() {
         return Ok(Value::String(text.to_str()?.to_owned()));

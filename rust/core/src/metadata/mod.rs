@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::fill_value::FillValue;
 use crate::subset::{product, tuple};
 
-pub use crate::json::{integer_text, integer_value, parse as parse_json};
+pub use crate::json::{Number, parse as parse_json};
 pub use change::AttributesChange;
 pub(crate) use change::{change_attributes, change_shape, consolidate, lock_node, stored_attributes, turn};
 pub(crate) use consolidated::Consolidated;
