@@ -1,7 +1,7 @@
 //! The data types of elements: one row each, with its names in Zarr V3, Zarr V2 and NumPy.
 //!
-//! In memory every element has a fixed size. One of variable length (a string, some bytes) is a [`Slot`](crate::Slot)
-//! there, which says where its bytes are, so that planning, sharding and placing need nothing of their own for it.
+//! In memory every element has a fixed size. An element of variable length, such as a string, is a
+//! [`Slot`](crate::Slot) that points to its bytes, so that planning, sharding and copying treat all elements alike.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
-/// How a fill value of a data type is written, and what its bytes mean.
+/// The meaning of the bytes of an element, which determines how its fill value is spelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
@@ -19,33 +19,33 @@ pub enum Kind {
     Int,
     /// An unsigned integer.
     UInt,
-    /// A binary floating-point number: of IEEE 754, or one of the small formats of machine learning.
+    /// A binary floating-point number: IEEE 754, or a small format for machine learning.
     Float,
-    /// Two floating-point numbers, the real part first.
+    /// Two floating-point numbers, real part first.
     Complex,
-    /// Bytes without a meaning of their own (`r8`, `r16`, ...).
+    /// Uninterpreted bytes (`r8`, `r16`, ...).
     Raw,
-    /// Bytes, of which zeros at the end are padding.
+    /// Bytes; trailing zeros are padding.
     FixedBytes,
-    /// Unicode code points of four bytes each, of which zeros at the end are padding.
+    /// Unicode code points of four bytes each; trailing zeros are padding.
     FixedText,
-    /// Units of time since 1970, as NumPy's `datetime64`.
+    /// Units of time since 1970, like NumPy's `datetime64`.
     DateTime,
-    /// Units of time, as NumPy's `timedelta64`.
+    /// Units of time, like NumPy's `timedelta64`.
     TimeDelta,
     /// Named fields.
     Struct,
-    /// Text of variable length, in UTF-8.
+    /// UTF-8 text of variable length.
     String,
     /// Bytes of variable length.
     Bytes,
-    /// A list of variable length of elements of one type.
+    /// A list of variable length, with items of one data type.
     List,
-    /// Any value of JSON.
+    /// Any JSON value.
     Object,
 }
 
-/// A data type. Elements are native-endian in memory, but for fields that say otherwise.
+/// A data type. Elements in memory are native-endian, except swapped fields.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DataType {
     name: String,
@@ -65,28 +65,28 @@ enum Detail {
 /// A field of a [`Kind::Struct`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Field {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Bytes from the start of the element to it.
+    /// Offset from the start of the element, in bytes.
     pub offset: usize,
-    /// The type of its elements.
+    /// The data type of the field's elements.
     pub data_type: DataType,
-    /// Whether its words lie in memory in the order of bytes that is not this machine's.
+    /// Whether its words in memory have the opposite byte order of this machine.
     pub swapped: bool,
-    /// The shape of the array that it is; empty: it is one element.
+    /// The shape of the field; empty for a single element.
     pub shape: Vec<usize>,
 }
 
 impl Field {
-    /// Bytes of the field.
+    /// The size of the field in bytes.
     pub fn size(&self) -> usize {
         self.shape.iter().fold(self.data_type.size(), |size, length| size.saturating_mul(*length))
     }
 }
 
-/// V3 name, V2 code and NumPy's (both without byte order), kind, bytes, bits that count.
+/// V3 name, V2 code and NumPy code (without byte order), kind, size in bytes, number of significant bits.
 ///
-/// Types that NumPy does not have are called the same everywhere; the package `ml_dtypes` adds them to NumPy.
+/// Types that NumPy lacks have the same name everywhere; the package `ml_dtypes` adds them to NumPy.
 const TABLE: &[(&str, &str, Kind, usize, u8)] = &[
     ("bool", "b1", Kind::Bool, 1, 1),
     ("int8", "i1", Kind::Int, 1, 8),
@@ -120,14 +120,14 @@ const TABLE: &[(&str, &str, Kind, usize, u8)] = &[
     ("float4_e2m1fn", "float4_e2m1fn", Kind::Float, 1, 4),
 ];
 
-/// Units of time, as NumPy spells them; `generic` is none.
+/// Units of time, as NumPy spells them; `generic` is no unit.
 const UNITS: &[&str] = &["generic", "Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as"];
 
-/// An element of fixed size has no more bytes.
+/// Largest fixed item size in bytes.
 const LARGEST: usize = 1 << 17;
 
 impl DataType {
-    /// All data types of numbers, each of which has a name of its own.
+    /// Returns all data types of numbers.
     pub fn all() -> impl Iterator<Item = Self> {
         TABLE.iter().map(Self::from_row)
     }
@@ -144,7 +144,7 @@ impl DataType {
         Self::plain(name, kind, crate::slot::Slot::SIZE)
     }
 
-    /// By the name in Zarr V3, for types that need no configuration (`"float32"`, `"r24"`, `"string"`).
+    /// Returns a data type by its name in Zarr V3, without configuration (`"float32"`, `"r24"`, `"string"`).
     pub fn from_name(name: &str) -> Result<Self> {
         if let Some(row) = TABLE.iter().find(|row| row.0 == name) {
             return Ok(Self::from_row(row));
@@ -154,7 +154,7 @@ impl DataType {
             "bytes" | "variable_length_bytes" => return Ok(Self::variable("variable_length_bytes", Kind::Bytes)),
             _ => {}
         }
-        // The name is compared so that other spellings of the number ("r08", "r+8") are not the type.
+        // The comparison excludes other spellings of the number ("r08", "r+8").
         if let Some(bits) = name.strip_prefix('r').and_then(|bits| bits.parse::<usize>().ok())
             && bits.is_multiple_of(8)
             && name == format!("r{bits}")
@@ -169,7 +169,7 @@ impl DataType {
         )))
     }
 
-    /// By the code of Zarr V2 and NumPy without its byte order (`"f4"`, `"U7"`, `"M8[ns]"`).
+    /// Returns a data type by its code in Zarr V2 and NumPy, without byte order (`"f4"`, `"U7"`, `"M8[ns]"`).
     pub fn from_code(code: &str) -> Result<Self> {
         if let Some(row) = TABLE.iter().find(|row| row.1 == code) {
             return Ok(Self::from_row(row));
@@ -202,65 +202,65 @@ impl DataType {
         )))
     }
 
-    /// So many bytes without a meaning.
+    /// Returns the type of uninterpreted bytes.
     pub fn raw(bytes: usize) -> Result<Self> {
         Ok(Self::plain(format!("r{}", check_size(bytes)? * 8), Kind::Raw, bytes))
     }
 
-    /// So many bytes, padded with zeros.
+    /// Returns the type of bytes that are padded with zeros.
     pub fn fixed_bytes(bytes: usize) -> Result<Self> {
         Ok(Self::plain("null_terminated_bytes", Kind::FixedBytes, check_size(bytes)?))
     }
 
-    /// So many code points, padded with zeros.
+    /// Returns the type of text that is padded with zeros; `length` in code points.
     pub fn fixed_text(length: usize) -> Result<Self> {
         Ok(Self::plain("fixed_length_utf32", Kind::FixedText, check_size(length.saturating_mul(4))?))
     }
 
-    /// A [`Kind::DateTime`] or [`Kind::TimeDelta`] of so many units (`"ns"`).
+    /// Returns a [`Kind::DateTime`] or [`Kind::TimeDelta`] that counts `scale` units (`"ns"`).
     pub fn time(kind: Kind, unit: &str, scale: u32) -> Result<Self> {
         let name = if kind == Kind::DateTime { "numpy.datetime64" } else { "numpy.timedelta64" };
         let unit = if unit == "\u{3bc}s" { "us" } else { unit };
         let Some(unit) = UNITS.iter().find(|known| **known == unit) else {
-            return Err(Error::metadata(format!("{unit:?} is no unit of {name}; there are {}", UNITS.join(", "))));
+            return Err(Error::metadata(format!("{unit:?} is not a unit of {name}; use one of {}", UNITS.join(", "))));
         };
         if scale == 0 || scale > i32::MAX.cast_unsigned() {
-            return Err(Error::metadata(format!("{scale} is no scale of a unit of {name}")));
+            return Err(Error::metadata(format!("{scale} is not a valid scale of {name}")));
         }
         Ok(Self { detail: Detail::Time(unit, scale), ..Self::plain(name, kind, 8) })
     }
 
-    /// Named fields in an element of so many bytes, each of which lies in it. Fields have a fixed size.
+    /// Returns a type of named fields of fixed size, all inside an element of `size` bytes.
     pub fn structure(fields: Vec<Field>, size: usize) -> Result<Self> {
         if fields.is_empty() {
-            return Err(Error::metadata("a struct without fields"));
+            return Err(Error::metadata("a struct has no fields"));
         }
         let mut names = HashSet::new();
         for field in &fields {
             if field.data_type.is_variable() {
-                return Err(Error::unsupported(format!("field {:?} of variable length in a struct", field.name)));
+                return Err(Error::unsupported(format!("field {:?} of a struct has variable length", field.name)));
             }
             if field.offset.checked_add(field.size()).is_none_or(|end| end > size) {
-                return Err(Error::metadata(format!("field {:?} reaches past its struct of {size} bytes", field.name)));
+                return Err(Error::metadata(format!("field {:?} ends after its struct of {size} bytes", field.name)));
             }
             if !names.insert(&field.name) {
-                return Err(Error::metadata(format!("two fields are called {:?}", field.name)));
+                return Err(Error::metadata(format!("two fields are named {:?}", field.name)));
             }
         }
         let size = check_size(size)?;
         Ok(Self { detail: Detail::Fields(fields.into()), ..Self::plain("struct", Kind::Struct, size) })
     }
 
-    /// Lists of elements of a type, whose words are `swapped` where they are not in this machine's order of bytes.
+    /// Returns a type of lists. `swapped`: the items have the opposite byte order of this machine.
     pub fn list(item: Self, swapped: bool) -> Result<Self> {
         if item.is_variable() {
-            return Err(Error::unsupported(format!("lists of {item}")));
+            return Err(Error::unsupported(format!("lists of {item} are not supported")));
         }
         let item = Field { name: String::new(), offset: 0, data_type: item, swapped, shape: Vec::new() };
         Ok(Self { detail: Detail::Items(item.into()), ..Self::variable("list", Kind::List) })
     }
 
-    /// Values of JSON.
+    /// Returns the type of JSON values.
     pub fn object() -> Self {
         Self::variable("object", Kind::Object)
     }
@@ -270,7 +270,7 @@ impl DataType {
         &self.name
     }
 
-    /// The code of Zarr V2 and NumPy, without a byte order; of what has fields, that of its bytes.
+    /// The code of Zarr V2 and NumPy, without byte order. For a struct, the code of its bytes.
     pub fn code(&self) -> String {
         match (self.kind, &self.detail) {
             (Kind::FixedBytes, _) => format!("S{}", self.size),
@@ -289,32 +289,33 @@ impl DataType {
         }
     }
 
-    /// What its bytes mean.
+    /// The kind of the data type.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Bytes of an element in memory.
+    /// The item size in memory, in bytes.
     pub fn size(&self) -> usize {
         self.size
     }
 
-    /// Bits of an element that count: fewer than its bytes have for numbers of less than a byte, and for bool.
+    /// The number of significant bits of an element, which is smaller than its size for bool and for numbers below a
+    /// byte.
     pub fn bits(&self) -> usize {
         TABLE.iter().find(|row| row.0 == self.name).map_or(self.size * 8, |row| row.4.into())
     }
 
-    /// Whether NumPy has it only through the package `ml_dtypes`.
+    /// Whether NumPy needs the package `ml_dtypes` for it.
     pub fn is_extended(&self) -> bool {
         TABLE.iter().any(|row| row.0 == self.name && row.1 == row.0)
     }
 
-    /// Whether its elements are of variable length.
+    /// Whether elements have variable length.
     pub fn is_variable(&self) -> bool {
         matches!(self.kind, Kind::String | Kind::Bytes | Kind::List | Kind::Object)
     }
 
-    /// Unit and scale of a time.
+    /// The unit and scale of a time.
     pub fn unit(&self) -> Option<(&'static str, u32)> {
         match &self.detail {
             Detail::Time(unit, scale) => Some((unit, *scale)),
@@ -330,7 +331,7 @@ impl DataType {
         }
     }
 
-    /// What the items of a list are; name, offset and shape mean nothing.
+    /// The items of a list; their name, offset and shape have no meaning.
     pub fn item(&self) -> Option<&Field> {
         match &self.detail {
             Detail::Items(item) => Some(item),
@@ -338,7 +339,7 @@ impl DataType {
         }
     }
 
-    /// Bytes of a word of an element, which byte order concerns; 1 where there is none, or where it is a field's.
+    /// The size in bytes of the words that have a byte order; 1 if there are none, or only in fields.
     pub fn word(&self) -> usize {
         match self.kind {
             Kind::Complex => self.size / 2,
@@ -348,8 +349,8 @@ impl DataType {
         }
     }
 
-    /// Where the words of an element lie that byte order concerns: offset, size of a word, number of words. Fields that
-    /// are swapped already come too.
+    /// Returns the words of an element that have a byte order: offset, word size, number of words. Includes swapped
+    /// fields.
     pub fn words(&self) -> Vec<(usize, usize, usize)> {
         let mut words = Vec::new();
         self.add_words(0, 1, &mut words);
@@ -373,7 +374,7 @@ impl DataType {
 fn check_size(bytes: usize) -> Result<usize> {
     match bytes {
         1..=LARGEST => Ok(bytes),
-        _ => Err(Error::unsupported(format!("elements of {bytes} bytes; they have 1 to {LARGEST}"))),
+        _ => Err(Error::unsupported(format!("elements of {bytes} bytes; 1 to {LARGEST} are possible"))),
     }
 }
 

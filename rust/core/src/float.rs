@@ -1,22 +1,22 @@
-//! Binary floating-point numbers of every format: what their bits mean, and rounding to them.
+//! Binary floating-point formats: the values of their codes (bit patterns), and rounding.
 //!
-//! A format is a few numbers, since all share one idea: without the sign, codes in ascending order are values in
-//! ascending order. So rounding finds the code below a value, and whether the next is meant.
+//! In all formats, ascending codes without the sign are ascending values. Rounding therefore finds the code below a
+//! value, and decides between it and the next.
 //!
-//! Specification: IEEE 754; for the small formats <https://github.com/jax-ml/ml_dtypes>, whose conversions are the same
-//! bit by bit.
+//! Specification: IEEE 754; for the small formats <https://github.com/jax-ml/ml_dtypes>, whose conversions agree bit by
+//! bit.
 
 use std::fmt;
 
 use serde_json::Value;
 
-/// A format of floating-point numbers.
+/// A floating-point format.
 pub(crate) struct Format {
-    /// The data type in Zarr V3.
+    /// Name of the data type in Zarr V3.
     pub(crate) name: &'static str,
-    /// Bits of a number, the sign included.
+    /// Number of bits, including the sign.
     bits: u32,
-    /// Bits of the fraction.
+    /// Number of bits of the fraction.
     mantissa: u32,
     /// The exponent of the smallest normal number.
     smallest: i32,
@@ -25,22 +25,22 @@ pub(crate) struct Format {
     pub(crate) infinity: Option<u64>,
     pub(crate) nan: Option<u64>,
     signs: Signs,
-    /// What the codes of a format of up to eight bits mean.
+    /// The values of all codes of a format of up to eight bits.
     values: [f32; 256],
 }
 
-/// What becomes of the sign.
+/// How a format represents the sign.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Signs {
-    /// Every number has one, zero too.
+    /// Every number has a sign, also zero.
     All,
-    /// There is one zero only: what would be the other is NaN.
+    /// Zero has no sign: the code of -0 is NaN.
     NotZero,
-    /// All numbers are powers of two: there is neither a sign nor zero.
+    /// All numbers are powers of two; there are no signs and no zero.
     None,
 }
 
-/// To which of its two neighbours a number goes that lies between them.
+/// The rounding of a number between two representable ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Rounding {
@@ -52,12 +52,12 @@ pub(crate) enum Rounding {
     NearestAway,
 }
 
-/// What a number becomes in a format.
+/// The result of rounding.
 pub(crate) enum Rounded {
     Code(u64),
-    /// Its magnitude is larger than the largest.
+    /// The magnitude is larger than the largest finite one.
     Above,
-    /// It is smaller than the smallest, in a format that has no zero.
+    /// The magnitude is smaller than the smallest one, in a format without zero.
     Below,
 }
 
@@ -75,7 +75,7 @@ impl fmt::Debug for Format {
     }
 }
 
-/// A format as IEEE 754 has them: the largest exponent is for infinity and NaN.
+/// A format like those of IEEE 754: the largest exponent is for infinity and NaN.
 const fn ieee(name: &'static str, exponent: u32, mantissa: u32) -> Format {
     let infinity = ((1 << exponent) - 1) << mantissa;
     Format {
@@ -92,7 +92,7 @@ const fn ieee(name: &'static str, exponent: u32, mantissa: u32) -> Format {
     .with_values()
 }
 
-/// A format without infinity, whose largest exponent is as good as the others.
+/// A format without infinity, whose largest exponent is for ordinary numbers.
 const fn finite(
     name: &'static str,
     (exponent, mantissa, bias): (u32, u32, i32),
@@ -125,12 +125,12 @@ static FORMATS: [Format; 15] = [
 ];
 
 impl Format {
-    /// By the name of the data type.
+    /// Returns a format by the name of the data type.
     pub(crate) fn of(name: &str) -> Option<&'static Self> {
         FORMATS.iter().find(|format| format.name == name)
     }
 
-    /// Bytes of a number in memory.
+    /// The size of a number in memory, in bytes.
     pub(crate) fn size(&self) -> usize {
         self.bits.div_ceil(8) as usize
     }
@@ -162,12 +162,12 @@ impl Format {
         (if code & sign != 0 { -value } else { value }) as f32
     }
 
-    /// The value of the code of a number of one byte; bits that do not count are ignored.
+    /// Returns the value of a code of one byte, ignoring unused bits.
     pub(crate) fn small(&self, code: u8) -> f32 {
         self.values[usize::from(code)]
     }
 
-    /// The value of a code; bits that do not count are ignored.
+    /// Returns the value of a code, ignoring unused bits.
     pub(crate) fn value(&self, code: u64) -> f64 {
         match (self.bits, self.mantissa) {
             (64, _) => f64::from_bits(code),
@@ -178,8 +178,8 @@ impl Format {
         }
     }
 
-    /// Reads a number as metadata of Zarr V3 spell it: its code. A finite number that would become infinite, or another
-    /// than the nearest, is none of the format.
+    /// Parses a number as metadata of Zarr V3 spell it, and returns its code. `None` if a finite number would become
+    /// infinite, or other than the nearest.
     pub(crate) fn parse(&self, value: &Value) -> Option<u64> {
         match value {
             Value::Number(number) => {
@@ -204,7 +204,7 @@ impl Format {
         }
     }
 
-    /// Spells a number so that [`parse`](Self::parse) finds the same code.
+    /// Spells a number so that [`parse`](Self::parse) returns the same code.
     pub(crate) fn spell(&self, code: u64) -> Value {
         match self.value(code) {
             _ if self.nan == Some(code) => "NaN".into(),
@@ -215,12 +215,12 @@ impl Format {
         }
     }
 
-    /// The number nearest to a value, as conversions of `NumPy` and `ml_dtypes` have it.
+    /// Returns the code of a value, converted as NumPy and `ml_dtypes` do.
     pub(crate) fn encode(&self, value: f64) -> u64 {
         let negative = value.is_sign_negative();
         if value.is_nan() {
             return match self.nan {
-                // The one NaN with something in it that NumPy keeps.
+                // The only NaN whose payload NumPy keeps.
                 Some(_) if self.name == "float16" => self.signed(
                     negative,
                     0x7c00 | (value.to_bits() >> 42) & 0x3ff | u64::from(value.to_bits() << 12 >> 54 == 0),
@@ -234,7 +234,7 @@ impl Format {
         }
         let (significand, exponent) = parts(value);
         match self.round(negative, significand, exponent, Rounding::NearestEven) {
-            // ml_dtypes rounds up what lies between the smallest two powers of two.
+            // ml_dtypes rounds up between the smallest two powers of two.
             Rounded::Code(0) if self.signs == Signs::None && value > self.small(0).into() => 1,
             Rounded::Code(code) => code,
             Rounded::Above => self.overflow(negative),
@@ -247,7 +247,7 @@ impl Format {
         self.signed(negative, self.infinity.or(self.nan).unwrap_or(self.largest))
     }
 
-    /// The largest number of a sign.
+    /// Returns the code of the largest finite number with a sign.
     pub(crate) fn largest(&self, negative: bool) -> u64 {
         if negative && self.signs == Signs::None {
             0
@@ -256,7 +256,7 @@ impl Format {
         }
     }
 
-    /// A code with its sign.
+    /// Adds a sign to a code.
     pub(crate) fn signed(&self, negative: bool, code: u64) -> u64 {
         match self.signs {
             Signs::All if negative => code | 1 << (self.bits - 1),
@@ -273,7 +273,7 @@ impl Format {
         } else if unsigned && negative {
             return Rounded::Below;
         }
-        // The exponent of the number's first bit, and how many of its bits lie behind the last that the format has there.
+        // The exponent of the first bit, and the number of bits below the last one of the format.
         let first = exponent + 63 - significand.leading_zeros() as i32;
         let above = (first - self.smallest).max(0);
         let shift = self.smallest + above - self.mantissa as i32 - exponent;
@@ -281,10 +281,10 @@ impl Format {
             ..=0 => (significand << -shift, 0),
             1..=63 => (significand >> shift, significand << (64 - shift)),
             64 => (0, significand),
-            // So little that only whether it is there matters.
+            // The bits are so low that it only matters whether any is set.
             _ => (0, 1),
         };
-        // Where zero has no code, codes start with the number behind it.
+        // In a format without zero, code 0 is the number after it.
         let below = i128::from(whole) + (i128::from(above) << self.mantissa) - i128::from(unsigned);
         let up = match rounding {
             Rounding::NearestEven => rest > HALF || rest == HALF && whole & 1 == 1,
@@ -304,23 +304,23 @@ impl Format {
 
 const HALF: u64 = 1 << 63;
 
-/// A finite value as significand and exponent.
+/// Splits a finite value into significand and exponent.
 pub(crate) fn parts(value: f64) -> (u64, i32) {
     let bits = value.to_bits();
     let (exponent, fraction) = ((bits >> 52 & 0x7ff) as i32, bits & ((1 << 52) - 1));
     if exponent == 0 { (fraction, -1074) } else { (fraction | 1 << 52, exponent - 1075) }
 }
 
-/// The value of a `float16`, NaN with what is in it.
+/// Returns the value of a `float16`, keeping the payload of NaN.
 pub(crate) fn from_f16(bits: u16) -> f32 {
     let (sign, magnitude) = (u32::from(bits & 0x8000) << 16, u32::from(bits & 0x7fff));
     let special = 0x7f80_0000 | magnitude << 13;
-    // Small numbers are in place but for the exponent, which a multiplication moves.
+    // Small numbers only need another exponent, which a multiplication adjusts.
     let finite = (f32::from_bits(magnitude << 13) * f32::from_bits((127 + 112) << 23)).to_bits();
     f32::from_bits(sign | if magnitude >= 0x7c00 { special } else { finite })
 }
 
-/// The value of a `bfloat16`.
+/// Returns the value of a `bfloat16`.
 pub(crate) fn from_bf16(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
 }
@@ -331,8 +331,8 @@ mod tests {
 
     use super::*;
 
-    /// Format, and what `ml_dtypes` makes of these numbers: 1, -1.5, -0, NaN, infinity, -infinity, 1e30, the largest and a
-    /// half of it more, half of the least and three quarters of it.
+    /// Format, and the codes that `ml_dtypes` gives to 1, -1.5, -0, NaN, infinity, -infinity, 1e30, 1.5 times the
+    /// largest number, and half and three quarters of the smallest.
     const KNOWN: &[(&str, [u64; 10])] = &[
         ("bfloat16", [0x3f80, 0xbfc0, 0x8000, 0x7fc0, 0x7f80, 0xff80, 0x714a, 0x7f80, 0, 1]),
         ("float8_e3m4", [0x30, 0xb8, 0x80, 0x78, 0x70, 0xf0, 0x70, 0x70, 0, 1]),
@@ -348,7 +348,7 @@ mod tests {
         ("float4_e2m1fn", [0x02, 0x0b, 0x08, 0x08, 0x07, 0x0f, 0x07, 0x07, 0, 1]),
     ];
 
-    /// Numbers of all sizes, of which many lie halfway between others.
+    /// Numbers of all magnitudes, many of them halfway between others.
     fn numbers() -> impl Iterator<Item = f32> {
         let mut state = 12345u64;
         (0..4096).map(move |k| {

@@ -1,6 +1,5 @@
-//! Elements of variable length in a buffer of elements of fixed size: a [`Slot`] for each, which says in which heap its
-//! bytes are, and [`Heaps`], which keep those bytes while and after the buffer is filled; or a [`Sink`], which makes of each
-//! element at once what lies in the buffer.
+//! Elements of variable length. A buffer holds a [`Slot`] for each, which points to its bytes in one of the [`Heaps`].
+//! Instead of keeping heaps, a [`Sink`] can convert each element when it is decoded.
 
 use std::sync::Mutex;
 
@@ -8,86 +7,85 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::error::{Error, Result};
 
-/// Where the bytes of an element of variable length are. In a buffer it takes [`Slot::SIZE`] bytes, and all of them
-/// zero are the first heap's first none.
+/// The heap, offset and length of an element of variable length. [`Slot::SIZE`] zero bytes are an empty element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Slot {
-    /// The heap.
+    /// Number of the heap.
     pub heap: u32,
-    /// Number of bytes.
+    /// Length in bytes.
     pub length: u32,
-    /// The first byte in the heap.
+    /// Offset in the heap, in bytes.
     pub offset: u64,
 }
 
 impl Slot {
-    /// Bytes of a slot.
+    /// The size of a slot in bytes.
     pub const SIZE: usize = 16;
 
-    /// The slot as it lies in a buffer.
+    /// Returns the bytes of the slot in a buffer.
     pub fn to_bytes(self) -> [u8; Self::SIZE] {
         bytemuck::cast(self)
     }
 
-    /// The slot of some bytes of a buffer.
+    /// Returns the slot with these bytes in a buffer.
     pub fn from_bytes(bytes: [u8; Self::SIZE]) -> Self {
         bytemuck::cast(bytes)
     }
 
-    /// The slots of a buffer.
+    /// Returns the slots of a buffer.
     pub fn all(buffer: &[u8]) -> impl ExactSizeIterator<Item = Self> {
         buffer.as_chunks::<{ Self::SIZE }>().0.iter().map(|bytes| Self::from_bytes(*bytes))
     }
 
-    /// Its bytes in a heap.
+    /// Returns the bytes of the element in a heap.
     pub fn of(self, heap: &[u8]) -> Option<&[u8]> {
         let start = usize::try_from(self.offset).ok()?;
         heap.get(start..start.checked_add(self.length as usize)?)
     }
 }
 
-/// The bytes of elements of variable length. The first heap is the fill value, of elements that were never stored.
+/// The bytes of elements of variable length. Heap 0 is the fill value.
 #[derive(Debug)]
 pub struct Heaps(Mutex<Vec<Vec<u8>>>);
 
 impl Heaps {
-    /// No heap but that of the fill value.
+    /// Creates the heap of the fill value.
     pub fn new(fill_value: &[u8]) -> Self {
         Self(Mutex::new(vec![fill_value.to_vec()]))
     }
 
-    /// Keeps a heap, and returns its number.
+    /// Adds a heap, and returns its number.
     pub(crate) fn add(&self, heap: Vec<u8>) -> Result<u32> {
         let mut heaps = crate::runtime::lock(&self.0);
         heaps.push(heap);
-        u32::try_from(heaps.len() - 1).map_err(|_| Error::store("more than 2^32 chunks of strings are read at once"))
+        u32::try_from(heaps.len() - 1).map_err(|_| Error::store("cannot read more than 2^32 chunks of strings at once"))
     }
 
-    /// The heaps, by number.
+    /// Returns the heaps by number.
     pub fn into_inner(self) -> Vec<Vec<u8>> {
         self.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
-/// Makes elements of variable length what lies in a buffer of other elements than slots, of [`Slot::SIZE`] bytes each.
+/// Converts elements of variable length to elements of [`Slot::SIZE`] bytes that are not slots.
 pub trait Sink: Sync {
-    /// Begins with the elements of a chunk: returns what is called for each of them, with the byte of the buffer where it
-    /// belongs, on one thread at a time.
+    /// Begins a chunk. The returned function is called for each element, with its offset in the buffer in bytes, by one
+    /// thread at a time.
     fn lock(&self) -> Put<'_>;
 }
 
-/// Writes an element to a byte of a buffer; see [`Sink::lock`].
+/// Writes an element to an offset of a buffer; see [`Sink::lock`].
 pub type Put<'a> = Box<dyn FnMut(usize, &[u8]) -> Result<()> + 'a>;
 
-/// What becomes of elements of variable length.
+/// The destination of decoded elements of variable length.
 #[derive(Clone, Copy)]
 pub(crate) enum Keeping<'a> {
     Heaps(&'a Heaps),
     Sink(&'a dyn Sink),
 }
 
-/// Elements of variable length: slots, and the heaps that they tell of.
+/// Elements of variable length: slots and their heaps.
 #[derive(Debug)]
 pub struct Variable<'a> {
     slots: &'a [u8],
@@ -95,25 +93,27 @@ pub struct Variable<'a> {
 }
 
 impl<'a> Variable<'a> {
-    /// From a buffer of slots in C order, and heaps.
+    /// Creates it from a buffer of slots in C order, and heaps.
     pub fn new(slots: &'a [u8], heaps: &'a [Vec<u8>]) -> Self {
         Self { slots, heaps }
     }
 
-    /// The elements.
+    /// Returns the elements.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
         let heaps = self.heaps;
         Slot::all(self.slots)
             .map(move |slot| heaps.get(slot.heap as usize).and_then(|heap| slot.of(heap)).unwrap_or_default())
     }
 
-    /// The elements one after the other, and where each begins and the last ends.
+    /// Returns the concatenated elements, and the offset of each, followed by the total length.
     pub fn concatenated(&self) -> Result<(Vec<u8>, Vec<i64>)> {
         let total: usize = Slot::all(self.slots).map(|slot| slot.length as usize).sum();
         let count = self.slots.len() / Slot::SIZE;
         let (mut bytes, mut offsets) = (Vec::new(), Vec::new());
-        bytes.try_reserve_exact(total).map_err(|_| Error::store(format!("no memory for {total} bytes")))?;
-        offsets.try_reserve_exact(count + 1).map_err(|_| Error::store(format!("no memory for {count} offsets")))?;
+        bytes.try_reserve_exact(total).map_err(|_| Error::store(format!("not enough memory for {total} bytes")))?;
+        offsets
+            .try_reserve_exact(count + 1)
+            .map_err(|_| Error::store(format!("not enough memory for {count} offsets")))?;
         offsets.push(0);
         for element in self.iter() {
             bytes.extend_from_slice(element);

@@ -18,22 +18,22 @@ const LAYERS: &[&[&str]] = &[
 
 /// Where memory is handled by hand, and why.
 const UNSAFE: &[&str] = &[
-    "view.rs",                           // moving elements between buffers
-    "view/jumps.rs",                     // the same, at offsets that follow no rule
-    "runtime.rs",                        // what lives once in a process
-    "read/mod.rs",                       // sharing the output
-    "read/resolve.rs",                   // the same, for an index
-    "read/decode.rs",                    // slices of the output
-    "read/ranges.rs",                    // the same
-    "write/part.rs",                     // gathering into a buffer
-    "array/buffers.rs",                  // the caller's buffers
-    "array/element.rs",                  // which Rust types are plain bytes
-    "store/byte_lock.rs",                // a call of the system
-    "store/system.rs",                   // calls of the system
-    "codec/bytes_to_bytes/blosc/mod.rs", // C
-    "codec/bytes_to_bytes/deflate.rs",   // C
-    "codec/packed.rs",                   // placing into a buffer
-    "asdf/yaml/raw.rs",                  // C, translated
+    "view.rs",                               // moving elements between buffers
+    "view/jumps.rs",                         // the same, at offsets that follow no rule
+    "runtime.rs",                            // what lives once in a process
+    "read/mod.rs",                           // sharing the output
+    "read/resolve.rs",                       // the same, for an index
+    "read/decode.rs",                        // slices of the output
+    "read/ranges.rs",                        // the same
+    "write/part.rs",                         // gathering into a buffer
+    "array/buffers.rs",                      // the caller's buffers
+    "array/element.rs",                      // which Rust types are plain bytes
+    "store/byte_lock.rs",                    // a call of the system
+    "store/system.rs",                       // calls of the system
+    "codec/bytes_to_bytes/blosc/c_blosc.rs", // C
+    "codec/bytes_to_bytes/deflate.rs",       // C
+    "codec/array_codecs.rs",                 // placing into a buffer
+    "asdf/yaml/raw.rs",                      // C, translated
 ];
 
 fn source() -> PathBuf {

@@ -1,21 +1,21 @@
 //! A list of codecs bound to a chunk's shape and data type, once, when an array is opened.
 //!
-//! A chain has three parts, in the order of encoding: the order of the axes (transpositions, which become strides), one
-//! terminal that turns elements into bytes (plain elements, or a shard of inner chunks), and stages from bytes to
-//! bytes. Decoding runs the stages backwards; what the terminal then needs is a strided copy, or the planner.
+//! A chain has three parts, in the order of encoding: the order of the axes (transpositions become strides), the
+//! [`Layout`] of the elements after the array-to-bytes codec (strided elements, a shard, or computed elements), and the
+//! bytes-to-bytes codecs. Decoding runs the bytes-to-bytes codecs backwards; a strided copy or the planner does the
+//! rest.
+
+use std::sync::Arc;
 
 use super::decoded::Decoded;
-use super::links::Links;
-use super::packed::Packed;
-use super::{BytesToBytes, Endian, IndexLocation, Named, ShardingConfiguration, Size, create_for};
+use super::{ArrayToArray, ArrayToBytes, BytesToBytes, Endian, IndexLocation, Size, VariableToBytes};
 use crate::buffer::{Buffer, to_usize};
 use crate::chunk_grid::ChunkGrid;
-use crate::data_type::DataType;
-use crate::error::{Error, Place, Result};
+use crate::data_type::{DataType, Kind};
+use crate::error::{Error, Result};
 use crate::fill_value::FillValue;
 use crate::subset::{Dims, product, tuple};
 use crate::view::Item;
-use std::sync::Arc;
 
 /// Codecs bound to the chunks of an array, or to the inner chunks of a shard.
 #[derive(Debug)]
@@ -23,35 +23,35 @@ pub struct Chain {
     shape: Dims,
     data_type: DataType,
     fill_value: FillValue,
-    /// Axis `k` of what the terminal sees is axis `order[k]` of the chunk.
+    /// Axis `k` of the encoded chunk is axis `order[k]` of the decoded chunk.
     order: Vec<usize>,
-    terminal: Terminal,
-    stages: Vec<Arc<dyn BytesToBytes>>,
-    /// `sizes[k]` is the size before stage `k` encodes; the last is what is stored.
+    layout: Layout,
+    bytes_to_bytes: Vec<Arc<dyn BytesToBytes>>,
+    /// `sizes[k]` is the size of the input of bytes-to-bytes codec `k`; the last is the stored size.
     sizes: Vec<Size>,
 }
 
-/// How elements become bytes.
+/// How the array-to-bytes codec lays out a chunk.
 #[derive(Debug)]
-pub(crate) enum Terminal {
+pub(crate) enum Layout {
     /// Elements at strides.
     Elements(Elements),
     /// Inner chunks and an index.
     Shard(Box<Shard>),
-    /// Elements that must be unpacked first.
-    Packed(Box<Packed>),
+    /// Elements that codecs compute, before they can be copied.
+    Computed(Box<ArrayCodecs>),
 }
 
-/// Where the elements lie in decoded bytes.
+/// The layout of elements in decoded bytes.
 #[derive(Debug, Clone)]
 pub(crate) struct Elements {
     /// Number of bytes.
     pub(crate) size: u64,
-    /// The first element.
+    /// Offset of the first element, in bytes.
     pub(crate) offset: u64,
-    /// From one element to the next, in bytes, for each axis of the chunk.
+    /// Stride in bytes for each axis of the chunk.
     pub(crate) strides: SmallStrides,
-    /// The element, and the word to be reversed.
+    /// Item size, and size of the words whose bytes are reversed.
     pub(crate) item: Item,
 }
 
@@ -60,7 +60,7 @@ pub(crate) type SmallStrides = Dims<i64>;
 /// The inner chunks of a shard.
 #[derive(Debug)]
 pub(crate) struct Shard {
-    /// How the shard, its axes in encoded order, is cut.
+    /// Grid of the inner chunks; axes in encoded order.
     pub(crate) grid: ChunkGrid,
     /// The codecs of an inner chunk.
     pub(crate) inner: Chain,
@@ -70,67 +70,79 @@ pub(crate) struct Shard {
     pub(crate) index_location: IndexLocation,
 }
 
-/// Shards in shards in shards: deeper is a mistake or an attack.
-const DEEPEST: usize = 16;
+/// Codecs that compute elements.
+#[derive(Debug)]
+pub(crate) struct ArrayCodecs {
+    /// The layout of the decoded elements.
+    pub(crate) layout: Elements,
+    pub(crate) array_to_array: Vec<ArrayToArrayStep>,
+    pub(crate) array_to_bytes: ArrayToBytesStep,
+    /// The shape that the array-to-bytes codec sees.
+    pub(crate) shape: Dims,
+    /// Number of elements.
+    pub(crate) count: u64,
+    /// Kind of the decoded data type.
+    pub(crate) kind: Kind,
+}
 
-/// Sizes of chunks beyond this are a mistake or an attack, and would overflow offsets.
+/// An array-to-array codec, bound to a chunk.
+#[derive(Debug)]
+pub(crate) enum ArrayToArrayStep {
+    /// A codec, and the size of an encoded element in bytes.
+    Codec(Arc<dyn ArrayToArray>, usize),
+    /// Axis `k` of the encoded elements is axis `order[k]` of the decoded ones, which have this shape.
+    Transpose { shape: Dims, order: Vec<usize>, size: usize },
+}
+
+/// An array-to-bytes codec, bound to a chunk.
+#[derive(Debug)]
+pub(crate) enum ArrayToBytesStep {
+    /// Plain elements of `size` bytes. `words` lists the words with reversed bytes: (offset, word size, count).
+    Bytes { size: usize, words: Vec<(usize, usize, usize)> },
+    /// A codec, and the size in bytes of an element that it encodes.
+    Codec(Arc<dyn ArrayToBytes>, usize),
+    /// A shard.
+    Shard(Box<Chain>),
+    /// A codec of elements of variable length.
+    Variable(Arc<dyn VariableToBytes>),
+}
+
+/// Largest chunk size in bytes. Larger chunks are a mistake or an attack, and would overflow offsets.
 const LARGEST: u64 = 1 << 56;
 
 impl Chain {
-    /// Binds codecs to chunks of a shape and data type.
-    pub fn new(codecs: &[Named], shape: &[u64], data_type: &DataType, fill_value: &FillValue) -> Result<Self> {
-        Self::nested(codecs, shape, data_type, fill_value, 0)
-    }
-
-    pub(super) fn nested(
-        codecs: &[Named],
-        shape: &[u64],
-        data_type: &DataType,
-        fill_value: &FillValue,
-        depth: usize,
-    ) -> Result<Self> {
-        let mut links = Links::new(shape, data_type, fill_value, depth);
-        for named in codecs {
-            let codec = create_for(named, &links.data_type, links.terminal.is_some())?;
-            links.add(&named.name, codec)?;
-        }
-        let Links { order, terminal, stages, .. } = links;
-        let terminal = terminal.ok_or_else(|| Error::metadata("no codec turns the array into bytes"))?;
-        Self::bind(shape, data_type, fill_value, order, terminal, stages)
-    }
-
     pub(super) fn bind(
         shape: &[u64],
         data_type: &DataType,
         fill_value: &FillValue,
         order: Vec<usize>,
-        terminal: Terminal,
-        stages: Vec<Arc<dyn BytesToBytes>>,
+        layout: Layout,
+        bytes_to_bytes: Vec<Arc<dyn BytesToBytes>>,
     ) -> Result<Self> {
         if chunk_bytes(shape, data_type).is_none() {
             return Err(Error::metadata(format!("chunks of shape {} of {data_type} are too large", tuple(shape))));
         }
-        let mut sizes = vec![match &terminal {
-            Terminal::Elements(elements) => Size::Exact(elements.size),
-            Terminal::Shard(shard) => shard.size(),
-            Terminal::Packed(packed) => packed.size(),
+        let mut sizes = vec![match &layout {
+            Layout::Elements(elements) => Size::Exact(elements.size),
+            Layout::Shard(shard) => shard.size(),
+            Layout::Computed(codecs) => codecs.size(),
         }];
-        for stage in &stages {
-            sizes.push(stage.encoded_size(sizes[sizes.len() - 1]));
+        for codec in &bytes_to_bytes {
+            sizes.push(codec.encoded_size(sizes[sizes.len() - 1]));
         }
         let (shape, data_type, fill_value) = (shape.into(), data_type.clone(), fill_value.clone());
-        Ok(Self { shape, data_type, fill_value, order, terminal, stages, sizes })
+        Ok(Self { shape, data_type, fill_value, order, layout, bytes_to_bytes, sizes })
     }
 
-    /// A chain for elements that lie at strides in a block of bytes, which `stages` encoded.
+    /// Returns a chain for strided elements in a block that `bytes_to_bytes` encoded.
     pub(crate) fn strided(
         shape: &[u64],
         data_type: &DataType,
         elements: Elements,
-        stages: Vec<Arc<dyn BytesToBytes>>,
+        bytes_to_bytes: Vec<Arc<dyn BytesToBytes>>,
     ) -> Result<Self> {
         let order = (0..shape.len()).collect();
-        Self::bind(shape, data_type, &FillValue::zero(data_type), order, Terminal::Elements(elements), stages)
+        Self::bind(shape, data_type, &FillValue::zero(data_type), order, Layout::Elements(elements), bytes_to_bytes)
     }
 
     /// The shape of a chunk.
@@ -143,7 +155,7 @@ impl Chain {
         &self.data_type
     }
 
-    /// The value of elements that were never stored.
+    /// The fill value: the value of elements that were never stored.
     pub fn fill_value(&self) -> &FillValue {
         &self.fill_value
     }
@@ -152,125 +164,128 @@ impl Chain {
         &self.order
     }
 
-    pub(crate) fn terminal(&self) -> &Terminal {
-        &self.terminal
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
     }
 
-    /// Bytes of a chunk in memory.
+    /// The size of a decoded chunk in memory, in bytes.
     pub fn decoded_size(&self) -> u64 {
         chunk_bytes(&self.shape, &self.data_type).unwrap_or(LARGEST)
     }
 
-    /// The size of what is stored.
+    /// The size of an encoded chunk.
     pub fn stored_size(&self) -> Size {
-        self.sizes[self.stages.len()]
+        self.sizes[self.bytes_to_bytes.len()]
     }
 
-    /// The elements, where they are stored as they are.
+    /// The layout of the elements, if no codec has to decode them.
     pub(crate) fn raw(&self) -> Option<&Elements> {
-        match &self.terminal {
-            Terminal::Elements(elements) if self.stages.is_empty() => Some(elements),
+        match &self.layout {
+            Layout::Elements(elements) if self.bytes_to_bytes.is_empty() => Some(elements),
             _ => None,
         }
     }
 
-    /// The shard, where its inner chunks can be read one by one.
+    /// The shard, if no bytes-to-bytes codec follows, so that inner chunks can be read one by one.
     pub(crate) fn open_shard(&self) -> Option<&Shard> {
-        match &self.terminal {
-            Terminal::Shard(shard) if self.stages.is_empty() => Some(shard),
+        match &self.layout {
+            Layout::Shard(shard) if self.bytes_to_bytes.is_empty() => Some(shard),
             _ => None,
         }
     }
 
     /// The outermost shard, if there is one.
     pub(crate) fn shard(&self) -> Option<&Shard> {
-        match &self.terminal {
-            Terminal::Shard(shard) => Some(shard),
+        match &self.layout {
+            Layout::Shard(shard) => Some(shard),
             _ => None,
         }
     }
 
-    /// Where the elements lie once they are decoded; `None`: in inner chunks.
+    /// The layout of the decoded elements; `None` for a shard.
     pub(crate) fn elements(&self) -> Option<&Elements> {
-        match &self.terminal {
-            Terminal::Elements(elements) => Some(elements),
-            Terminal::Packed(packed) => Some(&packed.layout),
-            Terminal::Shard(_) => None,
+        match &self.layout {
+            Layout::Elements(elements) => Some(elements),
+            Layout::Computed(codecs) => Some(&codecs.layout),
+            Layout::Shard(_) => None,
         }
     }
 
-    /// Elements that must be unpacked, if they are such.
-    pub(crate) fn packed(&self) -> Option<&Packed> {
-        match &self.terminal {
-            Terminal::Packed(packed) => Some(packed),
+    /// The codecs that compute the elements; `None` if elements are only copied.
+    pub(crate) fn array_codecs(&self) -> Option<&ArrayCodecs> {
+        match &self.layout {
+            Layout::Computed(codecs) => Some(codecs),
             _ => None,
         }
     }
 
-    /// Whether elements can be read without their neighbours.
+    /// Whether a part of the elements can be read without the others.
     pub(crate) fn in_parts(&self) -> bool {
-        self.stages.is_empty()
-            && match &self.terminal {
-                Terminal::Elements(_) => true,
-                Terminal::Packed(packed) => packed.part(0, 1).is_some(),
-                Terminal::Shard(_) => false,
+        self.bytes_to_bytes.is_empty()
+            && match &self.layout {
+                Layout::Elements(_) => true,
+                Layout::Computed(codecs) => codecs.part(0, 1).is_some(),
+                Layout::Shard(_) => false,
             }
     }
 
-    /// The one stage, where that may have made pieces of elements that decode without each other.
-    pub(crate) fn piecewise(&self) -> Option<&dyn BytesToBytes> {
-        match (&self.terminal, &self.stages[..]) {
-            (Terminal::Elements(_), [stage]) if stage.has_pieces() => Some(&**stage),
+    /// The bytes-to-bytes codec, if it is the only one, may have independent [pieces](super::Pieces), and encodes
+    /// strided elements.
+    pub(crate) fn pieces_codec(&self) -> Option<&dyn BytesToBytes> {
+        match (&self.layout, &self.bytes_to_bytes[..]) {
+            (Layout::Elements(_), [codec]) if codec.has_pieces() => Some(&**codec),
             _ => None,
         }
     }
 
-    /// Runs the stages backwards: what the terminal made.
+    /// Decodes the bytes-to-bytes codecs, last one first.
     pub(crate) fn decode<'a>(&self, stored: &'a [u8], validate: bool) -> Result<Decoded<'a>> {
         let mut current = Decoded::stored(stored);
-        for (stage, size) in self.stages.iter().zip(&self.sizes).rev() {
-            current = current.back_through(&**stage, *size, validate)?;
+        for (codec, size) in self.bytes_to_bytes.iter().zip(&self.sizes).rev() {
+            current = current.decode_with(&**codec, *size, validate)?;
         }
         current.check(self.sizes[0])?;
         Ok(current)
     }
 
-    /// Runs the stages backwards into `target`, which has the size of what the terminal made.
+    /// Decodes the bytes-to-bytes codecs into `target`, whose size is that of the result.
     pub(crate) fn decode_into(&self, stored: &[u8], validate: bool, target: &mut [u8]) -> Result<()> {
         let mut current = Decoded::stored(stored);
-        for (k, stage) in self.stages.iter().enumerate().rev() {
-            if k == 0 && stage.strip(&current, validate)?.is_none() {
-                return stage.decode_into(&current, target);
+        for (k, codec) in self.bytes_to_bytes.iter().enumerate().rev() {
+            if k == 0 && codec.strip(&current, validate)?.is_none() {
+                return codec.decode_into(&current, target);
             }
-            current = current.back_through(&**stage, self.sizes[k], validate)?;
+            current = current.decode_with(&**codec, self.sizes[k], validate)?;
         }
         current.check(self.sizes[0])?;
         target.copy_from_slice(&current);
         Ok(())
     }
 
-    /// Decodes bytes from `offset` on of what the terminal made, without the others; false: it cannot, or not for less.
+    /// Decodes only the bytes from `offset` on that fill `target`. Returns false, and decodes nothing, if the codec
+    /// cannot, or would have to decode everything.
     pub(crate) fn decode_range(&self, stored: &[u8], offset: u64, target: &mut [u8]) -> Result<bool> {
-        match (&self.stages[..], self.sizes[0]) {
-            ([stage], Size::Exact(size)) if offset.checked_add(target.len() as u64).is_some_and(|end| end <= size) => {
-                stage.decode_range(stored, to_usize(size)?, to_usize(offset)?, target)
+        match (&self.bytes_to_bytes[..], self.sizes[0]) {
+            ([codec], Size::Exact(size)) if offset.checked_add(target.len() as u64).is_some_and(|end| end <= size) => {
+                codec.decode_range(stored, to_usize(size)?, to_usize(offset)?, target)
             }
             _ => Ok(false),
         }
     }
 
-    /// Runs the stages forwards on what the terminal made, to the end of `stored`.
-    pub(crate) fn encode_stages(&self, terminal: &[u8], stored: &mut Vec<u8>) -> Result<()> {
-        let Some((last, before)) = self.stages.split_last() else {
-            stored.extend_from_slice(terminal);
+    /// Encodes the output of the array-to-bytes codec with the bytes-to-bytes codecs, and appends the result to
+    /// `stored`.
+    pub(crate) fn encode_bytes(&self, bytes: &[u8], stored: &mut Vec<u8>) -> Result<()> {
+        let Some((last, before)) = self.bytes_to_bytes.split_last() else {
+            stored.extend_from_slice(bytes);
             return Ok(());
         };
         let mut current: Option<Buffer> = None;
-        for stage in before {
-            let next = Buffer::written(|into| stage.encode(current.as_deref().unwrap_or(terminal), into))?;
+        for codec in before {
+            let next = Buffer::written(|into| codec.encode(current.as_deref().unwrap_or(bytes), into))?;
             current = Some(next);
         }
-        last.encode(current.as_deref().unwrap_or(terminal), stored)
+        last.encode(current.as_deref().unwrap_or(bytes), stored)
     }
 }
 
@@ -279,7 +294,7 @@ pub(super) fn chunk_bytes(shape: &[u64], data_type: &DataType) -> Option<u64> {
 }
 
 impl Elements {
-    /// Elements in C order of the axes as `order` has them.
+    /// Contiguous elements in C order of the axes `order`.
     pub(super) fn in_order(shape: &[u64], data_type: &DataType, endian: Endian, order: &[usize]) -> Result<Self> {
         let size = chunk_bytes(shape, data_type)
             .ok_or_else(|| Error::metadata(format!("chunks of shape {} of {data_type} are too large", tuple(shape))))?;
@@ -293,52 +308,16 @@ impl Elements {
     }
 }
 
-/// An element as it is stored.
+/// The item size and word size of a stored element.
 pub(crate) fn item(data_type: &DataType, endian: Endian) -> Item {
     Item { size: data_type.size(), word: if endian == Endian::NATIVE { 1 } else { data_type.word() } }
 }
 
 impl Shard {
-    pub(super) fn new(
-        configuration: &ShardingConfiguration,
-        shape: &[u64],
-        data_type: &DataType,
-        fill_value: &FillValue,
-        depth: usize,
-    ) -> Result<Self> {
-        if depth == DEEPEST {
-            return Err(Error::metadata(format!("shards are nested more than {DEEPEST} deep")));
-        }
-        let grid = ChunkGrid::regular(shape, &configuration.chunk_shape)?;
-        if shape.iter().zip(&configuration.chunk_shape).any(|(outer, inner)| outer % inner != 0) {
-            return Err(Error::metadata(format!(
-                "inner chunks of shape {} do not divide a shard of shape {}",
-                tuple(&configuration.chunk_shape),
-                tuple(shape)
-            )));
-        }
-        let inner = Chain::nested(&configuration.codecs, &configuration.chunk_shape, data_type, fill_value, depth + 1)?;
-        let mut index_shape = grid.shape();
-        index_shape.push(2);
-        let uint64 = DataType::from_name("uint64")?;
-        let index = Chain::nested(
-            &configuration.index_codecs,
-            &index_shape,
-            &uint64,
-            &FillValue::new(u64::MAX.to_ne_bytes()),
-            depth + 1,
-        )
-        .place(|| "index")?;
-        let Size::Exact(index_size) = index.stored_size() else {
-            return Err(Error::metadata("the codecs of the index do not give it a fixed size"));
-        };
-        Ok(Self { grid, inner, index, index_size, index_location: configuration.index_location })
-    }
-
     fn size(&self) -> Size {
         let inner = self.inner.stored_size().bound();
         let chunks = product(&self.grid.shape()).unwrap_or(u64::MAX);
-        // Twice: a shard may keep inner chunks that were replaced.
+        // Twice, because a shard may still contain replaced inner chunks.
         Size::Bounded(chunks.saturating_mul(inner).saturating_mul(2).saturating_add(self.index_size))
     }
 }

@@ -1,4 +1,4 @@
-//! Bytes of a chunk on their way back through the stages of its chain, not copied by those that only strip some.
+//! The bytes of a chunk while bytes-to-bytes codecs decode it. Codecs that only strip bytes do not copy the rest.
 
 use std::ops::Range;
 
@@ -6,10 +6,10 @@ use super::{BytesToBytes, Size};
 use crate::buffer::{Buffer, to_usize};
 use crate::error::{Error, Result};
 
-/// Bytes of which no size is known are decoded to at most so many times themselves, and so many bytes more.
+/// Limit where the decoded size is unknown: (factor of the encoded size, bytes added to it).
 const UNKNOWN: (u64, u64) = (64, 256 << 20);
 
-/// Bytes on their way back through the stages: a part of what was stored, or of a buffer.
+/// Partly decoded bytes: a range of the stored bytes, or of a buffer.
 pub(crate) struct Decoded<'a> {
     base: Base<'a>,
     range: Range<usize>,
@@ -33,14 +33,14 @@ impl std::ops::Deref for Decoded<'_> {
 }
 
 impl<'a> Decoded<'a> {
-    /// What was stored, before any stage.
+    /// The stored bytes, before anything is decoded.
     pub(super) fn stored(bytes: &'a [u8]) -> Self {
         Self { base: Base::Borrowed(bytes), range: 0..bytes.len() }
     }
 
-    /// Goes back through a stage, before which there were so many bytes.
-    pub(super) fn back_through(self, stage: &dyn BytesToBytes, size: Size, validate: bool) -> Result<Self> {
-        if let Some(stripped) = stage.strip(&self, validate)? {
+    /// Decodes one codec; `size` is the size of the result.
+    pub(super) fn decode_with(self, codec: &dyn BytesToBytes, size: Size, validate: bool) -> Result<Self> {
+        if let Some(stripped) = codec.strip(&self, validate)? {
             let start = stripped.as_ptr().addr() - self.as_ptr().addr() + self.range.start;
             let range = start..start + stripped.len();
             let stripped = Self { base: self.base, range };
@@ -50,27 +50,27 @@ impl<'a> Decoded<'a> {
         let buffer = match size {
             Size::Exact(size) => {
                 let mut buffer = Buffer::new(to_usize(size)?)?;
-                stage.decode_into(&self, &mut buffer)?;
+                codec.decode_into(&self, &mut buffer)?;
                 buffer
             }
             Size::Bounded(limit) => {
-                // Of elements of variable length no size is known: what compressed bytes can sensibly become is the limit.
-                let sensible = (self.len() as u64).saturating_mul(UNKNOWN.0).saturating_add(UNKNOWN.1);
-                let limit = usize::try_from(if limit == u64::MAX { sensible } else { limit }).unwrap_or(usize::MAX);
-                Buffer::written(|into| stage.decode_bounded(&self, limit, into))?
+                // The size of elements of variable length is unknown: limit them to a plausible compression ratio.
+                let plausible = (self.len() as u64).saturating_mul(UNKNOWN.0).saturating_add(UNKNOWN.1);
+                let limit = usize::try_from(if limit == u64::MAX { plausible } else { limit }).unwrap_or(usize::MAX);
+                Buffer::written(|into| codec.decode_bounded(&self, limit, into))?
             }
         };
         Ok(Self { range: 0..buffer.len(), base: Base::Buffer(buffer) })
     }
 
-    /// Checks the size.
+    /// Checks the size of the bytes.
     pub(super) fn check(&self, size: Size) -> Result<()> {
         match size {
             Size::Exact(size) if self.len() as u64 != size => {
                 Err(Error::corrupt(format!("{} bytes are stored instead of {size}", self.len())))
             }
             Size::Bounded(limit) if self.len() as u64 > limit => {
-                Err(Error::corrupt(format!("{} bytes are stored where at most {limit} can belong", self.len())))
+                Err(Error::corrupt(format!("{} bytes are stored, but at most {limit} are possible", self.len())))
             }
             _ => Ok(()),
         }

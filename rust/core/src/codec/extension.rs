@@ -1,4 +1,4 @@
-//! Codecs that others bring: asked for the names that the tables do not have, the last that was registered first.
+//! Registered codecs, for names that the tables lack. The last registration is tried first.
 
 use std::sync::{Arc, RwLock};
 
@@ -6,21 +6,20 @@ use super::{Codec, Named};
 use crate::data_type::DataType;
 use crate::error::Result;
 
-/// Makes codecs out of their metadata, for elements of a data type; `None`: it does not have this one.
+/// Creates a codec from its metadata, for elements of a data type; `None` if it does not know the codec.
 ///
-/// The last argument says whether the codec will be given bytes, as those before it have made them already; otherwise
-/// it is the next to see the elements.
+/// The last argument is true if the codec follows an array-to-bytes codec, so that it encodes bytes.
 pub type Extension = Arc<dyn Fn(&Named, &DataType, bool) -> Result<Option<Codec>> + Send + Sync>;
 
 static EXTENSIONS: RwLock<Vec<Extension>> = RwLock::new(Vec::new());
 
-/// Registers codecs for all arrays that are opened from now on.
+/// Registers codecs for all arrays that are opened later.
 pub fn register_codecs(extension: Extension) {
     EXTENSIONS.write().unwrap_or_else(std::sync::PoisonError::into_inner).push(extension);
 }
 
 pub(super) fn create(named: &Named, data_type: &DataType, of_bytes: bool) -> Result<Option<Codec>> {
-    // An extension may register others, or wait for a lock of its own.
+    // The lock is released first: an extension may register others, or wait for another lock.
     let extensions = EXTENSIONS.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     for extension in extensions.iter().rev() {
         if let Some(codec) = extension(named, data_type, of_bytes)? {
@@ -37,7 +36,7 @@ mod tests {
     use crate::fill_value::FillValue;
 
     #[test]
-    fn codecs_of_others_take_their_place_in_a_chain() {
+    fn registered_codecs_join_a_chain() {
         register_codecs(Arc::new(|named, data_type, of_bytes| match &*named.name {
             "test.reversed" if of_bytes => {
                 let crc32c = Named { name: "crc32c".into(), configuration: named.configuration.clone() };

@@ -1,25 +1,27 @@
-//! Codecs: plain functions of bytes and elements, which know no keys, stores or other codecs.
+//! Codecs encode and decode elements and bytes. They know no keys, stores or other codecs.
 //!
-//! A codec is used in this order: its row in one of the three tables is found by name; `create` turns its configuration into a
-//! [`Codec`]; [`Chain::new`](chain::Chain::new) binds a list of them to a chunk's shape and data type, once, when the
-//! array is opened; then the chain's codecs decode and encode many chunks from many threads.
+//! Zarr has three kinds of codec, each with a folder: array-to-array, array-to-bytes and bytes-to-bytes. A codec is
+//! used in this order: its row is found by name; `create` turns its configuration into a [`Codec`];
+//! [`Chain::new`](chain::Chain::new) binds a list of codecs to a chunk shape and data type when an array is opened; the
+//! chain then decodes and encodes chunks from many threads.
 //!
-//! A folder for each kind of codec holds a file for each codec, and the kind's table in its `mod.rs`. To add a codec of bytes,
-//! copy the smallest file, `bytes_to_bytes/crc32c.rs`, and add a row to the table beside it: the tests walk all tables.
+//! To add a codec, copy the smallest of its kind (`base64.rs`, `astype.rs`, `pcodec.rs` or `vlen.rs`), and add `mod`
+//! and a row to the `mod.rs` of the folder. The tests walk the rows, so that they test the new codec.
 //!
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/codecs/index.html>
 
 mod append;
+mod array_codecs;
 mod array_to_array;
 mod array_to_bytes;
+mod build;
 mod bytes_to_bytes;
 pub mod chain;
 mod decoded;
 mod extension;
-mod links;
 mod named;
-pub(crate) mod packed;
 mod pieces;
+mod row;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -44,76 +46,75 @@ use crate::slot::Slot;
 /// The configuration of a codec in an array's metadata.
 pub type Configuration = serde_json::Map<String, serde_json::Value>;
 
-/// What can be known of the size of encoded bytes before they are there.
+/// The size of encoded bytes, as far as it is known before they are encoded or read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// Exactly so many bytes.
+    /// The exact number of bytes.
     Exact(u64),
-    /// At most so many bytes. Generous: other writers may encode worse than we do.
+    /// The largest number of bytes. Generous, because other writers may encode worse.
     Bounded(u64),
 }
 
 impl Size {
-    /// The size, or its bound.
+    /// The exact size, or the bound.
     pub fn bound(self) -> u64 {
         match self {
             Self::Exact(size) | Self::Bounded(size) => size,
         }
     }
 
-    /// The bound of a compressor that is free to make things larger.
+    /// The bound for a compressor, which may make incompressible bytes larger.
     pub(crate) fn compressed(self) -> Self {
         Self::Bounded(self.bound().saturating_mul(2).saturating_add(64 << 10))
     }
 }
 
-/// A codec of bytes. It keeps no state between calls but what speeds up the next (contexts in thread-locals).
+/// A bytes-to-bytes codec. Calls share no state, except contexts in thread-locals that make the next call faster.
 ///
-/// Bytes from outside are hostile: an encoded size that does not fit what is due is
-/// [`CorruptData`](crate::ErrorKind::CorruptData) *before* anything of that size is allocated, and never a panic.
+/// Encoded bytes may be hostile: a declared size other than the expected one is
+/// [`CorruptData`](crate::ErrorKind::CorruptData) *before* memory of that size is allocated, and nothing may panic.
 pub trait BytesToBytes: Send + Sync + fmt::Debug {
-    /// The size after encoding.
+    /// Returns the encoded size for a decoded size.
     fn encoded_size(&self, decoded: Size) -> Size;
 
-    /// Decodes `encoded` into `decoded`, which has exactly the size that is due; any other size is an error.
+    /// Decodes `encoded` into `decoded`. An error if the decoded size is not exactly that of `decoded`.
     fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()>;
 
-    /// Decodes `encoded` to the end of `decoded`, where only a limit of the decoded size is known.
+    /// Decodes `encoded` and appends to `decoded`. An error if that takes more than `limit` bytes.
     fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()>;
 
-    /// For codecs that only add bytes around the decoded ones: those, checked if asked for, without a copy.
+    /// Returns the decoded bytes without a copy, for codecs that only add bytes around them. `validate`: check these.
     fn strip<'a>(&self, _encoded: &'a [u8], _validate: bool) -> Result<Option<&'a [u8]>> {
         Ok(None)
     }
 
-    /// For codecs of blocks: decodes, out of the `decoded_size` bytes that are due, those from `offset` on that fill
-    /// `into`, and no more blocks than that takes. `false`: nothing is done, as it takes all that there is.
+    /// Decodes only the blocks that contain the decoded bytes `offset..offset + into.len()`, and copies these to
+    /// `into`. Returns false, and decodes nothing, if these are all blocks or the codec has none.
     fn decode_range(&self, _encoded: &[u8], _decoded_size: usize, _offset: usize, _into: &mut [u8]) -> Result<bool> {
         Ok(false)
     }
 
-    /// Whether there may be [`pieces`](Self::pieces).
+    /// Whether a stream may have [`pieces`](Self::pieces).
     fn has_pieces(&self) -> bool {
         false
     }
 
-    /// For codecs of pieces that decode without each other: where they lie in `encoded_size` bytes, of which `read` hands
-    /// out what is asked of it, and which of the `decoded_size` bytes that are due they become. `None`: these bytes have no
-    /// such pieces.
+    /// Returns the ranges of the pieces that decode independently; `None` if this stream has none. `read` reads parts
+    /// of the stream, such as its header.
     fn pieces(&self, _encoded_size: u64, _decoded_size: u64, _read: &mut ReadEncoded<'_>) -> Result<Option<Pieces>> {
         Ok(None)
     }
 
-    /// Decodes a piece, out of the bytes that [`pieces`](Self::pieces) told, into all that it becomes.
+    /// Decodes the bytes of a piece into `decoded`, which has its decoded size.
     fn decode_piece(&self, _pieces: &Pieces, _number: usize, _encoded: &[u8], _decoded: &mut [u8]) -> Result<()> {
-        Err(Error::unsupported(format!("{self:?} decodes no pieces")))
+        Err(Error::unsupported(format!("{self:?} cannot decode pieces")))
     }
 
-    /// Encodes `decoded` to the end of `encoded`.
+    /// Encodes `decoded` and appends to `encoded`.
     fn encode(&self, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()>;
 
-    /// Encodes what is large with at most so many threads, and hands on what is encoded as it comes. Codecs that cannot
-    /// divide the work hand on all of it at the end.
+    /// Encodes large data with at most `threads` threads, and passes encoded parts to `take` as they come. Codecs that
+    /// cannot divide the work pass one part at the end.
     fn encode_to(&self, decoded: &[u8], _threads: usize, take: &mut TakeEncoded<'_>) -> Result<()> {
         let mut encoded = Vec::new();
         self.encode(decoded, &mut encoded)?;
@@ -121,80 +122,78 @@ pub trait BytesToBytes: Send + Sync + fmt::Debug {
     }
 }
 
-/// Takes encoded bytes, a part at a time.
+/// Receives encoded bytes, one part at a time.
 pub type TakeEncoded<'a> = dyn FnMut(Vec<u8>) -> Result<()> + Send + 'a;
 
-/// A codec from elements to elements, in the order in which the codecs behind it see them: `create` gives it the type of
-/// the decoded elements, and it tells that of the encoded ones. Elements are native-endian on both sides, and of fixed
-/// size.
+/// An array-to-array codec that changes elements. Elements are native-endian on both sides, and of fixed size; `create`
+/// passes the data type of the decoded ones.
 pub trait ArrayToArray: Send + Sync + fmt::Debug {
-    /// The type of the encoded elements.
+    /// The data type of the encoded elements.
     fn encoded_type(&self) -> &DataType;
 
-    /// Whether each element is encoded for itself, so that any part can be decoded alone.
+    /// Whether each element is encoded independently, so that any part can be decoded alone.
     fn elementwise(&self) -> bool {
         true
     }
 
-    /// Whether metadata are wrong whose fill value this codec cannot encode and decode.
+    /// Whether metadata are invalid if the codec cannot encode and decode the fill value.
     fn needs_fill_value(&self) -> bool {
         false
     }
 
-    /// Decodes as many elements as `decoded` has room for, which are as many as `encoded` has.
+    /// Decodes elements; both slices have the same number of elements.
     fn decode(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()>;
 
-    /// Encodes as many elements as `encoded` has room for, which are as many as `decoded` has.
+    /// Encodes elements; both slices have the same number of elements.
     fn encode(&self, decoded: &[u8], encoded: &mut [u8]) -> Result<()>;
 }
 
-/// A codec from elements to bytes, other than plain elements and shards. Elements are native-endian, in C order of the
-/// shape that they have here, and of fixed size.
+/// An array-to-bytes codec other than `bytes` and `sharding_indexed`. Elements are native-endian, in C order, and of
+/// fixed size. `shape` is the shape of the chunk that this codec sees.
 pub trait ArrayToBytes: Send + Sync + fmt::Debug {
-    /// The size after encoding of a chunk of a shape.
+    /// Returns the encoded size of a chunk.
     fn encoded_size(&self, shape: &[u64]) -> Size;
 
-    /// Decodes a chunk of a shape into `decoded`, which has exactly the size of its elements.
+    /// Decodes a chunk into `decoded`, which has exactly the size of its elements.
     fn decode(&self, encoded: &[u8], shape: &[u64], decoded: &mut [u8]) -> Result<()>;
 
-    /// Encodes a chunk of a shape to the end of `encoded`.
+    /// Encodes a chunk and appends to `encoded`.
     fn encode(&self, decoded: &[u8], shape: &[u64], encoded: &mut Vec<u8>) -> Result<()>;
 
-    /// The encoded bytes that elements `first..first + count` of a chunk of a shape are in, where these suffice to decode
-    /// them; `None`: only the whole is decoded.
+    /// Returns the byte range that is enough to decode elements `first..first + count`; `None` if only whole chunks can
+    /// be decoded.
     fn part(&self, _first: u64, _count: u64, _shape: &[u64]) -> Option<Range<u64>> {
         None
     }
 
-    /// Decodes the elements from `first` on, as many as `decoded` has room for, out of the bytes that
-    /// [`part`](Self::part) told.
+    /// Decodes the bytes of [`part`](Self::part) into `decoded`, which begins with element `first`.
     fn decode_part(&self, _part: &[u8], _first: u64, _decoded: &mut [u8]) -> Result<()> {
-        Err(Error::unsupported(format!("{self:?} decodes no parts")))
+        Err(Error::unsupported(format!("{self:?} cannot decode parts")))
     }
 
-    /// Whether the bytes are themselves elements of `uint8`, so that the codec `bytes` may follow.
+    /// Whether the encoded bytes are elements of `uint8`, so that the codec `bytes` may follow.
     fn leaves_array(&self) -> bool {
         false
     }
 }
 
-/// A codec from elements of variable length to bytes.
+/// An array-to-bytes codec of elements of variable length.
 pub trait VariableToBytes: Send + Sync + fmt::Debug {
-    /// Finds the elements of a chunk of a shape: a [`Slot`] for each in C order, as many as the shape says. They lie in
-    /// `encoded`, or in the heap that comes back with them.
+    /// Decodes a chunk: a [`Slot`] for each element in C order. The slots point into the returned heap; without one,
+    /// into `encoded`.
     fn decode(&self, encoded: &[u8], shape: &[u64]) -> Result<(Vec<Slot>, Option<Vec<u8>>)>;
 
-    /// Encodes the elements of a chunk of a shape, in C order, to the end of `encoded`.
+    /// Encodes the elements of a chunk, in C order, and appends to `encoded`.
     fn encode(&self, elements: &[&[u8]], shape: &[u64], encoded: &mut Vec<u8>) -> Result<()>;
 }
 
-/// A codec, not yet bound to chunks.
+/// A codec that is not yet bound to a chunk shape.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Codec {
     /// Array to array: axis `k` of the encoded chunk is axis `order[k]` of the decoded one.
     Transpose(Vec<usize>),
-    /// Array to array: another shape of the same elements in C order.
+    /// Array to array: the same elements in C order, with another shape.
     Reshape(Reshape),
     /// Array to array: other elements.
     ArrayToArray(Arc<dyn ArrayToArray>),
@@ -202,7 +201,7 @@ pub enum Codec {
     Bytes(Endian),
     /// Array to bytes: inner chunks and an index of them.
     Sharding(Box<ShardingConfiguration>),
-    /// Array to bytes: elements in some other form.
+    /// Array to bytes: elements in another form.
     ArrayToBytes(Arc<dyn ArrayToBytes>),
     /// Array to bytes, for elements of variable length.
     VariableToBytes(Arc<dyn VariableToBytes>),
@@ -210,45 +209,30 @@ pub enum Codec {
     BytesToBytes(Arc<dyn BytesToBytes>),
 }
 
-/// A codec's row: everything that is not in its file.
-pub(crate) struct Row {
-    /// The name in metadata.
-    pub(crate) name: &'static str,
-    /// Other names that mean the same.
-    pub(crate) aliases: &'static [&'static str],
-    /// Makes the codec out of its configuration, for elements of a data type.
-    pub(crate) create: fn(&Configuration, &DataType) -> Result<Codec>,
-    /// An example of a configuration for a chunk of two dimensions, of shape 8 x 12.
-    #[cfg_attr(not(test), allow(dead_code))]
-    pub(crate) example: &'static str,
+/// All rows.
+fn rows() -> impl Iterator<Item = &'static row::Row> {
+    [array_to_array::TABLE, array_to_bytes::TABLE, bytes_to_bytes::TABLE].into_iter().flatten()
 }
 
-/// All codecs.
-const TABLES: [&[Row]; 3] = [array_to_array::TABLE, array_to_bytes::TABLE, bytes_to_bytes::TABLE];
-
-fn rows() -> impl Iterator<Item = &'static Row> {
-    TABLES.into_iter().flatten()
-}
-
-fn find(name: &str) -> Option<&'static Row> {
+/// The row of a codec, by its name or an alias.
+fn find(name: &str) -> Option<&'static row::Row> {
     rows().find(|row| row.name == name || row.aliases.contains(&name))
 }
 
-/// Whether there is a codec of a name, registered ones not counted.
+/// Whether the tables have a codec; registered codecs do not count.
 pub(crate) fn exists(name: &str) -> bool {
     find(name).is_some()
 }
 
-/// Makes a codec out of its metadata, for elements of a data type: one of our own, else one that was
-/// [registered](register_codecs).
+/// Creates a codec from its metadata, for elements of a data type. [Registered](register_codecs) codecs come second.
 pub fn create(named: &Named, data_type: &DataType) -> Result<Codec> {
     create_for(named, data_type, false)
 }
 
-/// As [`create`], where it is known whether the codec will see bytes or elements.
+/// Like [`create`]; `of_bytes` says whether the codec follows an array-to-bytes codec.
 pub(crate) fn create_for(named: &Named, data_type: &DataType, of_bytes: bool) -> Result<Codec> {
     let place = || format!("codec {}", named.name);
-    // What numcodecs takes as a configuration may repeat the name.
+    // A configuration of numcodecs may repeat the name.
     let bare = named.name.strip_prefix("numcodecs.");
     let repeats = |id: &serde_json::Value| bare.is_some() && id.as_str() == bare;
     let mut named = Cow::Borrowed(named);
@@ -264,17 +248,17 @@ pub(crate) fn create_for(named: &Named, data_type: &DataType, of_bytes: bool) ->
     Err(Error::unsupported(format!("unknown codec {:?}; there are {}", named.name, names().join(", "))))
 }
 
-/// The names of all codecs, registered ones not counted.
+/// The names of all codecs, without registered ones.
 pub fn names() -> Vec<&'static str> {
     rows().map(|row| row.name).collect()
 }
 
-/// The configuration of a codec that has none.
+/// An empty configuration.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NoConfiguration {}
 
-/// Reads a configuration into a typed one, which refuses members that it does not know.
+/// Deserializes a configuration. `T` should refuse unknown members.
 pub(crate) fn configure<T: DeserializeOwned>(configuration: &Configuration) -> Result<T> {
     T::deserialize(serde_json::Value::Object(configuration.clone())).map_err(|error| Error::metadata(error.to_string()))
 }

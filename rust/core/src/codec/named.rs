@@ -1,4 +1,4 @@
-//! Names with configurations, as metadata list codecs, grids and key encodings.
+//! Names with configurations, as metadata spell codecs, chunk grids and chunk key encodings.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::Configuration;
 use crate::error::{Error, Result};
 use crate::json;
 
-/// A codec as it stands in metadata: a name and its configuration.
+/// The name and configuration of a codec in metadata.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Named {
     /// The name of the codec, or one of its aliases.
@@ -22,7 +22,7 @@ pub(crate) fn parse_named(value: &Value) -> Result<Named> {
         Value::String(name) => return Ok(Named { name: name.clone(), ..named }),
         Value::Object(members) => members,
         other => {
-            return Err(Error::metadata(format!("{} is neither a name nor an object with one", json::show(other))));
+            return Err(Error::metadata(format!("{} is neither a name nor an object with a name", json::show(other))));
         }
     };
     json::read(members, "name", json::string)?.clone_into(&mut named.name);
@@ -32,7 +32,7 @@ pub(crate) fn parse_named(value: &Value) -> Result<Named> {
             ("configuration", Value::Object(configuration)) => named.configuration.clone_from(configuration),
             _ => {
                 let (name, value) = (&named.name, json::show(value));
-                return Err(Error::metadata(format!("{name}: {value} is not a possible {member:?}")));
+                return Err(Error::metadata(format!("{name}: {value} is not a valid {member:?}")));
             }
         }
     }

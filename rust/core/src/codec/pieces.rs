@@ -1,78 +1,78 @@
-//! Pieces of encoded bytes that decode without each other, for codecs whose streams are made of such.
+//! Pieces of an encoded stream that decode independently, such as the blocks of blosc.
 //!
-//! Who wants a part of a large chunk then reads, and decodes, the pieces that it lies in, and several of them at once.
+//! A read of part of a large chunk fetches and decodes only the pieces it needs, several of them in parallel.
 
 use std::ops::Range;
 
 use crate::error::{Error, Result};
 
-/// Fills a slice with the encoded bytes from an offset on; what reaches beyond them is an error.
+/// Fills a slice with the encoded bytes from an offset on; an error if they end before the slice does.
 pub type ReadEncoded<'a> = dyn FnMut(u64, &mut [u8]) -> Result<()> + 'a;
 
-/// Bytes that decode without what is before and behind them.
+/// A byte range that decodes independently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// Where they lie in the encoded bytes.
+    /// Range of the encoded bytes.
     pub encoded: Range<u64>,
-    /// Which of the decoded bytes they become.
+    /// Range of the decoded bytes.
     pub decoded: Range<u64>,
 }
 
 /// The pieces of a stream.
 #[derive(Debug, Default)]
 pub struct Pieces {
-    /// What a codec must know of the whole stream to decode a piece of it.
+    /// The header of the stream, which the codec needs to decode a piece.
     head: Vec<u8>,
-    /// In the order of the decoded bytes, all of which they are.
+    /// In decoded order, without gaps.
     list: Vec<Piece>,
 }
 
-/// A stream of more pieces is decoded whole.
-const MOST: usize = 1 << 20;
+/// Largest number of pieces. A stream with more is decoded whole.
+const MAX_PIECES: usize = 1 << 20;
 
 impl Pieces {
-    /// No pieces yet.
+    /// Creates an empty list with the stream's header.
     pub fn new(head: Vec<u8>) -> Self {
         Self { head, list: Vec::new() }
     }
 
-    /// Adds a piece behind the others; false: there are too many.
+    /// Appends a piece that decodes to `decoded` bytes. Returns false if there are too many pieces.
     pub fn push(&mut self, encoded: Range<u64>, decoded: u64) -> Result<bool> {
         let start = self.decoded_size();
         let end = start.checked_add(decoded).filter(|end| *end > start);
-        let end = end.ok_or_else(|| Error::corrupt(format!("a piece of {decoded} bytes behind {start}")))?;
+        let end = end.ok_or_else(|| Error::corrupt(format!("a piece of {decoded} bytes at decoded offset {start}")))?;
         self.list.push(Piece { encoded, decoded: start..end });
-        Ok(self.list.len() < MOST)
+        Ok(self.list.len() < MAX_PIECES)
     }
 
-    /// Bytes that all of them become.
+    /// The size of all decoded pieces in bytes.
     pub fn decoded_size(&self) -> u64 {
         self.list.last().map_or(0, |last| last.decoded.end)
     }
 
-    /// What the codec keeps of the stream's head.
+    /// The header of the stream.
     pub fn head(&self) -> &[u8] {
         &self.head
     }
 
-    /// Sets what the codec keeps of the stream's head.
+    /// Sets the header of the stream.
     pub(crate) fn set_head(&mut self, head: Vec<u8>) {
         self.head = head;
     }
 
-    /// All of them.
+    /// All pieces, in decoded order.
     pub fn list(&self) -> &[Piece] {
         &self.list
     }
 
-    /// Those that some of a range of decoded bytes lies in.
+    /// The indices of the pieces that overlap a range of decoded bytes.
     pub(crate) fn within(&self, range: &Range<u64>) -> Range<usize> {
         let first = self.list.partition_point(|piece| piece.decoded.end <= range.start);
         let end = self.list.partition_point(|piece| piece.decoded.start < range.end);
         first..end.max(first)
     }
 
-    /// Bytes that this takes, about.
+    /// Approximate memory in bytes.
     pub(crate) fn memory(&self) -> u64 {
         (self.head.len() + self.list.len() * size_of::<Piece>() + 128) as u64
     }
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_are_found_by_what_they_become() {
+    fn pieces_are_found_by_their_decoded_range() {
         let mut pieces = Pieces::new(Vec::new());
         for size in [10, 5, 7] {
             assert!(pieces.push(0..1, size).unwrap());

@@ -7,7 +7,7 @@ use super::{Caching, READS, Reader};
 use crate::buffer::{Buffer, to_usize};
 use crate::cache::{ChunkCache, Origin};
 use crate::codec::Size;
-use crate::codec::packed::Packed;
+use crate::codec::chain::ArrayCodecs;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::{run_of, spans};
 use crate::selection::Selection;
@@ -42,7 +42,7 @@ impl<'a> Reader<'a> {
         for span in spans {
             let axes = span.axes(&all);
             let length = to_usize(span.length)?;
-            if let Some(packed) = leaf.chain.packed() {
+            if let Some(packed) = leaf.chain.array_codecs() {
                 let size = elements.item.size as u64;
                 let (first, count) = (span.offset / size, span.length / size);
                 let part = packed.part(first, count).filter(|part| part.end <= stored.length);
@@ -50,7 +50,7 @@ impl<'a> Reader<'a> {
                 let mut bytes = Buffer::new(to_usize(part.end - part.start)?)?;
                 stored.read_at(stored.offset + part.start, &mut bytes)?;
                 let mut unpacked = Buffer::new(length)?;
-                packed.unpack_part(&bytes, first, &mut unpacked)?;
+                packed.decode_part(&bytes, first, &mut unpacked)?;
                 output.place_each(span.to, &axes, &span.jumps, &unpacked, span.from, elements.item)?;
                 continue;
             }
@@ -162,15 +162,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn unpack(&self, packed: &Packed, bytes: &[u8]) -> Result<Buffer> {
+    fn unpack(&self, packed: &ArrayCodecs, bytes: &[u8]) -> Result<Buffer> {
         let mut unpacked = Buffer::new(to_usize(packed.layout.size)?)?;
         self.unpack_into(packed, bytes, &mut unpacked)?;
         Ok(unpacked)
     }
 
     /// Unpacks a chunk of elements of fixed size, or of a shard that filters saw.
-    pub(crate) fn unpack_into(&self, packed: &Packed, bytes: &[u8], unpacked: &mut [u8]) -> Result<()> {
-        packed.unpack(bytes, unpacked, &mut |chain, bytes, into| {
+    pub(crate) fn unpack_into(&self, packed: &ArrayCodecs, bytes: &[u8], unpacked: &mut [u8]) -> Result<()> {
+        packed.decode(bytes, unpacked, &mut |chain, bytes, into| {
             // The same reader, of a shard in memory.
             let reader = Reader { cache: Caching::Off, ..*self };
             let stored = Stored::in_memory(Arc::new(bytes.to_vec()), self.source.identity, "".into());
@@ -212,7 +212,7 @@ fn place_decoded(leaf: &Leaf<'_>, decoded: &[u8], output: &Output<'_>) -> Result
     let (region, elements) = (&leaf.region, leaf.elements);
     let (from, axes) = region.axes(&elements.strides);
     let (from, jumps) = (from + elements.offset as isize, region.jumps(&elements.strides));
-    if let Some((packed, codec)) = leaf.chain.packed().and_then(|packed| Some((packed, packed.variable()?))) {
+    if let Some((packed, codec)) = leaf.chain.array_codecs().and_then(|packed| Some((packed, packed.variable()?))) {
         let keeping = output.kept()?;
         let (mut slots, own) = packed.slots(codec, decoded)?;
         return match keeping {
@@ -237,8 +237,8 @@ fn place_decoded(leaf: &Leaf<'_>, decoded: &[u8], output: &Output<'_>) -> Result
 
 impl<'a> Leaf<'a> {
     /// What must be unpacked to elements of fixed size.
-    fn fixed(&self) -> Option<&'a Packed> {
-        self.chain.packed().filter(|packed| packed.variable().is_none())
+    fn fixed(&self) -> Option<&'a ArrayCodecs> {
+        self.chain.array_codecs().filter(|packed| packed.variable().is_none())
     }
 
     /// Elements that are stored without compression have exactly the size of a chunk.

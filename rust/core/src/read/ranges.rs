@@ -57,7 +57,7 @@ impl<'a> Reader<'a> {
     /// Where the pieces of a leaf lie; `None`: it is read whole.
     pub(super) fn pieces(&self, leaf: &Leaf<'a>, counts: Option<&Counts>) -> Result<Option<Arc<Pieces>>> {
         let (stored, store) = (&leaf.stored, &self.source.store);
-        let Some(stage) = leaf.chain.piecewise() else { return Ok(None) };
+        let Some(stage) = leaf.chain.pieces_codec() else { return Ok(None) };
         let gap = store.profile().merge_gap;
         let whole = leaf.region.is_whole(leaf.chain.shape());
         if stored.length <= LEAST.max(gap.saturating_mul(4)).max(READS.1)
@@ -175,7 +175,7 @@ impl<'a> Reader<'a> {
         output: &Output<'_>,
         across: &Across,
     ) -> Result<()> {
-        let Some(stage) = leaf.chain.piecewise() else { return Ok(()) };
+        let Some(stage) = leaf.chain.pieces_codec() else { return Ok(()) };
         let (window, item) = (&pieces.list()[number].decoded, leaf.elements.item);
         let length = to_usize(window.end - window.start)?;
         if let Some((cache, origin)) = keep {

@@ -11,7 +11,7 @@ use crate::buffer::{Buffer, to_usize};
 use crate::cache::{CacheLimit, Lru, Origin};
 use crate::chunk_grid::ChunkGrid;
 use crate::codec::IndexLocation;
-use crate::codec::chain::{Chain, Elements, Shard, Terminal};
+use crate::codec::chain::{Chain, Elements, Layout, Shard};
 use crate::error::{Error, Place, Result};
 use crate::plan::Region;
 use crate::runtime::{PerProcess, lock};
@@ -185,7 +185,7 @@ impl<'a> Reader<'a> {
             leaves.push(Leaf { chunk, inner: path.clone(), stored, chain, elements, region: region.clone() });
             return Ok(());
         }
-        let Terminal::Shard(shard) = chain.terminal() else { return Ok(()) };
+        let Layout::Shard(shard) = chain.layout() else { return Ok(()) };
         let stored = if chain.open_shard().is_some() { stored } else { self.decoded_shard(&stored, chain)? };
         // Such a store may hold all of the shard in memory, which must then be no more than can belong.
         if self.source.store.profile().whole_reads && stored.length > chain.stored_size().bound() {
@@ -359,7 +359,7 @@ static INDEXES: PerProcess<Mutex<Lru<Arc<ShardIndex>>>> =
 
 impl ShardIndex {
     fn decode(chain: &Chain, stored: &[u8], validate: bool) -> Result<Self> {
-        let Terminal::Elements(elements) = chain.terminal() else {
+        let Layout::Elements(elements) = chain.layout() else {
             return Err(Error::metadata("an index cannot be sharded"));
         };
         let decoded = chain.decode(stored, validate)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::shard::{Encoded, Inner, Inners, inner};
 use super::{Writer, stored_fill};
 use crate::buffer::{Buffer, to_usize};
-use crate::codec::chain::{Chain, Shard, Terminal};
+use crate::codec::chain::{Chain, Layout, Shard};
 use crate::error::{Place, Result};
 use crate::read::{Counts, Need, Stored};
 use crate::slot::Slot;
@@ -91,14 +91,14 @@ impl Writer<'_> {
 
     /// Whether what is stored of a chunk is nothing but the fill value.
     fn is_empty(&self, chain: &Chain, stored: &Stored) -> Result<bool> {
-        match chain.terminal() {
-            Terminal::Elements(layout) => {
+        match chain.layout() {
+            Layout::Elements(layout) => {
                 let mut elements = Buffer::new(to_usize(layout.size)?)?;
                 let bytes = stored.read(chain.stored_size().bound())?;
                 chain.decode_into(&bytes, self.options.validate_checksums, &mut elements)?;
                 Ok(stored_fill(chain, layout).fills(&elements))
             }
-            Terminal::Packed(packed) => {
+            Layout::Computed(packed) => {
                 let mut elements = Buffer::new(to_usize(packed.layout.size)?)?;
                 let heap = self.unpack(chain, packed, stored, &mut elements)?;
                 let fill = chain.fill_value();
@@ -107,7 +107,7 @@ impl Writer<'_> {
                 }
                 Ok(Slot::all(&elements).all(|slot| slot.of(&heap) == Some(fill.bytes())))
             }
-            Terminal::Shard(shard) => {
+            Layout::Shard(shard) => {
                 let decoded;
                 let stored = if chain.open_shard().is_some() {
                     stored

@@ -22,8 +22,8 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 
 use crate::buffer::{Buffer, to_usize};
-use crate::codec::chain::{Chain, Elements, Terminal};
-use crate::codec::packed::Packed;
+use crate::codec::chain::ArrayCodecs;
+use crate::codec::chain::{Chain, Elements, Layout};
 use crate::error::{Place, Result};
 use crate::fill_value::FillValue;
 use crate::options::CodecOptions;
@@ -209,19 +209,19 @@ impl<'a> Writer<'a> {
     /// Encodes a chunk, of which `old` is stored, to the end of `stored`; false: it holds nothing but the fill value and
     /// is not to be stored.
     fn encode(&self, chain: &Chain, part: &Part<'_>, old: Option<&Stored>, stored: &mut Vec<u8>) -> Result<bool> {
-        match chain.terminal() {
-            Terminal::Elements(layout) => {
+        match chain.layout() {
+            Layout::Elements(layout) => {
                 if let Some(bytes) = part.straight(layout, chain.shape()) {
                     let keep = self.is_kept(chain, layout, bytes);
-                    return if keep { chain.encode_stages(bytes, stored).map(|()| true) } else { Ok(false) };
+                    return if keep { chain.encode_bytes(bytes, stored).map(|()| true) } else { Ok(false) };
                 }
                 let mut elements = Buffer::new(to_usize(layout.size)?)?;
                 if !self.gather(chain, layout, part, old, &mut elements)? {
                     return Ok(false);
                 }
-                chain.encode_stages(&elements, stored)?;
+                chain.encode_bytes(&elements, stored)?;
             }
-            Terminal::Packed(packed) => {
+            Layout::Computed(packed) => {
                 let old = if part.covers(chain)? { None } else { old };
                 let (layout, mut elements) = (&packed.layout, Buffer::new(to_usize(packed.layout.size)?)?);
                 let mut heap = Vec::new();
@@ -237,9 +237,9 @@ impl<'a> Writer<'a> {
                 if !self.pack(chain, packed, &elements, [part.heap, &heap], &mut terminal)? {
                     return Ok(false);
                 }
-                chain.encode_stages(&terminal, stored)?;
+                chain.encode_bytes(&terminal, stored)?;
             }
-            Terminal::Shard(shard) => {
+            Layout::Shard(shard) => {
                 let old = if part.covers(chain)? { None } else { old };
                 let part = part.permuted(chain.order());
                 if chain.open_shard().is_some() {
@@ -250,14 +250,14 @@ impl<'a> Writer<'a> {
                 if !self.encode_shard(shard, &part, old.as_ref(), &mut whole)? {
                     return Ok(false);
                 }
-                chain.encode_stages(&whole, stored)?;
+                chain.encode_bytes(&whole, stored)?;
             }
         }
         Ok(true)
     }
 
     /// Unpacks what is stored of a chunk into its elements; returns their heap, should they be of variable length.
-    fn unpack(&self, chain: &Chain, packed: &Packed, old: &Stored, elements: &mut [u8]) -> Result<Vec<u8>> {
+    fn unpack(&self, chain: &Chain, packed: &ArrayCodecs, old: &Stored, elements: &mut [u8]) -> Result<Vec<u8>> {
         let old = old.read(chain.stored_size().bound())?;
         let decoded = chain.decode(&old, self.options.validate_checksums)?;
         let Some(codec) = packed.variable() else {
@@ -275,7 +275,7 @@ impl<'a> Writer<'a> {
     fn pack(
         &self,
         chain: &Chain,
-        packed: &Packed,
+        packed: &ArrayCodecs,
         elements: &[u8],
         heaps: [&[u8]; 2],
         bytes: &mut Vec<u8>,
@@ -300,7 +300,7 @@ impl<'a> Writer<'a> {
         }
         // A shard of nothing but the fill value, as its codecs see it, is stored all the same.
         let writer = self.keeping();
-        packed.pack(elements, bytes, &mut |chain, elements, bytes| {
+        packed.encode(elements, bytes, &mut |chain, elements, bytes| {
             let layer = Layer::whole(chain.shape(), chain.data_type().size(), elements);
             writer.encode(chain, &Part::whole(layer, chain.shape()), None, bytes).map(|_| ())
         })?;

@@ -1,4 +1,4 @@
-//! `numcodecs.astype`: elements as those of another type of numbers, converted as NumPy does.
+//! `numcodecs.astype`: converts numbers to another data type, as NumPy does.
 //!
 //! Specification: <https://numcodecs.readthedocs.io/en/stable/filter/astype.html>
 //!
@@ -6,7 +6,7 @@
 //! {"name": "numcodecs.astype", "configuration": {"encode_dtype": "<f4", "decode_dtype": "<f8"}}
 //! ```
 //!
-//! Elements are taken for those of `decode_dtype`; by default it is what the array is of.
+//! `decode_dtype` defaults to the data type of the array.
 
 use std::sync::Arc;
 

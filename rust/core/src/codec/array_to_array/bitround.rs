@@ -1,4 +1,4 @@
-//! `bitround`: numbers with fewer bits that say something, so that they compress better. Decoding changes nothing.
+//! `bitround`: rounds numbers to fewer significant bits, so that they compress better. Decoding changes nothing.
 //!
 //! Specification: <https://github.com/zarr-developers/zarr-extensions/tree/main/codecs/bitround>
 //!
@@ -6,8 +6,8 @@
 //! {"name": "bitround", "configuration": {"keepbits": 10}}
 //! ```
 //!
-//! Of floating-point numbers so many bits of the fraction are kept, of integers so many from the first that is set on.
-//! Halves go to the even neighbour. What is no number (NaN, `NaT`) stays as it is.
+//! `keepbits` counts bits of the fraction of floating-point numbers, and bits from the highest set one of integers.
+//! Ties round to even. NaN and `NaT` are kept.
 
 use std::sync::Arc;
 
@@ -26,12 +26,12 @@ struct BitRound {
 
 #[derive(Clone, Copy, Debug)]
 enum Word {
-    /// With so many bits of fraction, of which some are dropped, and the bits of infinity.
+    /// The number of dropped bits of the fraction, and the bits of infinity.
     Float {
         drop: u32,
         infinity: u64,
     },
-    /// With so many bits.
+    /// The number of bits, and whether the smallest integer is `NaT`.
     Int {
         bits: u32,
         time: bool,
@@ -58,14 +58,14 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
                 _ => [10, 23, 52][(bits / 32) as usize],
             };
             if keep > fraction {
-                return Err(Error::metadata(format!("a {data_type} has {fraction} bits of fraction, not {keep}")));
+                return Err(Error::metadata(format!("keepbits {keep}: a {data_type} has {fraction} bits of fraction")));
             }
             Word::Float { drop: fraction - keep, infinity: (1 << (bits - 1)) - (1 << fraction) }
         }
         Kind::Int if whole => Word::Int { bits, time: false },
         Kind::DateTime | Kind::TimeDelta => Word::Int { bits, time: true },
         Kind::UInt if whole => Word::UInt { bits },
-        _ => return Err(Error::unsupported(format!("it cannot round elements of {data_type}"))),
+        _ => return Err(Error::unsupported(format!("cannot round elements of {data_type}"))),
     };
     if keep == 0 && !matches!(word, Word::Float { .. }) {
         return Err(Error::metadata("keepbits of integers is at least 1"));
@@ -97,12 +97,12 @@ impl BitRound {
         }
     }
 
-    /// All bits of a word but that of the sign.
+    /// A mask of all bits but the sign.
     fn not_sign(&self) -> u64 {
         u64::MAX >> (65 - 8 * self.data_type.word())
     }
 
-    /// Rounds a number, downwards where it would become larger than the largest.
+    /// Rounds a number, downwards if it would exceed `largest`.
     fn magnitude(&self, number: u64, largest: u64) -> u64 {
         let drop = (64 - number.leading_zeros()).saturating_sub(self.keep);
         if drop == 0 {

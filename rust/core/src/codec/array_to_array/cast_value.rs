@@ -1,4 +1,4 @@
-//! `cast_value`: the same numbers as elements of another type.
+//! `cast_value`: converts numbers to another data type.
 //!
 //! Specification: <https://github.com/zarr-developers/zarr-extensions/tree/main/codecs/cast_value>
 //!
@@ -8,9 +8,9 @@
 //!     "scalar_map": {"encode": [["NaN", 0]], "decode": [[0, "NaN"]]}}}
 //! ```
 //!
-//! A number that `scalar_map` does not have is rounded, where the other type does not have it; outside its range it is an
-//! error, or goes to the end of the range (`clamp`) or around (`wrap`, for integers). Numbers of the map are spelled as
-//! fill values are.
+//! Numbers in `scalar_map`, which are spelled as fill values, are replaced. Others are rounded if the other type cannot
+//! represent them. Outside its range they are an error, become the end of the range (`clamp`), or wrap (`wrap`,
+//! integers only).
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ struct CastValue {
     decode: Cast,
 }
 
-/// One direction.
+/// The conversion in one direction.
 #[derive(Debug)]
 struct Cast {
     from: Real,
@@ -85,7 +85,7 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
     let encoded_type = DataType::from_name(&encoded.name).place(|| "data_type")?;
     let (decoded, encoded) = (Real::of(data_type)?, Real::of(&encoded_type)?);
     if decoded == Real::Bool || encoded == Real::Bool {
-        return Err(Error::unsupported("bool is no number"));
+        return Err(Error::unsupported("bool is not a number"));
     }
     if out_of_range == Some(OutOfRange::Wrap) && !encoded.is_integer() {
         return Err(Error::metadata(format!("out_of_range: {encoded} does not wrap")));
@@ -153,8 +153,7 @@ impl Cast {
         })
     }
 
-    /// A block of numbers for which the usual conversion does what is asked: all are in range, and those that the other
-    /// type does not have go to the nearest.
+    /// Returns the block if ordinary conversion is enough: all numbers are in range, and rounding is to the nearest.
     fn plain(&self, wide: &Wide) -> Option<Wide> {
         // Beyond this, the nearest float32 is infinity.
         const SINGLE: f64 = 340_282_356_779_733_661_637_539_395_458_142_568_448.0;
@@ -182,7 +181,7 @@ impl Cast {
         fits.then(|| wide.clone())
     }
 
-    /// The code of a number in the other type, or what is wrong with it.
+    /// Returns the bits of a number in the other type, or what is wrong with it.
     fn cast(&self, number: Scalar) -> Result<u64, &'static str> {
         let format = match self.to {
             Real::F32 => Format::of("float32"),
@@ -200,7 +199,7 @@ impl Cast {
                     Rounding::TowardsPositive => number.ceil(),
                     Rounding::TowardsNegative => number.floor(),
                 };
-                // Multiples of 2^64 make no difference to what goes around, and the rest of a float is exact.
+                // Wrapping ignores multiples of 2^64, and the remainder of a float is exact.
                 let beyond = whole.abs() >= 170_141_183_460_469_231_731_687_303_715_884_105_728.0;
                 let rest = (whole % 18_446_744_073_709_551_616.0) as i128;
                 self.integer(
@@ -208,7 +207,7 @@ impl Cast {
                     |_| rest as u64,
                 )
             }
-            (Scalar::Float(_), None) => Err("is no number of"),
+            (Scalar::Float(_), None) => Err("is not a number of"),
             (Scalar::Integer(number), Some(format)) => self.float(format, number < 0, number.unsigned_abs() as u64, 0),
             (Scalar::Float(number), Some(format)) => {
                 let code = if number.is_nan() { format.nan } else { format.infinity };
@@ -216,7 +215,7 @@ impl Cast {
                     let (significand, exponent) = parts(number);
                     return self.float(format, number.is_sign_negative(), significand, exponent);
                 }
-                code.map(|code| format.signed(number.is_sign_negative(), code)).ok_or("is no number of")
+                code.map(|code| format.signed(number.is_sign_negative(), code)).ok_or("is not a number of")
             }
         }
     }
@@ -236,7 +235,7 @@ impl Cast {
         match format.round(negative, significand, exponent, self.rounding) {
             Rounded::Code(code) => Ok(code),
             Rounded::Above if clamp => Ok(format.largest(negative)),
-            // The smallest number of a format without zero.
+            // Code 0 is the smallest number of a format without zero.
             Rounded::Below if clamp => Ok(0),
             _ => Err(OUTSIDE),
         }
@@ -245,7 +244,7 @@ impl Cast {
 
 const OUTSIDE: &str = "is out of the range of";
 
-/// Whether something holds for all numbers of a block, looked at without a branch for each.
+/// Whether `holds` is true for all numbers. Does not stop early, which would cost a branch for each.
 fn every<T: Copy>(numbers: &[T], holds: impl Fn(T) -> bool) -> bool {
     numbers.iter().filter(|number| !holds(**number)).count() == 0
 }
@@ -258,7 +257,7 @@ fn numbers(wide: Wide) -> Box<dyn Iterator<Item = Scalar>> {
     }
 }
 
-/// Whether a number is that of the map, where NaN is itself.
+/// Whether two numbers are equal; NaN equals NaN.
 fn same(key: Scalar, number: Scalar) -> bool {
     match (key, number) {
         (Scalar::Integer(key), Scalar::Integer(number)) => key == number,

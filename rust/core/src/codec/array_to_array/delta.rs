@@ -1,4 +1,4 @@
-//! `numcodecs.delta`: of each element its difference from the one before.
+//! `numcodecs.delta`: stores the difference between each element and the one before.
 //!
 //! Specification: <https://numcodecs.readthedocs.io/en/stable/filter/delta.html>
 //!
@@ -6,8 +6,8 @@
 //! {"name": "numcodecs.delta", "configuration": {"dtype": "<i4", "astype": "<i2"}}
 //! ```
 //!
-//! Elements are taken for those of `dtype`, differences are kept as `astype`; both are by default what the array is of.
-//! Integers wrap. Sums are calculated in the type that `NumPy` finds for the two.
+//! Elements have the type `dtype`, and differences are stored as `astype`; both default to the data type of the array.
+//! Integers wrap. Sums are computed in the common type of the two in NumPy.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
     let decoded_type = named_type(dtype.as_deref(), data_type)?;
     let encoded_type = encoded_type(astype.as_deref(), &decoded_type)?;
     let (decoded, encoded) = (Real::of(&decoded_type)?, Real::of(&encoded_type)?);
-    // Of bool, numcodecs stores what cannot be decoded.
+    // For bool, numcodecs stores bytes that it cannot decode.
     let wrong = |real: &Real| *real == Real::Bool || !real.is_numpy();
     match [decoded, encoded].iter().find(|real| wrong(real)) {
         None => Ok(Codec::ArrayToArray(Arc::new(Delta { decoded, encoded, encoded_type }))),
@@ -78,7 +78,7 @@ impl ArrayToArray for Delta {
         let size = self.decoded.size();
         let mut differences = Vec::new();
         blocks((self.decoded, decoded), (self.encoded, encoded), |first, from, to| {
-            // From the element before the block on, where there is one.
+            // Begin with the element before the block, if there is one.
             let numbers = &decoded[first.saturating_sub(1) * size..first * size + from.len()];
             let numbers = match self.decoded.load(numbers) {
                 Wide::I64(numbers) => Wide::I64(differ(&numbers, first, i64::wrapping_sub)),
@@ -86,7 +86,7 @@ impl ArrayToArray for Delta {
                 Wide::F32(numbers) => Wide::F32(differ(&numbers, first, |a, b| a - b)),
                 Wide::F64(numbers) => Wide::F64(differ(&numbers, first, |a, b| a - b)),
             };
-            // The differences are of the decoded type before they are of the encoded.
+            // Differences are computed in the decoded type, and converted afterwards.
             differences.resize(from.len(), 0);
             self.decoded.store(&numbers, &mut differences);
             cast((self.decoded, &differences), (self.encoded, to))
@@ -94,7 +94,7 @@ impl ArrayToArray for Delta {
     }
 }
 
-/// The sums of all numbers up to each.
+/// Returns the running sums.
 fn running<T: Copy>(mut numbers: Vec<T>, sum: &mut T, add: impl Fn(T, T) -> T) -> Vec<T> {
     for number in &mut numbers {
         *sum = add(*sum, *number);
@@ -103,7 +103,7 @@ fn running<T: Copy>(mut numbers: Vec<T>, sum: &mut T, add: impl Fn(T, T) -> T) -
     numbers
 }
 
-/// The differences of neighbours; behind nothing, the first number is one.
+/// Returns the differences of neighbors. The first number of all is kept.
 fn differ<T: Copy>(numbers: &[T], first: usize, subtract: impl Fn(T, T) -> T) -> Vec<T> {
     let start = if first == 0 { &numbers[..1] } else { &[] };
     start.iter().copied().chain(numbers.windows(2).map(|pair| subtract(pair[1], pair[0]))).collect()

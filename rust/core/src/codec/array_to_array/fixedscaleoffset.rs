@@ -1,4 +1,4 @@
-//! `numcodecs.fixedscaleoffset`: numbers less an offset, times a scale, rounded; and the arithmetic of `NumPy` for it.
+//! `numcodecs.fixedscaleoffset`: subtracts an offset, multiplies by a scale, and rounds.
 //!
 //! Specification: <https://numcodecs.readthedocs.io/en/stable/filter/fixedscaleoffset.html>
 //!
@@ -7,8 +7,8 @@
 //!  "configuration": {"offset": 1000, "scale": 10, "dtype": "<f8", "astype": "|u1"}}
 //! ```
 //!
-//! Elements are taken for those of `dtype` and kept as `astype`; both are by default what the array is of. Floats are
-//! calculated in their own precision, integers as they are while offset and scale are integers too, else as `float64`.
+//! Elements have the type `dtype`, and are stored as `astype`; both default to the data type of the array. Floats are
+//! computed in their precision. Integers are computed as integers if offset and scale are integers, else as `float64`.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ struct FixedScaleOffset {
     encoded_type: DataType,
 }
 
-/// A number of JSON, which is an integer or not.
+/// A number of the configuration.
 #[derive(Clone, Copy, Debug)]
 struct Factor {
     integer: Option<i128>,
@@ -53,7 +53,7 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
     let encoded_type = encoded_type(astype.as_deref(), &decoded_type)?;
     let (decoded, encoded) = (Real::of(&decoded_type)?, Real::of(&encoded_type)?);
     if let Some(real) = [decoded, encoded].iter().find(|real| !real.is_numpy()) {
-        return Err(Error::unsupported(format!("arithmetic of {real}, which is no type of NumPy")));
+        return Err(Error::unsupported(format!("cannot compute with {real}: it is not a type of NumPy")));
     }
     let factor = |number: Number| Factor {
         integer: number.as_i64().map(i128::from).or(number.as_u64().map(i128::from)),
@@ -64,7 +64,7 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
 }
 
 impl FixedScaleOffset {
-    /// What the elements are calculated in while factors are integers.
+    /// The type in which integers are computed; `None` for floats.
     fn integers(&self) -> Option<Real> {
         match self.decoded {
             Real::Bool => Some(Real::Int(8, 64)),

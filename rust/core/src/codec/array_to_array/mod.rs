@@ -1,4 +1,4 @@
-//! Codecs from elements to elements.
+//! Array-to-array codecs: from elements to elements.
 
 mod astype;
 mod bitround;
@@ -11,22 +11,18 @@ pub(super) mod reshape;
 mod scale_offset;
 mod transpose;
 
-use super::Row;
+use super::row::Row;
 
-/// All of them.
 pub(super) const TABLE: &[Row] = &[
-    Row { name: "transpose", aliases: &[], create: transpose::create, example: r#"{"order": [1, 0]}"# },
-    Row { name: "reshape", aliases: &[], create: reshape::create, example: r#"{"shape": [[0, 1], 1]}"# },
-    Row { name: "scale_offset", aliases: &[], create: scale_offset::create, example: r#"{"offset": 2, "scale": 4}"# },
-    Row { name: "cast_value", aliases: &[], create: cast_value::create, example: r#"{"data_type": "float32"}"# },
-    Row { name: "bitround", aliases: &["numcodecs.bitround"], create: bitround::create, example: r#"{"keepbits": 5}"# },
-    Row { name: "numcodecs.delta", aliases: &[], create: delta::create, example: "{}" },
-    Row {
-        name: "numcodecs.fixedscaleoffset",
-        aliases: &[],
-        create: fixedscaleoffset::create,
-        example: r#"{"offset": 2, "scale": 4}"#,
-    },
-    Row { name: "numcodecs.quantize", aliases: &[], create: quantize::create, example: r#"{"digits": 1}"# },
-    Row { name: "numcodecs.astype", aliases: &[], create: astype::create, example: r#"{"encode_dtype": "<f4"}"# },
+    Row::new("transpose", &[], transpose::create, r#"{"order": [1, 0]}"#),
+    Row::new("reshape", &[], reshape::create, r#"{"shape": [[0, 1], 1]}"#),
+    Row::new("scale_offset", &[], scale_offset::create, r#"{"offset": 2, "scale": 4}"#)
+        .unencodable(&["float8_e8m0fnu"]),
+    Row::new("cast_value", &[], cast_value::create, r#"{"data_type": "float32"}"#),
+    Row::new("bitround", &["numcodecs.bitround"], bitround::create, r#"{"keepbits": 5}"#),
+    Row::new("numcodecs.delta", &[], delta::create, "{}"),
+    Row::new("numcodecs.fixedscaleoffset", &[], fixedscaleoffset::create, r#"{"offset": 2, "scale": 4}"#)
+        .lossy(&["bool"]),
+    Row::new("numcodecs.quantize", &[], quantize::create, r#"{"digits": 1}"#),
+    Row::new("numcodecs.astype", &[], astype::create, r#"{"encode_dtype": "<f4"}"#),
 ];

@@ -1,4 +1,4 @@
-//! `numcodecs.quantize`: floating-point numbers with no more bits than so many decimal digits need.
+//! `numcodecs.quantize`: rounds floating-point numbers to the precision of a number of decimal digits.
 //!
 //! Specification: <https://numcodecs.readthedocs.io/en/stable/filter/quantize.html>
 //!
@@ -6,7 +6,7 @@
 //! {"name": "numcodecs.quantize", "configuration": {"digits": 2, "dtype": "<f8", "astype": "<f4"}}
 //! ```
 //!
-//! Elements are taken for those of `dtype` and kept as `astype`; both are by default what the array is of.
+//! Elements have the type `dtype`, and are stored as `astype`; both default to the data type of the array.
 
 use std::sync::Arc;
 
@@ -41,12 +41,12 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
     let (decoded, encoded) = (Real::of(&decoded_type)?, Real::of(&encoded_type)?);
     let wrong = |real: &Real| !matches!(real, Real::F32 | Real::F64) && !real.is_half();
     if let Some(real) = [decoded, encoded].iter().find(|real| wrong(real)) {
-        return Err(Error::unsupported(format!("digits of {real}, which is no floating-point number of NumPy")));
+        return Err(Error::unsupported(format!("cannot quantize {real}: it is not a floating-point type of NumPy")));
     }
     if !(-300..=300).contains(&digits) {
-        return Err(Error::metadata(format!("{digits} digits: there are -300 to 300")));
+        return Err(Error::metadata(format!("digits {digits} is not in -300 to 300")));
     }
-    // The power of two that keeps as many digits, found step by step as numcodecs does.
+    // The power of two that keeps the digits, computed in the same steps as numcodecs.
     let exponent = 10f64.powf(f64::from(-digits)).log10();
     let exponent = if exponent < 0.0 { exponent.floor() } else { exponent.ceil() };
     let scale = 10f64.powf(-exponent).log2().ceil().exp2();

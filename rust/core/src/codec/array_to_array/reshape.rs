@@ -1,4 +1,4 @@
-//! `reshape`: another shape of the same elements in C order. Nothing is moved for it.
+//! `reshape`: gives the same elements in C order another shape. Nothing is moved.
 //!
 //! Specification: <https://github.com/zarr-developers/zarr-extensions/tree/main/codecs/reshape>
 //!
@@ -6,8 +6,8 @@
 //! {"name": "reshape", "configuration": {"shape": [[0, 1], [2], -1]}}
 //! ```
 //!
-//! Each entry of the shape is a length, a list of axes of the decoded chunk whose lengths are multiplied, or -1, once,
-//! for what is left.
+//! Each entry of the shape is a length, a list of axes of the decoded chunk whose lengths are multiplied, or -1 for the
+//! remaining length, at most once.
 
 use serde::Deserialize;
 
@@ -44,7 +44,7 @@ pub(super) fn create(configuration: &Configuration, _: &DataType) -> Result<Code
 }
 
 impl Reshape {
-    /// The new shape of a chunk.
+    /// Returns the new shape of a chunk.
     pub(crate) fn of(&self, shape: &[u64]) -> Result<Dims> {
         let refused = |why: &str| Error::metadata(format!("chunks of shape {} {why}", tuple(shape)));
         let total = product(shape).ok_or_else(|| refused("are too large"))?;
@@ -55,7 +55,7 @@ impl Reshape {
                 Length::Rest(_) => 1,
                 Length::Axes(axes) => {
                     let lengths: Option<Dims> = axes.iter().map(|axis| shape.get(*axis).copied()).collect();
-                    let lengths = lengths.ok_or_else(|| refused("do not have all of the axes"))?;
+                    let lengths = lengths.ok_or_else(|| refused("do not have all of these axes"))?;
                     product(&lengths).ok_or_else(|| refused("are too large"))?
                 }
             });
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_axes_and_the_rest() {
+    fn entries_are_lengths_axes_and_the_rest() {
         for (text, shape) in [
             (r#"{"shape": [[0, 1], 4]}"#, vec![6, 4]),
             (r#"{"shape": [[0], -1]}"#, vec![2, 12]),

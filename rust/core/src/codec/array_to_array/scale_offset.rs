@@ -1,4 +1,4 @@
-//! `scale_offset`: numbers less an offset, times a scale, in the arithmetic of their own type.
+//! `scale_offset`: subtracts an offset and multiplies by a scale, in the arithmetic of the data type.
 //!
 //! Specification: <https://github.com/zarr-developers/zarr-extensions/tree/main/codecs/scale_offset>
 //!
@@ -6,8 +6,8 @@
 //! {"name": "scale_offset", "configuration": {"offset": 5, "scale": 0.1}}
 //! ```
 //!
-//! Both numbers are spelled as fill values are. What the type cannot represent, on the way or in the end, is an error;
-//! floating-point numbers that are too large become infinite where their type has that.
+//! Both numbers are spelled as fill values. A result or intermediate result that the type cannot represent is an error;
+//! floating-point numbers that are too large become infinite if the type has infinity.
 
 use std::sync::Arc;
 
@@ -39,17 +39,17 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
     let ScaleOffsetConfiguration { offset, scale } = configure(configuration)?;
     let real = Real::of(data_type)?;
     if real == Real::Bool {
-        return Err(Error::unsupported("there is no arithmetic of bool"));
+        return Err(Error::unsupported("cannot compute with bool"));
     }
     let parse = |value: Option<Value>| value.map(|value| real.parse(&value).map(|code| real.value(code))).transpose();
     let (offset, scale) = (parse(offset).place(|| "offset")?, parse(scale).place(|| "scale")?);
     if scale.clone().is_some_and(|scale| scale.f64s() == [0.0]) {
-        return Err(Error::metadata("a scale of zero"));
+        return Err(Error::metadata("the scale is zero"));
     }
     Ok(Codec::ArrayToArray(Arc::new(ScaleOffset { data_type: data_type.clone(), real, offset, scale })))
 }
 
-/// A step of arithmetic: on integers, where it can fail, and on floating-point numbers.
+/// An arithmetic operation. On integers it can fail.
 struct Step<'a> {
     by: Option<&'a Wide>,
     signed: fn(i64, i64) -> Option<i64>,
@@ -59,7 +59,7 @@ struct Step<'a> {
 }
 
 impl ScaleOffset {
-    /// Does two steps; where the type cannot represent a result, the number of the element comes back.
+    /// Applies two operations. Returns the index of the first element whose result the type cannot represent.
     fn run(&self, from: &[u8], to: &mut [u8], steps: &[Step<'_>; 2]) -> Result<Option<usize>> {
         let mut wrong = None;
         blocks((self.real, from), (self.real, to), |first, from, to| {
@@ -106,7 +106,7 @@ fn each<T: Copy>(numbers: &mut [T], step: impl Fn(T) -> Option<T>) -> Option<usi
     wrong
 }
 
-/// The nearest number of a format; `None`: it has none.
+/// Returns the nearest number of a format; `None` if there is none.
 fn represent(format: &Format, number: f32) -> Option<f32> {
     let code = if number.is_finite() {
         let (significand, exponent) = parts(number.into());
@@ -150,7 +150,7 @@ impl ArrayToArray for ScaleOffset {
         match self.run(encoded, decoded, &[divide, add])? {
             None => Ok(()),
             Some(element) => Err(Error::corrupt(format!(
-                "element {element}: {} divided by the scale, plus the offset, is no {}",
+                "element {element}: {} divided by the scale, plus the offset, is not a {}",
                 self.real.show(encoded, element),
                 self.real
             ))),
@@ -175,7 +175,7 @@ impl ArrayToArray for ScaleOffset {
         match self.run(decoded, encoded, &[subtract, multiply])? {
             None => Ok(()),
             Some(element) => Err(Error::selection(format!(
-                "element {element}: {} less the offset, times the scale, is no {}",
+                "element {element}: {} minus the offset, times the scale, is not a {}",
                 self.real.show(decoded, element),
                 self.real
             ))),

@@ -1,5 +1,5 @@
-//! `transpose`: another order of the axes. Nothing is moved for it: it becomes strides in the copy that places the
-//! decoded elements.
+//! `transpose`: changes the order of the axes. It becomes strides of the copy of decoded elements, and moves nothing
+//! itself.
 //!
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/codecs/transpose/index.html>
 //!

@@ -1,4 +1,4 @@
-//! `bytes`: the elements in C order, little- or big-endian.
+//! `bytes`: stores elements in C order, little- or big-endian.
 //!
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/codecs/bytes/index.html>
 //!
@@ -37,7 +37,7 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
     match configure::<BytesConfiguration>(configuration)?.endian {
         Some(endian) => Ok(Codec::Bytes(endian)),
         None if data_type.word() == 1 => Ok(Codec::Bytes(Endian::NATIVE)),
-        // Some writers took text for bytes without an order.
+        // Some writers leave out the byte order of text.
         None if data_type.kind() == Kind::FixedText => Ok(Codec::Bytes(Endian::Little)),
         None => Err(Error::metadata(format!("elements of {data_type} need an \"endian\""))),
     }

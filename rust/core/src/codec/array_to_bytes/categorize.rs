@@ -1,4 +1,4 @@
-//! `categorize`: text out of a list of labels, as the number of its label; 0 is no text.
+//! `categorize`: stores text as the number of its label; 0 is empty text.
 //!
 //! Specification: <https://numcodecs.readthedocs.io/en/stable/filter/categorize.html>
 //!
@@ -6,7 +6,8 @@
 //! {"name": "numcodecs.categorize", "configuration": {"labels": ["red", "green"], "dtype": "|O", "astype": "|u1"}}
 //! ```
 //!
-//! Elements of fixed size (`"dtype": "<U5"`) become elements of another type, those of variable length become bytes.
+//! Elements of fixed size (`"dtype": "<U5"`) become elements of another data type, elements of variable length become
+//! bytes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,12 +36,12 @@ fn byte() -> String {
 
 #[derive(Debug)]
 struct Categorize {
-    /// Their bytes as the elements have them, the first of which is none: number 0.
+    /// The bytes of the labels as elements. Number 0 is the empty label.
     labels: Vec<Vec<u8>>,
     numbers: HashMap<Vec<u8>, u64>,
-    /// The type of the numbers.
+    /// The data type of the numbers.
     encoded: DataType,
-    /// Whether a number's most significant byte comes first.
+    /// Whether numbers are big-endian.
     big: bool,
 }
 
@@ -49,7 +50,7 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
     let code = given.astype.trim_start_matches(['<', '>', '|', '=']);
     let encoded = DataType::from_code(code)?;
     if !matches!(encoded.kind(), Kind::Int | Kind::UInt) || encoded.is_extended() {
-        return Err(Error::unsupported(format!("astype {:?}; there are integers", given.astype)));
+        return Err(Error::unsupported(format!("astype {:?} is not an integer type of numcodecs", given.astype)));
     }
     let bits = encoded.bits() - usize::from(encoded.kind() == Kind::Int);
     let last = given.labels.len() as u64;
@@ -66,13 +67,13 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
             bytes.resize(data_type.size(), 0);
             Ok(bytes)
         }
-        _ => Err(Error::metadata(format!("it cannot encode elements of {data_type}"))),
+        _ => Err(Error::metadata(format!("cannot encode elements of {data_type}"))),
     };
     let labels =
         [""].into_iter().chain(given.labels.iter().map(String::as_str)).map(spell).collect::<Result<Vec<_>>>()?;
-    // Of labels that are the same the last counts, as in numcodecs.
+    // Of equal labels the last one wins, as in numcodecs.
     let numbers = labels.iter().cloned().zip(0..).collect();
-    // What a codec hands on to the next is native-endian, what is bytes at once is as `astype` says.
+    // Encoded elements are native-endian; encoded bytes follow `astype`.
     let variable = data_type.is_variable();
     let big = if variable { given.astype.starts_with('>') } else { cfg!(target_endian = "big") };
     let codec = Categorize { labels, numbers, encoded, big };
@@ -84,13 +85,13 @@ impl Categorize {
         let fold = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
         let number = if self.big { number.iter().fold(0, fold) } else { number.iter().rev().fold(0, fold) };
         usize::try_from(number).ok().and_then(|number| self.labels.get(number)).map(Vec::as_slice).ok_or_else(|| {
-            Error::corrupt(format!("categorize: {number} is the number of none of {} labels", self.labels.len() - 1))
+            Error::corrupt(format!("categorize: number {number}, but there are {} labels", self.labels.len() - 1))
         })
     }
 
     fn number(&self, label: &[u8], into: &mut [u8]) -> Result<()> {
         let Some(number) = self.numbers.get(label) else {
-            return Err(Error::unsupported(format!("{:?} is none of the labels", String::from_utf8_lossy(label))));
+            return Err(Error::unsupported(format!("{:?} is not a label", String::from_utf8_lossy(label))));
         };
         if self.big {
             into.copy_from_slice(&number.to_be_bytes()[8 - into.len()..]);
@@ -103,14 +104,14 @@ impl Categorize {
 
 impl VariableToBytes for Categorize {
     fn decode(&self, encoded: &[u8], shape: &[u64]) -> Result<(Vec<Slot>, Option<Vec<u8>>)> {
-        let (size, due) = (self.encoded.size(), product(shape).unwrap_or(u64::MAX));
-        if due.checked_mul(size as u64) != Some(encoded.len() as u64) {
-            return Err(Error::corrupt(format!("categorize: {} bytes for {due} elements", encoded.len())));
+        let (size, count) = (self.encoded.size(), product(shape).unwrap_or(u64::MAX));
+        if count.checked_mul(size as u64) != Some(encoded.len() as u64) {
+            return Err(Error::corrupt(format!("categorize: {} bytes for {count} elements", encoded.len())));
         }
-        let (mut heap, mut places) = (Vec::new(), HashMap::new());
+        let (mut heap, mut offsets) = (Vec::new(), HashMap::new());
         let place = |number: &[u8]| {
             let label = self.label(number)?;
-            Ok(*places.entry(label).or_insert_with(|| {
+            Ok(*offsets.entry(label).or_insert_with(|| {
                 let offset = heap.len() as u64;
                 heap.extend_from_slice(label);
                 Slot { heap: 0, length: label.len() as u32, offset }

@@ -1,4 +1,4 @@
-//! `packbits`: elements of so many bits each, without gaps.
+//! `packbits`: stores only some bits of each element, without gaps.
 //!
 //! Specification: <https://github.com/zarr-developers/zarr-extensions/tree/main/codecs/packbits>
 //!
@@ -6,11 +6,11 @@
 //! {"name": "packbits", "configuration": {"padding_encoding": "first_byte", "first_bit": 0, "last_bit": 3}}
 //! ```
 //!
-//! The least significant bits come first, in an element as in a byte. Of parts of complex numbers the bits are chosen one
-//! by one. With a padding encoding, a byte before or behind the others tells how many bits of the last one are padding.
+//! The least significant bits come first, both of elements and of bytes. Complex numbers are packed as two components.
+//! With a padding encoding, an extra first or last byte holds the number of padding bits of the last packed byte.
 //!
-//! `numcodecs.packbits`, for elements of `bool`, is the same with the padding in the first byte and the most significant
-//! bits of a byte first. What it leaves is an array: `bytes` follows.
+//! `numcodecs.packbits`, for elements of `bool`, has the padding in the first byte and the most significant bits of a
+//! byte first. The result is an array, so that `bytes` follows.
 //!
 //! Specification: <https://numcodecs.readthedocs.io/en/stable/filter/packbits.html>
 //!
@@ -32,16 +32,16 @@ use crate::subset::product;
 
 #[derive(Debug)]
 struct PackBits {
-    /// Bytes of a component in memory, and how many of its bits count.
+    /// Size of a component in bytes, and number of its significant bits.
     size: usize,
     bits: u32,
     components: u64,
     kind: Kind,
-    /// The first bit that is kept, and their number.
+    /// The first stored bit, and the number of stored bits.
     first: u32,
     kept: u32,
     padding: Padding,
-    /// As numcodecs has it.
+    /// Whether bytes begin with the most significant bit, as in numcodecs.
     reversed: bool,
 }
 
@@ -68,12 +68,12 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
     let components = match data_type.kind() {
         Kind::Bool | Kind::Int | Kind::UInt | Kind::Float | Kind::DateTime | Kind::TimeDelta => 1,
         Kind::Complex => 2,
-        _ => return Err(Error::unsupported(format!("it cannot pack elements of {data_type}"))),
+        _ => return Err(Error::unsupported(format!("cannot pack elements of {data_type}"))),
     };
     let bits = data_type.bits() as u32 / components;
     let (first, last) = (first_bit.unwrap_or(0), last_bit.unwrap_or(bits - 1));
     if first > last || last >= bits {
-        return Err(Error::metadata(format!("of {bits} bits, there are none from {first} to {last}")));
+        return Err(Error::metadata(format!("bits {first} to {last} are not among {bits} bits")));
     }
     Ok(Codec::ArrayToBytes(Arc::new(PackBits {
         size: data_type.size() / components as usize,
@@ -90,7 +90,7 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
 pub(super) fn create_numcodecs(configuration: &Configuration, data_type: &DataType) -> Result<Codec> {
     configure::<NoConfiguration>(configuration)?;
     if data_type.kind() != Kind::Bool {
-        return Err(Error::unsupported(format!("it packs elements of bool, not of {data_type}")));
+        return Err(Error::unsupported(format!("cannot pack elements of {data_type}, only of bool")));
     }
     Ok(Codec::ArrayToBytes(Arc::new(PackBits {
         size: 1,
@@ -105,12 +105,12 @@ pub(super) fn create_numcodecs(configuration: &Configuration, data_type: &DataTy
 }
 
 impl PackBits {
-    /// Bits of so many elements.
+    /// The number of bits of elements.
     fn total(&self, count: u64) -> Option<u64> {
         count.checked_mul(self.components)?.checked_mul(self.kept.into())
     }
 
-    /// Bytes before and behind those of the elements.
+    /// The number of bytes before and after the packed elements.
     fn around(&self) -> (usize, usize) {
         (usize::from(self.padding == Padding::FirstByte), usize::from(self.padding == Padding::LastByte))
     }
@@ -119,12 +119,12 @@ impl PackBits {
         if self.reversed { byte.reverse_bits() } else { byte }
     }
 
-    /// Unpacks the components that start after so many bits, fewer than eight.
+    /// Unpacks components after skipping `skip` bits, at most 7.
     fn unpack(&self, packed: &[u8], skip: u32, elements: &mut [u8]) -> Result<()> {
-        let due = self.total((elements.len() / self.size) as u64 / self.components);
-        let due = due.and_then(|bits| bits.checked_add(skip.into())).map(|bits| bits.div_ceil(8));
-        if due != Some(packed.len() as u64) {
-            return Err(Error::corrupt(format!("{} bytes do not hold the elements", packed.len())));
+        let size = self.total((elements.len() / self.size) as u64 / self.components);
+        let size = size.and_then(|bits| bits.checked_add(skip.into())).map(|bits| bits.div_ceil(8));
+        if size != Some(packed.len() as u64) {
+            return Err(Error::corrupt(format!("{} bytes are not the size of the packed elements", packed.len())));
         }
         match self.size {
             1 => self.unpack_words(packed, skip, elements, |bits| [bits as u8]),
@@ -149,7 +149,7 @@ impl PackBits {
             window >>= kept + skip;
             have -= kept + skip;
             skip = 0;
-            // A sign is copied into the bits above it.
+            // Extend the sign.
             let bits = (bits ^ sign).wrapping_sub(sign);
             *element = word(bits << self.first & all);
         }
@@ -179,7 +179,7 @@ impl PackBits {
     }
 }
 
-/// The lowest bits set.
+/// A mask of the lowest bits.
 fn ones(bits: u32) -> u64 {
     u64::MAX >> (64 - bits)
 }
@@ -187,8 +187,8 @@ fn ones(bits: u32) -> u64 {
 impl ArrayToBytes for PackBits {
     fn encoded_size(&self, shape: &[u64]) -> Size {
         let bits = product(shape).and_then(|count| self.total(count)).unwrap_or(u64::MAX);
-        let (before, behind) = self.around();
-        Size::Exact(bits.div_ceil(8).saturating_add((before + behind) as u64))
+        let (before, after) = self.around();
+        Size::Exact(bits.div_ceil(8).saturating_add((before + after) as u64))
     }
 
     fn decode(&self, encoded: &[u8], shape: &[u64], decoded: &mut [u8]) -> Result<()> {
@@ -196,18 +196,18 @@ impl ArrayToBytes for PackBits {
         if encoded.len() as u64 != size {
             return Err(Error::corrupt(format!("{} bytes instead of {size}", encoded.len())));
         }
-        let (before, behind) = self.around();
-        let packed = &encoded[before..encoded.len() - behind];
+        let (before, after) = self.around();
+        let packed = &encoded[before..encoded.len() - after];
         let padding = match self.padding {
             Padding::None => None,
             Padding::FirstByte => encoded.first(),
             Padding::LastByte => encoded.last(),
         };
         let bits = product(shape).and_then(|count| self.total(count)).unwrap_or(u64::MAX);
-        let due = (packed.len() as u64 * 8).wrapping_sub(bits);
+        let expected = (packed.len() as u64 * 8).wrapping_sub(bits);
         match padding {
-            Some(padding) if u64::from(*padding) != due => {
-                Err(Error::corrupt(format!("{padding} bits of padding instead of {due}")))
+            Some(padding) if u64::from(*padding) != expected => {
+                Err(Error::corrupt(format!("{padding} bits of padding instead of {expected}")))
             }
             _ => self.unpack(packed, 0, decoded),
         }
@@ -215,19 +215,19 @@ impl ArrayToBytes for PackBits {
 
     fn encode(&self, decoded: &[u8], shape: &[u64], encoded: &mut Vec<u8>) -> Result<()> {
         let size = to_usize(self.encoded_size(shape).bound())?;
-        let (before, behind) = self.around();
+        let (before, after) = self.around();
         let bits = self.total((decoded.len() / self.size) as u64 / self.components);
-        if bits.map(|bits| bits.div_ceil(8)) != Some((size - before - behind) as u64) {
-            return Err(Error::selection(format!("{} bytes are no chunk of its shape", decoded.len())));
+        if bits.map(|bits| bits.div_ceil(8)) != Some((size - before - after) as u64) {
+            return Err(Error::selection(format!("{} bytes are not the size of the chunk", decoded.len())));
         }
-        let padding = ((size - before - behind) as u64 * 8 - bits.unwrap_or(0)) as u8;
+        let padding = ((size - before - after) as u64 * 8 - bits.unwrap_or(0)) as u8;
         append(encoded, size, |encoded| {
             match self.padding {
                 Padding::None => {}
                 Padding::FirstByte => encoded[0] = padding,
                 Padding::LastByte => encoded[size - 1] = padding,
             }
-            let packed = &mut encoded[before..size - behind];
+            let packed = &mut encoded[before..size - after];
             match self.size {
                 1 => self.pack_words(decoded, packed, |[byte]| byte.into()),
                 2 => self.pack_words(decoded, packed, |word| u16::from_ne_bytes(word).into()),
@@ -240,7 +240,7 @@ impl ArrayToBytes for PackBits {
     }
 
     fn part(&self, first: u64, count: u64, shape: &[u64]) -> Option<Range<u64>> {
-        // How much padding there is has to be checked.
+        // The padding has to be checked.
         if self.padding != Padding::None {
             return None;
         }
@@ -249,7 +249,7 @@ impl ArrayToBytes for PackBits {
     }
 
     fn decode_part(&self, part: &[u8], first: u64, decoded: &mut [u8]) -> Result<()> {
-        let skip = self.total(first).ok_or_else(|| Error::corrupt(format!("element {first} is in no chunk")))? % 8;
+        let skip = self.total(first).ok_or_else(|| Error::corrupt(format!("element {first} is out of range")))? % 8;
         self.unpack(part, skip as u32, decoded)
     }
 

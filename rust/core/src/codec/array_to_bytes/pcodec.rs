@@ -1,14 +1,14 @@
-//! `pcodec`: numbers, compressed well without loss, in the standalone format of Pco.
+//! `pcodec`: lossless compression of numbers, in the standalone format of Pco.
 //!
 //! Specification: <https://numcodecs.readthedocs.io/en/stable/compression/pcodec.html>, and
-//! <https://github.com/pcodec/pcodec/blob/main/docs/format.md> of the bytes.
+//! <https://github.com/pcodec/pcodec/blob/main/docs/format.md>.
 //!
 //! ```json
 //! {"name": "numcodecs.pcodec", "configuration": {"level": 8, "mode_spec": "auto", "delta_spec": "auto",
 //!     "paging_spec": "equal_pages_up_to", "delta_encoding_order": null, "equal_pages_up_to": 262144}}
 //! ```
 //!
-//! Complex numbers are two numbers each, and times are integers of 64 bits.
+//! Complex numbers are encoded as two numbers each, and times as 64-bit integers.
 
 use std::sync::Arc;
 
@@ -25,10 +25,10 @@ use crate::data_type::{DataType, Kind};
 use crate::error::{Error, Result};
 use crate::subset::product;
 
-/// Pco puts no more numbers into one of its chunks.
+/// Most numbers in one of Pco's chunks.
 const LARGEST_PAGE: usize = 1 << 24;
 
-/// A window of so many numbers may be asked for, however few there are.
+/// Windows up to this number of numbers are accepted, even for fewer numbers.
 const SMALL_WINDOW: usize = 1 << 15;
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -83,7 +83,7 @@ impl Default for PcodecConfiguration {
 struct Pcodec {
     config: ChunkConfig,
     number: NumberType,
-    /// Bytes of an element, which may be two numbers.
+    /// Item size in bytes. An element may be two numbers.
     size: u64,
 }
 
@@ -93,19 +93,19 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
         return Err(Error::metadata(format!("level {} is not in 0 to 12", given.level)));
     }
     if given.equal_pages_up_to == 0 {
-        return Err(Error::metadata("pages of no number"));
+        return Err(Error::metadata("equal_pages_up_to is 0"));
     }
     let delta = match (given.delta_spec, given.delta_encoding_order) {
         (_, Some(order)) if order > 7 => {
             return Err(Error::metadata(format!("delta_encoding_order {order} is not in 0 to 7")));
         }
-        // As before there was a `delta_spec`.
+        // Old metadata have no `delta_spec`.
         (Delta::TryConsecutive | Delta::Auto, Some(order)) => DeltaSpec::TryConsecutive(order),
         (Delta::TryConsecutive, None) => {
             return Err(Error::metadata("\"try_consecutive\" needs a \"delta_encoding_order\""));
         }
         (spec, Some(_)) => {
-            return Err(Error::metadata(format!("there is no \"delta_encoding_order\" with delta_spec {spec:?}")));
+            return Err(Error::metadata(format!("\"delta_encoding_order\" is not valid with delta_spec {spec:?}")));
         }
         (Delta::Auto, None) => DeltaSpec::Auto,
         (Delta::None | Delta::NoOp, None) => DeltaSpec::NoOp,
@@ -123,7 +123,7 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
         .with_paging_spec(PagingSpec::EqualPagesUpTo(given.equal_pages_up_to.min(LARGEST_PAGE)))
         .with_enable_8_bit(true);
     let number = match (data_type.kind(), data_type.word() * 8) {
-        // Numbers whose bits are not all bits of their bytes are others in Pco.
+        // Pco has no types with unused bits.
         _ if data_type.is_extended() => None,
         (Kind::UInt, 8) => Some(NumberType::U8),
         (Kind::UInt, 16) => Some(NumberType::U16),
@@ -141,12 +141,12 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
     match number {
         Some(number) => Ok(Codec::ArrayToBytes(Arc::new(Pcodec { config, number, size: data_type.size() as u64 }))),
         None => Err(Error::unsupported(format!(
-            "it encodes integers and floating-point numbers of 8 to 64 bits, not elements of {data_type}"
+            "cannot encode elements of {data_type}, only integers and floating-point numbers of 8 to 64 bits"
         ))),
     }
 }
 
-/// Calls a function of numbers of the type that a `NumberType` stands for.
+/// Calls a generic function with the Rust type of a `NumberType`.
 macro_rules! with_number {
     ($number:expr, $function:ident($($argument:expr),*)) => {
         match $number {
@@ -161,7 +161,7 @@ macro_rules! with_number {
             NumberType::F16 => $function::<f16>($($argument),*),
             NumberType::F32 => $function::<f32>($($argument),*),
             NumberType::F64 => $function::<f64>($($argument),*),
-            other => Err(Error::unsupported(format!("numbers of {other:?}"))),
+            other => Err(Error::unsupported(format!("pcodec: unsupported number type {other:?}"))),
         }
     };
 }
@@ -174,52 +174,52 @@ fn decode<T: Number + Pod>(encoded: &[u8], elements: &mut [u8]) -> Result<()> {
     fill_numbers::<T>(elements, |numbers| decode_numbers(encoded, numbers))
 }
 
-/// Reads chunk by chunk, to look at what each asks for before it gets it.
+/// Decodes chunk by chunk, and checks the sizes that each declares before it is decoded.
 fn decode_numbers<T: Number>(encoded: &[u8], mut numbers: &mut [T]) -> Result<()> {
-    let due = numbers.len();
+    let expected = numbers.len();
     let (header, mut rest) = standalone::FileDecompressor::new(encoded).map_err(corrupt)?;
-    // The header ends with the one of the format within, which is its version.
+    // The header ends with the header of the wrapped format, which is its version.
     let version = if header.format_version().major >= 4 { 2 } else { 1 };
     let within = encoded.get(encoded.len() - rest.len() - version..).unwrap_or_default();
     let file = wrapped::FileDecompressor::new(within).map_err(corrupt)?.0;
     loop {
         rest = match rest {
             [0] => break,
-            [0, behind @ ..] => return Err(corrupt(format!("{} bytes follow the last number", behind.len()))),
+            [0, after @ ..] => return Err(corrupt(format!("{} bytes follow the last number", after.len()))),
             [number, a, b, c, chunk @ ..] => {
                 if *number != NumberType::new::<T>() as u8 {
                     return Err(corrupt(format!("numbers of type {number} instead of {:?}", NumberType::new::<T>())));
                 }
                 let count = u32::from_le_bytes([*a, *b, *c, 0]) as usize + 1;
-                let found = due - numbers.len() + count;
+                let found = expected - numbers.len() + count;
                 let (into, others) = std::mem::take(&mut numbers)
                     .split_at_mut_checked(count)
-                    .ok_or_else(|| corrupt(format!("{found} numbers or more instead of {due}")))?;
+                    .ok_or_else(|| corrupt(format!("{found} numbers or more instead of {expected}")))?;
                 numbers = others;
                 decode_chunk(&file, chunk, into)?
             }
-            _ => return Err(corrupt(format!("the {} bytes end before the numbers do", encoded.len()))),
+            _ => return Err(corrupt(format!("the numbers are truncated after {} bytes", encoded.len()))),
         }
     }
     match numbers.len() {
         0 => Ok(()),
-        missing => Err(corrupt(format!("{} numbers instead of {due}", due - missing))),
+        missing => Err(corrupt(format!("{} numbers instead of {expected}", expected - missing))),
     }
 }
 
-/// Fills `numbers` out of a chunk of Pco, and returns what follows it.
+/// Decodes a chunk of Pco into `numbers`, and returns the bytes after it.
 fn decode_chunk<'a, T: Number>(
     file: &wrapped::FileDecompressor,
     chunk: &'a [u8],
     numbers: &mut [T],
 ) -> Result<&'a [u8]> {
-    // Mode 4 is a dictionary, of as many numbers as the next 25 bits say.
+    // Mode 4 is a dictionary, whose number of entries is in the next 25 bits.
     if let [a, b, c, d, ..] = chunk
         && a & 15 == 4
     {
         let entries = (u32::from_le_bytes([*a, *b, *c, *d]) >> 4 & ((1 << 25) - 1)) as usize;
         if entries > numbers.len() {
-            return Err(corrupt(format!("{entries} different numbers among {}", numbers.len())));
+            return Err(corrupt(format!("a dictionary of {entries} entries for {} numbers", numbers.len())));
         }
     }
     let (mut decoder, page) = file.chunk_decompressor::<T, _>(chunk).map_err(corrupt)?;

@@ -1,7 +1,7 @@
-//! `sharding_indexed`: a chunk that is itself cut into inner chunks, with an index of where each lies.
+//! `sharding_indexed`: divides a chunk into inner chunks, with an index of their offsets and lengths.
 //!
-//! This file knows only the configuration and the form of the index: an inner chunk is found and read by the same
-//! planner and reader as any other chunk, so that shards in shards need nothing of their own.
+//! This file has only the configuration. The planner and reader of ordinary chunks also read inner chunks, so that
+//! nested shards need no code.
 //!
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/index.html>
 
@@ -15,18 +15,18 @@ use crate::subset::{Dims, tuple};
 pub(super) const EXAMPLE: &str = r#"{"chunk_shape": [4, 4], "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}],
     "index_codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}], "index_location": "end"}"#;
 
-/// Where the index of a shard lies.
+/// The location of the index in a shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IndexLocation {
     /// Before the inner chunks.
     Start,
-    /// Behind the inner chunks.
+    /// After the inner chunks.
     #[default]
     End,
 }
 
-/// How a shard is cut and encoded.
+/// How a shard is divided and encoded.
 #[derive(Clone, Debug)]
 pub struct ShardingConfiguration {
     /// The shape of an inner chunk.
@@ -35,7 +35,7 @@ pub struct ShardingConfiguration {
     pub codecs: Vec<Named>,
     /// The codecs of the index.
     pub index_codecs: Vec<Named>,
-    /// Where the index lies.
+    /// The location of the index.
     pub index_location: IndexLocation,
 }
 

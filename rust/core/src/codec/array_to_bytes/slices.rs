@@ -1,4 +1,4 @@
-//! Bytes of elements as numbers of Rust, for codecs of other crates, which take slices of these.
+//! Bytes as slices of Rust numbers, which the crates of some codecs take.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use bytemuck::Pod;
 
 use crate::error::{Error, Result};
 
-/// The numbers that elements are; a copy, if they lie where such numbers cannot.
+/// Returns the elements as numbers; a copy if they are not aligned.
 pub(super) fn numbers<T: Pod>(elements: &[u8]) -> Cow<'_, [T]> {
     match bytemuck::try_cast_slice(elements) {
         Ok(numbers) => Cow::Borrowed(numbers),
@@ -14,15 +14,15 @@ pub(super) fn numbers<T: Pod>(elements: &[u8]) -> Cow<'_, [T]> {
     }
 }
 
-/// So many zeros.
+/// Returns `count` zeros.
 pub(super) fn zeros<T: Pod>(count: usize) -> Result<Vec<T>> {
     let mut zeros = Vec::new();
-    zeros.try_reserve_exact(count).map_err(|_| Error::store(format!("no memory for {count} numbers")))?;
+    zeros.try_reserve_exact(count).map_err(|_| Error::store(format!("not enough memory for {count} numbers")))?;
     zeros.resize(count, T::zeroed());
     Ok(zeros)
 }
 
-/// Lets `fill` fill elements that are numbers.
+/// Calls `fill` with the elements as numbers, which need not be aligned.
 pub(super) fn fill_numbers<T: Pod>(elements: &mut [u8], fill: impl FnOnce(&mut [T]) -> Result<()>) -> Result<()> {
     if let Ok(numbers) = bytemuck::try_cast_slice_mut(elements) {
         return fill(numbers);

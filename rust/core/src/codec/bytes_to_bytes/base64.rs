@@ -1,4 +1,4 @@
-//! `base64`: bytes as text.
+//! `base64`: encodes bytes as text.
 //!
 //! Specification: <https://numcodecs.readthedocs.io/en/stable/other/base64.html>, RFC 4648, section 4
 //!
@@ -6,12 +6,13 @@
 //! {"name": "base64"}
 //! ```
 //!
-//! Lines may be broken, and padding is required. What else is not of the alphabet is damage, though numcodecs skips it.
+//! Line breaks are allowed and padding is required. Other characters outside the alphabet are damage, though numcodecs
+//! skips them.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::sizes::{extend, fill};
+use super::sizes::{copy_bounded, copy_exact};
 use crate::base64;
 use crate::codec::{BytesToBytes, Codec, Configuration, NoConfiguration, Size, configure};
 use crate::data_type::DataType;
@@ -25,9 +26,9 @@ pub(super) fn create(configuration: &Configuration, _: &DataType) -> Result<Code
     Ok(Codec::BytesToBytes(Arc::new(Base64)))
 }
 
-/// Decodes to at most so many bytes.
+/// Decodes to about `limit` bytes at most.
 fn decode(encoded: &[u8], limit: usize) -> Result<Vec<u8>> {
-    let bad = || Error::corrupt("base64: damaged or cut off");
+    let bad = || Error::corrupt("base64: damaged or truncated");
     let text = std::str::from_utf8(encoded).map_err(|_| bad())?;
     let is_break = |digit: char| digit.is_ascii_whitespace();
     let text = if text.contains(is_break) { Cow::Owned(text.replace(is_break, "")) } else { Cow::Borrowed(text) };
@@ -43,11 +44,11 @@ impl BytesToBytes for Base64 {
     }
 
     fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
-        fill("base64", &decode(encoded, decoded.len())?, decoded)
+        copy_exact("base64", &decode(encoded, decoded.len())?, decoded)
     }
 
     fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
-        extend("base64", &decode(encoded, limit)?, limit, decoded)
+        copy_bounded("base64", &decode(encoded, limit)?, limit, decoded)
     }
 
     fn encode(&self, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()> {

@@ -1,4 +1,4 @@
-//! `bz2`: small, and slow.
+//! `bz2`: bzip2.
 //!
 //! Specification: <https://numcodecs.readthedocs.io/en/stable/compression/bz2.html>
 //!
@@ -6,7 +6,7 @@
 //! {"name": "bz2", "configuration": {"level": 1}}
 //! ```
 //!
-//! A chunk may consist of several streams, as parallel compressors write them.
+//! A chunk may consist of several streams, which parallel compressors write.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use bzip2::bufread::MultiBzDecoder;
 use bzip2::write::BzEncoder;
 use serde::Deserialize;
 
-use super::sizes::exactly;
+use super::sizes::check_size;
 use crate::codec::append::append_stream;
 use crate::codec::{BytesToBytes, Codec, Configuration, Size, configure};
 use crate::data_type::DataType;
@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Bz2 {
-    /// 1 to 9: hundreds of thousands of bytes in a block. The default is that of numcodecs.
+    /// Block size in units of 100,000 bytes, 1 to 9. The default is that of numcodecs.
     #[serde(default = "small")]
     level: u32,
 }
@@ -48,7 +48,7 @@ impl<'a> Decoder<'a> {
         Self(MultiBzDecoder::new(encoded))
     }
 
-    /// Decodes on, until the end or until the slice is full.
+    /// Continues to decode, until the end or until the slice is full. Returns the number of bytes.
     fn fill(&mut self, decoded: &mut [u8]) -> Result<usize> {
         let mut filled = 0;
         while filled < decoded.len() {
@@ -61,11 +61,11 @@ impl<'a> Decoder<'a> {
         Ok(filled)
     }
 
-    /// Checks that there is no more, and with it the last checksum.
-    fn finish(mut self, due: usize) -> Result<()> {
+    /// Checks that nothing follows, and the last checksum.
+    fn finish(mut self, limit: usize) -> Result<()> {
         match self.fill(&mut [0])? {
             0 => Ok(()),
-            _ => Err(Error::corrupt(format!("bz2: decodes to more than {due} bytes"))),
+            _ => Err(Error::corrupt(format!("bz2: decodes to more than {limit} bytes"))),
         }
     }
 }
@@ -78,7 +78,7 @@ impl BytesToBytes for Bz2 {
     fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
         let mut decoder = Decoder::new(encoded);
         let filled = decoder.fill(decoded)?;
-        exactly("bz2", filled, decoded.len())?;
+        check_size("bz2", filled, decoded.len())?;
         decoder.finish(filled)
     }
 

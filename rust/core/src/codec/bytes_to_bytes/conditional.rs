@@ -1,4 +1,4 @@
-//! `conditional`: other codecs, of which each chunk uses some.
+//! `conditional`: a list of codecs; each chunk records which of them it uses.
 //!
 //! Specification: <https://github.com/zarr-developers/zarr-extensions/tree/main/codecs/conditional>
 //!
@@ -6,16 +6,16 @@
 //! {"name": "conditional", "configuration": {"header_bits": 8, "codecs": [{"name": "zstd", "configuration": {"level": 3}}]}}
 //! ```
 //!
-//! A chunk begins with a bit for each codec, the lowest first, which says whether it was used. Missing `header_bits` are
-//! as many as there are codecs, in whole bytes. When writing, all codecs are used where they make a chunk smaller, and
-//! else none of them.
+//! A chunk begins with a bit for each codec, lowest bit first, that tells whether the chunk uses it. `header_bits`
+//! defaults to the number of codecs, rounded up to whole bytes. Encoding uses all codecs if that makes a chunk smaller,
+//! else none.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::sizes::{extend, fill};
+use super::sizes::{copy_bounded, copy_exact};
 use crate::buffer::to_usize;
 use crate::codec::append::append;
 use crate::codec::{BytesToBytes, Codec, Configuration, Size, configure, parse_named_list};
@@ -35,55 +35,55 @@ struct ConditionalConfiguration {
 #[derive(Debug)]
 struct Conditional {
     codecs: Vec<Arc<dyn BytesToBytes>>,
-    /// Bytes of bits.
+    /// Size of the header in bytes.
     header: usize,
 }
 
-/// A codec that is still to decode, if there is one, and what.
+/// The first codec that a chunk uses, if any, and the bytes that it has to decode.
 type Remaining<'c, 'a> = (Option<&'c dyn BytesToBytes>, Cow<'a, [u8]>);
 
-/// More bits than these are a mistake or an attack.
-const MOST_BITS: u64 = 1 << 16;
+/// Largest header. More bits are a mistake or an attack.
+const MAX_BITS: u64 = 1 << 16;
 
 pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Result<Codec> {
     let given: ConditionalConfiguration = configure(configuration)?;
     let codecs = parse_named_list(&given.codecs).place(|| "codecs")?;
     let least = codecs.len() as u64;
     let bits = given.header_bits.unwrap_or(least.next_multiple_of(8));
-    if !bits.is_multiple_of(8) || bits < least || bits > MOST_BITS {
-        let range = format!("a multiple of 8 in {least} to {MOST_BITS}");
+    if !bits.is_multiple_of(8) || bits < least || bits > MAX_BITS {
+        let range = format!("a multiple of 8 in {least} to {MAX_BITS}");
         return Err(Error::metadata(format!("header_bits {bits} is not {range}")));
     }
     let of_bytes = |named| match crate::codec::create(named, data_type)? {
         Codec::BytesToBytes(codec) => Ok(codec),
-        _ => Err(Error::metadata(format!("codec {} does not turn bytes into bytes", named.name))),
+        _ => Err(Error::metadata(format!("codec {} is not a bytes-to-bytes codec", named.name))),
     };
     let codecs = codecs.iter().map(of_bytes).collect::<Result<_>>()?;
     Ok(Codec::BytesToBytes(Arc::new(Conditional { codecs, header: bits as usize / 8 })))
 }
 
 impl Conditional {
-    /// The codecs that were used, and the bytes that the last of them left.
+    /// Returns the codecs that a chunk uses, and its encoded bytes.
     fn split<'a>(&self, encoded: &'a [u8]) -> Result<(Vec<&dyn BytesToBytes>, &'a [u8])> {
         let Some((header, bytes)) = encoded.split_at_checked(self.header) else {
-            let sizes = format!("{} bytes are less than the {} that say", encoded.len(), self.header);
-            return Err(Error::corrupt(format!("conditional: {sizes} which codecs were used")));
+            let (size, header) = (encoded.len(), self.header);
+            return Err(Error::corrupt(format!("conditional: {size} bytes are too few for the header of {header}")));
         };
         let bits =
             header.iter().enumerate().flat_map(|(at, byte)| (0..8).map(move |bit| (at * 8 + bit, byte >> bit & 1)));
         let used = bits.filter(|(_, is_set)| *is_set == 1).map(|(index, _)| match self.codecs.get(index) {
             Some(codec) => Ok(&**codec),
-            None => Err(Error::corrupt(format!("conditional: bit {index} is set, which stands for no codec"))),
+            None => Err(Error::corrupt(format!("conditional: bit {index} is set, but there is no such codec"))),
         });
         Ok((used.collect::<Result<_>>()?, bytes))
     }
 
-    /// Decodes up to the first codec that was used, where `due` is the size that it decodes to.
-    fn decode<'a>(&self, encoded: &'a [u8], due: Size) -> Result<Remaining<'_, 'a>> {
+    /// Decodes all codecs of a chunk but the first, which decodes to `size`.
+    fn decode<'a>(&self, encoded: &'a [u8], size: Size) -> Result<Remaining<'_, 'a>> {
         let (used, bytes) = self.split(encoded)?;
         let mut current = Cow::Borrowed(bytes);
         let Some((first, others)) = used.split_first() else { return Ok((None, current)) };
-        let mut sizes = vec![first.encoded_size(due)];
+        let mut sizes = vec![first.encoded_size(size)];
         for codec in others {
             sizes.push(codec.encoded_size(sizes[sizes.len() - 1]));
         }
@@ -119,14 +119,14 @@ impl BytesToBytes for Conditional {
     fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
         match self.decode(encoded, Size::Exact(decoded.len() as u64))? {
             (Some(first), bytes) => first.decode_into(&bytes, decoded),
-            (None, bytes) => fill("conditional", &bytes, decoded),
+            (None, bytes) => copy_exact("conditional", &bytes, decoded),
         }
     }
 
     fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
         match self.decode(encoded, Size::Bounded(limit as u64))? {
             (Some(first), bytes) => first.decode_bounded(&bytes, limit, decoded),
-            (None, bytes) => extend("conditional", &bytes, limit, decoded),
+            (None, bytes) => copy_bounded("conditional", &bytes, limit, decoded),
         }
     }
 

@@ -1,4 +1,4 @@
-//! `crc32c`: four bytes behind the others that tell whether they are damaged.
+//! `crc32c`: appends a checksum of four bytes.
 //!
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/codecs/crc32c/index.html>
 //!
@@ -7,41 +7,63 @@
 //! {"name": "crc32c", "configuration": {"location": "start"}}
 //! ```
 //!
-//! That they may stand before the others is an addition of numcodecs.
+//! The location is an addition of numcodecs.
 
+use std::fmt;
 use std::sync::Arc;
 
-use super::checksum::{Located, Location};
-use super::sizes::{extend, fill};
+use serde::Deserialize;
+
+use super::sizes::{copy_bounded, copy_exact};
 use crate::codec::{BytesToBytes, Codec, Configuration, Size, configure};
 use crate::data_type::DataType;
 use crate::error::{Error, Result};
 
-#[derive(Debug)]
-struct Crc32c {
-    location: Location,
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LocationConfiguration {
+    location: Option<Location>,
+}
+
+/// Where the checksum is.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Location {
+    Start,
+    End,
+}
+
+/// A codec that adds a little-endian checksum of four bytes.
+pub(super) struct Checksum {
+    pub(super) name: &'static str,
+    pub(super) location: Location,
+    pub(super) sum: Box<dyn Fn(&[u8]) -> u32 + Send + Sync>,
 }
 
 pub(super) fn create(configuration: &Configuration, _: &DataType) -> Result<Codec> {
-    let location = configure::<Located>(configuration)?.location.unwrap_or(Location::End);
-    Ok(Codec::BytesToBytes(Arc::new(Crc32c { location })))
+    let location = read_location(configuration, Location::End)?;
+    Ok(Checksum { name: "crc32c", location, sum: Box::new(crc32c::crc32c) }.into())
+}
+
+pub(super) fn read_location(configuration: &Configuration, default: Location) -> Result<Location> {
+    Ok(configure::<LocationConfiguration>(configuration)?.location.unwrap_or(default))
 }
 
 const CHECKSUM: usize = 4;
 
-impl Crc32c {
-    fn check<'a>(&self, encoded: &'a [u8], validate: bool) -> Result<&'a [u8]> {
-        let Some((stored, decoded)) = self.location.split(encoded) else {
-            return Err(Error::corrupt(format!("crc32c: {} bytes hold no checksum", encoded.len())));
-        };
-        if validate && crc32c::crc32c(decoded) != stored {
-            return Err(Error::corrupt("crc32c: the checksum does not match"));
-        }
-        Ok(decoded)
+impl From<Checksum> for Codec {
+    fn from(checksum: Checksum) -> Self {
+        Self::BytesToBytes(Arc::new(checksum))
     }
 }
 
-impl BytesToBytes for Crc32c {
+impl fmt::Debug for Checksum {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} at the {:?}", self.name, self.location)
+    }
+}
+
+impl BytesToBytes for Checksum {
     fn encoded_size(&self, decoded: Size) -> Size {
         match decoded {
             Size::Exact(size) => Size::Exact(size.saturating_add(CHECKSUM as u64)),
@@ -50,19 +72,45 @@ impl BytesToBytes for Crc32c {
     }
 
     fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
-        fill("crc32c", self.check(encoded, true)?, decoded)
+        copy_exact(self.name, self.split(encoded, true)?, decoded)
     }
 
     fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
-        extend("crc32c", self.check(encoded, true)?, limit, decoded)
+        copy_bounded(self.name, self.split(encoded, true)?, limit, decoded)
     }
 
     fn strip<'a>(&self, encoded: &'a [u8], validate: bool) -> Result<Option<&'a [u8]>> {
-        self.check(encoded, validate).map(Some)
+        self.split(encoded, validate).map(Some)
     }
 
     fn encode(&self, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()> {
-        self.location.join(crc32c::crc32c(decoded), decoded, encoded);
+        let sum = (self.sum)(decoded).to_le_bytes();
+        let [first, second] = match self.location {
+            Location::Start => [&sum[..], decoded],
+            Location::End => [decoded, &sum[..]],
+        };
+        // Exact, because ordinary growth could double the memory.
+        encoded.reserve_exact(first.len() + second.len());
+        encoded.extend_from_slice(first);
+        encoded.extend_from_slice(second);
         Ok(())
+    }
+}
+
+impl Checksum {
+    /// Returns the bytes without the checksum, and checks it if `validate` is true.
+    fn split<'a>(&self, encoded: &'a [u8], validate: bool) -> Result<&'a [u8]> {
+        let parts = match self.location {
+            Location::Start => encoded.split_first_chunk::<CHECKSUM>(),
+            Location::End => encoded.split_last_chunk::<CHECKSUM>().map(|(decoded, sum)| (sum, decoded)),
+        };
+        let Some((sum, decoded)) = parts else {
+            let (name, size) = (self.name, encoded.len());
+            return Err(Error::corrupt(format!("{name}: {size} bytes are too few for a checksum")));
+        };
+        if validate && (self.sum)(decoded) != u32::from_le_bytes(*sum) {
+            return Err(Error::corrupt(format!("{}: the checksum does not match", self.name)));
+        }
+        Ok(decoded)
     }
 }

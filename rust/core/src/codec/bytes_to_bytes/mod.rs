@@ -1,4 +1,4 @@
-//! Codecs from bytes to bytes.
+//! Bytes-to-bytes codecs: compressors and checksums.
 
 mod base64;
 pub(super) mod blosc;
@@ -13,43 +13,32 @@ mod shuffle;
 mod sizes;
 mod zstd;
 
-use super::Row;
+use super::row::{Damage, Row};
 
-/// All of them.
 pub(super) const TABLE: &[Row] = &[
-    Row { name: "blosc", aliases: &["numcodecs.blosc"], create: blosc::create, example: blosc::EXAMPLE },
-    Row {
-        name: "zstd",
-        aliases: &["numcodecs.zstd"],
-        create: zstd::create,
-        example: r#"{"level": 1, "checksum": true}"#,
-    },
-    Row { name: "gzip", aliases: &["numcodecs.gzip"], create: deflate::create_gzip, example: r#"{"level": 5}"# },
-    Row { name: "zlib", aliases: &["numcodecs.zlib"], create: deflate::create_zlib, example: r#"{"level": 5}"# },
-    Row { name: "lz4", aliases: &["numcodecs.lz4"], create: lz4::create, example: r#"{"acceleration": 1}"# },
-    Row { name: "bz2", aliases: &["numcodecs.bz2"], create: bz2::create, example: r#"{"level": 5}"# },
-    Row { name: "lzma", aliases: &["numcodecs.lzma"], create: lzma::create, example: lzma::EXAMPLE },
-    Row { name: "shuffle", aliases: &["numcodecs.shuffle"], create: shuffle::create, example: r#"{"elementsize": 4}"# },
-    Row { name: "conditional", aliases: &[], create: conditional::create, example: conditional::EXAMPLE },
-    Row { name: "base64", aliases: &["numcodecs.base64"], create: base64::create, example: "{}" },
-    Row { name: "crc32c", aliases: &["numcodecs.crc32c"], create: crc32c::create, example: "{}" },
-    Row {
-        name: "crc32",
-        aliases: &["numcodecs.crc32"],
-        create: checksum::create_crc32,
-        example: r#"{"location": "start"}"#,
-    },
-    Row {
-        name: "adler32",
-        aliases: &["numcodecs.adler32"],
-        create: checksum::create_adler32,
-        example: r#"{"location": "end"}"#,
-    },
-    Row { name: "fletcher32", aliases: &["numcodecs.fletcher32"], create: checksum::create_fletcher32, example: "{}" },
-    Row {
-        name: "jenkins_lookup3",
-        aliases: &["numcodecs.jenkins_lookup3"],
-        create: checksum::create_jenkins,
-        example: r#"{"initval": 7, "prefix": [1, 2, 3]}"#,
-    },
+    Row::new("blosc", &["numcodecs.blosc"], blosc::create, blosc::EXAMPLE),
+    Row::new("zstd", &["numcodecs.zstd"], zstd::create, r#"{"level": 1, "checksum": true}"#),
+    Row::new("gzip", &["numcodecs.gzip"], deflate::create_gzip, r#"{"level": 5}"#),
+    Row::new("zlib", &["numcodecs.zlib"], deflate::create_zlib, r#"{"level": 5}"#),
+    Row::new("lz4", &["numcodecs.lz4"], lz4::create, r#"{"acceleration": 1}"#),
+    Row::new("bz2", &["numcodecs.bz2"], bz2::create, r#"{"level": 5}"#),
+    Row::new("lzma", &["numcodecs.lzma"], lzma::create, lzma::EXAMPLE),
+    Row::new("shuffle", &["numcodecs.shuffle"], shuffle::create, r#"{"elementsize": 4}"#).undetected(&[
+        Damage::Truncation,
+        Damage::Erasure,
+        Damage::Noise,
+    ]),
+    Row::new("conditional", &[], conditional::create, conditional::EXAMPLE).undetected(&[Damage::Truncation]),
+    Row::new("base64", &["numcodecs.base64"], base64::create, "{}").undetected(&[Damage::Truncation, Damage::Erasure]),
+    Row::new("crc32c", &["numcodecs.crc32c"], crc32c::create, "{}"),
+    Row::new("crc32", &["numcodecs.crc32"], checksum::create_crc32, r#"{"location": "start"}"#),
+    Row::new("adler32", &["numcodecs.adler32"], checksum::create_adler32, r#"{"location": "end"}"#),
+    Row::new("fletcher32", &["numcodecs.fletcher32"], checksum::create_fletcher32, "{}")
+        .undetected(&[Damage::Truncation]),
+    Row::new(
+        "jenkins_lookup3",
+        &["numcodecs.jenkins_lookup3"],
+        checksum::create_jenkins,
+        r#"{"initval": 7, "prefix": [1, 2, 3]}"#,
+    ),
 ];

@@ -1,4 +1,4 @@
-//! `shuffle`: the first bytes of all elements, then the second bytes of all, and so on, which compress better.
+//! `shuffle`: the first bytes of all elements, then their second bytes, and so on, which compress better.
 //!
 //! Specification: <https://numcodecs.readthedocs.io/en/stable/filter/shuffle.html>
 //!
@@ -6,14 +6,14 @@
 //! {"name": "shuffle", "configuration": {"elementsize": 4}}
 //! ```
 //!
-//! A missing `elementsize` is the data type's. Bytes behind the last whole element stay where they are, as in HDF5;
-//! numcodecs refuses them.
+//! `elementsize` defaults to the item size. Bytes after the last whole element are copied, as in HDF5; numcodecs
+//! refuses them.
 
 use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::sizes::{at_most, exactly};
+use super::sizes::{check_limit, check_size};
 use crate::codec::append::append;
 use crate::codec::{BytesToBytes, Codec, Configuration, Size, configure};
 use crate::data_type::DataType;
@@ -34,14 +34,14 @@ struct Shuffle {
 pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Result<Codec> {
     let element = match configure::<ShuffleConfiguration>(configuration)?.elementsize {
         None => data_type.size(),
-        // As in numcodecs, these leave all as it is.
+        // As in numcodecs, nothing is shuffled.
         Some(..=1) => 1,
         Some(size) => usize::try_from(size).unwrap_or(usize::MAX),
     };
     Ok(Codec::BytesToBytes(Arc::new(Shuffle { element })))
 }
 
-/// Puts the bytes of elements, and those behind the last whole one, into a slice of the same size, plane by plane.
+/// Shuffles bytes into `to`, which has the same size. Copies the bytes after the last whole element.
 pub(super) fn shuffle(element: usize, from: &[u8], to: &mut [u8]) {
     let (elements, rest) = from.split_at(from.len() / element * element);
     let (to, to_rest) = to.split_at_mut(elements.len());
@@ -60,7 +60,7 @@ pub(super) fn shuffle(element: usize, from: &[u8], to: &mut [u8]) {
     }
 }
 
-/// The way back from [`shuffle`].
+/// Undoes [`shuffle`].
 pub(super) fn unshuffle(element: usize, from: &[u8], to: &mut [u8]) {
     let (planes, rest) = from.split_at(from.len() / element * element);
     let (to, to_rest) = to.split_at_mut(planes.len());
@@ -79,7 +79,7 @@ pub(super) fn unshuffle(element: usize, from: &[u8], to: &mut [u8]) {
     }
 }
 
-/// As the general way, where the compiler can see how far apart the bytes are.
+/// Shuffles elements of constant size, for which the compiler generates faster code.
 fn shuffle_sized<'a, const SIZE: usize>(elements: &[u8], planes: impl Iterator<Item = &'a mut [u8]>) {
     for (at, plane) in planes.enumerate() {
         plane.iter_mut().zip(elements.as_chunks::<SIZE>().0).for_each(|(to, element)| *to = element[at]);
@@ -101,14 +101,14 @@ impl BytesToBytes for Shuffle {
     }
 
     fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
-        exactly("shuffle", encoded.len(), decoded.len())?;
+        check_size("shuffle", encoded.len(), decoded.len())?;
         unshuffle(self.element, encoded, decoded);
         Ok(())
     }
 
     fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
         let size = encoded.len();
-        at_most("shuffle", size, limit)?;
+        check_limit("shuffle", size, limit)?;
         append(decoded, size, |slice| {
             unshuffle(self.element, encoded, slice);
             Ok(size)

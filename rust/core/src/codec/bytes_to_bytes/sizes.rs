@@ -1,30 +1,34 @@
-//! Checks of what decoded to how many bytes, which every codec of bytes words alike.
+//! Checks of decoded sizes, with the same messages for every bytes-to-bytes codec.
 
 use crate::error::{Error, Result};
 
-/// Checks that so many bytes are those that are due.
-pub(super) fn exactly(codec: &str, size: usize, due: usize) -> Result<()> {
-    if size == due { Ok(()) } else { Err(Error::corrupt(format!("{codec}: decodes to {size} bytes instead of {due}"))) }
+/// Checks that the decoded size is the expected one.
+pub(super) fn check_size(codec: &str, size: usize, expected: usize) -> Result<()> {
+    if size == expected {
+        Ok(())
+    } else {
+        Err(Error::corrupt(format!("{codec}: decodes to {size} bytes instead of {expected}")))
+    }
 }
 
-/// Checks that so many bytes are not more than can be.
-pub(super) fn at_most(codec: &str, size: usize, limit: usize) -> Result<()> {
+/// Checks that the decoded size is at most `limit`.
+pub(super) fn check_limit(codec: &str, size: usize, limit: usize) -> Result<()> {
     if size <= limit {
         return Ok(());
     }
-    Err(Error::corrupt(format!("{codec}: decodes to {size} bytes where at most {limit} belong")))
+    Err(Error::corrupt(format!("{codec}: decodes to {size} bytes, but at most {limit} are possible")))
 }
 
-/// Takes bytes that are there for those that are due.
-pub(super) fn fill(codec: &str, bytes: &[u8], decoded: &mut [u8]) -> Result<()> {
-    exactly(codec, bytes.len(), decoded.len())?;
+/// Copies bytes into `decoded`, whose size must be theirs.
+pub(super) fn copy_exact(codec: &str, bytes: &[u8], decoded: &mut [u8]) -> Result<()> {
+    check_size(codec, bytes.len(), decoded.len())?;
     decoded.copy_from_slice(bytes);
     Ok(())
 }
 
-/// Puts bytes that are there, if they are not too many, behind others.
-pub(super) fn extend(codec: &str, bytes: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
-    at_most(codec, bytes.len(), limit)?;
+/// Appends at most `limit` bytes.
+pub(super) fn copy_bounded(codec: &str, bytes: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
+    check_limit(codec, bytes.len(), limit)?;
     decoded.extend_from_slice(bytes);
     Ok(())
 }

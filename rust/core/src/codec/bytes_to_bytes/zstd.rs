@@ -6,7 +6,7 @@
 //! {"name": "zstd", "configuration": {"level": 3, "checksum": false}}
 //! ```
 //!
-//! A chunk may consist of several frames, among them ones to be skipped, and frames need not tell their size.
+//! A chunk may consist of several frames. Skippable frames, and frames that do not declare their size, are read.
 
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
@@ -16,7 +16,7 @@ use serde::Deserialize;
 use zstd_safe::zstd_sys::{ZSTD_EndDirective, ZSTD_ErrorCode};
 use zstd_safe::{CCtx, CParameter, DCtx, ErrorCode, InBuffer, OutBuffer};
 
-use super::sizes::exactly;
+use super::sizes::check_size;
 use crate::codec::append::{append, append_growing};
 use crate::codec::{BytesToBytes, Codec, Configuration, Size, TakeEncoded, configure};
 use crate::data_type::DataType;
@@ -26,7 +26,7 @@ use crate::runtime::parallel_map;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Zstd {
-    /// Numbers beyond the levels mean the last one, and 0 zstd's own default, as in numcodecs.
+    /// Clamped to zstd's levels; 0 is zstd's default, as in numcodecs.
     #[serde(default)]
     level: i32,
     #[serde(default)]
@@ -48,7 +48,7 @@ fn cause(code: ErrorCode) -> &'static str {
     zstd_safe::get_error_name(code)
 }
 
-/// Decodes a frame; `None` if it does not fit.
+/// Decodes a frame; `None` if `decoded` is too small.
 fn decode_frame(frame: &Frame, decoded: &mut [u8]) -> Result<Option<usize>> {
     const TOO_SMALL: usize = (ZSTD_ErrorCode::ZSTD_error_dstSize_tooSmall as usize).wrapping_neg();
     match DECODER.with_borrow_mut(|decoder| decoder.decompress(decoded, frame.bytes)) {
@@ -60,23 +60,23 @@ fn decode_frame(frame: &Frame, decoded: &mut [u8]) -> Result<Option<usize>> {
 
 struct Frame<'a> {
     bytes: &'a [u8],
-    /// Where it starts.
+    /// Offset in the encoded bytes.
     at: usize,
-    /// The decoded size, if it tells.
+    /// The decoded size, if the frame declares it.
     size: Option<usize>,
 }
 
 impl<'a> Frame<'a> {
-    /// The frame at a byte, if its decoded size is not larger than `limit`.
+    /// Finds the frame at an offset; an error if it declares a decoded size over `limit`.
     fn find(encoded: &'a [u8], at: usize, limit: usize) -> Result<Self> {
         let rest = &encoded[at..];
         let bad = |cause: &str| Error::corrupt(format!("zstd: the frame at byte {at} of {}: {cause}", encoded.len()));
-        let size = zstd_safe::get_frame_content_size(rest).map_err(|_| bad("no frame of zstd, or cut off"))?;
+        let size = zstd_safe::get_frame_content_size(rest).map_err(|_| bad("not a zstd frame, or truncated"))?;
         if let Some(size) = size.filter(|&size| size > limit as u64) {
-            return Err(bad(&format!("decodes to {size} bytes where at most {limit} belong")));
+            return Err(bad(&format!("decodes to {size} bytes, but at most {limit} are possible")));
         }
         let length = zstd_safe::find_frame_compressed_size(rest).map_err(|code| bad(cause(code)))?;
-        let bytes = rest.get(..length).ok_or_else(|| bad("cut off"))?;
+        let bytes = rest.get(..length).ok_or_else(|| bad("truncated"))?;
         Ok(Self { bytes, at, size: size.map(|size| size as usize) })
     }
 
@@ -110,11 +110,11 @@ impl Zstd {
         Ok(())
     }
 
-    /// A quicker level, where it makes samples of the data no larger than the level that is asked for. With numbers whose
-    /// last bits are noise that is often so: few matches of theirs are worth the search.
+    /// Returns a faster level if it makes samples of the data no larger than the configured level. This is common for
+    /// numbers whose last bits are noise, because few of their matches are worth the search.
     fn quickest_level(&self, data: &[u8], threads: usize) -> Result<i32> {
-        let count = (data.len() / SAMPLED).min(MOST_SAMPLES);
-        if count == 0 || !(self.level == 0 || NEAR.contains(&self.level)) {
+        let count = (data.len() / SAMPLED).min(MAX_SAMPLES);
+        if count == 0 || !(self.level == 0 || SMALL_WINDOW.contains(&self.level)) {
             return Ok(self.level);
         }
         let samples: Vec<_> =
@@ -127,7 +127,7 @@ impl Zstd {
             Ok(encoded.len())
         })?;
         let sums: Vec<usize> = sizes.chunks(samples.len()).map(|sizes| sizes.iter().sum()).collect();
-        // The last is the level that is asked for.
+        // The last level is the configured one.
         let quickest = levels.into_iter().zip(&sums).find(|(_, sum)| Some(*sum) <= sums.last());
         Ok(quickest.map_or(self.level, |(level, _)| level))
     }
@@ -148,18 +148,18 @@ impl BytesToBytes for Zstd {
                 break;
             }
         }
-        exactly("zstd", filled, decoded.len())
+        check_size("zstd", filled, decoded.len())
     }
 
     fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()> {
         let (mut at, mut filled) = (0, 0);
         loop {
-            let room = limit - filled;
-            let frame = Frame::find(encoded, at, room)?;
+            let left = limit - filled;
+            let frame = Frame::find(encoded, at, left)?;
             let decode = |slice: &mut [u8]| decode_frame(&frame, slice);
             filled += match frame.size {
                 Some(size) => append(decoded, size, |slice| decode(slice)?.ok_or_else(|| too_long(limit)))?,
-                None => append_growing(decoded, frame.bytes.len().saturating_mul(4), room, decode)?
+                None => append_growing(decoded, frame.bytes.len().saturating_mul(4), left, decode)?
                     .ok_or_else(|| too_long(limit))?,
             };
             at = frame.end();
@@ -173,22 +173,22 @@ impl BytesToBytes for Zstd {
         self.encode_at(self.level, decoded, encoded)
     }
 
-    /// One frame, which zstd's own threads make.
+    /// Encodes one frame with zstd's threads.
     fn encode_to(&self, decoded: &[u8], threads: usize, take: &mut TakeEncoded<'_>) -> Result<()> {
         let level = self.quickest_level(decoded, threads)?;
-        let workers = if decoded.len() > ALONE { threads.min(MOST_THREADS) } else { 1 };
+        let workers = if decoded.len() > SINGLE_THREADED { threads.min(MAX_THREADS) } else { 1 };
         if workers < 2 {
             let mut encoded = Vec::new();
             self.encode_at(level, decoded, &mut encoded)?;
             return take(encoded);
         }
-        let mut encoder = CCtx::try_create().ok_or_else(|| Error::store("zstd: there is no memory"))?;
+        let mut encoder = CCtx::try_create().ok_or_else(|| Error::store("zstd: not enough memory"))?;
         self.prepare(&mut encoder, level)?;
         encoder.set_parameter(CParameter::NbWorkers(workers as u32)).map_err(failed)?;
         encoder.set_pledged_src_size(Some(decoded.len() as u64)).map_err(failed)?;
         let mut input = InBuffer::around(decoded);
         loop {
-            let mut encoded = Vec::with_capacity(HANDED_ON);
+            let mut encoded = Vec::with_capacity(PART);
             let mut output = OutBuffer::around(&mut encoded);
             let left = encoder.compress_stream2(&mut output, &mut input, ZSTD_EndDirective::ZSTD_e_end);
             let left = left.map_err(failed)?;
@@ -202,29 +202,29 @@ impl BytesToBytes for Zstd {
     }
 }
 
-/// Smaller chunks are not worth threads: zstd gives each thread some MiB.
-const ALONE: usize = 4 << 20;
+/// Largest size in bytes that one thread encodes: zstd gives each thread some MiB.
+const SINGLE_THREADED: usize = 4 << 20;
 
-/// More take more memory than they save time.
-const MOST_THREADS: usize = 64;
+/// More threads cost more memory than they save time.
+const MAX_THREADS: usize = 64;
 
-/// Of so many bytes a sample is taken, of [`SAMPLE`] bytes: to encode it at three levels takes less than a twelfth of the
-/// time that all of them take.
+/// Bytes per sample. Encoding a sample at three levels takes less than a twelfth of the time for these bytes.
 const SAMPLED: usize = 64 << 20;
-const MOST_SAMPLES: usize = 4;
+const MAX_SAMPLES: usize = 4;
+/// Size of a sample in bytes.
 const SAMPLE: usize = 2 << 20;
 
-/// The levels that look for matches no farther than a sample reaches.
-const NEAR: RangeInclusive<i32> = 2..=8;
+/// Levels whose window is not larger than a sample.
+const SMALL_WINDOW: RangeInclusive<i32> = 2..=8;
 
-/// Encoded bytes that are handed on at once.
-const HANDED_ON: usize = 1 << 20;
+/// Size in bytes of the encoded parts.
+const PART: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Numbers without an order (xorshift).
+    /// Pseudo-random numbers (xorshift).
     fn noise(count: usize) -> impl Iterator<Item = u32> {
         let mut state = 1u32;
         (0..count).map(move |_| {
@@ -236,9 +236,9 @@ mod tests {
     }
 
     #[test]
-    fn large_data_take_the_quickest_level_that_makes_them_no_larger() {
+    fn large_data_use_the_fastest_level_that_makes_them_no_larger() {
         let zstd = |level| Zstd { level, checksum: false };
-        // A detector's: most are near to the middle.
+        // Like a detector's: most values are near the middle.
         let pixel = |i: u32| i.to_le_bytes().iter().map(|byte| f32::from(*byte) / 16.0).sum::<f32>() / 4.0;
         let pixels: Vec<u8> = noise(SAMPLED / 4 + 1).flat_map(|i| pixel(i).to_le_bytes()).collect();
         assert_eq!(zstd(3).quickest_level(&pixels, 2).unwrap(), 2);
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(zstd(19).quickest_level(&pixels, 2).unwrap(), 19);
         assert_eq!(zstd(-3).quickest_level(&pixels, 2).unwrap(), -3);
 
-        // What comes again within the window of the level, but beyond that of the first.
+        // Repeats within the window of this level, but beyond that of level 1.
         let frame: Vec<u8> = noise(300_000).flat_map(u32::to_le_bytes).collect();
         let frames = frame.repeat(SAMPLED / frame.len() + 1);
         assert_eq!(zstd(3).quickest_level(&frames, 2).unwrap(), 3);

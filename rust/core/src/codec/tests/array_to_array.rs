@@ -1,4 +1,4 @@
-//! What holds for every codec of elements in the table, with every type of numbers that it takes.
+//! Array-to-array codecs and `packbits`: properties of every row with every data type of numbers.
 
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ fn noise(size: usize) -> Vec<u8> {
     (0..size).map(|_| next()).collect()
 }
 
-/// So many elements of a type, all of which are 2 or 3, or what comes closest.
+/// Elements of a type that are 2 or 3, or the closest numbers.
 fn elements(data_type: &DataType, count: usize) -> Vec<u8> {
     let numbers: Vec<f64> =
         (0..count * data_type.size() / data_type.word()).map(|k| 2.0 + (k * k / 3 % 2) as f64).collect();
@@ -76,7 +76,7 @@ fn elements(data_type: &DataType, count: usize) -> Vec<u8> {
 const COUNTS: [usize; 7] = [0, 1, 7, 8, 9, 100, 2500];
 
 #[test]
-fn every_filter_takes_a_type_and_is_stable() {
+fn every_codec_takes_a_type_and_is_stable() {
     let mut filters = 0;
     for row in rows() {
         let mut taken = 0;
@@ -105,7 +105,7 @@ fn every_filter_takes_a_type_and_is_stable() {
                     assert_eq!(error.kind(), ErrorKind::CorruptData);
                 }
             }
-            // Whatever the bytes are, there is an answer.
+            // Any bytes give a result or an error.
             let _ = decode(&*codec, &noise(5000 * encoded_size), 5000 * size);
             let _ = encode(&*codec, &noise(5000 * size), 5000);
         }
@@ -118,7 +118,7 @@ fn every_filter_takes_a_type_and_is_stable() {
 }
 
 #[test]
-fn every_packer_takes_a_type_and_decodes_parts() {
+fn packbits_takes_types_and_decodes_parts() {
     let mut packers = 0;
     for (name, configuration) in [
         ("packbits", "{}"),
@@ -152,7 +152,7 @@ fn every_packer_takes_a_type_and_decodes_parts() {
                 assert_eq!(codec.part(0, count as u64 + 1, &shape), None);
                 for (first, length) in [(0, count.min(3)), (count / 3, count / 2), (count / 2, count - count / 2)] {
                     let Some(part) = codec.part(first as u64, length as u64, &shape) else {
-                        // Padding is to be checked.
+                        // The padding has to be checked.
                         assert!(configuration.contains("byte") || name == "numcodecs.packbits");
                         continue;
                     };
@@ -268,8 +268,8 @@ fn bits_are_packed_lowest_first() {
         codec.decode(encoded, &shape, &mut back).unwrap();
         assert_eq!((&*bytes, &*back), (encoded, decoded), "{configuration} {data_type}");
     }
-    let lie = packer("packbits", r#"{"padding_encoding": "first_byte"}"#, &named("bool"));
-    let error = lie.decode(&[4, 5], &[3], &mut [0; 3]).unwrap_err();
+    let wrong = packer("packbits", r#"{"padding_encoding": "first_byte"}"#, &named("bool"));
+    let error = wrong.decode(&[4, 5], &[3], &mut [0; 3]).unwrap_err();
     assert_eq!(error.message(), "4 bits of padding instead of 5");
 }
 
@@ -283,7 +283,7 @@ fn array(files: &[(&str, &[u8])]) -> Array {
 }
 
 #[test]
-fn filters_of_both_versions_are_read_and_written() {
+fn codecs_of_both_versions_are_read_and_written() {
     let v2 = |dtype: &str, filters: serde_json::Value| {
         json!({
             "zarr_format": 2, "shape": [6], "chunks": [6], "dtype": dtype, "compressor": null, "fill_value": 0,
@@ -305,10 +305,10 @@ fn filters_of_both_versions_are_read_and_written() {
     let packed = array(&[(".zarray", packed.as_bytes()), ("0", &[2, 0b1011_0100])]);
     let some = ArraySubset::new_with_ranges(std::slice::from_ref(&(2..5)));
     assert_eq!(packed.retrieve_array_subset::<Vec<bool>>(&some).unwrap(), [true, true, false]);
-    let lie = array(&[(".zarray", v2("|b1", json!([{"id": "packbits"}])).as_bytes()), ("0", &[200, 0b1011_0100])]);
+    let wrong = array(&[(".zarray", v2("|b1", json!([{"id": "packbits"}])).as_bytes()), ("0", &[200, 0b1011_0100])]);
     for part in [0..6, 2..5] {
         let part = ArraySubset::new_with_ranges(std::slice::from_ref(&part));
-        let error = lie.retrieve_array_subset::<Vec<bool>>(&part).unwrap_err();
+        let error = wrong.retrieve_array_subset::<Vec<bool>>(&part).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::CorruptData);
     }
     let v3 = json!({
@@ -334,7 +334,7 @@ fn filters_of_both_versions_are_read_and_written() {
 }
 
 #[test]
-fn a_fill_value_that_is_lost_is_refused() {
+fn a_fill_value_that_cannot_be_encoded_is_refused() {
     let open = |data_type: &str, fill_value: serde_json::Value, codec: serde_json::Value| {
         let metadata = json!({
             "zarr_format": 3, "node_type": "array", "shape": [4], "data_type": data_type, "fill_value": fill_value,
@@ -352,15 +352,21 @@ fn a_fill_value_that_is_lost_is_refused() {
     open("float32", json!("NaN"), cast(there)).unwrap();
     open("int8", json!(-28), scale.clone()).unwrap();
     for (error, message) in [
-        (open("int16", json!(300), cast(json!({}))), "codec cast_value: the fill value is lost: element 0: 300 is"),
-        (open("float32", json!("NaN"), cast(json!({}))), "codec cast_value: the fill value is lost: element 0: NaN is"),
-        (open("int8", json!(-29), scale), "codec scale_offset: the fill value is lost: element 0: -29 less"),
+        (
+            open("int16", json!(300), cast(json!({}))),
+            "codec cast_value: cannot encode the fill value: element 0: 300 is",
+        ),
+        (
+            open("float32", json!("NaN"), cast(json!({}))),
+            "codec cast_value: cannot encode the fill value: element 0: NaN is",
+        ),
+        (open("int8", json!(-29), scale), "codec scale_offset: cannot encode the fill value: element 0: -29 minus"),
     ] {
         let error = error.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidMetadata);
         assert!(error.to_string().contains(message), "{error}");
     }
-    // What numcodecs has never asked for it.
+    // Codecs of numcodecs do not need the fill value.
     let quantize = json!({"name": "numcodecs.astype", "configuration": {"encode_dtype": "<i2", "decode_dtype": "<f4"}});
     open("float32", json!("NaN"), quantize).unwrap();
 }

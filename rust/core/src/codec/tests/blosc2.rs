@@ -9,7 +9,7 @@ use crate::codec::Blosc2;
 use crate::codec::{BytesToBytes, Codec, Named, create};
 use crate::data_type::DataType;
 
-/// What python-blosc2 calls it, and what it wrote.
+/// A name, and the bytes that python-blosc2 wrote.
 const WRITTEN: &[(&str, &str)] = &[
     (
         "lz4, shuffled",
@@ -107,15 +107,15 @@ fn samples() -> impl Iterator<Item = (&'static str, Vec<u8>, Vec<u8>)> {
 }
 
 #[test]
-fn what_others_wrote_is_read() {
+fn bytes_of_python_blosc2_decode() {
     let codec = codec();
-    for (name, encoded, due) in samples() {
-        let mut decoded = vec![1; due.len()];
+    for (name, encoded, expected) in samples() {
+        let mut decoded = vec![1; expected.len()];
         codec.decode_into(&encoded, &mut decoded).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert!(decoded == due, "{name}");
+        assert!(decoded == expected, "{name}");
         let mut grown = vec![9];
         codec.decode_bounded(&encoded, 1000, &mut grown).unwrap();
-        assert!(grown[1..] == due, "{name}");
+        assert!(grown[1..] == expected, "{name}");
         assert!(codec.decode_bounded(&encoded, 599, &mut Vec::new()).is_err(), "{name}");
         assert!(codec.decode_into(&encoded, &mut decoded[1..]).is_err(), "{name}");
         decoded.push(0);
@@ -126,30 +126,30 @@ fn what_others_wrote_is_read() {
 #[test]
 fn pieces_are_parts_of_the_whole() {
     let codec = codec();
-    for (name, encoded, due) in samples() {
+    for (name, encoded, expected) in samples() {
         let mut read = |offset: u64, into: &mut [u8]| {
             into.copy_from_slice(&encoded[offset as usize..][..into.len()]);
             Ok(())
         };
-        let pieces = codec.pieces(encoded.len() as u64, due.len() as u64, &mut read).unwrap();
+        let pieces = codec.pieces(encoded.len() as u64, expected.len() as u64, &mut read).unwrap();
         assert_eq!(pieces.is_none(), name.contains("differences"), "{name}");
         let Some(pieces) = pieces else { continue };
-        assert_eq!(pieces.decoded_size(), due.len() as u64);
+        assert_eq!(pieces.decoded_size(), expected.len() as u64);
         for (number, piece) in pieces.list().iter().enumerate() {
             let range = |range: &std::ops::Range<u64>| range.start as usize..range.end as usize;
             let mut decoded = vec![1; range(&piece.decoded).len()];
             codec.decode_piece(&pieces, number, &encoded[range(&piece.encoded)], &mut decoded).unwrap();
-            assert!(decoded == due[range(&piece.decoded)], "{name}: {number}");
+            assert!(decoded == expected[range(&piece.decoded)], "{name}: {number}");
         }
     }
 }
 
-/// Every truncation is an error, and no changed byte makes a panic or takes more memory than is due.
+/// Every truncation is an error, and no changed byte causes a panic or uses too much memory.
 #[test]
 fn damage_is_found_or_harmless() {
     let codec = codec();
-    for (name, encoded, due) in samples() {
-        let mut decoded = vec![0; due.len()];
+    for (name, encoded, expected) in samples() {
+        let mut decoded = vec![0; expected.len()];
         for length in 0..encoded.len() {
             assert!(codec.decode_into(&encoded[..length], &mut decoded).is_err(), "{name}: {length}");
         }
@@ -165,7 +165,7 @@ fn damage_is_found_or_harmless() {
 }
 
 #[test]
-fn what_is_written_is_read_again() {
+fn encoded_bytes_decode() {
     let codec = codec();
     for data in [Vec::new(), raw(""), raw("").repeat(2000)] {
         let (mut encoded, mut decoded) = (Vec::new(), vec![1; data.len()]);

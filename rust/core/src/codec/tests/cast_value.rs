@@ -1,4 +1,4 @@
-//! What `cast_value` makes of single numbers; the cases are those of its specification.
+//! `cast_value` of single numbers; the cases are those of its specification.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::array_to_array::{decode, encode, filter, named};
 use crate::codec::array_to_array::number::real::{Real, write_codes};
 use crate::error::ErrorKind;
 
-/// Numbers as JSON spells them, cast and back; `None`: refused.
+/// Checks that numbers are cast to others and back, or refused (`None`).
 #[track_caller]
 fn casts(from: &str, configuration: &str, values: &[(serde_json::Value, Option<serde_json::Value>)]) {
     let codec = filter("cast_value", configuration, from);
@@ -44,7 +44,7 @@ fn values_are_cast_as_the_configuration_says() {
 }
 
 #[test]
-fn what_is_out_of_range_goes_where_the_configuration_says() {
+fn numbers_out_of_range_follow_the_configuration() {
     let some = |from, to| (from, Some(to));
     let plain = r#"{"data_type": "int8"}"#;
     casts(

@@ -1,4 +1,4 @@
-//! Tests of codecs: what holds for every row of the tables, what other writers wrote, and hostile bytes.
+//! Tests of codecs: properties of every row, bytes of other writers, and hostile bytes.
 
 mod array_to_array;
 mod array_to_bytes;

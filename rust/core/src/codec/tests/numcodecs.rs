@@ -1,4 +1,4 @@
-//! What numcodecs, `NumPy` and `ml_dtypes` make of the same numbers.
+//! Numbers as numcodecs, NumPy and `ml_dtypes` convert them.
 
 use super::array_to_array::{decode, encode, from_hex, named, packer, try_codec};
 use crate::codec::Codec;
@@ -21,7 +21,7 @@ fn small_floats_are_those_of_ml_dtypes() {
         .collect();
     let doubles: Vec<f64> =
         singles.iter().map(|number| f64::from(*number)).flat_map(|n| [n, n.next_up(), n.next_down()]).collect();
-    // The values of all codes (of every seventh, of two bytes); the codes of values.
+    // Hashes of the values of all codes (every seventh for two bytes), and of the codes of values.
     for (name, values, from_single, from_double) in [
         ("float16", 0xb0eb_21fb_07bd_a4cb, 0x3f72_781b_be6e_6f71, 0xb459_b105_9530_2d14),
         ("bfloat16", 0x51aa_68ed_8ed6_f14d, 0x3838_c52a_dfb2_1cc4, 0x92ef_3b82_0b8f_d284),
@@ -168,7 +168,7 @@ fn numbers_are_converted_as_numpy_does() {
     }
 }
 
-/// A codec and its configuration, elements, what numcodecs encodes them to, and what it decodes that to (`=`: the same).
+/// A codec and its configuration, elements, their encoding by numcodecs, and its decoding (`=`: the same elements).
 #[cfg(target_endian = "little")]
 const NUMCODECS: &str = r#"
 numcodecs.delta {"dtype": "<i2", "astype": "|i1"}

@@ -1,7 +1,7 @@
-//! Every codec of the table with every data type, through whole arrays: metadata, chains, planning, partial reads, caches,
-//! and chunks that were cut off or damaged.
+//! Every codec with every data type, through whole arrays: metadata, chains, planning, partial reads, caches, and truncated
+//! or damaged chunks.
 //!
-//! Only what cannot be opened is left out, and how much that is, is counted.
+//! Only combinations that cannot be opened are left out, and the number of the others is checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use crate::array::{Array, ArrayBytes, FromArrayBytes, OutputBuffer};
 use crate::cache::{CacheLimit, ChunkCache};
 use crate::chunk_grid::ChunkGrid;
-use crate::codec::{Row, parse_named_list, rows};
+use crate::codec::row::{Damage, Row};
+use crate::codec::{parse_named_list, rows};
 use crate::data_type::{DataType, Kind};
 use crate::error::{ErrorKind, Result};
 use crate::metadata::{ArrayMetadata, NewArray, Order, fill_value_from_json};
@@ -26,23 +27,7 @@ use crate::subset::ArraySubset;
 const SHAPE: [u64; 2] = [13, 17];
 const CHUNK: [u64; 2] = [8, 12];
 
-/// Never opened: to read a pickle is to run a program.
-const REFUSED: &[&str] = &["pickle"];
-
-/// Codecs with types that have no room for any element: less the offset, the one number that could be, is none.
-const WITHOUT_ELEMENTS: &[(&str, &str)] = &[("scale_offset", "float8_e8m0fnu")];
-
-/// Codecs that lose something of the elements of a type, once. Of bool, as numcodecs does.
-const LOSSY: &[(&str, &str)] = &[("numcodecs.fixedscaleoffset", "bool")];
-
-/// Codecs after which an index without a checksum, read from too far ahead, can tell of other elements of the right size.
-const MISLEADING: &[&str] = &["shuffle"];
-
-/// Codecs of which a cut can stay unseen, as what is missing are zeros that no number needs: what is read must still be
-/// right.
-const SPARE: &[&str] = &["zfp", "zfpy"];
-
-/// A data type, with how Zarr spells it.
+/// A data type and its spelling in metadata.
 struct Spelled {
     data_type: DataType,
     fill_value: Value,
@@ -58,7 +43,7 @@ fn types() -> Vec<Spelled> {
         let fill_value = match data_type.kind() {
             Kind::Bool => json!(true),
             Kind::Complex => json!([2, 2]),
-            // What can be scaled.
+            // Can be scaled.
             _ if data_type.name() == "int2" => json!(1),
             _ => json!(2),
         };
@@ -121,7 +106,7 @@ fn v2_document(data_type: &DataType, fill_value: &Value) -> Value {
 }
 
 impl Spelled {
-    /// The metadata with codecs of Zarr V3. Of types that V3 cannot spell, all but the codecs is of V2.
+    /// Metadata with codecs of Zarr V3. For types that V3 cannot spell, everything but the codecs is V2.
     fn with_codecs(&self, codecs: &Value) -> Result<ArrayMetadata> {
         let Some(v3) = &self.v3 else {
             let codecs = parse_named_list(codecs)?;
@@ -134,21 +119,21 @@ impl Spelled {
         }))
     }
 
-    /// The metadata of Zarr V2 with other filters and another compressor, in the order F.
+    /// Metadata of Zarr V2 with filters and a compressor, in order F.
     fn with_filters(&self, filters: &[&Value], compressor: Option<&Value>) -> Result<ArrayMetadata> {
         let mut document = self.v2.clone();
         document["filters"] = if filters.is_empty() { Value::Null } else { json!(filters) };
         document["compressor"] = json!(compressor);
         document["order"] = json!("F");
         if self.data_type.is_variable() {
-            // Another filter makes objects another type.
+            // Another filter changes the data type of objects.
             document["fill_value"] = Value::Null;
         }
         ArrayMetadata::from_v2(document, None)
     }
 
-    /// The codec that turns elements into bytes where nothing else is wanted.
-    fn serializer(&self) -> Value {
+    /// The ordinary array-to-bytes codec of the type.
+    fn array_to_bytes(&self) -> Value {
         match self.data_type.kind() {
             Kind::String => json!("vlen-utf8"),
             Kind::Bytes => json!("vlen-bytes"),
@@ -166,7 +151,7 @@ fn configuration(row: &Row) -> Value {
     serde_json::from_str(row.example).unwrap()
 }
 
-/// The codec as numcodecs would spell it.
+/// The codec as numcodecs spells it.
 fn numcodec(row: &Row) -> Value {
     let mut value = configuration(row);
     value["id"] = json!(row.name.strip_prefix("numcodecs.").unwrap_or(row.name));
@@ -176,11 +161,11 @@ fn numcodec(row: &Row) -> Value {
     value
 }
 
-/// An array that opens.
+/// An array that can be opened.
 struct Case {
     row: &'static Row,
     data_type: DataType,
-    /// The place of the codec.
+    /// The position of the codec in the metadata.
     place: &'static str,
     metadata: ArrayMetadata,
 }
@@ -204,30 +189,30 @@ fn cases() -> Vec<Case> {
         for one in types() {
             let codec = json!({"name": row.name, "configuration": configuration(row)});
             let bytes = json!({"name": "bytes", "configuration": {"endian": "little"}});
-            let serializer = one.serializer();
+            let to_bytes = one.array_to_bytes();
             let index = json!([bytes, "crc32c"]);
             let numcodec = numcodec(row);
             let object = one.v2["filters"].get(0).cloned();
             let before: Vec<&Value> = object.iter().collect();
-            let (in_front, behind) =
+            let (in_front, after) =
                 ([vec![&numcodec], before.clone()].concat(), [before.clone(), vec![&numcodec]].concat());
             let shape = [8, 6];
             let halves = json!({"name": "sharding_indexed", "configuration": {
-                "chunk_shape": shape, "codecs": [codec, serializer], "index_codecs": index, "index_location": "start"}});
+                "chunk_shape": shape, "codecs": [codec, to_bytes], "index_codecs": index, "index_location": "start"}});
             for (place, metadata) in [
                 ("alone", one.with_codecs(&json!([codec]))),
                 ("before bytes", one.with_codecs(&json!([codec, bytes]))),
-                ("filter", one.with_codecs(&json!([codec, serializer]))),
+                ("filter", one.with_codecs(&json!([codec, to_bytes]))),
                 ("filter before a shard", one.with_codecs(&json!([codec, shard(json!([bytes]), &index)]))),
-                ("of bytes", one.with_codecs(&json!([serializer, codec]))),
-                ("of bytes of a shard", one.with_codecs(&json!([shard(json!([serializer]), &index), codec]))),
+                ("of bytes", one.with_codecs(&json!([to_bytes, codec]))),
+                ("of bytes of a shard", one.with_codecs(&json!([shard(json!([to_bytes]), &index), codec]))),
                 ("alone in a shard", one.with_codecs(&json!([shard(json!([codec]), &index)]))),
                 ("filter in a shard", one.with_codecs(&json!([halves]))),
-                ("of bytes in a shard", one.with_codecs(&json!([shard(json!([serializer, codec]), &index)]))),
-                ("of an index", one.with_codecs(&json!([shard(json!([serializer]), &json!([bytes, codec]))]))),
+                ("of bytes in a shard", one.with_codecs(&json!([shard(json!([to_bytes, codec]), &index)]))),
+                ("of an index", one.with_codecs(&json!([shard(json!([to_bytes]), &json!([bytes, codec]))]))),
                 ("V2 alone", one.with_filters(&[&numcodec], None)),
                 ("V2 filter", one.with_filters(&in_front, None)),
-                ("V2 behind", one.with_filters(&behind, None)),
+                ("V2 behind", one.with_filters(&after, None)),
                 ("V2 compressor", one.with_filters(&before, Some(&numcodec))),
             ] {
                 let opened = metadata.and_then(|metadata| {
@@ -267,7 +252,7 @@ fn variable(elements: impl Iterator<Item = Vec<u8>>, data_type: &DataType) -> Ar
     ArrayBytes { bytes, offsets: Some(offsets), data_type: data_type.clone(), shape: SHAPE.to_vec() }
 }
 
-/// Elements that are plausible for a type: `poor` ones are 2 and 3 where they are numbers.
+/// Plausible elements of a type; `poor` numbers are only 2 and 3.
 fn elements(data_type: &DataType, poor: bool) -> ArrayBytes {
     let count = SHAPE.iter().product::<u64>() as usize;
     let mut random = Random(1);
@@ -284,7 +269,7 @@ fn elements(data_type: &DataType, poor: bool) -> ArrayBytes {
         }),
         _ => random.below(1000),
     };
-    // What is too much for a small type is 2, which all have.
+    // Numbers that are too large for a small type become 2.
     let spelled = |number: &Value| {
         let found = fill_value_from_json(number, data_type).or_else(|_| fill_value_from_json(&json!(2), data_type));
         found.unwrap().bytes().to_vec()
@@ -325,7 +310,7 @@ fn element(whole: &ArrayBytes, at: usize) -> &[u8] {
     }
 }
 
-/// The elements of a selection, one by one.
+/// Copies the elements of a selection one by one.
 fn gather(whole: &ArrayBytes, selection: &Selection) -> ArrayBytes {
     let [rows, columns] = selection.axes() else { panic!() };
     let position = |axis: &AxisSelection, k: u64| axis.start.wrapping_add_signed(axis.step * k as i64);
@@ -367,7 +352,7 @@ fn selections() -> Vec<Selection> {
     .to_vec()
 }
 
-/// Stores elements, and what is read of them: rich ones, or where the codec has no room for these, poor ones.
+/// Stores elements and reads them again; poor elements if the codec cannot encode others.
 fn store(case: &Case) -> Option<(Arc<MemoryStore>, Array, ArrayBytes)> {
     let mut last = None;
     for poor in [false, true] {
@@ -379,17 +364,17 @@ fn store(case: &Case) -> Option<(Arc<MemoryStore>, Array, ArrayBytes)> {
             continue;
         }
         let found: ArrayBytes = array.retrieve_array_subset(&array.subset_all()).unwrap();
-        if found == given || (poor && LOSSY.contains(&(case.row.name, case.data_type.name()))) {
+        if found == given || (poor && case.row.lossy.contains(&case.data_type.name())) {
             return Some((store, array, found));
         }
         assert!(!poor, "other elements than were stored");
     }
-    let unstored = WITHOUT_ELEMENTS.contains(&(case.row.name, case.data_type.name()));
-    assert!(unstored, "nothing can be stored: {}", last.unwrap());
+    let is_known = case.row.unencodable.contains(&case.data_type.name());
+    assert!(is_known, "nothing can be stored: {}", last.unwrap());
     None
 }
 
-/// Whole and in parts, with every cache.
+/// Reads the whole and parts, with every cache.
 fn check_reads(array: &Array, whole: &ArrayBytes) {
     let mut selections: Vec<_> = selections().iter().map(|one| (one.clone(), gather(whole, one))).collect();
     selections.push((Selection::from(&array.subset_all()), whole.clone()));
@@ -401,8 +386,8 @@ fn check_reads(array: &Array, whole: &ArrayBytes) {
     for cache in caches {
         let kind = format!("{cache:?}");
         let array = array.with_cache(cache);
-        for (selection, due) in selections.iter().chain(&selections[..1]) {
-            assert!(select(&array, selection).unwrap() == *due, "{selection:?}, {kind}");
+        for (selection, expected) in selections.iter().chain(&selections[..1]) {
+            assert!(select(&array, selection).unwrap() == *expected, "{selection:?}, {kind}");
         }
     }
     for chunk in ArraySubset::new_with_shape(&array.chunk_grid_shape()).indices() {
@@ -425,7 +410,7 @@ fn check_reads(array: &Array, whole: &ArrayBytes) {
     }
 }
 
-/// A chunk that is not stored is the fill value.
+/// Checks that a missing chunk reads as the fill value.
 fn check_missing(array: &Array, store: &MemoryStore) {
     let key = array.chunk_key(&[0, 1]).unwrap();
     let kept = array.retrieve_encoded_chunk(&[0, 1]).unwrap().unwrap();
@@ -435,7 +420,7 @@ fn check_missing(array: &Array, store: &MemoryStore) {
     store.set(&key, &kept).unwrap();
 }
 
-/// Reads of the first chunk, of one element in it, and what is due.
+/// The first chunk, and one element in it.
 struct Due {
     chunk: ArrayBytes,
     place: Selection,
@@ -450,11 +435,11 @@ impl Due {
     }
 }
 
-/// Cut off anywhere, a chunk is an error, or what remains is right.
-fn check_cuts(case: &Case, array: &Array, store: &MemoryStore, due: &Due) {
+/// Checks that a truncated chunk is an error, or reads correctly.
+fn check_cuts(case: &Case, array: &Array, store: &MemoryStore, expected: &Due) {
     let key = array.chunk_key(&[0, 0]).unwrap();
     let stored = array.retrieve_encoded_chunk(&[0, 0]).unwrap().unwrap();
-    // Fewer where codecs are as they are elsewhere too.
+    // Fewer truncations where other cases test the same code.
     let most = if case.place.contains("shard") || case.place.starts_with("V2") { 40 } else { 200 };
     let step = stored.len().div_ceil(most).max(1);
     let lengths: BTreeSet<usize> =
@@ -464,23 +449,28 @@ fn check_cuts(case: &Case, array: &Array, store: &MemoryStore, due: &Due) {
         match array.retrieve_chunk::<ArrayBytes>(&[0, 0]) {
             Err(error) => assert_eq!(error.kind(), ErrorKind::CorruptData, "{length} of {}: {error}", stored.len()),
             Ok(found) => {
-                assert!(found == due.chunk, "other elements, of {length} of {} bytes", stored.len());
-                assert!(SPARE.contains(&case.row.name), "{length} of {} bytes are enough", stored.len());
+                assert!(found == expected.chunk, "other elements, of {length} of {} bytes", stored.len());
+                assert!(
+                    case.row.undetected.contains(&Damage::UnusedEnd),
+                    "{length} of {} bytes are enough",
+                    stored.len()
+                );
             }
         }
-        match select(array, &due.place) {
+        match select(array, &expected.place) {
             Err(error) => assert_eq!(error.kind(), ErrorKind::CorruptData, "{length} of {}: {error}", stored.len()),
             Ok(found) => {
-                let misled = case.place == "of an index" && MISLEADING.contains(&case.row.name);
-                assert!(misled || found == due.one, "another element, of {length} of {} bytes", stored.len());
+                // A truncated index that passes for another one points to other elements.
+                let misled = case.place == "of an index" && case.row.undetected.contains(&Damage::Noise);
+                assert!(misled || found == expected.one, "another element, of {length} of {} bytes", stored.len());
             }
         }
     }
     store.set(&key, &stored).unwrap();
 }
 
-/// A byte is wrong: whatever is read, there is an answer.
-fn check_damage(array: &Array, store: &MemoryStore, due: &Due) {
+/// Checks that a chunk with a wrong byte gives a result or an error.
+fn check_damage(array: &Array, store: &MemoryStore, expected: &Due) {
     let key = array.chunk_key(&[0, 0]).unwrap();
     let stored = array.retrieve_encoded_chunk(&[0, 0]).unwrap().unwrap();
     let mut random = Random(stored.len() as u64);
@@ -491,7 +481,8 @@ fn check_damage(array: &Array, store: &MemoryStore, due: &Due) {
         store.set(&key, &damaged).unwrap();
         let careless = array.with_options(CodecOptions { validate_checksums: false, ..array.options() });
         let whole = |array: &Array| array.retrieve_chunk::<ArrayBytes>(&[0, 0]);
-        let reads = [whole(array), whole(&careless), select(array, &due.place), select(&careless, &due.place)];
+        let reads =
+            [whole(array), whole(&careless), select(array, &expected.place), select(&careless, &expected.place)];
         unusual.extend(reads.into_iter().filter_map(|read| match read.err()?.kind() {
             ErrorKind::CorruptData | ErrorKind::Unsupported => None,
             kind => Some(format!("{kind:?}")),
@@ -507,13 +498,13 @@ fn check(case: &Case) {
     again.store_array_subset(&again.subset_all(), &whole).unwrap();
     assert!(again.retrieve_array_subset::<ArrayBytes>(&again.subset_all()).unwrap() == whole, "not the same again");
     check_missing(&array, &store);
-    let due = Due::new(&array);
-    check_cuts(case, &array, &store, &due);
-    check_damage(&array, &store, &due);
+    let expected = Due::new(&array);
+    check_cuts(case, &array, &store, &expected);
+    check_damage(&array, &store, &expected);
 }
 
 #[test]
-fn every_codec_does_with_every_type_what_is_asked_of_it() {
+fn every_codec_works_with_every_data_type() {
     let cases = cases();
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(BTreeMap::new());
@@ -537,13 +528,14 @@ fn every_codec_does_with_every_type_what_is_asked_of_it() {
     let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "{} of {} fail: {failures:#?}", failures.len(), cases.len());
 
-    // Nothing is left out unseen.
+    // Every row and data type is tested.
     let tested: BTreeSet<_> = cases.iter().map(|case| case.row.name).collect();
-    let missing: Vec<_> = rows().map(|row| row.name).filter(|name| !tested.contains(name)).collect();
-    assert_eq!(missing, REFUSED);
+    for row in rows() {
+        assert_eq!(tested.contains(row.name), !row.is_refused, "{}", row.name);
+    }
     for one in types() {
-        let serialized = |case: &Case| case.data_type == one.data_type && ["alone", "of bytes"].contains(&case.place);
-        assert!(cases.iter().any(serialized), "{} has no serializer", one.data_type);
+        let is_encoded = |case: &Case| case.data_type == one.data_type && ["alone", "of bytes"].contains(&case.place);
+        assert!(cases.iter().any(is_encoded), "{} has no array-to-bytes codec", one.data_type);
     }
     let mut places = BTreeMap::new();
     for case in &cases {
@@ -553,9 +545,9 @@ fn every_codec_does_with_every_type_what_is_asked_of_it() {
     assert!(cases.len() >= 7020, "{} {places:?}", cases.len());
 }
 
-/// Its inner chunks would have to find the bytes of the elements.
+/// Inner chunks of slots would need the bytes of the elements.
 #[test]
-fn a_shard_of_strings_behind_a_reshape_is_refused() {
+fn a_shard_of_strings_after_a_reshape_is_refused() {
     let string = types().into_iter().find(|one| one.data_type.kind() == Kind::String).unwrap();
     let reshape = json!({"name": "reshape", "configuration": {"shape": [[0], [1]]}});
     let index = json!([{"name": "bytes", "configuration": {"endian": "little"}}]);

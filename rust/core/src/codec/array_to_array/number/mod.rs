@@ -1,4 +1,4 @@
-//! Numbers of every type, for codecs that calculate.
+//! Numbers of every data type, for codecs that compute with them.
 
 pub(crate) mod numpy;
 pub(crate) mod real;

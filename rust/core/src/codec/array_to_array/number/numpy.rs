@@ -1,13 +1,13 @@
-//! Conversions between numbers as `NumPy` has them on x86-64, also where C leaves them open: integers wrap; of a float, the
-//! fraction is lost, and one that the integer cannot hold becomes what the processor makes of it.
+//! Conversions of numbers as NumPy does them on x86-64, also where C leaves them undefined: integers wrap; floats lose
+//! the fraction; a float outside the range of the integer gives the result of the processor.
 
-/// Rounds to the nearest integer, halves to the even one, without the call that this is on older processors.
+/// Rounds to the nearest integer, ties to even. Older processors would need a function call for `round_ties_even`.
 pub(crate) fn round(value: f64) -> f64 {
     const WHOLE: f64 = 4_503_599_627_370_496.0;
     if value.abs() < WHOLE { ((value.abs() + WHOLE) - WHOLE).copysign(value) } else { value }
 }
 
-/// A wide number, converted as C does on x86-64.
+/// A number that converts as in C on x86-64.
 pub(crate) trait Number: Copy {
     fn truth(self) -> bool;
     fn int32(self) -> i32;
@@ -16,7 +16,7 @@ pub(crate) trait Number: Copy {
     fn uint64(self) -> u64;
     fn float32(self) -> f32;
     fn float64(self) -> f64;
-    /// What a `float16` is rounded from.
+    /// The number that is rounded to `float16`.
     fn before_half(self) -> f64;
 }
 

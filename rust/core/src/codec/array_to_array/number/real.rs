@@ -1,7 +1,7 @@
-//! Real numbers of every data type: read into and written from blocks of four wide types, so that each codec of numbers
-//! is written for those alone.
+//! Real numbers of every data type, loaded into and stored from blocks of four wide types, so that codecs only handle
+//! these.
 //!
-//! Conversions are those of `NumPy`, see `numpy.rs`.
+//! Conversions are those of NumPy; see `numpy.rs`.
 
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ use crate::json::{integer, show};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Real {
     Bool,
-    /// So many bytes, of which so many bits count.
+    /// Item size in bytes, and number of significant bits.
     Int(usize, u32),
     UInt(usize, u32),
     F32,
@@ -24,7 +24,7 @@ pub(crate) enum Real {
     Small(&'static Format),
 }
 
-/// Numbers of a block.
+/// The numbers of a block.
 #[derive(Clone, Debug)]
 pub(crate) enum Wide {
     I64(Vec<i64>),
@@ -62,11 +62,11 @@ impl Wide {
     }
 }
 
-/// Elements of a block: few enough to stay in the fastest cache.
+/// Elements per block, few enough for the L1 cache.
 const BLOCK: usize = 1024;
 
 impl Real {
-    /// The real numbers of a data type.
+    /// Returns the real number type of a data type.
     pub(crate) fn of(data_type: &DataType) -> Result<Self> {
         let (size, bits) = (data_type.size(), data_type.bits() as u32);
         let real = match (data_type.kind(), data_type.name()) {
@@ -78,10 +78,12 @@ impl Real {
             (Kind::Float, name) => Format::of(name).map(Self::Small),
             _ => None,
         };
-        real.ok_or_else(|| Error::unsupported(format!("it has no elements of {data_type}, only real numbers")))
+        real.ok_or_else(|| {
+            Error::unsupported(format!("cannot encode elements of {data_type}: they are not real numbers"))
+        })
     }
 
-    /// Bytes of an element.
+    /// Item size in bytes.
     pub(crate) fn size(self) -> usize {
         match self {
             Self::Bool => 1,
@@ -100,7 +102,7 @@ impl Real {
         matches!(self, Self::Small(format) if format.name == "float16")
     }
 
-    /// Whether `NumPy` itself has it.
+    /// Whether NumPy has the type without extensions.
     pub(crate) fn is_numpy(self) -> bool {
         match self {
             Self::Int(size, bits) | Self::UInt(size, bits) => size * 8 == bits as usize,
@@ -109,7 +111,7 @@ impl Real {
         }
     }
 
-    /// The smallest and the largest integer.
+    /// The smallest and largest integer.
     pub(crate) fn range(self) -> (i128, i128) {
         match self {
             Self::Int(_, bits) => (-(1 << (bits - 1)), (1 << (bits - 1)) - 1),
@@ -118,7 +120,7 @@ impl Real {
         }
     }
 
-    /// The type in which `NumPy` calculates with two of its types.
+    /// The type in which NumPy computes with numbers of two types.
     pub(crate) fn common(self, other: Self) -> Self {
         let float = |float: Self, bytes: usize| match bytes {
             2 if float.is_half() => Self::F32,
@@ -142,7 +144,7 @@ impl Real {
         }
     }
 
-    /// Reads a block.
+    /// Loads a block.
     pub(crate) fn load(self, bytes: &[u8]) -> Wide {
         match self {
             Self::Bool => Wide::I64(read(bytes, |[byte]| i64::from(byte != 0))),
@@ -164,7 +166,7 @@ impl Real {
         }
     }
 
-    /// A number among elements, as an error shows it.
+    /// Returns the text of one element for an error.
     pub(crate) fn show(self, elements: &[u8], number: usize) -> String {
         match self.load(&elements[number * self.size()..][..self.size()]) {
             Wide::I64(numbers) => numbers[0].to_string(),
@@ -174,7 +176,7 @@ impl Real {
         }
     }
 
-    /// Writes a block, converted as `NumPy` does.
+    /// Stores a block, converted as NumPy does.
     pub(crate) fn store(self, numbers: &Wide, bytes: &mut [u8]) {
         match numbers {
             Wide::I64(numbers) => self.store_all(numbers, bytes),
@@ -184,9 +186,9 @@ impl Real {
         }
     }
 
-    /// Writes a block of numbers of a type.
+    /// Stores a block of numbers that were loaded from type `from`.
     pub(crate) fn store_from(self, from: Self, numbers: Wide, bytes: &mut [u8]) {
-        // NumPy takes another way from float16 than from larger floats, which shows for infinity and NaN.
+        // NumPy converts float16 in another way than larger floats, which matters for infinity and NaN.
         if from.is_half() && self == Self::UInt(4, 32) {
             self.store(&Wide::I64(numbers.i64s()), bytes);
         } else {
@@ -210,7 +212,7 @@ impl Real {
             Self::Small(format) if self.is_half() => {
                 write(numbers, bytes, |number| (format.encode(number.before_half()) as u16).to_ne_bytes());
             }
-            // The package ml_dtypes makes a float32 of every number first.
+            // The package ml_dtypes converts every number to float32 first.
             Self::Small(format) if format.size() == 1 => {
                 write(numbers, bytes, |number| [format.encode(number.float32().into()) as u8]);
             }
@@ -220,7 +222,7 @@ impl Real {
         }
     }
 
-    /// Reads a number as fill values are spelled in Zarr V3: its code.
+    /// Parses a number spelled as a fill value of Zarr V3. Returns its bits.
     pub(crate) fn parse(self, value: &Value) -> Result<u64> {
         let code = match self {
             Self::Bool => value.as_bool().map(u64::from),
@@ -235,7 +237,7 @@ impl Real {
         code.ok_or_else(|| Error::metadata(format!("{} is not a value of {self}", show(value))))
     }
 
-    /// The code of an integer, of which only the low bits count.
+    /// The bits of an integer.
     pub(crate) fn code(self, number: i128) -> u64 {
         match self {
             Self::Int(_, bits) | Self::UInt(_, bits) => number as u64 & (u64::MAX >> (64 - bits)),
@@ -243,7 +245,7 @@ impl Real {
         }
     }
 
-    /// The numbers of one code.
+    /// The number with these bits, as a block.
     pub(crate) fn value(self, code: u64) -> Wide {
         let mut bytes = vec![0; self.size()];
         write_codes(&[code], &mut bytes);
@@ -264,8 +266,8 @@ impl std::fmt::Display for Real {
     }
 }
 
-/// The data type that a configuration of numcodecs names (`"<f4"`, `"float32"`), if it does. Whatever the array is of, its
-/// elements are taken for that, which must have their size.
+/// Returns the data type that a configuration of numcodecs names (`"<f4"`, `"float32"`), or that of the array. Elements
+/// are reinterpreted as it, so that the item sizes must be equal.
 pub(crate) fn named_type(name: Option<&str>, decoded: &DataType) -> Result<DataType> {
     let Some(name) = name else { return Ok(decoded.clone()) };
     let code = name.strip_prefix(['<', '>', '|', '=']).unwrap_or(name);
@@ -273,18 +275,18 @@ pub(crate) fn named_type(name: Option<&str>, decoded: &DataType) -> Result<DataT
     if data_type.size() == decoded.size() {
         Ok(data_type)
     } else {
-        Err(Error::metadata(format!("elements of {decoded} cannot be taken for {name:?}")))
+        Err(Error::metadata(format!("cannot reinterpret elements of {decoded} as {name:?}: the item sizes differ")))
     }
 }
 
-/// The data type that a configuration of numcodecs gives encoded elements, if it does.
+/// Returns the data type of encoded elements that a configuration of numcodecs names, or that of the decoded ones.
 pub(crate) fn encoded_type(name: Option<&str>, decoded: &DataType) -> Result<DataType> {
     let Some(name) = name else { return Ok(decoded.clone()) };
     let code = name.strip_prefix(['<', '>', '|', '=']).unwrap_or(name);
     DataType::from_code(code).or_else(|error| DataType::from_name(code).map_err(|_| error))
 }
 
-/// Lets `step` do block after block of elements of two types, side by side; it is told the number of the first.
+/// Calls `step` with each pair of blocks of two slices of elements, and with the index of their first element.
 pub(crate) fn blocks(
     (from, source): (Real, &[u8]),
     (to, target): (Real, &mut [u8]),
@@ -293,13 +295,13 @@ pub(crate) fn blocks(
     let count = source.len() / from.size();
     if source.len() != count * from.size() || Some(target.len()) != count.checked_mul(to.size()) {
         let (source, target) = (source.len(), target.len());
-        return Err(Error::corrupt(format!("{source} bytes of {from} do not become {target} bytes of {to}")));
+        return Err(Error::corrupt(format!("cannot convert {source} bytes of {from} to {target} bytes of {to}")));
     }
     let pairs = source.chunks(BLOCK * from.size()).zip(target.chunks_mut(BLOCK * to.size()));
     pairs.enumerate().try_for_each(|(k, (source, target))| step(k * BLOCK, source, target))
 }
 
-/// Converts elements as `NumPy` does.
+/// Converts elements as NumPy does.
 pub(crate) fn cast(from: (Real, &[u8]), to: (Real, &mut [u8])) -> Result<()> {
     let (source, target) = (from.0, to.0);
     blocks(from, to, |_, from, to| {
@@ -322,7 +324,7 @@ fn write<const N: usize, T: Copy>(numbers: &[T], bytes: &mut [u8], word: impl Fn
     }
 }
 
-/// Writes codes as elements; how many there are tells the size of each.
+/// Writes the bits of elements. Their number determines the item size.
 pub(crate) fn write_codes(codes: &[u64], bytes: &mut [u8]) {
     match bytes.len() / codes.len().max(1) {
         1 => write(codes, bytes, |code| [code as u8]),

@@ -1,4 +1,4 @@
-//! `json2`: a chunk as a document of JSON, of its elements, their type and their shape.
+//! `json2`: stores a chunk as a JSON document of its elements, their type and their shape.
 //!
 //! Specification: <https://numcodecs.readthedocs.io/en/stable/other/json.html>
 //!
@@ -6,9 +6,9 @@
 //! {"name": "numcodecs.json2", "configuration": {"encoding": "utf-8", "strict": true}}
 //! ```
 //!
-//! An element is the text of its value as it is written, which may have the numbers `NaN`, `Infinity` and `-Infinity`,
-//! as Python reads and writes them. How documents are spelled (`indent`, `separators`, ...) makes no difference to what
-//! they say: what is written here has no space, and ASCII alone if `ensure_ascii` or the encoding ask for it.
+//! An element is the text of its value, which may have the numbers `NaN`, `Infinity` and `-Infinity`, as in Python. The
+//! layout (`indent`, `separators`, ...) is ignored: documents are written without spaces, and in ASCII if
+//! `ensure_ascii` or the encoding asks for it.
 
 use std::ops::Range;
 
@@ -62,9 +62,9 @@ impl Default for Json2Configuration {
 #[derive(Debug)]
 struct Json2 {
     latin: bool,
-    /// What is written is ASCII.
+    /// Whether to write ASCII.
     ascii: bool,
-    /// Strings have no control characters as they are.
+    /// Whether unescaped control characters in strings are errors.
     strict: bool,
 }
 
@@ -75,28 +75,25 @@ pub(crate) fn create(configuration: &Configuration, data_type: &DataType) -> Res
         "ascii" | "us-ascii" => (false, true),
         "latin-1" | "latin1" | "iso-8859-1" => (true, true),
         _ => {
-            return Err(Error::unsupported(format!(
-                "encoding {:?}; there are utf-8, ascii and latin-1",
-                given.encoding
-            )));
+            return Err(Error::unsupported(format!("encoding {:?} is not utf-8, ascii or latin-1", given.encoding)));
         }
     };
     objects::create(Json2 { latin, ascii, strict: given.strict }, data_type)
 }
 
 impl Json2 {
-    /// The document in UTF-8, with control characters escaped, where it is not so already.
+    /// Returns the document in UTF-8 with escaped control characters; `None` if it already is.
     fn text(&self, encoded: &[u8]) -> Result<Option<Vec<u8>>> {
-        let mut own = None;
+        let mut converted = None;
         if self.latin && !encoded.is_ascii() {
-            own = Some(encoded.iter().map(|byte| char::from(*byte)).collect::<String>().into_bytes());
+            converted = Some(encoded.iter().map(|byte| char::from(*byte)).collect::<String>().into_bytes());
         } else if let Err(error) = std::str::from_utf8(encoded) {
             return Err(Error::corrupt(format!("byte {} of the JSON is not UTF-8", error.valid_up_to())));
         }
         if !self.strict {
-            own = Some(escape_controls(own.as_deref().unwrap_or(encoded)));
+            converted = Some(escape_controls(converted.as_deref().unwrap_or(encoded)));
         }
-        Ok(own)
+        Ok(converted)
     }
 }
 
@@ -114,11 +111,11 @@ fn escape_controls(text: &[u8]) -> Vec<u8> {
     escaped
 }
 
-/// Appends where the elements of lists in lists lie, the outermost of `lengths[0]` items.
+/// Appends the slots of the elements of nested lists, the outermost with `lengths[0]` items.
 fn collect(text: &[u8], span: Range<usize>, lengths: &[u64], slots: &mut Vec<Slot>) -> Result<()> {
     let Some((length, inner)) = lengths.split_first() else {
-        let length =
-            u32::try_from(span.len()).map_err(|_| Error::unsupported(format!("an element of {} bytes", span.len())))?;
+        let length = u32::try_from(span.len())
+            .map_err(|_| Error::unsupported(format!("an element of {} bytes is too long", span.len())))?;
         slots.push(Slot { heap: 0, length, offset: span.start as u64 });
         return Ok(());
     };
@@ -134,12 +131,12 @@ fn collect(text: &[u8], span: Range<usize>, lengths: &[u64], slots: &mut Vec<Slo
 
 impl Format for Json2 {
     fn items(&self, encoded: &[u8], shape: &[u64], code: &str) -> Result<(Vec<Slot>, Option<Vec<u8>>)> {
-        let own = self.text(encoded)?;
-        let text = own.as_deref().unwrap_or(encoded);
-        let due = usize::try_from(product(shape).unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
-        let mut items = json_scan::items(text, due.saturating_add(2))?;
+        let converted = self.text(encoded)?;
+        let text = converted.as_deref().unwrap_or(encoded);
+        let count = usize::try_from(product(shape).unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+        let mut items = json_scan::items(text, count.saturating_add(2))?;
         let (Some(dims), Some(found)) = (items.pop(), items.pop()) else {
-            return Err(Error::corrupt("JSON: no type and no shape at the end of the list"));
+            return Err(Error::corrupt("JSON: the list does not end with a type and a shape"));
         };
         let dims: Vec<u64> = json_scan::items(&text[dims.clone()], shape.len().max(1))?
             .into_iter()
@@ -153,7 +150,7 @@ impl Format for Json2 {
         let found: String =
             json_scan::string(&text[found])?.into_iter().map(|point| char::from_u32(point).unwrap_or('?')).collect();
         objects::check(&found, &dims, code, shape)?;
-        // A single element without axes is the one item of a list.
+        // A chunk without axes is a list of one element.
         let (outer, inner) = dims.split_first().map_or((1, &[][..]), |(outer, inner)| (*outer, inner));
         if items.len() as u64 != outer {
             return Err(Error::corrupt(format!("a list of {} elements instead of {outer}", items.len())));
@@ -162,13 +159,13 @@ impl Format for Json2 {
         for item in items {
             collect(text, item, inner, &mut slots)?;
         }
-        Ok((slots, own))
+        Ok((slots, converted))
     }
 
     fn document(&self, elements: &[&[u8]], shape: &[u64], code: &str, encoded: &mut Vec<u8>) -> Result<()> {
         let start = encoded.len();
         encoded.push(b'[');
-        // The length of the list at each depth but the outermost.
+        // The number of elements in a list at each depth but the outermost.
         let periods: Vec<u64> = (1..shape.len()).map(|axis| product(&shape[axis..]).unwrap_or(u64::MAX)).collect();
         for (k, element) in elements.iter().enumerate() {
             let k = k as u64;
@@ -181,14 +178,14 @@ impl Format for Json2 {
         encoded.extend_from_slice(format!("\"{code}\",[{}]]", lengths.join(",")).as_bytes());
         if self.ascii && !encoded[start..].is_ascii() {
             let text = String::from_utf8(encoded.split_off(start))
-                .map_err(|_| Error::unsupported("an element whose text is not UTF-8"))?;
+                .map_err(|_| Error::unsupported("an element is not UTF-8"))?;
             escape_others(&text, encoded);
         }
         Ok(())
     }
 }
 
-/// Appends text of JSON in ASCII. Other letters are in its strings alone.
+/// Appends JSON text as ASCII. Only its strings contain other letters.
 fn escape_others(text: &str, escaped: &mut Vec<u8>) {
     for letter in text.chars() {
         if letter.is_ascii() {

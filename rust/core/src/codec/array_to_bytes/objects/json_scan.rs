@@ -1,21 +1,21 @@
-//! The text of values of JSON, taken apart without building them, so that what is not looked at stays as it was written.
+//! Splits JSON text into the texts of its values, which stay as they were written.
 //!
-//! The numbers `NaN`, `Infinity` and `-Infinity`, which JSON does not have, are read where Python writes them.
+//! The numbers `NaN`, `Infinity` and `-Infinity`, which Python writes, are accepted.
 
 use std::ops::Range;
 
 use crate::error::{Error, Result};
 
-/// Lists and objects lie in each other no deeper.
+/// Deepest nesting of lists and objects.
 pub(super) const DEPTH: usize = 128;
 
-/// Walks along a text.
+/// A position in a text.
 struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
 }
 
-/// The text of the one value in `text`, without the space around it.
+/// Returns the text of the single value in `text`, without surrounding space.
 pub(super) fn value(text: &[u8]) -> Result<&[u8]> {
     let mut scanner = Scanner { text, at: 0 };
     let span = scanner.value(0)?;
@@ -23,7 +23,7 @@ pub(super) fn value(text: &[u8]) -> Result<&[u8]> {
     Ok(&text[span])
 }
 
-/// Where the values of the list lie that is in `text`; more than `limit` of them are an error.
+/// Returns the ranges of the values of the list in `text`. More than `limit` values are an error.
 pub(super) fn items(text: &[u8], limit: usize) -> Result<Vec<Range<usize>>> {
     let (mut scanner, mut items) = (Scanner { text, at: 0 }, Vec::new());
     scanner.expect(b'[')?;
@@ -43,7 +43,7 @@ pub(super) fn items(text: &[u8], limit: usize) -> Result<Vec<Range<usize>>> {
     Ok(items)
 }
 
-/// Where the names and values of the object lie that is in `text`.
+/// Returns the ranges of the names and values of the object in `text`.
 pub(super) fn members(text: &[u8]) -> Result<Vec<(Range<usize>, Range<usize>)>> {
     let (mut scanner, mut members) = (Scanner { text, at: 0 }, Vec::new());
     scanner.expect(b'{')?;
@@ -60,13 +60,13 @@ pub(super) fn members(text: &[u8]) -> Result<Vec<(Range<usize>, Range<usize>)>> 
     Ok(members)
 }
 
-/// The code points of the string in `text`, of which a half of a surrogate pair may be left over.
+/// Returns the code points of the string in `text`, which may include half of a surrogate pair.
 pub(super) fn string(text: &[u8]) -> Result<Vec<u32>> {
     let wrong = || Error::corrupt(format!("JSON: {} is not a string", show(text)));
     let inner = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).ok_or_else(wrong)?;
     let mut chars = std::str::from_utf8(inner).map_err(|_| wrong())?.chars();
     let mut points: Vec<u32> = Vec::with_capacity(inner.len());
-    // Whether the last is the first half of a pair.
+    // Whether the last code point is the first half of a surrogate pair.
     let mut half = false;
     while let Some(letter) = chars.next() {
         let point = match letter {
@@ -106,12 +106,12 @@ fn show(text: &[u8]) -> String {
 impl Scanner<'_> {
     fn wrong(&self) -> Error {
         match self.text.get(self.at) {
-            Some(byte) => Error::corrupt(format!("JSON: {:?} at byte {}", char::from(*byte), self.at)),
-            None => Error::corrupt(format!("JSON: it ends at byte {}", self.at)),
+            Some(byte) => Error::corrupt(format!("JSON: unexpected {:?} at byte {}", char::from(*byte), self.at)),
+            None => Error::corrupt(format!("JSON: truncated at byte {}", self.at)),
         }
     }
 
-    /// The next byte that is no space.
+    /// Skips space, and returns the next byte.
     fn peek(&mut self) -> Option<u8> {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.text.get(self.at) {
             self.at += 1;
@@ -136,10 +136,10 @@ impl Scanner<'_> {
         }
     }
 
-    /// Steps over a value.
+    /// Skips a value, and returns its range.
     fn value(&mut self, depth: usize) -> Result<Range<usize>> {
         if depth > DEPTH {
-            return Err(Error::unsupported(format!("JSON: more than {DEPTH} lists and objects in each other")));
+            return Err(Error::unsupported(format!("JSON: lists and objects are nested deeper than {DEPTH} levels")));
         }
         let first = self.peek();
         let start = self.at;
@@ -206,7 +206,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// Steps over a number or a name.
+    /// Skips a number or a name.
     fn word(&mut self) -> Result<()> {
         let rest = &self.text[self.at..];
         let names: [&[u8]; 6] = [b"null", b"true", b"false", b"NaN", b"Infinity", b"-Infinity"];
@@ -215,7 +215,7 @@ impl Scanner<'_> {
             return Ok(());
         }
         self.at += usize::from(rest.first() == Some(&b'-'));
-        // No zero before other digits.
+        // Leading zeros are not allowed.
         if self.text.get(self.at) == Some(&b'0') {
             self.at += 1;
         } else {
@@ -245,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_found_as_they_were_written() {
+    fn values_keep_their_text() {
         let text = br#" [ 1.50e+3 , "a\"]\u00e9" ,[[],{"b":[NaN,-Infinity]}] ,-0,null,{ }] "#;
         let found: Vec<_> = items(text, 6).unwrap().into_iter().map(|span| show(&text[span])).collect();
         assert_eq!(found, ["1.50e+3", r#""a\"]\u00e9""#, r#"[[],{"b":[NaN,-Infinity]}]"#, "-0", "null", "{ }"]);
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_an_error() {
+    fn invalid_json_is_an_error() {
         let deep = "[".repeat(100_000);
         for wrong in [
             "",

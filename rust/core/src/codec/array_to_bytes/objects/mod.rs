@@ -1,7 +1,7 @@
-//! What `json2` and `msgpack2` have in common: a chunk is a document, a list of its elements (lists of lists, for more
-//! than one axis), their type in NumPy, and their shape.
+//! Shared code of `json2` and `msgpack2`: a chunk is a document that lists its elements (nested lists for several
+//! axes), their NumPy type, and their shape.
 //!
-//! The elements are any values of JSON, each of them its text; or numbers or text of fixed size.
+//! Elements are JSON values, each represented by its text, or numbers or text of fixed size.
 
 pub(super) mod json2;
 mod json_scan;
@@ -19,16 +19,16 @@ use crate::error::{Error, Result};
 use crate::slot::Slot;
 use crate::subset::{product, tuple};
 
-/// A way to write such documents.
+/// A format of such documents.
 pub(super) trait Format: Send + Sync + fmt::Debug + 'static {
-    /// The texts of the elements of a chunk of a shape, whose type is called `code`: as [`VariableToBytes::decode`].
+    /// Decodes the elements of a chunk to JSON texts, as [`VariableToBytes::decode`] does. `code` is their NumPy type.
     fn items(&self, encoded: &[u8], shape: &[u64], code: &str) -> Result<(Vec<Slot>, Option<Vec<u8>>)>;
 
-    /// Appends the document of elements, each of them a text of JSON.
+    /// Encodes elements, each a JSON text, as a document, and appends it.
     fn document(&self, elements: &[&[u8]], shape: &[u64], code: &str, encoded: &mut Vec<u8>) -> Result<()>;
 }
 
-/// Makes the codec of a format.
+/// Creates the codec of a format.
 pub(super) fn create(format: impl Format, data_type: &DataType) -> Result<Codec> {
     match data_type.kind() {
         Kind::Object => Ok(Codec::VariableToBytes(Arc::new(Objects(format)))),
@@ -36,18 +36,18 @@ pub(super) fn create(format: impl Format, data_type: &DataType) -> Result<Codec>
             Ok(Codec::ArrayToBytes(Arc::new(Numbers { format, data_type: data_type.clone() })))
         }
         _ => Err(Error::unsupported(format!(
-            "it encodes objects, bool, integers, floating-point numbers and text, not elements of {data_type}"
+            "cannot encode elements of {data_type}, only objects, bool, integers, floating-point numbers and text"
         ))),
     }
 }
 
-/// Checks what a document says of itself, and returns the lengths of the lists in it.
-pub(super) fn check(code: &str, dims: &[u64], due_code: &str, shape: &[u64]) -> Result<()> {
+/// Checks the type and shape that a document declares.
+pub(super) fn check(code: &str, dims: &[u64], expected: &str, shape: &[u64]) -> Result<()> {
     let bare = |code: &str| code.trim_start_matches(['<', '>', '|', '=']).to_owned();
-    if bare(code) != bare(due_code) {
-        return Err(Error::corrupt(format!("elements of type {code:?} instead of {due_code:?}")));
+    if bare(code) != bare(expected) {
+        return Err(Error::corrupt(format!("elements of type {code:?} instead of {expected:?}")));
     }
-    // A filter before this codec may have made one row of the chunk.
+    // A codec before this one may have flattened the chunk.
     if dims == shape || (dims.len() == 1 && product(shape) == Some(dims[0])) {
         return Ok(());
     }
@@ -65,7 +65,7 @@ impl<F: Format> VariableToBytes for Objects<F> {
     }
 
     fn encode(&self, elements: &[&[u8]], shape: &[u64], encoded: &mut Vec<u8>) -> Result<()> {
-        // Text that is no JSON would damage what is around it.
+        // Text that is not JSON would damage the document.
         let texts: Vec<_> = elements.iter().map(|text| json_scan::value(text)).collect::<Result<_>>()?;
         self.0.document(&texts, shape, OBJECT, encoded)
     }
@@ -78,7 +78,7 @@ struct Numbers<F> {
 }
 
 impl<F: Format> Numbers<F> {
-    /// The type as NumPy writes it, little-endian.
+    /// The type as NumPy spells it, little-endian.
     fn code(&self) -> String {
         format!("{}{}", if self.data_type.word() == 1 { '|' } else { '<' }, self.data_type.code())
     }
@@ -86,7 +86,7 @@ impl<F: Format> Numbers<F> {
 
 impl<F: Format> ArrayToBytes for Numbers<F> {
     fn encoded_size(&self, shape: &[u64]) -> Size {
-        // A byte of a text takes up to 12 ("\ud83d\ude00" is a code point of four), a number of one byte 4 and a comma.
+        // A byte of text becomes up to 12 bytes ("\ud83d\ude00" is one code point), a number of one byte 4 and a comma.
         let elements = product(shape).unwrap_or(u64::MAX).saturating_mul(self.data_type.size() as u64 + 1);
         Size::Bounded(elements.saturating_mul(16).saturating_add(1 << 10))
     }
@@ -102,7 +102,7 @@ impl<F: Format> ArrayToBytes for Numbers<F> {
             let text = slot.of(heap).unwrap_or_default();
             read(text, self.data_type.kind(), into)?.ok_or_else(|| {
                 let shown = String::from_utf8_lossy(&text[..text.len().min(40)]);
-                Error::corrupt(format!("{shown} is not of {}", self.data_type))
+                Error::corrupt(format!("{shown} is not a value of {}", self.data_type))
             })?;
         }
         Ok(())
@@ -119,14 +119,14 @@ impl<F: Format> ArrayToBytes for Numbers<F> {
     }
 }
 
-/// Reads an element out of its text; `None`: it is none.
+/// Reads an element from its text; `None` if it has another type.
 fn read(text: &[u8], kind: Kind, into: &mut [u8]) -> Result<Option<()>> {
     if kind == Kind::FixedText {
         let points = json_scan::string(text)?;
         into.fill(0);
-        let room = into.as_chunks_mut().0;
-        let fits = points.len() <= room.len();
-        for (point, into) in points.into_iter().zip(room) {
+        let letters = into.as_chunks_mut().0;
+        let fits = points.len() <= letters.len();
+        for (point, into) in points.into_iter().zip(letters) {
             *into = point.to_ne_bytes();
         }
         return Ok(fits.then_some(()));
@@ -193,7 +193,7 @@ fn write(element: &[u8], kind: Kind, text: &mut Vec<u8>) {
     }
 }
 
-/// A number as Python's JSON spells it.
+/// Returns a number as Python's JSON spells it.
 pub(super) fn float(number: f64) -> String {
     if number.is_nan() {
         "NaN".to_owned()
@@ -204,7 +204,7 @@ pub(super) fn float(number: f64) -> String {
     }
 }
 
-/// Appends a string, without the zeros at its end.
+/// Appends a string without trailing zeros.
 fn write_points(element: &[u8], text: &mut Vec<u8>) {
     let points: Vec<u32> = element.as_chunks().0.iter().map(|point| u32::from_ne_bytes(*point)).collect();
     let end = points.iter().rposition(|point| *point != 0).map_or(0, |last| last + 1);

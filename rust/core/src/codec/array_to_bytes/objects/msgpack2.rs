@@ -1,15 +1,14 @@
-//! `msgpack2`: a chunk as a document of `MessagePack`, of its elements, their type and their shape.
+//! `msgpack2`: stores a chunk as a `MessagePack` document of its elements, their type and their shape.
 //!
 //! Specification: <https://numcodecs.readthedocs.io/en/stable/other/msgpacks.html>, and
-//! <https://github.com/msgpack/msgpack/blob/master/spec.md> of the bytes.
+//! <https://github.com/msgpack/msgpack/blob/master/spec.md>.
 //!
 //! ```json
 //! {"name": "numcodecs.msgpack2", "configuration": {"raw": false, "use_bin_type": true, "use_single_float": false}}
 //! ```
 //!
-//! An element is the text of its value in JSON, with the numbers `NaN`, `Infinity` and `-Infinity`. Bytes, which JSON
-//! does not have, are `{"$binary": "..."}` with the base64 of them; under `raw`, so are all strings. Types that
-//! applications define are not read.
+//! An element is the JSON text of its value, with the numbers `NaN`, `Infinity` and `-Infinity`. Bytes, which JSON
+//! lacks, are `{"$binary": "..."}` in base64; with `raw`, all strings are. Application-defined types are not supported.
 
 use serde::Deserialize;
 
@@ -21,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::slot::Slot;
 use crate::subset::product;
 
-/// The one member of an object that stands for bytes.
+/// The only member of an object that represents bytes.
 const BINARY: &str = "$binary";
 
 #[derive(Debug, Deserialize)]
@@ -42,11 +41,11 @@ pub(crate) fn create(configuration: &Configuration, data_type: &DataType) -> Res
     objects::create(configure::<Msgpack2>(configuration)?, data_type)
 }
 
-fn cut_off() -> Error {
-    Error::corrupt("MessagePack: it ends within a value")
+fn truncated() -> Error {
+    Error::corrupt("MessagePack: truncated")
 }
 
-/// What begins a value: all of it, or the length of what follows.
+/// A scalar, or the length of a list or map.
 enum Token<'a> {
     Nil,
     Bool(bool),
@@ -65,17 +64,17 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn take(&mut self, length: usize) -> Result<&'a [u8]> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or_else(cut_off)?;
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or_else(truncated)?;
         self.rest = rest;
         Ok(taken)
     }
 
-    /// A big-endian number of so many bytes.
+    /// Reads a big-endian number of `bytes` bytes.
     fn uint(&mut self, bytes: usize) -> Result<u64> {
         Ok(self.take(bytes)?.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
-    /// A length of values that take a byte each at least, which is checked before anything is made of it.
+    /// Reads the length of a value whose items have at least `each` bytes, and checks it against the remaining bytes.
     fn length(&mut self, bytes: usize, each: usize) -> Result<usize> {
         let length = self.uint(bytes)?;
         self.fits(length, each)
@@ -83,7 +82,7 @@ impl<'a> Reader<'a> {
 
     fn fits(&self, length: u64, each: usize) -> Result<usize> {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        if length.saturating_mul(each) > self.rest.len() { Err(cut_off()) } else { Ok(length) }
+        if length.saturating_mul(each) > self.rest.len() { Err(truncated()) } else { Ok(length) }
     }
 
     fn token(&mut self) -> Result<Token<'a>> {
@@ -115,16 +114,16 @@ impl<'a> Reader<'a> {
             0xdc | 0xdd => Token::List(self.length(2 << (first - 0xdc), 1)?),
             0xde | 0xdf => Token::Map(self.length(2 << (first - 0xde), 2)?),
             0xe0.. => Token::Int(first.cast_signed().into()),
-            0xc1 => return Err(Error::corrupt("MessagePack: there is no byte 0xc1")),
+            0xc1 => return Err(Error::corrupt("MessagePack: invalid byte 0xc1")),
             0xc7..=0xc9 | 0xd4..=0xd8 => {
-                return Err(Error::unsupported("MessagePack: a value of a type that an application defined"));
+                return Err(Error::unsupported("MessagePack: application-defined types are not supported"));
             }
         })
     }
 
-    /// Steps over values.
+    /// Skips values.
     fn skip(&mut self, count: usize) -> Result<()> {
-        // Lists of lists need no stack: a length has been checked against what follows it.
+        // Counting needs no stack for nested lists. Each length was checked against the remaining bytes.
         let mut left = count;
         while left > 0 {
             left -= 1;
@@ -141,7 +140,9 @@ impl<'a> Reader<'a> {
     fn json(&mut self, depth: usize, text: &mut Vec<u8>) -> Result<()> {
         if depth > json_scan::DEPTH {
             let deepest = json_scan::DEPTH;
-            return Err(Error::unsupported(format!("MessagePack: more than {deepest} lists and maps in each other")));
+            return Err(Error::unsupported(format!(
+                "MessagePack: lists and maps are nested deeper than {deepest} levels"
+            )));
         }
         match self.token()? {
             Token::Nil => text.extend_from_slice(b"null"),
@@ -166,7 +167,7 @@ impl<'a> Reader<'a> {
                     text.extend_from_slice(if k == 0 { b"" } else { b"," });
                     match self.token()? {
                         Token::Text(name) => write_string(name, text)?,
-                        _ => return Err(Error::unsupported("MessagePack: a map whose keys are not strings")),
+                        _ => return Err(Error::unsupported("MessagePack: a map has keys that are not strings")),
                     }
                     text.push(b':');
                     self.json(depth + 1, text)?;
@@ -177,13 +178,13 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Appends the elements of lists in lists.
+    /// Appends the elements of nested lists.
     fn collect(&mut self, lengths: &[u64], text: &mut Vec<u8>, slots: &mut Vec<Slot>) -> Result<()> {
         let Some((length, inner)) = lengths.split_first() else {
             let start = text.len();
             self.json(1, text)?;
             let length = u32::try_from(text.len() - start)
-                .map_err(|_| Error::unsupported(format!("an element of {} bytes", text.len() - start)))?;
+                .map_err(|_| Error::unsupported(format!("an element of {} bytes is too long", text.len() - start)))?;
             slots.push(Slot { heap: 0, length, offset: start as u64 });
             return Ok(());
         };
@@ -191,13 +192,13 @@ impl<'a> Reader<'a> {
             Token::List(found) if found as u64 == *length => {
                 (0..found).try_for_each(|_| self.collect(inner, text, slots))
             }
-            _ => Err(Error::corrupt(format!("MessagePack: no list of {length} elements where one is due"))),
+            _ => Err(Error::corrupt(format!("MessagePack: a list of {length} elements is missing"))),
         }
     }
 
-    /// The type and the shape at the end.
+    /// Reads the type and the shape at the end.
     fn header(&mut self, rank: usize) -> Result<(String, Vec<u64>)> {
-        let wrong = || Error::corrupt("MessagePack: no type and no shape at the end of the list");
+        let wrong = || Error::corrupt("MessagePack: the list does not end with a type and a shape");
         let code = match self.token()? {
             Token::Text(code) | Token::Bytes(code) => String::from_utf8_lossy(code).into_owned(),
             _ => return Err(wrong()),
@@ -213,7 +214,7 @@ impl<'a> Reader<'a> {
         };
         match self.rest.len() {
             0 => Ok((code, dims)),
-            behind => Err(Error::corrupt(format!("MessagePack: {behind} bytes follow the document"))),
+            after => Err(Error::corrupt(format!("MessagePack: {after} bytes follow the document"))),
         }
     }
 }
@@ -228,7 +229,7 @@ impl Format for Msgpack2 {
         let mut reader = Reader { rest: encoded, raw: self.raw };
         let count = match reader.token()? {
             Token::List(length @ 2..) => length - 2,
-            _ => return Err(Error::corrupt("MessagePack: no list of elements, a type and a shape")),
+            _ => return Err(Error::corrupt("MessagePack: the document is not a list of elements, a type and a shape")),
         };
         let first = reader.rest;
         reader.skip(count)?;
@@ -267,18 +268,18 @@ impl Format for Msgpack2 {
     }
 }
 
-/// Writes the length of a list or a map: into the first byte up to a largest one, else behind a byte of its own.
+/// Writes the length of a list, map or string: inside the first byte up to `largest`, else after the byte `long`.
 fn write_length(length: usize, [short, largest, long]: [u8; 3], encoded: &mut Vec<u8>) -> Result<()> {
     match (u16::try_from(length), u32::try_from(length)) {
         _ if length <= largest.into() => encoded.push(short | length as u8),
         (Ok(length), _) => encoded.extend_from_slice(&[&[long], &length.to_be_bytes()[..]].concat()),
         (_, Ok(length)) => encoded.extend_from_slice(&[&[long + 1], &length.to_be_bytes()[..]].concat()),
-        _ => return Err(Error::unsupported(format!("MessagePack: {length} values in a list"))),
+        _ => return Err(Error::unsupported(format!("MessagePack: cannot encode a list of {length} values"))),
     }
     Ok(())
 }
 
-/// Writes an integer of no more than 64 bits as short as it goes.
+/// Writes an integer of at most 64 bits in the shortest form.
 fn write_int(number: i128, encoded: &mut Vec<u8>) {
     match number {
         -32..0x80 => encoded.push(number as u8),
@@ -294,7 +295,7 @@ fn write_int(number: i128, encoded: &mut Vec<u8>) {
 }
 
 impl Msgpack2 {
-    /// Writes the value of a text of JSON, which has been looked through.
+    /// Writes the value of a JSON text that was validated.
     fn write(&self, text: &[u8], encoded: &mut Vec<u8>) -> Result<()> {
         match text {
             b"null" => encoded.push(0xc0),
@@ -330,11 +331,12 @@ impl Msgpack2 {
         if !text.contains(['.', 'e', 'E', 'N', 'I']) {
             let fits = |number: &i128| (i64::MIN.into()..=u64::MAX.into()).contains(number);
             let number = text.parse().ok().filter(fits);
-            let number = number.ok_or_else(|| Error::unsupported(format!("MessagePack: {text} has over 64 bits")))?;
+            let number =
+                number.ok_or_else(|| Error::unsupported(format!("MessagePack: {text} has more than 64 bits")))?;
             write_int(number, encoded);
             return Ok(());
         }
-        let number: f64 = text.parse().map_err(|_| Error::unsupported(format!("{text} is no number")))?;
+        let number: f64 = text.parse().map_err(|_| Error::unsupported(format!("{text} is not a number")))?;
         if self.use_single_float {
             encoded.extend_from_slice(&[&[0xca], &(number as f32).to_be_bytes()[..]].concat());
         } else {
@@ -368,7 +370,7 @@ impl Msgpack2 {
 fn string(text: &[u8]) -> Result<String> {
     let points = json_scan::string(text)?;
     let letters = points.into_iter().map(|point| {
-        char::from_u32(point).ok_or_else(|| Error::unsupported("MessagePack: a string with half a surrogate pair"))
+        char::from_u32(point).ok_or_else(|| Error::unsupported("MessagePack: a string has half of a surrogate pair"))
     });
     letters.collect()
 }

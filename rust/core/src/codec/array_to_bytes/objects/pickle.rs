@@ -1,4 +1,4 @@
-//! `pickle`: never read nor written, since reading it runs the code that is in it.
+//! `pickle`: refused, because reading a pickle runs the code in it.
 
 use crate::codec::{Codec, Configuration};
 use crate::data_type::DataType;
@@ -6,6 +6,6 @@ use crate::error::{Error, Result};
 
 pub(crate) fn create(_: &Configuration, _: &DataType) -> Result<Codec> {
     Err(Error::unsupported(
-        "pickles are not read: a pickle is a program, which could do anything. Store the array anew",
+        "cannot read pickles: a pickle is a program that could do anything. Store the array again with another codec",
     ))
 }

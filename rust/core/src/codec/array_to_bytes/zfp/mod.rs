@@ -1,4 +1,4 @@
-//! `zfp` and `zfpy`: numbers, compressed with a loss that the mode bounds, or without.
+//! `zfp` and `zfpy`: compression of numbers, lossless or with an error that the mode bounds.
 //!
 //! Specification: <https://github.com/zarr-developers/zarr-extensions/tree/main/codecs/zfp>, and
 //! <https://numcodecs.readthedocs.io/en/stable/compression/zfpy.html>
@@ -10,8 +10,8 @@
 //!
 //! `zfp` has the modes `reversible`, `expert` (`minbits`, `maxbits`, `maxprec`, `minexp`), `fixed_rate` (`rate`),
 //! `fixed_precision` (`precision`) and `fixed_accuracy` (`tolerance`). Its bytes have no header. `zfpy` has the modes 2
-//! (`rate`), 3 (`precision`) and 4 (`tolerance`); -1, the default, is without loss. Its bytes begin with the header of
-//! zfp, which alone tells how they are decoded.
+//! (`rate`), 3 (`precision`) and 4 (`tolerance`); the default of -1 is lossless. Its bytes begin with the header of
+//! zfp, which alone determines the decoding.
 
 pub(crate) mod promotion;
 
@@ -31,7 +31,7 @@ use crate::data_type::DataType;
 use crate::error::{Error, Result};
 use crate::subset::{product, tuple};
 
-/// Zfp writes words of so many bytes.
+/// Size in bytes of the words that zfp writes.
 const WORD: usize = 8;
 
 #[derive(Debug, Deserialize)]
@@ -51,7 +51,7 @@ struct ZfpyConfiguration {
     tolerance: f64,
     rate: f64,
     precision: f64,
-    /// The member of the mode once more.
+    /// Repeats the parameter of the mode.
     #[serde(rename = "compression_kwargs")]
     _again: serde::de::IgnoredAny,
 }
@@ -71,7 +71,7 @@ struct Zfp {
 
 pub(super) fn create_zfp(configuration: &Configuration, data_type: &DataType) -> Result<Codec> {
     let promotion = Promotion::of(data_type).ok_or_else(|| {
-        Error::unsupported(format!("it encodes numbers of up to 64 bits and times, not elements of {data_type}"))
+        Error::unsupported(format!("cannot encode elements of {data_type}, only numbers of up to 64 bits and times"))
     })?;
     create(configure(configuration)?, false, promotion)
 }
@@ -88,19 +88,19 @@ pub(super) fn create_zfpy(configuration: &Configuration, data_type: &DataType) -
     match Promotion::of(data_type).filter(Promotion::is_none) {
         Some(promotion) => create(mode, true, promotion),
         None => Err(Error::unsupported(format!(
-            "it encodes int32, int64, float32 and float64, not elements of {data_type}"
+            "cannot encode elements of {data_type}, only of int32, int64, float32 and float64"
         ))),
     }
 }
 
 fn create(mode: Mode, header: bool, promotion: Promotion) -> Result<Codec> {
     let zfp = Zfp { mode, header, promotion };
-    // What is wrong in any number of dimensions need not wait for a chunk.
+    // Report errors that do not depend on the number of dimensions now.
     zfp.config(ZfpDimensionality::D1)?;
     Ok(Codec::ArrayToBytes(Arc::new(zfp)))
 }
 
-/// Lengths as zfp has them, the fastest first, and their number.
+/// Returns the lengths of the axes as zfp orders them, fastest first, and their number.
 fn dims(shape: &[u64]) -> Result<([usize; 4], ZfpDimensionality)> {
     let dimensionality = match shape.len() {
         0 | 1 => ZfpDimensionality::D1,
@@ -109,16 +109,17 @@ fn dims(shape: &[u64]) -> Result<([usize; 4], ZfpDimensionality)> {
         4 => ZfpDimensionality::D4,
         _ => {
             return Err(Error::unsupported(format!(
-                "zfp: chunks of shape {}, of more than 4 dimensions",
+                "zfp: cannot encode chunks of shape {}; at most 4 dimensions are possible",
                 tuple(shape)
             )));
         }
     };
     let mut dims = [0; 4];
-    // A single element is a row of one.
+    // A chunk without axes is a row of one element.
     dims[0] = 1;
     for (length, dim) in shape.iter().rev().zip(&mut dims) {
-        *dim = usize::try_from(*length).map_err(|_| Error::unsupported(format!("zfp: an axis of length {length}")))?;
+        *dim = usize::try_from(*length)
+            .map_err(|_| Error::unsupported(format!("zfp: an axis of length {length} is too long")))?;
     }
     Ok((dims, dimensionality))
 }
@@ -154,14 +155,14 @@ impl Zfp {
         if encoded.len().is_multiple_of(WORD) {
             return Ok(());
         }
-        // A stream that does not end with a word is one of shorter words, or cut off: then what is missing matters.
+        // A stream that does not end with a word has shorter words, or is truncated: then the missing bits matter.
         let mut again = zeros::<T>(numbers.len())?;
         let same = self.decode_padded(encoded, 0xff, shape, &mut again).is_ok()
             && bytemuck::cast_slice::<_, u8>(&again) == bytemuck::cast_slice::<_, u8>(numbers);
-        if same { Ok(()) } else { Err(corrupt(format!("the {} bytes end before the numbers do", encoded.len()))) }
+        if same { Ok(()) } else { Err(corrupt(format!("the numbers are truncated after {} bytes", encoded.len()))) }
     }
 
-    /// Decodes bytes that are filled up to words with `padding`.
+    /// Decodes bytes that are padded to words with `padding`.
     fn decode_padded<T: ZfpScalar>(&self, encoded: &[u8], padding: u8, shape: &[u64], numbers: &mut [T]) -> Result<()> {
         let (words, tail) = encoded.as_chunks::<WORD>();
         let mut last = [padding; WORD];
@@ -174,16 +175,16 @@ impl Zfp {
         if self.header {
             let header = stream.read_header(ZfpHeaderMask::FULL).map_err(corrupt)?;
             let (Some(metadata), Some(stored)) = (header.metadata, header.config) else {
-                return Err(corrupt("no header"));
+                return Err(corrupt("the header is missing"));
             };
             if header.bits_read.div_ceil(8) > encoded.len() {
-                return Err(corrupt("the header is cut off"));
+                return Err(corrupt("the header is truncated"));
             }
-            // A filter before this codec may have made one row of the chunk.
+            // A codec before this one may have flattened the chunk.
             let row = [numbers.len(), 0, 0, 0];
             if metadata.scalar_type != T::SCALAR_TYPE || (metadata.dims != dims && metadata.dims != row) {
                 return Err(corrupt(format!(
-                    "{:?} of lengths {:?}, the fastest first, instead of {:?} of {dims:?}",
+                    "{:?} of lengths {:?}, fastest first, instead of {:?} of {dims:?}",
                     metadata.scalar_type,
                     metadata.dims,
                     T::SCALAR_TYPE
@@ -204,8 +205,8 @@ impl Zfp {
         let wrong = |error: &dyn std::fmt::Display| Error::unsupported(format!("zfp: cannot encode: {error}"));
         let (dims, dimensionality) = dims(shape)?;
         let config = self.config(dimensionality)?;
-        let room = self.maximum_size(shape)?.ok_or_else(|| wrong(&"the chunk is too large"))?;
-        let mut stream = ZfpBitStream::new(room).map_err(|error| Error::store(format!("zfp: {error}")))?;
+        let capacity = self.maximum_size(shape)?.ok_or_else(|| wrong(&"the chunk is too large"))?;
+        let mut stream = ZfpBitStream::new(capacity).map_err(|error| Error::store(format!("zfp: {error}")))?;
         let field = ZfpField::new(numbers, dims).map_err(|error| wrong(&error))?;
         if self.header {
             stream.write_header(&config, &field.metadata(), ZfpHeaderMask::FULL).map_err(|error| wrong(&error))?;
@@ -237,13 +238,13 @@ impl Zfp {
 
 impl ArrayToBytes for Zfp {
     fn encoded_size(&self, shape: &[u64]) -> Size {
-        let own = self.maximum_size(shape).ok().flatten().unwrap_or(usize::MAX) as u64;
+        let bound = self.maximum_size(shape).ok().flatten().unwrap_or(usize::MAX) as u64;
         if !self.header {
-            return Size::Bounded(own);
+            return Size::Bounded(bound);
         }
-        // The header may tell of another mode than the configuration does.
+        // The header may declare another mode than the configuration.
         let decoded = product(shape).unwrap_or(u64::MAX).saturating_mul(self.promotion.size() as u64);
-        Size::Bounded(own.max(Size::Exact(decoded).compressed().bound()))
+        Size::Bounded(bound.max(Size::Exact(decoded).compressed().bound()))
     }
 
     fn decode(&self, encoded: &[u8], shape: &[u64], decoded: &mut [u8]) -> Result<()> {

@@ -1,8 +1,8 @@
-//! How `zfp` takes numbers that it does not know for others that it knows.
+//! Promotion of data types that zfp lacks to those that it has.
 //!
-//! Specification: <https://github.com/zarr-developers/zarr-extensions/tree/main/codecs/zfp>, under "Compression", and
-//! for unsigned integers of 32 and 64 bits, of which it says nothing, what zarrs does: they are taken for signed ones,
-//! and larger ones cannot be encoded.
+//! Specification: <https://github.com/zarr-developers/zarr-extensions/tree/main/codecs/zfp>, section "Compression". It
+//! does not cover unsigned integers of 32 and 64 bits. As in zarrs, these are reinterpreted as signed, and larger numbers
+//! cannot be encoded.
 
 use half::{bf16, f16};
 use zfp_rs::ZfpScalarType;
@@ -10,16 +10,16 @@ use zfp_rs::ZfpScalarType;
 use crate::data_type::{DataType, Kind};
 use crate::error::{Error, Result};
 
-/// What becomes of a number.
+/// How a number is promoted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Promotion {
-    /// It stays what it is.
+    /// Not at all.
     None(ZfpScalarType),
-    /// Signed integers of so many bits, in so many bytes: shifted to the top of 31 bits.
+    /// Signed integers of `bits` bits in `size` bytes: shifted to the top of 31 bits.
     Signed { bits: usize, size: usize },
-    /// Unsigned ones: their middle becomes zero.
+    /// Unsigned integers: the middle of their range becomes zero.
     Unsigned { bits: usize, size: usize },
-    /// Unsigned integers that are taken for signed ones.
+    /// Unsigned integers that are reinterpreted as signed.
     Half(ZfpScalarType),
     /// `float16`.
     Float16,
@@ -28,7 +28,7 @@ pub(crate) enum Promotion {
 }
 
 impl Promotion {
-    /// That of elements of a data type, if there is one.
+    /// Returns the promotion of a data type; `None` if zfp cannot encode it.
     pub(crate) fn of(data_type: &DataType) -> Option<Self> {
         let (bits, size) = (data_type.bits(), data_type.size());
         match (data_type.kind(), bits) {
@@ -50,7 +50,7 @@ impl Promotion {
         matches!(self, Self::None(_))
     }
 
-    /// What zfp encodes.
+    /// The type that zfp encodes.
     pub(crate) fn scalar(self) -> ZfpScalarType {
         match self {
             Self::None(scalar) | Self::Half(scalar) => scalar,
@@ -59,7 +59,7 @@ impl Promotion {
         }
     }
 
-    /// Bytes of an element.
+    /// Item size in bytes.
     pub(crate) fn size(self) -> usize {
         match self {
             Self::None(scalar) | Self::Half(scalar) => match scalar {
@@ -71,16 +71,18 @@ impl Promotion {
         }
     }
 
-    /// Fills `promoted` with what the elements become.
+    /// Promotes elements.
     pub(crate) fn promote(self, elements: &[u8], promoted: &mut [u8]) -> Result<()> {
         match self {
             Self::None(_) => promoted.copy_from_slice(elements),
             Self::Half(_) => {
-                // The top bit of a number is in its first or its last byte.
+                // The first or the last byte has the top bit.
                 let (size, top) = (self.size(), if cfg!(target_endian = "big") { 0 } else { self.size() - 1 });
                 if let Some(k) = elements.chunks_exact(size).position(|element| element[top] >= 0x80) {
-                    let reach = (1_u64 << (8 * size - 1)) - 1;
-                    return Err(Error::unsupported(format!("zfp: element {k} is larger than {reach}")));
+                    let largest = (1_u64 << (8 * size - 1)) - 1;
+                    return Err(Error::unsupported(format!(
+                        "zfp: cannot encode element {k}: it is larger than {largest}"
+                    )));
                 }
                 promoted.copy_from_slice(elements);
             }
@@ -108,7 +110,7 @@ impl Promotion {
         Ok(())
     }
 
-    /// Fills `elements` with what the promoted numbers were, or come closest to.
+    /// Undoes the promotion. Numbers outside of the range become its ends.
     pub(crate) fn demote(self, promoted: &[u8], elements: &mut [u8]) {
         let integers = promoted.as_chunks().0.iter().map(|number| i32::from_ne_bytes(*number));
         let floats = promoted.as_chunks().0.iter().map(|number| f32::from_ne_bytes(*number));
@@ -125,9 +127,9 @@ impl Promotion {
                 }
             }
             Self::Signed { bits, size } => {
-                let (least, most) = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1);
+                let (low, high) = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1);
                 for (number, into) in integers.zip(elements.chunks_exact_mut(size)) {
-                    put((number >> (31 - bits)).clamp(least, most), into);
+                    put((number >> (31 - bits)).clamp(low, high), into);
                 }
             }
             Self::Unsigned { bits, size } => {
@@ -149,7 +151,7 @@ impl Promotion {
     }
 }
 
-/// The number of one or two bytes.
+/// Reads a number of one or two bytes.
 fn signed(element: &[u8]) -> i32 {
     match element {
         [a, b] => i16::from_ne_bytes([*a, *b]).into(),
@@ -164,7 +166,7 @@ fn unsigned(element: &[u8]) -> i32 {
     }
 }
 
-/// Puts the low bits of a number into one or two bytes.
+/// Writes the low bits of a number to one or two bytes.
 fn put(number: i32, element: &mut [u8]) {
     match element {
         [_, _] => element.copy_from_slice(&(number as i16).to_ne_bytes()),

@@ -3,57 +3,57 @@
 //! Specification: <https://github.com/Blosc/c-blosc2/blob/main/README_CHUNK_FORMAT.rst>,
 //! <https://github.com/Blosc/c-blosc2/blob/main/README_CFRAME_FORMAT.rst>
 //!
-//! A chunk begins as one of `blosc` does, which is a chunk of Blosc2, too: that is what we encode. Its header goes on with
-//! filters, and a stream in a block may be one byte repeated. Chunks of one value have no blocks. Read is what C-Blosc2
-//! writes with its own codecs and filters, but for dictionaries.
+//! A chunk extends the format of `blosc`: its header lists filters, a stream of a block may be one repeated byte, and
+//! chunks of a single value have no blocks. Chunks of `blosc` are valid chunks of Blosc2, and are what is encoded here.
+//! Everything that C-Blosc2 writes with its built-in codecs and filters is decoded, except dictionaries.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use super::HEADER;
 use super::blosc2_chunk::{Chunk, EXTENDED, FIRST, WINDOW, bad, flag, unsupported};
-use super::pieces::out_of_bounds;
+use super::header::{HEADER, out_of_bounds};
 use crate::buffer::to_usize;
 use crate::codec::append::append;
-use crate::codec::bytes_to_bytes::sizes::at_most;
+use crate::codec::bytes_to_bytes::sizes::check_limit;
 use crate::codec::{BytesToBytes, Pieces, ReadEncoded, Size, TakeEncoded};
 use crate::error::Result;
 use crate::runtime::{lock, parallel, threads};
 
-/// Chunks and frames of Blosc2; what is encoded is left to `blosc`.
+/// Decodes chunks and frames of Blosc2, and encodes with `blosc`.
 #[derive(Debug)]
 pub(crate) struct Blosc2(Arc<dyn BytesToBytes>);
 
-/// What a frame begins with.
+/// The first bytes of a frame.
 const FRAME: [u8; 10] = *b"\x9e\xa8b2frame\0";
 
-/// More chunks in a frame would take more memory than they are worth.
-const MOST_CHUNKS: u64 = 1 << 20;
+/// Most chunks in a frame. More would need too much memory.
+const MAX_CHUNKS: u64 = 1 << 20;
 
-/// As far as a frame's header is read.
+/// Bytes of a frame's header that are read.
 const FRAME_HEADER: usize = 62;
 
-/// The chunks of a stream: their size, but for the last, and their headers.
+/// The chunks of a stream.
 struct Chunks {
+    /// Decoded size of each chunk but the last, in bytes.
     size: u64,
     headers: Vec<u8>,
 }
 
 impl Chunks {
-    /// Of a stream whose pieces are known.
+    /// Returns the chunk size and the headers, which are stored with the pieces.
     fn of(pieces: &Pieces) -> Result<(u64, &[[u8; EXTENDED]])> {
         let (size, headers) = pieces.head().split_first_chunk().ok_or_else(out_of_bounds)?;
         Ok((u64::from_le_bytes(*size).max(1), headers.as_chunks().0))
     }
 
-    /// Adds the chunk at a byte, which ends before another and is to decode to so many bytes.
-    fn add(&mut self, at: u64, end: u64, due: u64, pieces: &mut Pieces, read: &mut ReadEncoded<'_>) -> Result<Chunk> {
+    /// Adds the chunk at `at..end`, which decodes to `size` bytes.
+    fn add(&mut self, at: u64, end: u64, size: u64, pieces: &mut Pieces, read: &mut ReadEncoded<'_>) -> Result<Chunk> {
         let mut header = [0; EXTENDED];
         let there = EXTENDED.min(to_usize(end.saturating_sub(at))?);
         read(at, &mut header[..there])?;
         let chunk = Chunk::parse(&header, end.saturating_sub(at))?;
-        if chunk.size as u64 != due {
-            return Err(bad(format_args!("a chunk of {} bytes instead of {due}", chunk.size)));
+        if chunk.size as u64 != size {
+            return Err(bad(format_args!("a chunk of {} bytes instead of {size}", chunk.size)));
         }
         chunk.push(at, pieces, read)?;
         self.headers.extend_from_slice(&header);
@@ -61,7 +61,7 @@ impl Chunks {
     }
 }
 
-/// Where the blocks of all chunks lie, and whether they depend on each other.
+/// Finds the blocks of all chunks. Returns them, and whether blocks depend on each other.
 fn find(encoded_size: u64, decoded_size: u64, read: &mut ReadEncoded<'_>) -> Result<(Pieces, bool)> {
     let mut start = [0; FRAME_HEADER];
     let there = FRAME_HEADER.min(to_usize(encoded_size)?);
@@ -76,21 +76,21 @@ fn find(encoded_size: u64, decoded_size: u64, read: &mut ReadEncoded<'_>) -> Res
             return Err(bad(format_args!("a frame of {total} bytes for {size} instead of {decoded_size}")));
         }
         if start[26] & 0x0f != 0 || start[25] & 0xc0 != 0 || (chunk_size == 0 && size > 0) {
-            return Err(unsupported("a frame of chunks of any size, or in several files"));
+            return Err(unsupported("a frame of chunks of different sizes, or in several files"));
         }
         chunks.size = chunk_size;
         let count = size.div_ceil(chunk_size.max(1));
-        if count > MOST_CHUNKS {
+        if count > MAX_CHUNKS {
             return Err(unsupported(format_args!("a frame of {count} chunks")));
         }
         let index = header.checked_add(stored).filter(|index| *index <= total).ok_or_else(out_of_bounds)?;
         let offsets = if count == 0 { Vec::new() } else { offsets(index..total, count, read)? };
         for (number, offset) in offsets.into_iter().enumerate() {
-            let due = chunk_size.min(size - number as u64 * chunk_size);
+            let length = chunk_size.min(size - number as u64 * chunk_size);
             if offset < 0 {
-                // A chunk of one value, of which nothing is stored.
+                // A chunk of a single value has no stored bytes.
                 let mut chunk = [0; EXTENDED];
-                let numbers = [due, due, EXTENDED as u64].map(|number| (number as u32).to_le_bytes());
+                let numbers = [length, length, EXTENDED as u64].map(|number| (number as u32).to_le_bytes());
                 chunk[..4].copy_from_slice(&[5, 1, flag::EXTENDED, start[51]]);
                 chunk[4..16].copy_from_slice(numbers.as_flattened());
                 chunk[31] = ((offset >> 56 & 7) as u8) << 4;
@@ -99,7 +99,7 @@ fn find(encoded_size: u64, decoded_size: u64, read: &mut ReadEncoded<'_>) -> Res
                 continue;
             }
             let at = header.checked_add(offset.unsigned_abs()).filter(|at| *at < index).ok_or_else(out_of_bounds)?;
-            let chunk = chunks.add(at, index, due, &mut pieces, read)?;
+            let chunk = chunks.add(at, index, length, &mut pieces, read)?;
             linked |= chunk.is_linked();
         }
     } else {
@@ -110,7 +110,7 @@ fn find(encoded_size: u64, decoded_size: u64, read: &mut ReadEncoded<'_>) -> Res
     Ok((pieces, linked))
 }
 
-/// The index of a frame, which is a chunk itself: where its chunks begin behind its header.
+/// Decodes the index of a frame, which is itself a chunk: the offsets of the chunks from the end of the header.
 fn offsets(range: Range<u64>, count: u64, read: &mut ReadEncoded<'_>) -> Result<Vec<i64>> {
     let mut header = [0; EXTENDED];
     let there = EXTENDED.min((range.end - range.start) as usize);
@@ -126,7 +126,7 @@ fn offsets(range: Range<u64>, count: u64, read: &mut ReadEncoded<'_>) -> Result<
     Ok(decoded.as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect())
 }
 
-/// Reads out of bytes that are there.
+/// Returns a function that reads from a slice.
 fn read_from(encoded: &[u8]) -> impl FnMut(u64, &mut [u8]) -> Result<()> + '_ {
     |offset, into| {
         let bytes = usize::try_from(offset).ok().and_then(|start| encoded.get(start..)?.get(..into.len()));
@@ -135,16 +135,16 @@ fn read_from(encoded: &[u8]) -> impl FnMut(u64, &mut [u8]) -> Result<()> + '_ {
     }
 }
 
-/// Decodes all of a chunk or frame.
+/// Decodes a whole chunk or frame.
 fn decode(encoded: &[u8], decoded: &mut [u8], limit: usize) -> Result<()> {
     let (pieces, linked) = find(encoded.len() as u64, decoded.len() as u64, &mut read_from(encoded))?;
     let (size, headers) = Chunks::of(&pieces)?;
     let mut rest = &mut *decoded;
     let mut jobs = Vec::with_capacity(pieces.list().len());
     for piece in pieces.list() {
-        let (target, behind) = rest.split_at_mut((piece.decoded.end - piece.decoded.start) as usize);
+        let (target, after) = rest.split_at_mut((piece.decoded.end - piece.decoded.start) as usize);
         jobs.push((piece, Mutex::new(target)));
-        rest = behind;
+        rest = after;
     }
     parallel(&jobs, limit, |(piece, target)| {
         let bytes = encoded.get(piece.encoded.start as usize..piece.encoded.end as usize).ok_or_else(out_of_bounds)?;
@@ -162,19 +162,19 @@ fn decode(encoded: &[u8], decoded: &mut [u8], limit: usize) -> Result<()> {
     Ok(())
 }
 
-/// Decodes a piece, which begins at a decoded byte, of chunks of a size.
+/// Decodes the piece at decoded offset `start`; `size` is the chunk size.
 fn decode_in(size: u64, headers: &[[u8; EXTENDED]], start: u64, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
     let header = headers.get((start / size) as usize).ok_or_else(out_of_bounds)?;
     Chunk::parse(header, u64::MAX)?.decode(encoded, start % size, decoded)
 }
 
-/// What `blosc` itself decodes: its own chunks.
+/// Whether the bytes are a chunk of `blosc`.
 fn is_first(encoded: &[u8]) -> bool {
     encoded.first() == Some(&FIRST)
 }
 
 impl Blosc2 {
-    /// Encodes as `blosc` does.
+    /// Creates the codec from a codec `blosc`.
     pub(crate) fn new(blosc: Arc<dyn BytesToBytes>) -> Self {
         Self(blosc)
     }
@@ -204,7 +204,7 @@ impl BytesToBytes for Blosc2 {
         } else {
             Chunk::parse(header.first_chunk().ok_or_else(out_of_bounds)?, encoded.len() as u64)?.size
         };
-        at_most("blosc2", size, limit)?;
+        check_limit("blosc2", size, limit)?;
         append(decoded, size, |target| decode(encoded, target, 1).map(|()| size)).map(drop)
     }
 
@@ -226,7 +226,7 @@ impl BytesToBytes for Blosc2 {
     }
 
     fn decode_piece(&self, pieces: &Pieces, number: usize, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
-        // The head that `blosc` leaves is shorter.
+        // The header of a chunk of `blosc` is shorter.
         if pieces.head().len() == HEADER {
             return self.0.decode_piece(pieces, number, encoded, decoded);
         }

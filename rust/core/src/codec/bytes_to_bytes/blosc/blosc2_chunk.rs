@@ -1,22 +1,23 @@
-//! Chunks of Blosc2: their headers, where their blocks lie, and how a block is decoded.
+//! Chunks of Blosc2: headers, ranges of the blocks, and decoding of a block.
 //!
 //! Specification: <https://github.com/Blosc/c-blosc2/blob/main/README_CHUNK_FORMAT.rst>
 
-use super::pieces::{out_of_bounds, push_blocks};
-use super::snappy::unshuffle_bits;
-use super::{HEADER, decode_stream};
+use super::bitshuffle::unshuffle_bits;
+use super::c_blosc::decode_stream;
+use super::header::{HEADER, out_of_bounds};
+use super::pieces::push_blocks;
 use crate::buffer::Buffer;
 use crate::codec::bytes_to_bytes::shuffle;
 use crate::codec::{Pieces, ReadEncoded};
 use crate::error::{Error, Result};
 
-/// Bytes of a header with filters.
+/// Size in bytes of a header with filters.
 pub(super) const EXTENDED: usize = 32;
 
-/// What `blosc` itself writes as its version.
+/// The version of `blosc` chunks.
 pub(super) const FIRST: u8 = 2;
 
-/// What of a chunk has no blocks is decoded in pieces of this size.
+/// Chunks without blocks are decoded in pieces of this size in bytes.
 pub(super) const WINDOW: u64 = 1 << 20;
 
 pub(super) mod flag {
@@ -26,7 +27,7 @@ pub(super) mod flag {
     pub(crate) const NOT_SPLIT: u8 = 0x10;
 }
 
-/// What was done to a block before it was compressed.
+/// A filter, applied to a block before compression.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Filter {
     Shuffle(usize),
@@ -34,12 +35,12 @@ enum Filter {
     Delta,
 }
 
-/// What all of a chunk's bytes are, where there are no blocks.
+/// The value of a chunk without blocks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Special {
     Zeros,
     NotANumber,
-    /// What follows the header, repeated.
+    /// The bytes after the header, repeated.
     Value,
 }
 
@@ -50,9 +51,9 @@ pub(super) struct Chunk {
     pub(super) size: usize,
     block_size: usize,
     pub(super) encoded: usize,
-    /// Bytes of the header.
+    /// Size of the header in bytes.
     start: usize,
-    /// In the order in which they were applied.
+    /// In the order of encoding.
     filters: Vec<Filter>,
     special: Option<Special>,
 }
@@ -78,18 +79,20 @@ impl Special {
 }
 
 impl Chunk {
-    /// Reads the header of a chunk, so many bytes of which there are at most.
+    /// Reads the header of a chunk that has at most `available` bytes.
     pub(super) fn parse(header: &[u8; EXTENDED], available: u64) -> Result<Self> {
         let number = |at| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]) as usize;
         let (version, flags, type_size) = (header[0], header[2], header[3].max(1) as usize);
         let (size, block_size, encoded) = (number(4), number(8), number(12));
         if !(FIRST..=5).contains(&version) {
-            return Err(unsupported(format_args!("format {version} of a chunk; there are 2 to 5")));
+            return Err(unsupported(format_args!("chunk format {version}; formats 2 to 5 are supported")));
         }
         let extended = version > FIRST && flags & flag::EXTENDED == flag::EXTENDED;
         let start = if extended { EXTENDED } else { HEADER };
         if encoded < start || encoded as u64 > available || size > i32::MAX as usize {
-            return Err(bad(format_args!("a chunk of {encoded} bytes for {size}, of which there are {available}")));
+            return Err(bad(format_args!(
+                "a chunk of {encoded} bytes for {size}, but {available} bytes are available"
+            )));
         }
         if size > 0 && (block_size == 0 || block_size > size) {
             return Err(bad(format_args!("blocks of {block_size} bytes in a chunk of {size}")));
@@ -103,7 +106,7 @@ impl Chunk {
                 1 => filters.push(Filter::Shuffle(element)),
                 2 => filters.push(Filter::Bits),
                 3 => filters.push(Filter::Delta),
-                _ => return Err(unsupported(format_args!("filter {filter}; there are 0 to 4"))),
+                _ => return Err(unsupported(format_args!("filter {filter}; filters 0 to 4 are supported"))),
             }
         }
         if !extended {
@@ -111,16 +114,18 @@ impl Chunk {
             filters.extend(all.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, filter)| *filter));
         }
         if filters.iter().skip(1).any(|filter| *filter == Filter::Delta) {
-            return Err(unsupported("the filter delta behind others"));
+            return Err(unsupported("the filter delta after others"));
         }
         let special = Special::new(more >> 4 & 7)?;
         if special.is_none() && (more & 0x89 != 0 || (extended && header[30] & 1 != 0)) {
-            return Err(unsupported("a chunk that is lazy, instrumented, of blocks of any size, or has a dictionary"));
+            return Err(unsupported(
+                "a chunk that is lazy or instrumented, or has a dictionary or blocks of different sizes",
+            ));
         }
         Ok(Self { flags, type_size, size, block_size, encoded, start, filters, special })
     }
 
-    /// Adds the pieces of the chunk that begins at `at`.
+    /// Adds the pieces of the chunk at byte `at`.
     pub(super) fn push(&self, at: u64, pieces: &mut Pieces, read: &mut ReadEncoded<'_>) -> Result<()> {
         let most = |fits: bool| if fits { Ok(()) } else { Err(unsupported("too many blocks")) };
         let size = self.size as u64;
@@ -151,7 +156,7 @@ impl Chunk {
         most(push_blocks(pieces, &offsets, (at, starts..self.encoded), (self.size, self.block_size))?)
     }
 
-    /// Decodes a piece. `offset`: where it begins in the chunk.
+    /// Decodes the piece at decoded offset `offset` of the chunk.
     pub(super) fn decode(&self, encoded: &[u8], offset: u64, decoded: &mut [u8]) -> Result<()> {
         match self.special {
             Some(Special::Zeros) => decoded.fill(0),
@@ -231,13 +236,13 @@ impl Chunk {
         Ok(())
     }
 
-    /// Whether its blocks are differences from each other.
+    /// Whether blocks are stored as differences from the first one.
     pub(super) fn is_linked(&self) -> bool {
         self.filters.contains(&Filter::Delta) && self.special.is_none() && self.flags & flag::COPIED == 0
     }
 
-    /// Undoes the filter `delta` on a whole chunk: each element was taken from that before it in the first block, and
-    /// blocks from the first one.
+    /// Undoes the filter `delta` on a whole chunk: elements of the first block differ from the element before, and
+    /// other blocks from the first block.
     pub(super) fn undo_delta(&self, decoded: &mut [u8]) {
         let unit = match self.type_size {
             size @ (1 | 2 | 4 | 8) => size,
@@ -255,7 +260,7 @@ impl Chunk {
     }
 }
 
-/// Fills a slice with a value again and again, of which the slice begins at an offset.
+/// Fills a slice with a repeated value; the slice begins at an offset of the repetition.
 fn repeat(value: &[u8], offset: u64, decoded: &mut [u8]) {
     let start = (offset % value.len() as u64) as usize;
     decoded.iter_mut().zip(value.iter().cycle().skip(start)).for_each(|(to, from)| *to = *from);

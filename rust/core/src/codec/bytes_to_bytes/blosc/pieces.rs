@@ -1,43 +1,14 @@
-//! The blocks of a buffer of `blosc`: where they lie, and each as a buffer of its own.
-//!
-//! Specification: <https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst>
+//! The byte ranges of the blocks of a buffer.
 
-use super::snappy::{self, Layout};
-use super::{HEADER, MAX_SIZE};
+use super::header::{HEADER, check_declared_size, out_of_bounds, read_header};
 use crate::buffer::to_usize;
 use crate::codec::{Pieces, ReadEncoded};
 use crate::error::{Error, Result};
 
-/// Bytes that were copied and not compressed are read in pieces of this size.
-const COPIED: usize = 256 << 10;
+/// Copied bytes are divided into pieces of this size.
+const COPY_PIECE: usize = 256 << 10;
 
-/// What a header says of so many bytes: how they were made, to how many they decode, and how many belong to it.
-pub(super) fn read_header(header: &[u8; HEADER], available: usize) -> Result<(Layout, usize, usize)> {
-    let bad = |cause: String| Error::corrupt(format!("blosc: {cause}"));
-    let size = |at| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]) as usize;
-    let (version, flags, type_size) = (header[0], header[2], header[3]);
-    let (decoded_size, block_size, encoded_size) = (size(4), size(8), size(12));
-    if version != 2 {
-        return Err(bad(format!("format {version} instead of 2")));
-    }
-    let compressor = flags >> 5;
-    if compressor >= 5 {
-        return Err(bad(format!("unknown compressor {compressor}")));
-    }
-    if encoded_size < HEADER || encoded_size > available {
-        return Err(bad(format!("{encoded_size} bytes by its header, but there are {available}")));
-    }
-    if decoded_size > MAX_SIZE {
-        return Err(bad(format!("decodes to {decoded_size} bytes by its header, which is impossible")));
-    }
-    if decoded_size > 0 && (type_size == 0 || block_size == 0 || block_size > decoded_size) {
-        let sizes = format!("elements of {type_size} bytes in blocks of {block_size}, {decoded_size} in all");
-        return Err(bad(format!("impossible sizes in its header: {sizes}")));
-    }
-    Ok((Layout { flags, type_size: type_size.into(), block_size }, decoded_size, encoded_size))
-}
-
-/// Reads where the blocks of a buffer lie. Not of snappy's, for which blosc's own decoder does not do.
+/// Reads the ranges of the blocks of a buffer; `None` for an empty buffer, for snappy, and for too many blocks.
 pub(super) fn find(encoded_size: u64, decoded_size: u64, read: &mut ReadEncoded<'_>) -> Result<Option<Pieces>> {
     let mut header = [0; HEADER];
     if encoded_size < HEADER as u64 {
@@ -45,17 +16,17 @@ pub(super) fn find(encoded_size: u64, decoded_size: u64, read: &mut ReadEncoded<
     }
     read(0, &mut header)?;
     let (layout, size, encoded) = read_header(&header, to_usize(encoded_size)?)?;
-    due(size, to_usize(decoded_size)?)?;
+    check_declared_size(size, to_usize(decoded_size)?)?;
     let mut pieces = Pieces::new(header.to_vec());
-    if size == 0 || (layout.flags >> 5 == snappy::FORMAT && !layout.is_copy()) {
+    if size == 0 || layout.is_snappy() {
         return Ok(None);
     }
     if layout.is_copy() {
         if encoded - HEADER != size {
             return Err(Error::corrupt(format!("blosc: damaged ({} instead of {size} bytes)", encoded - HEADER)));
         }
-        for start in (0..size).step_by(COPIED) {
-            let (from, length) = ((HEADER + start) as u64, COPIED.min(size - start) as u64);
+        for start in (0..size).step_by(COPY_PIECE) {
+            let (from, length) = ((HEADER + start) as u64, COPY_PIECE.min(size - start) as u64);
             if !pieces.push(from..from + length, length)? {
                 return Ok(None);
             }
@@ -72,8 +43,8 @@ pub(super) fn find(encoded_size: u64, decoded_size: u64, read: &mut ReadEncoded<
     Ok(push_blocks(&mut pieces, &offsets, (0, starts..encoded), (size, layout.block_size))?.then_some(pieces))
 }
 
-/// Adds the blocks of the buffer at a byte that begin at offsets of four bytes, all of them within a range, and decode to
-/// blocks of a size, so many bytes in all; false: there are too many.
+/// Adds the blocks of the buffer at byte `at`. Their offsets have four bytes and are inside `within`; they decode to
+/// `size` bytes in blocks of `block_size`. Returns false if there are too many.
 pub(super) fn push_blocks(
     pieces: &mut Pieces,
     offsets: &[u8],
@@ -82,7 +53,7 @@ pub(super) fn push_blocks(
 ) -> Result<bool> {
     let offsets: Vec<usize> =
         offsets.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes) as usize).collect();
-    // Several threads leave the blocks in any order: one ends where the next in the stream begins.
+    // Threads may have written the blocks in any order: a block ends where the next one in the stream begins.
     let mut sorted = offsets.clone();
     sorted.sort_unstable();
     for (block, offset) in offsets.into_iter().enumerate() {
@@ -96,38 +67,4 @@ pub(super) fn push_blocks(
         }
     }
     Ok(true)
-}
-
-pub(super) fn due(size: usize, due: usize) -> Result<()> {
-    if size == due {
-        return Ok(());
-    }
-    Err(Error::corrupt(format!("blosc: decodes to {size} bytes by its header instead of {due}")))
-}
-
-pub(super) fn out_of_bounds() -> Error {
-    Error::corrupt("blosc: a block is out of bounds")
-}
-
-impl Layout {
-    pub(super) fn is_copy(&self) -> bool {
-        self.flags & snappy::COPIED != 0
-    }
-
-    /// A buffer of just one block, which decodes to so many bytes, out of the header of all and the bytes that begin with
-    /// the block.
-    pub(super) fn single(&self, header: &[u8], bytes: &[u8], length: usize) -> Result<Vec<u8>> {
-        let number = |at: usize| Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?) as usize);
-        let splits = self.splits(length);
-        let end = (0..splits).try_fold(0usize, |at, _| at.checked_add(4)?.checked_add(number(at)?));
-        let bytes = end.and_then(|end| bytes.get(..end)).ok_or_else(out_of_bounds)?;
-        let mut header = [header[0], header[1], self.flags, header[3]];
-        // The last block, which may be shorter than the others, is not split then. Here it is the first.
-        if splits == 1 {
-            header[2] |= snappy::NOT_SPLIT;
-        }
-        let offset = HEADER + 4;
-        let numbers = [length, length, offset + bytes.len(), offset].map(|number| (number as u32).to_le_bytes());
-        Ok([&header[..], numbers.as_flattened(), bytes].concat())
-    }
 }

@@ -1,4 +1,4 @@
-//! The filters of `lzma`, as Python's module spells them, in terms of the compressor.
+//! The filters of `lzma`, as Python's module spells them.
 //!
 //! Specification: <https://docs.python.org/3/library/lzma.html#specifying-custom-filter-chains>,
 //! <https://tukaani.org/xz/xz-file-format.txt>, section 5.3
@@ -13,9 +13,9 @@ use crate::error::{Error, Result};
 pub(super) enum Filter {
     /// The compressor, LZMA1 or LZMA2.
     Lzma { is_second: bool, settings: Settings },
-    /// Differences of bytes that are so far apart.
+    /// Differences of bytes at a distance.
     Delta { distance: u16 },
-    /// Addresses in programs.
+    /// Addresses in machine code.
     Branch { family: Family, start: u32 },
 }
 
@@ -31,7 +31,7 @@ pub(super) enum Family {
     RiscV,
 }
 
-/// What is missing is as in the preset.
+/// Settings of the compressor. The preset has the defaults.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Settings {
@@ -68,18 +68,18 @@ const LZMA1: u64 = 0x4000_0000_0000_0001;
 const LZMA2: u64 = 0x21;
 const DELTA: u64 = 0x03;
 
-/// The smallest dictionary that the compressor takes.
+/// Smallest dictionary in bytes.
 const SMALLEST: u32 = 4 << 10;
-/// The largest.
+/// Largest dictionary in bytes.
 const LARGEST: u32 = 1536 << 20;
 
 impl Filter {
-    /// The compressor with one of its presets.
+    /// Returns the compressor with a preset.
     pub(super) fn preset(is_second: bool, preset: u32) -> Result<Self> {
         Settings { preset: Some(preset), ..Settings::default() }.check(is_second)
     }
 
-    /// Reads a filter.
+    /// Reads a filter of the configuration.
     pub(super) fn new(filter: &Configuration) -> Result<Self> {
         let mut filter = filter.clone();
         let id = filter.shift_remove("id").unwrap_or_default();
@@ -110,7 +110,7 @@ impl Filter {
         Ok(Self::Branch { family, start: configure::<Branch>(&filter)?.start_offset })
     }
 
-    /// How the compressor is to treat so many bytes; `None`: this is no compressor.
+    /// The options of the compressor for `size` bytes; `None` for other filters.
     pub(super) fn options(&self, size: usize) -> Option<LzmaOptions> {
         match self {
             Self::Lzma { settings, .. } => settings.options(size).ok(),
@@ -118,7 +118,7 @@ impl Filter {
         }
     }
 
-    /// Adds the filter, for so many bytes.
+    /// Adds the filter to a list, for `size` bytes.
     pub(super) fn push(&self, size: usize, filters: &mut Filters) -> Result<(), Cause> {
         match *self {
             Self::Lzma { is_second: false, settings } => filters.lzma1(&settings.options(size)?),
@@ -144,7 +144,7 @@ impl Filter {
 
 impl Settings {
     fn check(self, is_second: bool) -> Result<Filter> {
-        let refused = |member: &str, value: u32| Err(Error::metadata(format!("{member} {value} is not possible")));
+        let refused = |member: &str, value: u32| Err(Error::metadata(format!("{member} {value} is not valid")));
         if let Some(size) = self.dict_size.filter(|size| !(SMALLEST..=LARGEST).contains(size)) {
             return refused("dict_size", size);
         }
@@ -176,7 +176,7 @@ impl Settings {
     }
 }
 
-/// The dictionary of a preset, of which the upper bits are flags.
+/// The dictionary size of a preset, whose upper bits are flags.
 fn preset_dictionary(preset: u32) -> u32 {
     const POWERS: [u32; 10] = [18, 20, 21, 22, 22, 23, 23, 24, 25, 26];
     1 << POWERS.get((preset & 0x1f) as usize).copied().unwrap_or(26)

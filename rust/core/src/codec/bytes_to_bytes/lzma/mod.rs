@@ -1,4 +1,4 @@
-//! `lzma`: the compressor of `xz`, small and slow, in one of three containers.
+//! `lzma`: the compressor of `xz`, in one of three containers.
 //!
 //! Specification: <https://numcodecs.readthedocs.io/en/stable/compression/lzma.html>,
 //! <https://docs.python.org/3/library/lzma.html>, <https://tukaani.org/xz/xz-file-format.txt>
@@ -8,8 +8,8 @@
 //! {"name": "lzma", "configuration": {"format": 3, "filters": [{"id": 3, "dist": 4}, {"id": 33, "preset": 6}]}}
 //! ```
 //!
-//! The numbers are those of Python's `lzma`. The format is 1 for XZ, 2 for the older LZMA, 3 for none, where only the
-//! filters tell how to decode. XZ may have several streams with zeros between them.
+//! The numbers are those of Python's `lzma`. The format is 1 for XZ, 2 for the older LZMA, and 3 for raw streams, which
+//! only the filters describe. XZ may consist of several streams with zeros between them.
 
 mod filter;
 
@@ -20,7 +20,7 @@ use serde::Deserialize;
 
 use self::filter::Filter;
 use crate::codec::append::{append, append_stream};
-use crate::codec::bytes_to_bytes::sizes::exactly;
+use crate::codec::bytes_to_bytes::sizes::check_size;
 use crate::codec::{BytesToBytes, Codec, Configuration, Size, configure};
 use crate::data_type::DataType;
 use crate::error::{Error, Place, Result};
@@ -49,10 +49,10 @@ struct Lzma {
     filters: Vec<Filter>,
 }
 
-/// The most filters that a container has room for.
-const MOST_FILTERS: usize = 4;
+/// Most filters in a container.
+const MAX_FILTERS: usize = 4;
 
-/// What decoding may take beyond the decoded size: the largest dictionary of the presets is 64 MiB.
+/// Memory of the decoder beyond the decoded size, in bytes: the largest dictionary of the presets is 64 MiB.
 const MEMORY: u64 = 80 << 20;
 
 pub(super) fn create(configuration: &Configuration, _: &DataType) -> Result<Codec> {
@@ -74,8 +74,8 @@ pub(super) fn create(configuration: &Configuration, _: &DataType) -> Result<Code
         (None, preset) => {
             vec![Filter::preset(matches!(format, Format::Xz(_)), preset.unwrap_or(PRESET_DEFAULT))?]
         }
-        (Some(filters), None) if filters.len() > MOST_FILTERS => {
-            return Err(Error::metadata(format!("{} filters are more than {MOST_FILTERS}", filters.len())));
+        (Some(filters), None) if filters.len() > MAX_FILTERS => {
+            return Err(Error::metadata(format!("{} filters are more than {MAX_FILTERS}", filters.len())));
         }
         (Some(filters), None) => filters.iter().map(Filter::new).collect::<Result<_>>().place(|| "filters")?,
     };
@@ -83,13 +83,13 @@ pub(super) fn create(configuration: &Configuration, _: &DataType) -> Result<Code
         return Err(Error::metadata("format 2 takes one filter, which is LZMA1"));
     }
     let lzma = Lzma { format, filters };
-    // Which values go together, the compressor knows.
-    lzma.encoder(0).map_err(|error| Error::metadata(format!("these filters make no sense: {error}")))?;
+    // Only the compressor knows which values are valid together.
+    lzma.encoder(0).map_err(|error| Error::metadata(format!("invalid filters: {error}")))?;
     Ok(Codec::BytesToBytes(Arc::new(lzma)))
 }
 
 impl Lzma {
-    /// The filters for so many bytes. No dictionary is larger than these: it would be of no use.
+    /// The filters for `size` bytes. A dictionary larger than that would be useless.
     fn filters(&self, size: usize) -> Result<Filters, liblzma::stream::Error> {
         let mut filters = Filters::new();
         for filter in &self.filters {
@@ -107,7 +107,7 @@ impl Lzma {
         }
     }
 
-    /// A decoder of what decodes to at most so many bytes.
+    /// Creates a decoder for at most `limit` decoded bytes.
     fn decoder<'a>(&self, encoded: &'a [u8], limit: usize) -> Result<Decoder<'a>> {
         let memory = MEMORY.saturating_add(limit as u64);
         let stream = match self.format {
@@ -122,7 +122,7 @@ impl Lzma {
 fn damaged(error: liblzma::stream::Error) -> Error {
     use liblzma::stream::Error as Cause;
     match error {
-        Cause::MemLimit => Error::corrupt("lzma: its dictionary is far larger than what is due"),
+        Cause::MemLimit => Error::corrupt("lzma: the dictionary is far larger than the decoded size"),
         error => Error::corrupt(format!("lzma: {error}")),
     }
 }
@@ -134,7 +134,7 @@ struct Decoder<'a> {
 }
 
 impl Decoder<'_> {
-    /// Decodes on, until the end or until the slice is full.
+    /// Continues to decode, until the end or until the slice is full. Returns the number of bytes.
     fn fill(&mut self, decoded: &mut [u8]) -> Result<usize> {
         let mut filled = 0;
         while filled < decoded.len() && !self.has_ended {
@@ -145,20 +145,20 @@ impl Decoder<'_> {
             filled += written as usize;
             match status {
                 Status::StreamEnd => self.has_ended = true,
-                _ if read == 0 && written == 0 => return Err(Error::corrupt("lzma: cut off")),
+                _ if read == 0 && written == 0 => return Err(Error::corrupt("lzma: truncated")),
                 _ => {}
             }
         }
         Ok(filled)
     }
 
-    /// Checks that there is no more, and with it the last checksum.
-    fn finish(mut self, due: usize) -> Result<()> {
+    /// Checks that nothing follows, and the last checksum.
+    fn finish(mut self, limit: usize) -> Result<()> {
         if self.fill(&mut [0])? > 0 {
-            return Err(Error::corrupt(format!("lzma: decodes to more than {due} bytes")));
+            return Err(Error::corrupt(format!("lzma: decodes to more than {limit} bytes")));
         }
         if !self.rest.is_empty() {
-            return Err(Error::corrupt(format!("lzma: {} bytes behind its end", self.rest.len())));
+            return Err(Error::corrupt(format!("lzma: {} bytes after the end", self.rest.len())));
         }
         Ok(())
     }
@@ -172,7 +172,7 @@ impl BytesToBytes for Lzma {
     fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()> {
         let mut decoder = self.decoder(encoded, decoded.len())?;
         let filled = decoder.fill(decoded)?;
-        exactly("lzma", filled, decoded.len())?;
+        check_size("lzma", filled, decoded.len())?;
         decoder.finish(filled)
     }
 
@@ -196,7 +196,9 @@ impl BytesToBytes for Lzma {
             })?;
             match status {
                 Status::StreamEnd => return Ok(()),
-                _ if written == 0 => return Err(Error::unsupported("lzma: cannot encode: it does not end")),
+                _ if written == 0 => {
+                    return Err(Error::unsupported("lzma: cannot encode: the encoder does not finish"));
+                }
                 _ => {}
             }
         }

@@ -1,4 +1,4 @@
-//! Parts of what blosc encoded.
+//! Ranges of the decoded bytes of blosc.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn block_size(encoded: &[u8]) -> usize {
     u32::from_le_bytes(encoded[8..12].try_into().unwrap()) as usize
 }
 
-/// Asks for many ranges, which are slices of the whole. Says whether there are any where there should be.
+/// Decodes many ranges, which must be slices of the whole. Returns whether any range was decoded alone.
 fn ranges(blosc: &dyn BytesToBytes, encoded: &[u8], decoded: &[u8]) -> bool {
     let (size, block) = (decoded.len(), block_size(encoded));
     assert!(block < size / 2, "{block} {size}");
@@ -41,7 +41,7 @@ fn every_range_is_a_slice_of_the_whole() {
                 assert!(ranges(&*blosc, &encoded, &decoded), "{blosc:?}");
                 let behind = [&encoded[..], b"behind"].concat();
                 assert!(ranges(&*blosc, &behind, &decoded), "{blosc:?}");
-                // Noise is copied, or its blocks are.
+                // Noise is copied, as a whole or block by block.
                 let noise = noise(200_000);
                 assert!(ranges(&*blosc, &encode(&*blosc, &noise), &noise), "{blosc:?}");
             }
@@ -50,7 +50,7 @@ fn every_range_is_a_slice_of_the_whole() {
 }
 
 #[test]
-fn what_takes_all_blocks_is_left_to_the_whole() {
+fn ranges_of_all_blocks_are_refused() {
     let blosc = codec("blosc", r#"{"blocksize": 4096, "cname": "zstd"}"#);
     let encoded = encode(&*blosc, &runs(10_000));
     assert_eq!(block_size(&encoded), 4096);
@@ -65,7 +65,7 @@ fn what_takes_all_blocks_is_left_to_the_whole() {
 }
 
 #[test]
-fn only_what_is_needed_is_looked_at() {
+fn only_the_needed_blocks_are_decoded() {
     let blosc = codec("blosc", r#"{"blocksize": 4096, "cname": "zstd"}"#);
     let decoded = numbers(40_000);
     let mut encoded = encode(&*blosc, &decoded);
@@ -101,8 +101,8 @@ fn damaged_bytes_do_no_harm() {
                 error(&encoded[..at]);
             }
             for size in [0, 1, 1600, 1602, i32::MAX as u32, u32::MAX] {
-                let lie = [&encoded[..4], &size.to_le_bytes(), &encoded[8..]].concat();
-                error(&lie);
+                let wrong = [&encoded[..4], &size.to_le_bytes(), &encoded[8..]].concat();
+                error(&wrong);
             }
             for at in 0..encoded.len() {
                 for flip in [0xff, 0x80, 0x01, 0x10] {

@@ -4,7 +4,7 @@ use super::*;
 
 const TEXT: &[u8] = b"squares and circles";
 
-/// The checksum that numcodecs wrote, and whether it stands at the start.
+/// The checksum that numcodecs wrote, and whether it is at the start.
 const WRITTEN: [(&str, &str, [u8; 4], bool); 14] = [
     ("crc32", "{}", [0x36, 0x12, 0xd0, 0x90], true),
     ("numcodecs.crc32", r#"{"location": "end"}"#, [0x36, 0x12, 0xd0, 0x90], false),
@@ -58,7 +58,7 @@ fn checksums_of_every_length_are_those_of_numcodecs() {
 }
 
 #[test]
-fn a_wrong_checksum_is_seen_if_asked_for() {
+fn a_wrong_checksum_is_an_error_if_validated() {
     for (name, configuration, _, at_start) in WRITTEN {
         let codec = codec(name, configuration);
         let mut encoded = encode(&*codec, TEXT);

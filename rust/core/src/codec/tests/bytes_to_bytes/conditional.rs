@@ -1,4 +1,4 @@
-//! Chunks under `conditional`, of which each uses other codecs.
+//! Chunks of `conditional` that use different codecs.
 
 use super::*;
 
@@ -46,7 +46,7 @@ fn bombs_stop_at_the_limit() {
 }
 
 #[test]
-fn configurations_that_make_no_sense_are_refused() {
+fn invalid_configurations_are_refused() {
     for configuration in [
         "{}",
         r#"{"codecs": ["bytes"]}"#,

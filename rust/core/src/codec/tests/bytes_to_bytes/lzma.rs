@@ -127,7 +127,7 @@ fn every_container_and_filter_works() {
 }
 
 #[test]
-fn filters_that_make_no_sense_are_refused() {
+fn invalid_filters_are_refused() {
     for configuration in [
         r#"{"format": 0}"#,
         r#"{"format": 4}"#,
@@ -163,7 +163,7 @@ fn filters_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn several_streams_and_zeros_behind_them_are_one_chunk() {
+fn several_streams_and_zeros_after_them_are_one_chunk() {
     let lzma = codec("lzma", "{}");
     let (first, second) = (runs(3000), noise(500));
     let (one, two) = (encode(&*lzma, &first), encode(&*lzma, &second));
@@ -180,7 +180,7 @@ fn checks_are_checked() {
     for check in [1, 4, 10] {
         let lzma = codec("lzma", &format!(r#"{{"check": {check}}}"#));
         let mut encoded = encode(&*lzma, &decoded);
-        // Noise is stored as it is.
+        // Noise is stored uncompressed.
         encoded[500] ^= 1;
         refuses(&*lzma, &encoded, decoded.len(), ErrorKind::CorruptData);
     }
@@ -200,7 +200,7 @@ fn a_bomb_stops_at_the_limit() {
 }
 
 #[test]
-fn a_dictionary_cannot_take_what_is_not_due() {
+fn a_dictionary_far_larger_than_the_chunk_is_an_error() {
     let alone = codec("lzma", r#"{"format": 2}"#);
     let decoded = runs(1000);
     let mut encoded = encode(&*alone, &decoded);

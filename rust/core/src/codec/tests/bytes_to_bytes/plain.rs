@@ -1,4 +1,4 @@
-//! `shuffle` and `base64`: the same bytes in other words.
+//! `shuffle` and `base64`.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn shuffled_bytes_are_those_of_numcodecs() {
         assert_eq!(encode(&*shuffle, &decoded), from_hex(hex));
         decodes_to(&*shuffle, &from_hex(hex), &decoded);
     }
-    // The data type's.
+    // The item size.
     let of = |configuration| encode(&*codec("shuffle", configuration), &decoded);
     assert_eq!(of("{}"), of(r#"{"elementsize": 4}"#));
     assert_eq!(of(r#"{"elementsize": null}"#), of(r#"{"element_size": 4}"#));
