@@ -220,17 +220,17 @@ def test_pictures() -> None:
     values = np.linspace(-1, 1, 200).reshape(10, 20)
     values[0, 0] = np.nan
     values[0, 1] = np.inf
-    grey = picture.pixels(values)
-    assert grey.shape == (10, 20)
-    assert grey[0, 0] == 0
-    assert (grey.min(), grey.max()) == (0, 255)
-    assert (picture.pixels(values, "asinh") >= grey).all()
+    gray = picture.pixels(values)
+    assert gray.shape == (10, 20)
+    assert gray[0, 0] == 0
+    assert (gray.min(), gray.max()) == (0, 255)
+    assert (picture.pixels(values, "asinh") >= gray).all()
     assert picture.pixels(np.full((3, 4), np.nan)).max() == 0
     assert picture.pixels(np.full((3, 4), 7)).shape == (3, 4)
     assert picture.pixels(values[None, ..., None]).shape == (10, 20)
     assert picture.pixels(np.stack([values] * 3)).shape == (10, 20, 3)
-    colour = np.random.default_rng(0).integers(0, 256, (4, 5, 3), dtype="u1")
-    np.testing.assert_array_equal(picture.pixels(colour), colour)
+    color = np.random.default_rng(0).integers(0, 256, (4, 5, 3), dtype="u1")
+    np.testing.assert_array_equal(picture.pixels(color), color)
     for bad in (np.zeros(3), np.zeros((2, 3, 4, 5)), np.zeros((0, 4))):
         with pytest.raises(tegula.InvalidSelectionError):
             picture.pixels(bad)

@@ -138,7 +138,7 @@ def test_orthogonal_indices_select_per_axis(made, data):
         array[...] = elements
 
 
-def test_vectorised_indices_come_first(made):
+def test_vectorized_indices_come_first(made):
     array, elements = made
     same(array.vindex[[0, 4], [1, 1], [3, 0]], elements[[0, 4], [1, 1], [3, 0]])
     same(array.vindex[:, [1, 0], [3, 2]], np.moveaxis(elements[:, [1, 0], [3, 2]], 1, 0))

@@ -17,6 +17,9 @@ PHRASES = {
     r"noting": "`recording`, `history`",
     r"said": "`set`, `given`, `configured`",
     r"be it": "`whether`",
+    r"anew": "`again`",
+    r"asked of": "`looked up in`",
+    r"thinkable": "`possible`",
 }
 BANNED = re.compile("|".join(rf"\b(?:{phrase}|{phrase[0].upper()}{phrase[1:]})\b" for phrase in PHRASES))
 

@@ -1,4 +1,4 @@
-"""`python -m tegula` is the command `tegula`."""
+"""Runs the command `tegula` as `python -m tegula`."""
 
 from tegula._cli import main
 

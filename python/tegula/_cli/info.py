@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
+from operator import getitem
 from typing import Any
 
 import numpy as np
@@ -60,14 +61,14 @@ def describe(node: Any, depth: int | None, above: set[int]) -> dict[str, Any]:
     if isinstance(node, tegula.Group):
         facts: dict[str, Any] = {"kind": "group", "zarr_format": node.zarr_format, "attributes": len(node.attrs)}
         children: Iterator[tuple[str, Callable[[], Any]]] = (
-            (name, partial(member, node, name)) for name in node.members()
+            (name, partial(getitem, node, name)) for name in node.members()
         )
     elif hasattr(node, "keys"):
         facts = {"kind": "asdf" if isinstance(node, tegula.AsdfFile) else "mapping"}
-        children = ((str(key), partial(member, node, key)) for key in node)
+        children = ((str(key), partial(getitem, node, key)) for key in node)
     elif isinstance(node, (list, tuple)):
         facts = {"kind": "sequence", "length": len(node)}
-        children = ((str(n), partial(member, node, n)) for n in range(len(node)))
+        children = ((str(n), partial(getitem, node, n)) for n in range(len(node)))
     else:
         return {"kind": "value", "value": node}
     if id(node) in above:
@@ -78,11 +79,6 @@ def describe(node: Any, depth: int | None, above: set[int]) -> dict[str, Any]:
     deeper = None if depth is None else depth - 1
     facts["children"] = {name: describe_member(get, deeper, below) for name, get in children}
     return facts
-
-
-def member(node: Any, key: Any) -> Any:
-    """Return a child of a node. Children of groups are opened."""
-    return node[key]
 
 
 def describe_member(get: Callable[[], Any], depth: int | None, above: set[int]) -> dict[str, Any]:

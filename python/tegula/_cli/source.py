@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import tegula
 
@@ -21,7 +22,8 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
 
 def is_asdf(path: str) -> bool:
     """Return whether a path is an ASDF file, by its name or its first bytes."""
-    if path.lower().endswith(".asdf"):
+    name = urlsplit(path).path if "://" in path else path
+    if name.lower().endswith(".asdf"):
         return True
     try:
         with Path(path).open("rb") as file:
