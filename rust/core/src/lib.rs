@@ -64,13 +64,13 @@ mod view;
 mod write;
 
 pub use array::{
-    Array, ArrayBytes, ArrayRegion, AsArrayBytes, Element, FromArrayBytes, InputBuffer, Mappable, OutputBuffer,
+    Array, ArrayBuilder, ArrayBytes, ArrayRegion, AsArrayBytes, Chunks, Element, FromArrayBytes, InputBuffer, Mappable, NewFillValue, OutputBuffer,
     PartialDecoder, PartialEncoder, WriteSession, WriteSessionOptions, check_shape,
 };
 pub use cache::{CacheInfo, CacheLimit, ChunkCache, shared_cache};
 pub use chunk_grid::ChunkGrid;
 pub use chunk_key::ChunkKeyEncoding;
-pub use copy::{CopyOptions, Encoding, Layout, Progress, copied_group, copied_metadata, copy, store_metadata};
+pub use copy::{CopyOptions, Progress, copied, copied_group, copy, store_metadata};
 pub use data_type::{DataType, Field, Kind};
 pub use error::{Error, ErrorKind, Result};
 pub use fill_value::FillValue;

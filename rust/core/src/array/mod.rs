@@ -2,6 +2,7 @@
 
 mod asynchronous;
 mod buffers;
+mod builder;
 mod change;
 mod decoder;
 mod element;
@@ -16,6 +17,7 @@ mod store;
 use std::sync::Arc;
 
 pub use buffers::{InputBuffer, OutputBuffer, check_shape};
+pub use builder::{ArrayBuilder, Chunks, NewFillValue};
 pub use decoder::PartialDecoder;
 pub use element::{ArrayBytes, AsArrayBytes, Element, FromArrayBytes};
 pub use encoder::PartialEncoder;

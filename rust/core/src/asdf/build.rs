@@ -5,23 +5,22 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::tag::{ZARR_TAG, ZARR_V3_TAG};
 use super::yaml::{Document, NodeId};
 use crate::array::{Array, ArrayBytes};
-use crate::chunk_grid::ChunkGrid;
 use crate::chunk_key::ChunkKeyEncoding;
-use crate::codec::Named;
+use crate::copy::copied;
 use crate::error::{Error, Place, Result};
-use crate::metadata::{ArrayMetadata, NewArray, Order};
+use crate::metadata::ArrayMetadata;
 use crate::options::CodecOptions;
 use crate::selection::Selection;
 use crate::store::{MemoryStore, get};
 use crate::subset::{ArraySubset, Dims};
 
-/// An array that is to be written as a Zarr node. Other readers know Zarr V2 only: an array that is not such is encoded
-/// anew when it is written, unless it is to be kept as it is.
+/// An array that is to be written as a Zarr node. Other readers know Zarr V2 only: an array of V3 is encoded anew when it is
+/// written, unless it is to be kept as it is or V2 has no form for one of its codecs.
 #[derive(Debug)]
 pub struct ZarrNode {
     array: Array,
@@ -41,9 +40,13 @@ impl ZarrNode {
         let anew = match metadata.zarr_format {
             2 => None,
             _ if keep_v3 || in_blocks => None,
-            _ => Some(as_v2(array).place(|| array.name())?),
+            _ => as_v2(array).place(|| array.name())?,
         };
         let grid = anew.as_ref().map_or(array.chunk_grid(), Array::chunk_grid);
+        if grid.regular_shape().is_none() {
+            let message = "the chunks have no common shape, which Zarr nodes need; rechunk the array";
+            return Err(Error::unsupported(message).at(array.name()));
+        }
         let (mut chunks, mut map) = (Vec::new(), Vec::new());
         for chunk in ArraySubset::new_with_shape(&grid.shape()).indices() {
             let stored = match &anew {
@@ -134,77 +137,28 @@ fn is_stored(array: &Array, region: &ArraySubset) -> Result<bool> {
     Ok(explanation.bytes_read > explanation.index_bytes)
 }
 
-/// An array of Zarr V2 in memory that is like another one, its chunks the smallest that are read on their own.
-fn as_v2(array: &Array) -> Result<Array> {
-    let metadata = array.metadata();
-    let chunk_shape = array.inner_chunk_shape().or_else(|| array.chunk_grid().regular_shape());
-    let chunk_shape = chunk_shape.ok_or_else(|| Error::unsupported("the chunks have no common shape"))?;
-    let new = NewArray {
-        chunk_grid: ChunkGrid::regular(array.shape(), &chunk_shape)?,
-        data_type: array.data_type().clone(),
-        fill_value: array.fill_value().clone(),
-        attributes: metadata.attributes.clone(),
-    };
-    let compressor = compressor(&innermost(&metadata.codecs));
-    let metadata = ArrayMetadata::new_v2(&new, compressor.as_ref(), Order::C, '.')?;
+/// An array of Zarr V2 in memory that is like another one, its chunks the smallest that can be read alone; `None`: Zarr V2
+/// cannot express it.
+fn as_v2(array: &Array) -> Result<Option<Array>> {
+    let Ok(metadata) = copied(array, Some(2), None, None)?.build() else { return Ok(None) };
     let anew = Array::create(Arc::new(MemoryStore::new()), "", metadata)?;
-    Ok(anew.with_options(CodecOptions { store_empty_chunks: true, ..array.options() }))
-}
-
-/// The codecs of the smallest chunks.
-fn innermost(codecs: &[Named]) -> Vec<Named> {
-    let shard = codecs.iter().find(|codec| codec.name == "sharding_indexed");
-    let inner = shard.and_then(|shard| shard.configuration.get("codecs"));
-    match inner.map(crate::codec::parse_named_list) {
-        Some(Ok(inner)) => innermost(&inner),
-        _ => codecs.to_vec(),
-    }
-}
-
-/// The first compressor among codecs as numcodecs configures it.
-fn compressor(codecs: &[Named]) -> Option<Value> {
-    codecs.iter().find_map(|codec| {
-        let get = |name: &str, default: Value| codec.configuration.get(name).cloned().unwrap_or(default);
-        let name = codec.name.strip_prefix("numcodecs.").unwrap_or(&codec.name);
-        match name {
-            "zstd" => Some(json!({"id": "zstd", "level": get("level", json!(3))})),
-            "gzip" | "zlib" | "bz2" => Some(json!({"id": name, "level": get("level", json!(5))})),
-            "lz4" => Some(json!({"id": "lz4", "acceleration": get("acceleration", json!(1))})),
-            "blosc" => {
-                let shuffle = match get("shuffle", json!("shuffle")).as_str() {
-                    Some("noshuffle") => 0,
-                    Some("bitshuffle") => 2,
-                    _ => 1,
-                };
-                let (cname, clevel) = (get("cname", json!("lz4")), get("clevel", json!(5)));
-                Some(json!({"id": "blosc", "cname": cname, "clevel": clevel, "shuffle": shuffle, "blocksize": 0}))
-            }
-            _ => None,
-        }
-    })
+    Ok(Some(anew.with_options(CodecOptions { store_empty_chunks: true, ..array.options() })))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::DataType;
-    use crate::asdf::AsdfFile;
-    use crate::asdf::{FileOptions, OutBlock, write_bytes};
-    use crate::fill_value::FillValue;
+    use crate::ArrayBuilder;
+    use crate::asdf::{AsdfFile, FileOptions, OutBlock, write_bytes};
     use crate::metadata::Attributes;
     use crate::store::WritableStore;
 
     fn array(codecs: &Value, attributes: Attributes) -> Array {
-        let new = NewArray {
-            chunk_grid: ChunkGrid::regular(&[5, 6], &[4, 4]).unwrap(),
-            data_type: DataType::from_name("int16").unwrap(),
-            fill_value: FillValue::new(7i16.to_ne_bytes()),
-            attributes,
-        };
-        let codecs = crate::codec::parse_named_list(codecs).unwrap();
-        let encoding = ChunkKeyEncoding::Default { separator: '/' };
-        let metadata = ArrayMetadata::new_v3(&new, &encoding, &codecs, None).unwrap();
-        let array = Array::create(Arc::new(MemoryStore::new()), "", metadata).unwrap();
+        let mut builder = ArrayBuilder::new([5, 6], "int16");
+        builder.chunks([4, 4]).codecs(codecs.as_array().cloned().unwrap()).fill_value(7i16).attributes(attributes);
+        let array = builder.create(Arc::new(MemoryStore::new()), "").unwrap();
         let part = ArraySubset::new_with_ranges(&[0..4, 0..6]);
         array.store_array_subset(&part, &(0..24i16).collect::<Vec<_>>()).unwrap();
         array

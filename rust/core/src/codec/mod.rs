@@ -224,6 +224,15 @@ pub(crate) fn exists(name: &str) -> bool {
     find(name).is_some()
 }
 
+/// The name of a codec in numcodecs; `None` if numcodecs has no such codec.
+pub(crate) fn numcodecs_id(name: &str) -> Option<&str> {
+    let stripped = |name: &'static str| name.strip_prefix("numcodecs.");
+    name.strip_prefix("numcodecs.").or_else(|| {
+        let row = find(name)?;
+        stripped(row.name).or_else(|| row.aliases.iter().copied().find_map(stripped))
+    })
+}
+
 /// Creates a codec from its metadata, for elements of a data type. [Registered](register_codecs) codecs come second.
 pub fn create(named: &Named, data_type: &DataType) -> Result<Codec> {
     create_for(named, data_type, false)

@@ -1,10 +1,10 @@
 //! Names with configurations, as metadata spell codecs, chunk grids and chunk key encodings.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Configuration;
 use crate::error::{Error, Result};
-use crate::json;
+use crate::json::{list, read, show, string};
 
 /// The name and configuration of a codec in metadata.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +15,18 @@ pub struct Named {
     pub configuration: Configuration,
 }
 
+impl From<Named> for Value {
+    /// The form that metadata have: without a configuration that is empty.
+    fn from(named: Named) -> Self {
+        let Named { name, configuration } = named;
+        if configuration.is_empty() {
+            json!({"name": name})
+        } else {
+            json!({"name": name, "configuration": configuration})
+        }
+    }
+}
+
 /// Reads a name with a configuration: `{"name": ..., "configuration": {...}}`, or just the name.
 pub(crate) fn parse_named(value: &Value) -> Result<Named> {
     let mut named = Named { name: String::new(), configuration: Configuration::new() };
@@ -22,16 +34,16 @@ pub(crate) fn parse_named(value: &Value) -> Result<Named> {
         Value::String(name) => return Ok(Named { name: name.clone(), ..named }),
         Value::Object(members) => members,
         other => {
-            return Err(Error::metadata(format!("{} is neither a name nor an object with a name", json::show(other))));
+            return Err(Error::metadata(format!("{} is neither a name nor an object with a name", show(other))));
         }
     };
-    json::read(members, "name", json::string)?.clone_into(&mut named.name);
+    read(members, "name", string)?.clone_into(&mut named.name);
     for (member, value) in members {
         match (&**member, value) {
             ("name", _) | ("must_understand", Value::Bool(_)) => {}
             ("configuration", Value::Object(configuration)) => named.configuration.clone_from(configuration),
             _ => {
-                let (name, value) = (&named.name, json::show(value));
+                let (name, value) = (&named.name, show(value));
                 return Err(Error::metadata(format!("{name}: {value} is not a valid {member:?}")));
             }
         }
@@ -41,5 +53,5 @@ pub(crate) fn parse_named(value: &Value) -> Result<Named> {
 
 /// Reads a list of names with configurations, each `{"name": ..., "configuration": {...}}` or just the name.
 pub fn parse_named_list(value: &Value) -> Result<Vec<Named>> {
-    json::list(value)?.iter().map(parse_named).collect()
+    list(value)?.iter().map(parse_named).collect()
 }

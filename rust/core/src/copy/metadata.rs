@@ -5,99 +5,64 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::fields::{Conversion, packed};
-use crate::array::Array;
-use crate::chunk_grid::ChunkGrid;
-use crate::chunk_key::ChunkKeyEncoding;
-use crate::codec::Named;
+use crate::array::{Array, ArrayBuilder};
 use crate::data_type::Field;
 use crate::error::{Place, Result};
 use crate::fill_value::FillValue;
 use crate::group::Group;
-use crate::metadata::{ArrayMetadata, Attributes, GroupMetadata, NewArray, Order, stored_attributes};
+use crate::metadata::{Attributes, GroupMetadata, stored_attributes};
 use crate::options::global_options;
 use crate::runtime::parallel;
 use crate::store::Store;
 
 const DIMENSIONS: &str = "_ARRAY_DIMENSIONS";
 
-/// How chunks are encoded.
-#[derive(Clone, Debug)]
-pub enum Encoding {
-    /// As the source's: no other metadata differ either.
-    Same,
-    /// With the codecs of an array of Zarr V3.
-    V3(Vec<Named>),
-    /// With what an array of Zarr V2 has, as numcodecs configures it.
-    V2 {
-        /// The filters.
-        filters: Vec<Value>,
-        /// The compressor.
-        compressor: Option<Value>,
-        /// The order of axes.
-        order: Order,
-    },
-}
-
-/// What of a copy may differ.
-#[derive(Clone, Debug)]
-pub struct Layout {
-    /// What the elements of the source are; see [`CopyOptions`](crate::CopyOptions).
-    pub elements: Option<Field>,
-    /// How chunks are encoded, and with that the version of Zarr.
-    pub encoding: Encoding,
-    /// How the array is cut; `None`: as the source.
-    pub chunk_grid: Option<ChunkGrid>,
-    /// The value of elements that are not stored; `None`: that of the source.
-    pub fill_value: Option<FillValue>,
-}
-
-/// The metadata of a copy of an array.
-pub fn copied_metadata(source: &Array, layout: &Layout) -> Result<ArrayMetadata> {
+/// A builder of a copy of an array in a version of Zarr, by default that of the source; arrays of ASDF files that are not
+/// Zarr's become V3. Attributes are those that are stored now.
+///
+/// `elements` is what the elements of the source are, as for [`CopyOptions`](crate::CopyOptions); `fill_value` is one of these
+/// elements, by default the source's fill value.
+pub fn copied(
+    source: &Array,
+    zarr_format: Option<u8>,
+    elements: Option<&Field>,
+    fill_value: Option<&FillValue>,
+) -> Result<ArrayBuilder> {
     let make = || {
         let old = source.metadata();
         // Metadata of arrays in ASDF files are made up.
-        let zarr_format = if old.document.get("zarr_format").is_some() { old.zarr_format } else { 0 };
-        let attributes = as_stored(&**source.store(), source.path(), zarr_format, source.attributes())?;
-        let known = layout.elements.as_ref();
-        let elements = known.map_or(source.data_type(), |field| &field.data_type);
-        let data_type = match layout.encoding {
-            Encoding::Same => return Ok(old.with_attributes(attributes)),
-            Encoding::V3(_) => packed(elements)?,
-            Encoding::V2 { .. } => elements.clone(),
-        };
-        let conversion = Conversion::new(source.data_type(), known, &data_type)?;
-        let fill_value = layout.fill_value.as_ref().unwrap_or(source.fill_value());
-        let mut new = NewArray {
-            chunk_grid: layout.chunk_grid.clone().unwrap_or_else(|| source.chunk_grid().clone()),
-            fill_value: FillValue::new(&*conversion.apply(fill_value.bytes())),
-            data_type,
-            attributes,
-        };
-        let mut names = old.dimension_names.clone();
-        match &layout.encoding {
-            Encoding::Same => Ok(old.clone()),
-            Encoding::V3(codecs) => {
-                if zarr_format == 2 && names.is_none() {
-                    names = take_names(&mut new.attributes, source.dimensionality());
-                }
-                let default = ChunkKeyEncoding::Default { separator: '/' };
-                let encoding = if zarr_format == 3 { old.chunk_key_encoding.clone() } else { default };
-                ArrayMetadata::new_v3(&new, &encoding, codecs, names.as_deref())
-            }
-            Encoding::V2 { filters, compressor, order } => {
-                if let Some(names) = names.filter(|names| names.iter().all(Option::is_some)) {
-                    new.attributes.entry(DIMENSIONS).or_insert_with(|| json!(names));
-                }
-                let separator = match old.chunk_key_encoding {
-                    ChunkKeyEncoding::V2 { separator } if zarr_format == 2 => separator,
-                    _ => '.',
-                };
-                ArrayMetadata::new_v2_filtered(&new, filters, compressor.as_ref(), *order, separator)
-            }
+        let is_zarr = old.document.get("zarr_format").is_some();
+        let from = if is_zarr { old.zarr_format } else { 0 };
+        let to = zarr_format.unwrap_or(if is_zarr { from } else { 3 });
+        let mut attributes = as_stored(&**source.store(), source.path(), from, source.attributes())?;
+        let mut builder = source.builder();
+        builder.zarr_format(to);
+        let known = elements.map_or(source.data_type(), |field| &field.data_type);
+        let data_type = if to == 3 { packed(known)? } else { known.clone() };
+        if data_type != *source.data_type() || fill_value.is_some() {
+            let conversion = Conversion::new(source.data_type(), elements, &data_type)?;
+            let fill_value = fill_value.unwrap_or(source.fill_value());
+            builder.fill_value(FillValue::new(&*conversion.apply(fill_value.bytes()))).data_type(data_type);
         }
+        match (&old.dimension_names, to) {
+            (None, 3) if from == 2 => {
+                if let Some(names) = take_names(&mut attributes, source.dimensionality()) {
+                    builder.dimension_names(names.iter().map(String::as_str));
+                }
+            }
+            (Some(names), 2) => {
+                builder.without_dimension_names();
+                if names.iter().all(Option::is_some) {
+                    attributes.entry(DIMENSIONS).or_insert_with(|| json!(names));
+                }
+            }
+            _ => {}
+        }
+        builder.attributes(attributes);
+        Ok(builder)
     };
     make().place(|| format!("cannot copy {}", source.name()))
 }
@@ -126,9 +91,9 @@ fn as_stored(store: &dyn Store, path: &str, zarr_format: u8, known: &Attributes)
     Ok(stored.unwrap_or_else(|| known.clone()))
 }
 
-fn take_names(attributes: &mut Attributes, rank: usize) -> Option<Vec<Option<String>>> {
+fn take_names(attributes: &mut Attributes, rank: usize) -> Option<Vec<String>> {
     let names = attributes.get(DIMENSIONS)?.as_array()?;
-    let names: Option<Vec<_>> = names.iter().map(|name| Some(Some(name.as_str()?.to_owned()))).collect();
+    let names: Option<Vec<_>> = names.iter().map(|name| Some(name.as_str()?.to_owned())).collect();
     let names = names.filter(|names| names.len() == rank)?;
     attributes.shift_remove(DIMENSIONS);
     Some(names)

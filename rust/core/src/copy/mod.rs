@@ -12,7 +12,7 @@ use std::borrow::Cow;
 
 use blocks::Blocks;
 use fields::Conversion;
-pub use metadata::{Encoding, Layout, copied_group, copied_metadata, store_metadata};
+pub use metadata::{copied, copied_group, store_metadata};
 
 use crate::array::{Array, InputBuffer, OutputBuffer};
 use crate::data_type::Field;

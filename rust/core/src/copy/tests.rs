@@ -4,22 +4,13 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::*;
-use crate::chunk_grid::ChunkGrid;
-use crate::codec::parse_named_list;
-use crate::metadata::{ArrayMetadata, Attributes, NewArray, Order};
 use crate::store::MemoryStore;
-use crate::{ArrayBytes, ChunkKeyEncoding, DataType, ErrorKind, FillValue};
+use crate::{ArrayBuilder, ArrayBytes, DataType, ErrorKind};
 
 fn create(chunks: &[u64], codecs: &serde_json::Value, fill: i32) -> Array {
-    let new = NewArray {
-        chunk_grid: ChunkGrid::regular(&[30, 41], chunks).unwrap(),
-        data_type: DataType::from_name("int32").unwrap(),
-        fill_value: FillValue::new(fill.to_ne_bytes()),
-        attributes: Attributes::new(),
-    };
-    let encoding = ChunkKeyEncoding::Default { separator: '/' };
-    let metadata = ArrayMetadata::new_v3(&new, &encoding, &parse_named_list(codecs).unwrap(), None).unwrap();
-    Array::create(Arc::new(MemoryStore::new()), "", metadata).unwrap()
+    let mut builder = ArrayBuilder::new([30, 41], "int32");
+    builder.chunks(chunks).codecs(codecs.as_array().cloned().unwrap()).fill_value(fill);
+    builder.create(Arc::new(MemoryStore::new()), "").unwrap()
 }
 
 fn sharded(inner: [u64; 2]) -> serde_json::Value {
@@ -150,19 +141,9 @@ fn what_does_not_fit_is_refused_before_anything_is_written() {
 fn strings_are_copied() {
     let string = DataType::from_name("string").unwrap();
     let create = |chunks: &[u64], fill: &str, v3: bool| {
-        let new = NewArray {
-            chunk_grid: ChunkGrid::regular(&[100], chunks).unwrap(),
-            data_type: string.clone(),
-            fill_value: FillValue::new(fill.as_bytes()),
-            attributes: Attributes::new(),
-        };
-        let codecs = parse_named_list(&json!(["vlen-utf8"])).unwrap();
-        let metadata = if v3 {
-            ArrayMetadata::new_v3(&new, &ChunkKeyEncoding::Default { separator: '/' }, &codecs, None)
-        } else {
-            ArrayMetadata::new_v2(&new, None, Order::C, '.')
-        };
-        Array::create(Arc::new(MemoryStore::new()), "", metadata.unwrap()).unwrap()
+        let mut builder = ArrayBuilder::new([100], string.clone());
+        builder.zarr_format(if v3 { 3 } else { 2 }).chunks(chunks).compressors(["none"]).fill_value(fill);
+        builder.create(Arc::new(MemoryStore::new()), "").unwrap()
     };
     let source = create(&[9], "none", false);
     let words: Vec<String> = (0..60).map(|k| "x".repeat(k)).collect();

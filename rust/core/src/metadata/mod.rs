@@ -30,6 +30,7 @@ pub use data_type::{data_type_from_json, data_type_to_json};
 pub use fill_value::{fill_value_from_json, fill_value_to_json};
 pub(crate) use node::Folder;
 pub use node::{Node, NodeKind, metadata_key, node_path, open_array, open_group, open_node, write_node};
+pub(crate) use numcodecs::{V2Codecs, blosc_typesize, from_numcodecs, inner_codecs, to_v3};
 
 /// Attributes: any JSON.
 pub type Attributes = serde_json::Map<String, Value>;
@@ -70,15 +71,11 @@ pub struct GroupMetadata {
 
 /// What a new array is to be, in the terms that both versions of Zarr share.
 #[derive(Clone, Debug)]
-pub struct NewArray {
-    /// The array's shape and how it is cut into chunks.
-    pub chunk_grid: ChunkGrid,
-    /// The type of the elements.
-    pub data_type: DataType,
-    /// The value of elements that are not stored.
-    pub fill_value: FillValue,
-    /// What users want to say.
-    pub attributes: Attributes,
+pub(crate) struct NewArray {
+    pub(crate) chunk_grid: ChunkGrid,
+    pub(crate) data_type: DataType,
+    pub(crate) fill_value: FillValue,
+    pub(crate) attributes: Attributes,
 }
 
 /// In which order the axes of a chunk are stored in Zarr V2.
@@ -103,7 +100,7 @@ impl ArrayMetadata {
     }
 
     /// The metadata of a new array of Zarr V3.
-    pub fn new_v3(
+    pub(crate) fn new_v3(
         array: &NewArray,
         chunk_key_encoding: &ChunkKeyEncoding,
         codecs: &[Named],
@@ -115,22 +112,10 @@ impl ArrayMetadata {
         Ok(made)
     }
 
-    /// The metadata of a new array of Zarr V2, with a compressor as numcodecs configures it. Elements of variable length get
-    /// the filter that encodes them.
-    pub fn new_v2(array: &NewArray, compressor: Option<&Value>, order: Order, separator: char) -> Result<Self> {
-        Self::new_v2_filtered(array, &[], compressor, order, separator)
-    }
-
-    /// The metadata of a new array of Zarr V2, with filters and a compressor as numcodecs configures them.
-    pub fn new_v2_filtered(
-        array: &NewArray,
-        filters: &[Value],
-        compressor: Option<&Value>,
-        order: Order,
-        separator: char,
-    ) -> Result<Self> {
+    /// The metadata of a new array of Zarr V2.
+    pub(crate) fn new_v2(array: &NewArray, codecs: &V2Codecs, separator: char) -> Result<Self> {
         check_fill_value(array)?;
-        let zarray = v2::new_array(array, filters, compressor, order, separator)?;
+        let zarray = v2::new_array(array, codecs, separator)?;
         let made = v2::array(zarray, Some(Value::Object(array.attributes.clone())))?;
         if made.data_type != array.data_type {
             let message = format!("they encode elements of {}, not {}", made.data_type, array.data_type);
@@ -248,7 +233,7 @@ fn check_spelled(array: &NewArray, made: &ArrayMetadata) -> Result<()> {
 
 /// The codec that turns elements of a type into bytes where nothing else is wanted: `bytes`, little-endian, and for
 /// elements of variable length the one for these.
-pub fn default_serializer(data_type: &DataType) -> Named {
+pub(crate) fn default_serializer(data_type: &DataType) -> Named {
     let mut configuration = Attributes::new();
     let name = match data_type.kind() {
         Kind::String => "vlen-utf8",
@@ -312,7 +297,7 @@ mod tests {
                 data_type: data_type.clone(),
                 attributes: Attributes::new(),
             };
-            let array = ArrayMetadata::new_v2(&new, None, Order::F, '/').unwrap();
+            let array = ArrayMetadata::new_v2(&new, &V2Codecs { order: Order::F, ..V2Codecs::default() }, '/').unwrap();
             assert_eq!(array.files()[0], (".zattrs", None));
             assert_eq!(array.codecs[0].name, "transpose");
             assert_eq!((array.data_type, array.fill_value), (data_type, new.fill_value));
@@ -323,7 +308,9 @@ mod tests {
             fill_value: FillValue::new(0x7ff8_0000_0000_0001u64.to_ne_bytes()),
             attributes: [("a".to_owned(), json!(1))].into_iter().collect(),
         };
-        let array = ArrayMetadata::new_v2(&new, Some(&json!({"id": "crc32c"})), Order::F, '.').unwrap();
+        let compressor = Some(json!({"id": "crc32c"}));
+        let codecs = V2Codecs { compressor, order: Order::F, ..V2Codecs::default() };
+        let array = ArrayMetadata::new_v2(&new, &codecs, '.').unwrap();
         assert_eq!(array.codecs.iter().map(|codec| &*codec.name).collect::<Vec<_>>(), ["bytes", "crc32c"]);
         let expected = concat!(
             r#"{"zarr_format":2,"shape":[],"chunks":[],"dtype":"<f8","compressor":{"id":"crc32c"},"#,
@@ -354,7 +341,7 @@ mod tests {
             let array = new(&data_type, zero.bytes());
             let encoding = ChunkKeyEncoding::V2 { separator: '.' };
             let v3 = ArrayMetadata::new_v3(&array, &encoding, &[default_serializer(&data_type)], None).unwrap();
-            let v2 = ArrayMetadata::new_v2(&array, None, Order::C, '.').unwrap();
+            let v2 = ArrayMetadata::new_v2(&array, &V2Codecs::default(), '.').unwrap();
             for made in [v3, v2] {
                 assert_eq!(made.data_type.size(), data_type.size());
                 assert_eq!((&made.fill_value, made.chunk_grid), (&zero, array.chunk_grid.clone()), "{data_type}");
@@ -370,7 +357,7 @@ mod tests {
         let string = DataType::from_name("string").unwrap();
         assert!(create(&new(&string, b"n/a"), default_serializer(&string)).is_ok());
         assert!(create(&new(&string, b"\xff"), default_serializer(&string)).is_err());
-        assert!(ArrayMetadata::new_v2(&new(&string, b"\xff"), None, Order::C, '.').is_err());
+        assert!(ArrayMetadata::new_v2(&new(&string, b"\xff"), &V2Codecs::default(), '.').is_err());
         assert!(create(&new(&string, b"n/a"), bytes.clone()).is_err());
         let text = DataType::from_code("U1").unwrap();
         let no_letter = 0x0011_0000u32.to_ne_bytes();
@@ -400,6 +387,6 @@ mod tests {
         document["chunk_grid"]["configuration"]["chunk_shapes"] = json!([[[4, 2]], 5]);
         let listed = ArrayMetadata::from_v3(document).unwrap();
         assert_eq!(shapes(&listed.with_shape(&[20, 9]).unwrap()), "[[[4,2],12],5]");
-        assert!(ArrayMetadata::new_v2(&array, None, Order::C, '.').is_err());
+        assert!(ArrayMetadata::new_v2(&array, &V2Codecs::default(), '.').is_err());
     }
 }

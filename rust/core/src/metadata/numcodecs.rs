@@ -1,56 +1,174 @@
-//! The configurations that numcodecs writes, in the terms of Zarr V3.
+//! Codecs of Zarr V2, which are those of numcodecs, in the terms of Zarr V3, and back.
 //!
-//! Specification: <https://numcodecs.readthedocs.io/en/stable/abc.html>, and what each codec there writes.
+//! Specification: <https://numcodecs.readthedocs.io/en/stable/abc.html>, and the configuration of each codec there.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::codec::{self, Named};
+use super::Order;
+use crate::codec::{self, Configuration, Named, numcodecs_id};
 use crate::data_type::DataType;
 use crate::error::{Error, Place, Result};
-use crate::json::{object, read, show, string};
+use crate::json::{list, object, read, show, string};
 
-/// Reads a configuration of numcodecs. Codecs without a form of their own in Zarr V3 pass as they are.
-pub(super) fn numcodec(value: &Value, data_type: &DataType) -> Result<Named> {
-    let mut configuration = object(value)?.clone();
-    let name = read(&configuration, "id", string)?.to_owned();
-    configuration.shift_remove("id");
-    let mut default = |member: &str, value: Value| {
-        configuration.entry(member).or_insert(value);
+/// Codecs that the Zarr V3 specification itself defines, under the names that numcodecs uses.
+const CORE: [&str; 4] = ["zstd", "gzip", "blosc", "crc32c"];
+
+/// Codecs of bytes that Zarr V3 has under `numcodecs.` and their name.
+const PREFIXED: [&str; 10] =
+    ["zlib", "bz2", "lzma", "lz4", "shuffle", "crc32", "adler32", "fletcher32", "jenkins_lookup3", "base64"];
+
+/// Codecs of numcodecs from elements to bytes. Zarr V2 lists them among the filters.
+const SERIALIZERS: [&str; 8] =
+    ["vlen-utf8", "vlen-bytes", "vlen-array", "categorize", "json2", "msgpack2", "pcodec", "zfpy"];
+
+/// The values of blosc's `shuffle`, numbered as numcodecs does.
+const SHUFFLES: [&str; 3] = ["noshuffle", "shuffle", "bitshuffle"];
+
+/// The codecs of an array of Zarr V2, as numcodecs configures them.
+#[derive(Debug, Default)]
+pub(crate) struct V2Codecs {
+    pub(crate) filters: Vec<Value>,
+    pub(crate) compressor: Option<Value>,
+    pub(crate) order: Order,
+}
+
+impl V2Codecs {
+    /// Translates the codecs of a chunk of Zarr V3. Their `bytes` is left out: V2 has the byte order in the data type.
+    ///
+    /// Fails with [`Unsupported`](crate::ErrorKind::Unsupported) if V2 has no form for a codec; nothing is dropped.
+    pub(crate) fn new(codecs: &[Named], rank: usize) -> Result<Self> {
+        let mut found = Self::default();
+        let mut serialized = false;
+        for codec in codecs {
+            if codec.name == "transpose" && found.filters.is_empty() && !serialized {
+                let axes = read(&codec.configuration, "order", list)?;
+                if axes.iter().map(Value::as_u64).eq((0..rank as u64).map(Some)) {
+                    continue;
+                } else if axes.iter().map(Value::as_u64).eq((0..rank as u64).rev().map(Some)) {
+                    found.order = if found.order == Order::C { Order::F } else { Order::C };
+                    continue;
+                }
+            }
+            if codec.name == "bytes" {
+                serialized = true;
+                continue;
+            }
+            let Some(id) = numcodecs_id(&codec.name) else {
+                return Err(Error::unsupported(format!(
+                    "Zarr V2 cannot express codec {:?}; keep Zarr V3, or choose codecs of numcodecs",
+                    codec.name
+                )));
+            };
+            let value = to_numcodecs(id, codec);
+            if serialized {
+                found.filters.extend(found.compressor.replace(value));
+            } else {
+                found.filters.push(value);
+            }
+            serialized |= SERIALIZERS.contains(&id);
+        }
+        Ok(found)
+    }
+}
+
+/// The codecs that inner chunks have: those of the innermost shard, after the codecs that stand before the shard and
+/// before those that follow it. Without a shard, all codecs.
+pub(crate) fn inner_codecs(codecs: &[Named]) -> Result<Vec<Named>> {
+    let Some(shard) = codecs.iter().position(|codec| codec.name == "sharding_indexed") else {
+        return Ok(codecs.to_vec());
     };
-    match &*name {
+    let inner = read(&codecs[shard].configuration, "codecs", codec::parse_named_list)?;
+    Ok([&codecs[..shard], &inner_codecs(&inner)?, &codecs[shard + 1..]].concat())
+}
+
+/// Returns a codec under the name that Zarr V3 has for it, with the members that V3 requires and numcodecs may leave out.
+pub(crate) fn to_v3(codec: Named, data_type: &DataType) -> Result<Named> {
+    let Named { mut name, mut configuration } = codec;
+    let bare = name.strip_prefix("numcodecs.").unwrap_or(&name).to_owned();
+    complete(&bare, &mut configuration, data_type)?;
+    if bare == "crc32c" && !configuration.is_empty() || PREFIXED.contains(&&*bare) {
+        name = format!("numcodecs.{bare}");
+    } else if CORE.contains(&&*bare) {
+        name = bare;
+    }
+    Ok(Named { name, configuration })
+}
+
+/// Gives a configuration the members that numcodecs may leave out, as Zarr V3 spells them.
+fn complete(id: &str, configuration: &mut Configuration, data_type: &DataType) -> Result<()> {
+    match id {
         "blosc" => {
-            default("cname", "lz4".into());
-            default("clevel", 5.into());
-            default("shuffle", 1.into());
-            default("blocksize", 0.into());
-            // Blosc cannot say more than 255, and takes what is longer for bytes.
-            default("typesize", u8::try_from(data_type.size()).unwrap_or(1).into());
-            if let Some(shuffle) = configuration.get_mut("shuffle") {
+            let shuffle = configuration.entry("shuffle").or_insert(1.into());
+            if !shuffle.is_string() {
                 *shuffle = blosc_shuffle(shuffle, data_type).place(|| "blosc: shuffle")?.into();
             }
+            configuration.entry("typesize").or_insert(blosc_typesize(data_type).into());
         }
         "zstd" => {
-            default("level", 0.into());
-            default("checksum", false.into());
+            configuration.entry("level").or_insert(0.into());
+            configuration.entry("checksum").or_insert(false.into());
         }
-        "gzip" | "zlib" => default("level", 1.into()),
-        // Absent in V3, it is that of the data type.
-        "shuffle" => default("elementsize", 4.into()),
         "crc32c" if configuration.get("location").is_some_and(|location| location == "end") => {
             configuration.shift_remove("location");
         }
         _ => {}
     }
-    // What is called otherwise in Zarr V3, and what only an extension may know.
+    Ok(())
+}
+
+/// The element size that blosc shuffles by. Blosc cannot name more than 255 bytes, and then takes bytes.
+pub(crate) fn blosc_typesize(data_type: &DataType) -> u8 {
+    if data_type.is_variable() { 1 } else { u8::try_from(data_type.size()).unwrap_or(1) }
+}
+
+/// Configures a codec of Zarr V3 as numcodecs does.
+fn to_numcodecs(id: &str, codec: &Named) -> Value {
+    let mut configuration = codec.configuration.clone();
+    match id {
+        "blosc" => {
+            let shuffle = configuration.get("shuffle").and_then(Value::as_str);
+            if let Some(number) = shuffle.and_then(|name| SHUFFLES.iter().position(|known| *known == name)) {
+                configuration["shuffle"] = number.into();
+            }
+            configuration.shift_remove("typesize");
+        }
+        // False is numcodecs' default, and older readers do not know the member.
+        "zstd" if configuration.get("checksum").is_some_and(|checksum| checksum == false) => {
+            configuration.shift_remove("checksum");
+        }
+        _ => {}
+    }
+    let mut value = json!({"id": id});
+    if let Some(members) = value.as_object_mut() {
+        members.extend(configuration.into_iter().filter(|(name, _)| name != "id"));
+    }
+    value
+}
+
+/// Reads a configuration of numcodecs. Codecs that Zarr V3 does not have itself are named as they are in our table.
+pub(crate) fn from_numcodecs(value: &Value, data_type: &DataType) -> Result<Named> {
+    let mut configuration = object(value)?.clone();
+    let name = read(&configuration, "id", string)?.to_owned();
+    configuration.shift_remove("id");
+    let defaults: &[(&str, Value)] = match &*name {
+        "blosc" => &[("cname", "lz4".into()), ("clevel", 5.into()), ("shuffle", 1.into()), ("blocksize", 0.into())],
+        "gzip" | "zlib" => &[("level", 1.into())],
+        // If V3 leaves it out, it is that of the data type.
+        "shuffle" => &[("elementsize", 4.into())],
+        _ => &[],
+    };
+    for (member, value) in defaults {
+        configuration.entry(*member).or_insert_with(|| value.clone());
+    }
+    complete(&name, &mut configuration, data_type)?;
+    // Packbits is another codec in Zarr V3; unknown names are left to extensions.
     let name = if name == "packbits" || !codec::exists(&name) { format!("numcodecs.{name}") } else { name };
     Ok(Named { name, configuration })
 }
 
 fn blosc_shuffle(value: &Value, data_type: &DataType) -> Result<&'static str> {
     match value.as_i64() {
-        Some(0) => Ok("noshuffle"),
-        Some(1) => Ok("shuffle"),
-        Some(2) => Ok("bitshuffle"),
+        Some(number @ 0..=2) => Ok(SHUFFLES[number as usize]),
         Some(-1) if data_type.size() == 1 => Ok("bitshuffle"),
         Some(-1) => Ok("shuffle"),
         _ => Err(Error::metadata(format!("{} is not one of -1, 0, 1, 2", show(value)))),
@@ -83,11 +201,11 @@ mod tests {
             (json!({"id": "shuffle"}), r#"shuffle {"elementsize":4}"#),
             (json!({"id": "other", "x": [1]}), r#"numcodecs.other {"x":[1]}"#),
         ] {
-            let named = numcodec(&v2, &int16).unwrap();
+            let named = from_numcodecs(&v2, &int16).unwrap();
             assert_eq!(format!("{} {}", named.name, json!(named.configuration)), v3);
         }
         for wrong in [json!("zstd"), json!({"level": 1}), json!({"id": 7}), json!({"id": "blosc", "shuffle": 3})] {
-            assert!(numcodec(&wrong, &int16).is_err(), "{wrong}");
+            assert!(from_numcodecs(&wrong, &int16).is_err(), "{wrong}");
         }
     }
 }

@@ -12,7 +12,7 @@ use super::consolidated::{Consolidated, Noted};
 use super::dtype::{dtype_from_json, dtype_to_json, object_filter};
 use super::fill_value::{fill_value_from_json, fill_value_stored, fill_value_to_json, no_fill_value};
 use super::node::{Folder, Node, NodeKind, metadata_key};
-use super::numcodecs::numcodec;
+use super::numcodecs::{V2Codecs, from_numcodecs};
 use super::{ArrayMetadata, Attributes, AttributesChange, GroupMetadata, NewArray, Order, check_chunk, check_codecs};
 use crate::base64;
 use crate::chunk_grid::ChunkGrid;
@@ -195,7 +195,7 @@ fn codecs(
     let (mut current, mut endian) = (data_type.clone(), endian);
     for (place, value) in filters.chain(compressor.map(|compressor| ("compressor", compressor))) {
         let mut sort = || {
-            let named = numcodec(value, &current)?;
+            let named = from_numcodecs(value, &current)?;
             // What only others know is given the elements as they are stored.
             match codec::create_for(&named, &current, true)? {
                 Codec::BytesToBytes(_) => bytes.push(named),
@@ -247,20 +247,17 @@ fn bytes_codec(endian: Option<Endian>) -> Named {
     Named { name: "bytes".into(), configuration }
 }
 
-/// The `.zarray` of a new array, little-endian. Elements of variable length get the filter that encodes them, unless one is
-/// given.
-pub(super) fn new_array(
-    array: &NewArray,
-    filters: &[Value],
-    compressor: Option<&Value>,
-    order: Order,
-    separator: char,
-) -> Result<Value> {
+/// The `.zarray` of a new array, little-endian. Elements of variable length get the filter that encodes them, unless
+/// `codecs` has one.
+pub(super) fn new_array(array: &NewArray, codecs: &V2Codecs, separator: char) -> Result<Value> {
+    let V2Codecs { filters, compressor, order } = codecs;
     let encodes = |filter: &Value| dtype_from_json(&"|O".into(), [filter]).is_ok();
     let missing = if filters.iter().any(encodes) { None } else { object_filter(&array.data_type) };
     let filters: Vec<_> = missing.into_iter().chain(filters.iter().cloned()).collect();
-    let chunks = array.chunk_grid.regular_shape();
-    let chunks = chunks.ok_or_else(|| Error::unsupported("chunks of several shapes in Zarr V2; Zarr V3 has them"))?;
+    let chunks = array.chunk_grid.regular_shape().ok_or_else(|| {
+        Error::unsupported("Zarr V2 has no chunks of several shapes; keep Zarr V3, or give one shape for all")
+            .at("chunks")
+    })?;
     Ok(json!({
         "zarr_format": 2,
         "shape": array.chunk_grid.array_shape(),

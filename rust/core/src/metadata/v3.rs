@@ -193,13 +193,6 @@ pub(super) fn new_array(
     codecs: &[Named],
     dimension_names: Option<&[Option<String>]>,
 ) -> Result<Value> {
-    let codec = |codec: &Named| {
-        if codec.configuration.is_empty() {
-            json!({"name": codec.name})
-        } else {
-            json!({"name": codec.name, "configuration": codec.configuration})
-        }
-    };
     let mut document = json!({
         "zarr_format": 3,
         "node_type": "array",
@@ -208,7 +201,7 @@ pub(super) fn new_array(
         "chunk_grid": chunk_grid_to_json(&array.chunk_grid),
         "chunk_key_encoding": chunk_key_encoding_to_json(chunk_key_encoding),
         "fill_value": fill_value_to_json(&array.fill_value, &array.data_type),
-        "codecs": codecs.iter().map(codec).collect::<Vec<_>>(),
+        "codecs": codecs.iter().cloned().map(Value::from).collect::<Vec<_>>(),
         "attributes": array.attributes,
     });
     if let Some(names) = dimension_names {

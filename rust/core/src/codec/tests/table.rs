@@ -10,14 +10,13 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use crate::array::{Array, ArrayBytes, FromArrayBytes, OutputBuffer};
+use crate::array::{Array, ArrayBuilder, ArrayBytes, FromArrayBytes, OutputBuffer};
 use crate::cache::{CacheLimit, ChunkCache};
-use crate::chunk_grid::ChunkGrid;
 use crate::codec::row::{Damage, Row};
 use crate::codec::{parse_named_list, rows};
 use crate::data_type::{DataType, Kind};
 use crate::error::{ErrorKind, Result};
-use crate::metadata::{ArrayMetadata, NewArray, Order, fill_value_from_json};
+use crate::metadata::{ArrayMetadata, fill_value_from_json};
 use crate::options::CodecOptions;
 use crate::selection::{AxisSelection, Selection};
 use crate::slot::Heaps;
@@ -96,13 +95,9 @@ fn types() -> Vec<Spelled> {
 }
 
 fn v2_document(data_type: &DataType, fill_value: &Value) -> Value {
-    let new = NewArray {
-        chunk_grid: ChunkGrid::regular(&SHAPE, &CHUNK).unwrap(),
-        data_type: data_type.clone(),
-        fill_value: fill_value_from_json(fill_value, data_type).unwrap(),
-        attributes: serde_json::Map::new(),
-    };
-    ArrayMetadata::new_v2(&new, None, Order::C, '.').unwrap().document
+    let mut builder = ArrayBuilder::new(SHAPE, data_type.clone());
+    builder.zarr_format(2).chunks(CHUNK).compressors(["none"]);
+    builder.fill_value(fill_value_from_json(fill_value, data_type).unwrap()).build().unwrap().document
 }
 
 impl Spelled {
