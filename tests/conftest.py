@@ -72,9 +72,9 @@ def write_theirs(path, layout: str) -> np.ndarray:
 
         wanted["compressors"] = [numcodecs.Zstd(level=1)] if wanted["compressors"] else None
     else:
-        # zarr-python has no shorthand for codecs, so ours is expanded for it.
-        compressors = tegula._new_array.compressors(wanted["compressors"], np.dtype(wanted["dtype"]))
-        wanted["compressors"] = [codec if codec["configuration"] else {"name": codec["name"]} for codec in compressors]
+        # zarr-python has no shorthand for codecs, so the metadata of an array of ours expands it.
+        plain = {name: wanted[name] for name in ("shape", "dtype", "compressors")}
+        wanted["compressors"] = tegula.create_array({}, **plain, shards=None).metadata["codecs"][1:]
         if "filters" in wanted:
             wanted["filters"] = [zarr.codecs.TransposeCodec(order=(1, 0))]
     array = zarr.create_array(store=str(path), **wanted)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import tegula
-from tegula._new_array import chunk_shapes
 
 DTYPES = [
     "bool",
@@ -159,7 +158,9 @@ def test_stored_chunks(tmp_path):
     ],
 )
 def test_shapes_of_chunks(given, expected):
-    assert chunk_shapes(*given, 8) == expected
+    shape, chunks, shards = given
+    array = tegula.create_array({}, shape=shape, dtype="float64", chunks=chunks, shards=shards)
+    assert (array.chunks, array.shards) == expected
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tegula import _new_array, _tegula
+from tegula import _tegula
 from tegula._array.array import Array
 from tegula._create import METADATA, check_format, discard, make_room, remove_folders
 from tegula._group import Group
-from tegula._new_array import Codecs
+from tegula._new_array import Codecs, DataType, chunk_lengths, codec_list, fill_bytes
 from tegula._open import open as open_node
 from tegula._progress import Progress, Report, joined, reporting
 from tegula._save import save
@@ -183,10 +183,15 @@ def rechunk(
         raise UnsupportedError(
             f"{node.name} is a group: its arrays are rechunked one by one, and tegula.copy copies it"
         )
-    if isinstance(shards, str) and zarr_format == 2:
-        shards = None
-    shapes = _new_array.chunk_shapes(node.shape, chunks, shards, _item_size(node))
-    native = _new(node, resolved, path, shapes, filters, compressors, zarr_format, fill_value=fill_value)
+    fill = None if fill_value is ... else fill_bytes(fill_value, _element(node))
+    builder = _tegula.ArrayBuilder.copied(node._native, zarr_format=zarr_format, fill_value=fill)
+    builder.chunks = chunk_lengths(chunks, node.shape, "chunks")
+    builder.shards = None if shards is None else chunk_lengths(shards, node.shape, "shards")
+    if listed := codec_list(filters):
+        builder.filters = listed
+    if compressors is not ...:
+        builder.compressors = codec_list(compressors)
+    native = builder.build(resolved._native, path)
     how: dict[str, Any] = {"overwrite": overwrite, "max_memory": _memory(max_memory)}
     with reporting(progress, "rechunking") as report:
         return _store_array(node, native, resolved, report=report, **how)
@@ -209,7 +214,7 @@ def _is_zarr(array: Array) -> bool:
     return "zarr_format" in array.metadata
 
 
-def _element(array: Array) -> _new_array.DataType:
+def _element(array: Array) -> DataType:
     return array.data_type if array._native.is_variable else array.dtype
 
 
@@ -224,56 +229,11 @@ def _size(array: Array) -> int:
 def _copied(
     array: Array, store: Store, path: str, compressors: Codecs | EllipsisType, zarr_format: int | None
 ) -> _tegula.Array:
-    """Return the copy of an array with the same chunks, of which nothing is stored yet."""
-    version = zarr_format or (array.zarr_format if _is_zarr(array) else 3)
-    if compressors is ... and _is_zarr(array) and version == array.zarr_format:
-        return _tegula.copied_array(array._native, store._native, path)
-    if not _is_zarr(array):
-        shapes: Any = _new_array.chunk_shapes(array.shape, "auto", None, _item_size(array))
-    elif version == 2 or not array.is_sharded:
-        # Chunks of many shapes stay as they are listed.
-        shapes = (array.chunks if array.is_sharded else None, None)
-    else:
-        shapes = (array.chunks, array.shards)
-    return _new(array, store, path, shapes, None, compressors, version)
-
-
-def _new(
-    array: Array,
-    store: Store,
-    path: str,
-    shapes: tuple[tuple[int, ...] | None, tuple[int, ...] | None],
-    filters: Codecs,
-    compressors: Codecs | EllipsisType,
-    zarr_format: int,
-    fill_value: Any = ...,
-) -> _tegula.Array:
-    """Return the copy of an array, of which nothing is stored yet."""
-    inner, outer = shapes
-    element = _element(array)
-    chain: Any
-    if compressors is ... and not filters and _is_zarr(array):
-        kept = _new_array.inner_codecs(array.codecs)
-    else:
-        compression = _new_array.compressors("zstd" if compressors is ... else compressors, element)
-        kept = [*_new_array.compressors(filters, element), _new_array.serializer(element), *compression]
-    order = "C"
-    if zarr_format == 2:
-        if outer is not None:
-            raise UnsupportedError("arrays of Zarr V2 have no shards")
-        chain, order = _new_array.chain_v2(kept, len(array.shape))
-    else:
-        chain = _new_array.codecs_v3(kept, inner or (), element, sharded=outer is not None)
-    return _tegula.copied_array(
-        array._native,
-        store._native,
-        path,
-        codecs=chain,
-        chunk_shape=outer or inner,
-        fill_value=None if fill_value is ... else _new_array.fill_bytes(fill_value, element),
-        order=order,
-        zarr_format=zarr_format,
-    )
+    """Return the copy of an array with the same chunks. Nothing of it is stored yet."""
+    builder = _tegula.ArrayBuilder.copied(array._native, zarr_format=zarr_format)
+    if compressors is not ...:
+        builder.compressors = codec_list(compressors)
+    return builder.build(store._native, path)
 
 
 def _store_array(

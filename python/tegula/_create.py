@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from tegula import _new_array, _tegula
+from tegula import _tegula
 from tegula._array.array import Array
-from tegula._new_array import Codecs
+from tegula._new_array import Codecs, DataType, chunk_lengths, codec_list, data_type, fill_bytes
 from tegula._progress import Progress, reporting
 from tegula.errors import InvalidMetadataError, NotFoundError, StoreError, UnsupportedError
 from tegula.stores import FilesystemStore, Store, StoreLike, as_store
@@ -221,34 +221,19 @@ def create_array(
     resolved, path = as_store(store, path, storage_options)
     check_format(zarr_format)
     lengths, element, elements = _what(shape, dtype, data)
-    if isinstance(shards, str) and (zarr_format == 2 or codecs is not None):
-        shards = None
-    inner, outer = _new_array.chunk_shapes(lengths, chunks, shards, _new_array.item_size(element))
-    compression = _new_array.compressors(compressors, element)
-    order = "C"
-    if zarr_format == 2:
-        if outer is not None or codecs is not None or dimension_names is not None:
-            raise UnsupportedError("arrays of Zarr V2 have filters and a compressor, and no shards or dimension names")
-        plain = [*_new_array.compressors(filters, element), _new_array.PLAIN_BYTES, *compression]
-        chain: list[Any]
-        chain, order = _new_array.chain_v2(plain, len(lengths))
-    else:
-        plain = [*_new_array.compressors(filters, element), _new_array.serializer(element), *compression]
-        chain = [*_new_array.codecs_v3(plain if codecs is None else codecs, inner, element, sharded=outer is not None)]
-    fill = _new_array.fill_bytes(fill_value, element)
-    native = _tegula.Array.new(
-        resolved._native,
-        path,
-        shape=lengths,
-        chunk_shape=outer or inner,
-        data_type=element,
-        fill_value=fill,
-        codecs=chain,
-        dimension_names=dimension_names,
-        attributes=dict(attributes or {}),
-        zarr_format=zarr_format,
-        order=order,
-    )
+    builder = _tegula.ArrayBuilder(lengths, element)
+    builder.zarr_format = zarr_format
+    builder.chunks = chunk_lengths(chunks, lengths, "chunks")
+    builder.shards = None if shards is None else chunk_lengths(shards, lengths, "shards")
+    builder.filters = codec_list(filters)
+    builder.compressors = codec_list(compressors)
+    if codecs is not None:
+        builder.codecs = codec_list(codecs)
+    builder.fill_value = fill_bytes(fill_value, element)
+    builder.attributes = dict(attributes or {})
+    if dimension_names is not None:
+        builder.dimension_names = list(dimension_names)
+    native = builder.build(resolved._native, path)
     make_room(resolved, path, zarr_format, overwrite=overwrite)
     array = Array._wrap(native, resolved)
     if elements is not None:
@@ -284,14 +269,14 @@ def _fill(array: Array, elements: NDArray[Any], progress: Progress) -> None:
 
 def _what(
     shape: int | Sequence[int] | None, dtype: DTypeLike | None, data: Any
-) -> tuple[tuple[int, ...], _new_array.DataType, NDArray[Any] | None]:
+) -> tuple[tuple[int, ...], DataType, NDArray[Any] | None]:
     """Return the shape, the data type and, if there are such, the elements of a new array."""
     given = None if shape is None else (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     if data is None:
         if given is None or dtype is None:
             raise TypeError("an array is created of a shape and a data type, or of data")
-        return tuple(int(length) for length in given), _new_array.data_type(dtype), None
+        return tuple(int(length) for length in given), data_type(dtype), None
     elements = np.asarray(data)
     if given is not None and given != elements.shape:
         raise InvalidMetadataError(f"data of shape {elements.shape} do not fill an array of shape {given}")
-    return elements.shape, _new_array.data_type(elements.dtype if dtype is None else dtype), elements
+    return elements.shape, data_type(elements.dtype if dtype is None else dtype), elements

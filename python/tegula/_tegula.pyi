@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "Array",
+    "ArrayBuilder",
     "ArraySubset",
     "ArraySubsetIndices",
     "AsdfFile",
@@ -29,7 +30,6 @@ __all__ = [
     "codec_names",
     "compact",
     "compress_block",
-    "copied_array",
     "copied_group",
     "copy_array",
     "decompress_block",
@@ -224,26 +224,27 @@ def arrow_schema(text: bool) -> Any: ...
 def arrow_array(offsets: NDArray[np.int64], bytes: NDArray[np.uint8]) -> Any: ...
 
 @final
+class ArrayBuilder:
+    chunks: Literal["auto"] | Sequence[int] | Sequence[Sequence[int]]
+    shards: Literal["auto"] | Sequence[int] | Sequence[Sequence[int]] | None
+    filters: Sequence[str | dict[str, Any]]
+    compressors: Sequence[str | dict[str, Any]]
+    codecs: Sequence[str | dict[str, Any]]
+    fill_value: bytes
+    attributes: dict[str, Any]
+    dimension_names: Sequence[str | None]
+    zarr_format: int
+    def __new__(cls, shape: _Index, data_type: np.dtype[Any] | str) -> ArrayBuilder: ...
+    @staticmethod
+    def copied(source: Array, *, zarr_format: int | None = None, fill_value: bytes | None = None) -> ArrayBuilder: ...
+    def build(self, store: Store, path: str) -> Array: ...
+
+@final
 class Array:
     @staticmethod
     def open(store: Store, path: str) -> Array: ...
     @staticmethod
     def restore(store: Store, path: str, zarr_format: int, document: Any, attributes: Any) -> Array: ...
-    @staticmethod
-    def new(
-        store: Store,
-        path: str,
-        *,
-        shape: _Index,
-        chunk_shape: _Index,
-        data_type: np.dtype[Any] | str,
-        fill_value: bytes,
-        codecs: list[dict[str, Any] | None],
-        dimension_names: Sequence[str | None] | None,
-        attributes: Mapping[str, Any],
-        zarr_format: int,
-        order: str = "C",
-    ) -> Array: ...
     def store_metadata(self) -> None: ...
     @property
     def dtype(self) -> np.dtype[Any]: ...
@@ -352,17 +353,6 @@ def copy_array(
     is_new: bool,
     progress: Callable[[int, int], object] | None,
 ) -> None: ...
-def copied_array(
-    source: Array,
-    store: Store,
-    path: str,
-    *,
-    codecs: list[dict[str, Any] | None] | None = None,
-    order: str = "C",
-    zarr_format: int = 3,
-    chunk_shape: _Index | None = None,
-    fill_value: bytes | None = None,
-) -> Array: ...
 def copied_group(source: Group, store: Store, path: str, zarr_format: int) -> Group: ...
 def store_metadata(arrays: Sequence[Array]) -> None: ...
 

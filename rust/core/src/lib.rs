@@ -2,38 +2,31 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use tegula::metadata::{ArrayMetadata, NewArray};
+//! use ndarray::ArrayD;
 //! use tegula::store::MemoryStore;
-//! use tegula::{Array, ArraySubset, ChunkGrid, ChunkKeyEncoding, DataType, FillValue};
+//! use tegula::{ArrayBuilder, ArraySubset};
 //!
 //! # fn main() -> tegula::Result<()> {
-//! let float32 = DataType::from_name("float32")?;
-//! let new = NewArray {
-//!     chunk_grid: ChunkGrid::regular(&[6, 8], &[4, 4])?,
-//!     fill_value: FillValue::zero(&float32),
-//!     data_type: float32,
-//!     attributes: Default::default(),
-//! };
-//! let codecs = serde_json::json!([{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]);
-//! let codecs = tegula::codec::parse_named_list(&codecs)?;
-//! let key_encoding = ChunkKeyEncoding::Default { separator: '/' };
-//! let metadata = ArrayMetadata::new_v3(&new, &key_encoding, &codecs, None)?;
-//! let array = Array::create(Arc::new(MemoryStore::new()), "temperature", metadata)?;
+//! let array = ArrayBuilder::new([6, 8], "float32")
+//!     .chunks([4, 4])
+//!     .compressors(["zstd:5", "crc32c"])
+//!     .fill_value(f32::NAN)
+//!     .create(Arc::new(MemoryStore::new()), "/temperature")?;
 //!
 //! let elements: Vec<f32> = (0..48).map(|i| i as f32).collect();
 //! array.store_array_subset(&array.subset_all(), &elements)?;
 //!
 //! let corner = ArraySubset::new_with_ranges(&[4..6, 6..8]);
 //! assert_eq!(array.retrieve_array_subset::<Vec<f32>>(&corner)?, [38.0, 39.0, 46.0, 47.0]);
-//! let chunk: ndarray::ArrayD<f32> = array.retrieve_chunk(&[0, 1])?;
+//! let chunk: ArrayD<f32> = array.retrieve_chunk(&[0, 1])?;
 //! assert_eq!(chunk.shape(), [4, 4]);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! What comes back is a type parameter: [`ArrayBytes`], `Vec` of an [`Element`], or `ndarray::ArrayD` of one. Another
-//! element type than the array's is an error before anything is read. How the library is built, and where to add to it,
-//! is in `rust/ARCHITECTURE.md`.
+//! [`ArrayBuilder`] says what a new array is. What a read returns is a type parameter: [`ArrayBytes`], a `Vec` of an
+//! [`Element`], or an `ndarray::ArrayD` of one. If the array's elements are of another type, the read fails before it
+//! fetches anything. `rust/ARCHITECTURE.md` tells how the library is built and where to add to it.
 
 mod array;
 pub mod asdf;
@@ -64,8 +57,8 @@ mod view;
 mod write;
 
 pub use array::{
-    Array, ArrayBuilder, ArrayBytes, ArrayRegion, AsArrayBytes, Chunks, Element, FromArrayBytes, InputBuffer, Mappable, NewFillValue, OutputBuffer,
-    PartialDecoder, PartialEncoder, WriteSession, WriteSessionOptions, check_shape,
+    Array, ArrayBuilder, ArrayBytes, ArrayRegion, AsArrayBytes, Chunks, Element, FromArrayBytes, InputBuffer, Mappable,
+    NewFillValue, OutputBuffer, PartialDecoder, PartialEncoder, WriteSession, WriteSessionOptions, check_shape,
 };
 pub use cache::{CacheInfo, CacheLimit, ChunkCache, shared_cache};
 pub use chunk_grid::ChunkGrid;

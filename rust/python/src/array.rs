@@ -4,17 +4,14 @@ use numpy::{PyArrayDescr, PyReadonlyArray2};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
-use tegula::metadata::{ArrayMetadata, AttributesChange, NewArray};
-use tegula::{
-    ChunkGrid, ChunkKeyEncoding, Dims, Field, FillValue, Heaps, InputBuffer, Kind, OutputBuffer, Selection, Slot,
-};
+use tegula::metadata::{ArrayMetadata, AttributesChange};
+use tegula::{Dims, Field, Heaps, InputBuffer, Kind, OutputBuffer, Selection, Slot};
 
 use crate::buffer::{Elements, Origin, Target};
 use crate::cache::ChunkCache;
 use crate::call::{attached, detached, perform};
-use crate::copy::{axes, named, numcodecs};
 use crate::decoder::PartialDecoder;
-use crate::dtype::{field, from_numpy, to_numpy};
+use crate::dtype::{field, to_numpy};
 use crate::errors::{At, OrRaise, exception};
 use crate::extract::{indices, region};
 use crate::json::{self, from_python, object_from_python, object_to_python};
@@ -159,44 +156,6 @@ impl Array {
             tegula::Array::new_with_metadata(store, path, metadata)
         })?;
         Self::new(py, array)
-    }
-
-    /// A new array, of which nothing is written yet. Codecs are those of Zarr V3, or the filters of V2 and, last, its
-    /// compressor or None.
-    #[staticmethod]
-    #[pyo3(signature = (store, path, *, shape, chunk_shape, data_type, fill_value, codecs, dimension_names, attributes, zarr_format, order='C'))]
-    #[allow(clippy::too_many_arguments)] // what an array is
-    #[pyo3(name = "new")]
-    fn new_array(
-        py: Python<'_>,
-        store: &Bound<'_, Store>,
-        path: &str,
-        shape: &Bound<'_, PyAny>,
-        chunk_shape: &Bound<'_, PyAny>,
-        data_type: &Bound<'_, PyAny>,
-        fill_value: Vec<u8>,
-        codecs: &Bound<'_, PyList>,
-        dimension_names: Option<Vec<Option<String>>>,
-        attributes: &Bound<'_, PyAny>,
-        zarr_format: u8,
-        order: char,
-    ) -> PyResult<Self> {
-        let new = NewArray {
-            chunk_grid: ChunkGrid::regular(&indices(shape)?, &indices(chunk_shape)?).or_raise(py)?,
-            data_type: from_numpy(data_type)?,
-            fill_value: FillValue::new(fill_value),
-            attributes: object_from_python(attributes)?,
-        };
-        let store = store.get().0.clone();
-        let metadata = if zarr_format == 3 {
-            let codecs = named(codecs)?;
-            let encoding = ChunkKeyEncoding::Default { separator: '/' };
-            attached(py, || ArrayMetadata::new_v3(&new, &encoding, &codecs, dimension_names.as_deref()))?
-        } else {
-            let (filters, compressor) = numcodecs(codecs)?;
-            attached(py, || ArrayMetadata::new_v2_filtered(&new, &filters, compressor.as_ref(), axes(order), '.'))?
-        };
-        Self::new(py, attached(py, || tegula::Array::new_with_metadata(store, path, metadata))?)
     }
 
     fn store_metadata(&self, py: Python<'_>) -> PyResult<()> {

@@ -3,18 +3,12 @@
 use std::cell::RefCell;
 
 use pyo3::prelude::*;
-use pyo3::types::PyList;
-use serde_json::Value;
-use tegula::codec::Named;
-use tegula::metadata::Order;
-use tegula::{CacheLimit, ChunkGrid, CopyOptions, Encoding, Error, FillValue, Layout, Progress};
+use tegula::{CacheLimit, CopyOptions, Error, Progress};
 
 use crate::array::Array;
 use crate::call::detached;
 use crate::errors::{OrRaise, exception};
-use crate::extract::indices;
 use crate::group::Group;
-use crate::json::{from_python, object_from_python};
 use crate::store::Store;
 
 /// A number of bytes, or text like "2 GB".
@@ -61,65 +55,6 @@ pub(crate) fn copy_array(
         result
     });
     raised.map_or(result, Err)
-}
-
-/// A copy of an array, of which nothing is stored yet. `codecs` are those of Zarr V3, or the filters of V2 and, last, its
-/// compressor or None; without them, no metadata differ.
-#[pyfunction]
-#[pyo3(signature = (source, store, path, *, codecs=None, order='C', zarr_format=3, chunk_shape=None, fill_value=None))]
-#[allow(clippy::too_many_arguments)] // what may differ
-pub(crate) fn copied_array(
-    py: Python<'_>,
-    source: &Bound<'_, Array>,
-    store: &Bound<'_, Store>,
-    path: &str,
-    codecs: Option<&Bound<'_, PyList>>,
-    order: char,
-    zarr_format: u8,
-    chunk_shape: Option<&Bound<'_, PyAny>>,
-    fill_value: Option<Vec<u8>>,
-) -> PyResult<Array> {
-    let elements = source.get().known(py)?;
-    let (source, store) = (source.get().core(), store.get().0.clone());
-    let encoding = match codecs {
-        None => Encoding::Same,
-        Some(codecs) if zarr_format == 3 => Encoding::V3(named(codecs)?),
-        Some(codecs) => {
-            let (filters, compressor) = numcodecs(codecs)?;
-            Encoding::V2 { filters, compressor, order: axes(order) }
-        }
-    };
-    let grid = |shape| ChunkGrid::regular(source.shape(), &indices(shape)?).or_raise(py);
-    let chunk_grid = chunk_shape.map(grid).transpose()?;
-    let layout = Layout { elements, encoding, chunk_grid, fill_value: fill_value.map(FillValue::new) };
-    let made = detached(py, || {
-        let metadata = tegula::copied_metadata(source, &layout)?;
-        tegula::Array::new_with_metadata(store, path, metadata)
-    })?;
-    Array::new(py, made)
-}
-
-/// Codecs of Zarr V3.
-pub(crate) fn named(codecs: &Bound<'_, PyList>) -> PyResult<Vec<Named>> {
-    let named = |codec: Bound<'_, PyAny>| {
-        Ok(Named {
-            name: codec.get_item("name")?.extract()?,
-            configuration: object_from_python(&codec.get_item("configuration")?)?,
-        })
-    };
-    codecs.iter().map(named).collect()
-}
-
-/// The order of axes of Zarr V2.
-pub(crate) fn axes(order: char) -> Order {
-    if order == 'F' { Order::F } else { Order::C }
-}
-
-/// The filters of Zarr V2 and, last, its compressor or None.
-pub(crate) fn numcodecs(codecs: &Bound<'_, PyList>) -> PyResult<(Vec<Value>, Option<Value>)> {
-    let mut filters: Vec<_> = codecs.iter().map(|codec| from_python(&codec)).collect::<PyResult<_>>()?;
-    let compressor = filters.pop().filter(|compressor| !compressor.is_null());
-    Ok((filters, compressor))
 }
 
 /// Stores a copy of a group, without what lies in it.

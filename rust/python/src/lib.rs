@@ -10,6 +10,7 @@ mod array;
 mod arrow;
 mod asdf;
 mod buffer;
+mod builder;
 mod cache;
 mod call;
 mod changing;
@@ -47,6 +48,8 @@ mod _tegula {
     #[pymodule_export]
     use crate::asdf::{AsdfFile, ZarrBlocks, append_asdf, block_labels, compress_block, decompress_block, write_asdf};
     #[pymodule_export]
+    use crate::builder::ArrayBuilder;
+    #[pymodule_export]
     use crate::cache::ChunkCache;
     #[pymodule_export]
     use crate::changing::{append, resize};
@@ -55,7 +58,7 @@ mod _tegula {
     #[pymodule_export]
     use crate::compact::compact;
     #[pymodule_export]
-    use crate::copy::{bytes_of, copied_array, copied_group, copy_array, store_metadata};
+    use crate::copy::{bytes_of, copied_group, copy_array, store_metadata};
     #[pymodule_export]
     use crate::decoder::PartialDecoder;
     #[pymodule_export]

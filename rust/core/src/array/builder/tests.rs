@@ -55,7 +55,10 @@ fn shards_are_automatic_for_very_many_chunks() {
     assert_eq!((&chunks[..], shards), (&[512, 512][..], Some(vec![32_768, 512])));
     assert_eq!(shapes(builder.clone().zarr_format(2)), (chunks.clone(), None));
     assert_eq!(shapes(builder.clone().without_shards()), (chunks.clone(), None));
-    assert_eq!(shapes(builder.clone().codecs([json!({"name": "bytes", "configuration": {"endian": "big"}})])), (chunks, None));
+    assert_eq!(
+        shapes(builder.clone().codecs([json!({"name": "bytes", "configuration": {"endian": "big"}})])),
+        (chunks, None)
+    );
     assert_eq!(shapes(builder.chunks([16, 16])), (vec![16, 16], None));
 }
 
