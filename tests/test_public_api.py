@@ -10,6 +10,7 @@ import pytest
 
 import tegula
 import tegula.asdf
+import tegula.stores
 
 NAMES = """
 Array ArraySubset AsdfFile CacheInfo ChunkCache CodecOptions CorruptDataError Error Explanation FilesystemStore Group
@@ -77,8 +78,18 @@ def test_public_names_of_asdf():
     assert sorted(tegula.asdf.__all__) == sorted(ASDF_NAMES.split())
 
 
+STORE_NAMES = """
+FilesystemStore MappingStore MemoryStore ObjectZipStore ReadOnlyStore RemoteStore StorageOptions Store StoreLike
+ZipStore as_store locate_file
+"""
+
+
+def test_public_names_of_stores():
+    assert sorted(tegula.stores.__all__) == sorted(STORE_NAMES.split())
+
+
 def public():
-    for module in (tegula, tegula.asdf):
+    for module in (tegula, tegula.asdf, tegula.stores):
         yield module.__name__, module
         for name in module.__all__:
             value = getattr(module, name)
