@@ -9,12 +9,11 @@ import numpy as np
 
 from tegula import _tegula
 from tegula._array.array import Array
-from tegula._create import METADATA, check_format, discard, make_room, remove_folders
+from tegula._create import METADATA, check_format, create_array, discard, make_room, remove_folders
 from tegula._group import Group
 from tegula._new_array import Codecs, DataType, chunk_lengths, codec_list, fill_bytes
 from tegula._open import open as open_node
 from tegula._progress import Progress, Report, joined, reporting
-from tegula._save import save
 from tegula.errors import StoreError, UnsupportedError
 from tegula.stores import FilesystemStore, ReadOnlyStore, Store, StoreLike, as_store
 
@@ -96,7 +95,7 @@ def copy(
     if isinstance(node, np.ndarray):
         given: dict[str, Any] = {} if compressors is ... else {"compressors": compressors}
         given |= {"zarr_format": 3 if zarr_format is None else zarr_format}
-        return save(resolved, node, path, overwrite=overwrite, progress=progress, **given)
+        return create_array(resolved, path, data=node, overwrite=overwrite, progress=progress, **given)
     how: dict[str, Any] = {"overwrite": overwrite, "max_memory": _memory(max_memory)}
     with reporting(progress, "copying") as report:
         if isinstance(node, Array):
@@ -178,7 +177,7 @@ def rechunk(
         given = {"compressors": compressors, "fill_value": fill_value}
         given = {name: value for name, value in given.items() if value is not ...}
         given |= {"chunks": chunks, "shards": shards, "filters": filters, "zarr_format": zarr_format}
-        return save(resolved, node, path, overwrite=overwrite, progress=progress, **given)  # type: ignore[return-value]
+        return create_array(resolved, path, data=node, overwrite=overwrite, progress=progress, **given)
     if not isinstance(node, Array):
         raise UnsupportedError(
             f"{node.name} is a group: its arrays are rechunked one by one, and tegula.copy copies it"
