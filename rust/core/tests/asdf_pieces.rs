@@ -1,4 +1,4 @@
-//! Parts of large compressed blocks: what is read of the file, and that it is what a whole read gives.
+//! Partial reads of large compressed blocks: their results, requests and bytes read.
 
 mod counting;
 
@@ -11,7 +11,7 @@ use tegula::{Array, ArrayBytes, ArraySubset, CodecOptions, OutputBuffer, Selecti
 
 use counting::Counting;
 
-/// A file in a store of which ranges that lie at most so far apart are read as one.
+/// Opens a file in a store that joins ranges at most `gap` bytes apart.
 fn opened(bytes: &[u8], gap: u64) -> (AsdfFile, Arc<Counting>) {
     let store = Counting::new(gap);
     (open(&store, bytes), store)
@@ -22,7 +22,7 @@ fn open(store: &Arc<Counting>, bytes: &[u8]) -> AsdfFile {
     AsdfFile::open(store.clone(), "a.asdf").unwrap()
 }
 
-/// How often was read, and how much.
+/// Returns the number of reads, and the bytes read.
 fn taken(store: &Counting) -> (u64, u64) {
     let reads = store.take();
     (reads.len() as u64, reads.iter().map(|(_, length)| length).sum())
@@ -37,7 +37,7 @@ fn file_bytes(tree: &str, blocks: Vec<OutBlock<'_>>) -> Vec<u8> {
 const ROWS: u64 = 1500;
 const COLUMNS: u64 = 2000;
 
-/// Numbers that do not compress to nothing.
+/// Returns numbers that compress badly.
 fn elements() -> Vec<u32> {
     let mut state = 1u32;
     let mut next = move || {
@@ -59,14 +59,14 @@ fn file_with(compression: &Compression, tree: &str) -> Vec<u8> {
 }
 
 const TREE: &str = "a: !core/ndarray-1.1.0 {source: 1, datatype: uint32, byteorder: big, shape: [1500, 2000]}";
-const TURNED: &str = "a: !core/ndarray-1.1.0 {source: 1, datatype: uint32, byteorder: big, shape: [2000, 1499], \
+const TRANSPOSED: &str = "a: !core/ndarray-1.1.0 {source: 1, datatype: uint32, byteorder: big, shape: [2000, 1499], \
                       strides: [4, 8000], offset: 8000}";
 
 fn read(array: &Array, part: &ArraySubset) -> Vec<u32> {
     array.retrieve_array_subset::<Vec<u32>>(part).unwrap()
 }
 
-/// As [`read`], with the process's cache.
+/// Reads like [`read`], with the process's cache.
 fn read_keeping(array: &Array, part: &ArraySubset) -> Vec<u32> {
     let mut found = vec![0u32; part.num_elements() as usize];
     let output = OutputBuffer::new(bytemuck::cast_slice_mut(&mut found), part.shape(), 4).unwrap();
@@ -74,9 +74,9 @@ fn read_keeping(array: &Array, part: &ArraySubset) -> Vec<u32> {
     found
 }
 
-#[allow(clippy::useless_conversion)] // indices of either kind
+#[allow(clippy::useless_conversion)] // either kind of indices
 #[test]
-fn parts_are_what_a_whole_read_gives() {
+fn parts_match_whole_reads() {
     let expected = elements();
     let options = serde_json::json!({"compression_block_size": 1 << 20}).as_object().cloned().unwrap();
     let none = serde_json::Map::new();
@@ -90,11 +90,11 @@ fn parts_are_what_a_whole_read_gives() {
             {
                 let part = ArraySubset::new_with_ranges(&part);
                 let found = read(&array, &part);
-                let due = part.indices().map(|at| expected[(at[0] * COLUMNS + at[1]) as usize]);
-                assert!(found.into_iter().eq(due), "{name} {part}");
+                let expected = part.indices().map(|at| expected[(at[0] * COLUMNS + at[1]) as usize]);
+                assert!(found.into_iter().eq(expected), "{name} {part}");
             }
             let stored = plain.blocks().block(1).unwrap().used;
-            // Rows 700 and 701, of which nothing was kept.
+            // Rows 700 and 701, without anything in the cache.
             shared_cache().clear();
             store.take();
             let part = ArraySubset::new_with_ranges(&[700..702, 5..10]);
@@ -106,19 +106,19 @@ fn parts_are_what_a_whole_read_gives() {
             assert!(bytes < stored / 2, "{name}: {bytes} of {stored} bytes");
             let found = read_keeping(&array, &ArraySubset::new_with_ranges(&[700..701, 50..90]));
             assert_eq!(found, expected[700 * 2000 + 50..700 * 2000 + 90]);
-            assert_eq!(taken(&store), (0, 0), "{name}: what is beside it was kept");
+            assert_eq!(taken(&store), (0, 0), "{name}: the neighborhood is in the cache");
         }
-        let (turned, _) = opened(&file_with(&compression, TURNED), 64 << 10);
-        let array = turned.array("a").unwrap();
+        let (transposed, _) = opened(&file_with(&compression, TRANSPOSED), 64 << 10);
+        let array = transposed.array("a").unwrap();
         let whole = read(&array, &array.subset_all());
-        let due = array.subset_all().indices().into_iter().map(|at| expected[((at[1] + 1) * COLUMNS + at[0]) as usize]);
-        assert!(whole.into_iter().eq(due), "{name}");
+        let expected =
+            array.subset_all().indices().into_iter().map(|at| expected[((at[1] + 1) * COLUMNS + at[0]) as usize]);
+        assert!(whole.into_iter().eq(expected), "{name}");
     }
 }
 
-/// Of what is far away few reads take much each.
 #[test]
-fn reads_are_larger_where_each_is_a_request() {
+fn remote_reads_are_larger() {
     let options = serde_json::json!({"compression_block_size": 1 << 18}).as_object().cloned().unwrap();
     let bytes = file_with(&Compression::new("lz4", &options).unwrap(), TREE);
     let part = ArraySubset::new_with_ranges(&[1..1500, 0..2000]);
@@ -137,7 +137,7 @@ fn reads_are_larger_where_each_is_a_request() {
 
 #[allow(clippy::single_range_in_vec_init, clippy::useless_conversion)] // one range of many
 #[test]
-fn elements_across_pieces_are_put_together() {
+fn elements_across_pieces_are_joined() {
     let data: Vec<u8> = elements().iter().flat_map(|number| number.to_le_bytes()).collect();
     let tree =
         "a: !core/ndarray-1.1.0 {source: 0, datatype: [[ascii, 7]], byteorder: big, shape: [1714285], offset: 3}";
@@ -154,7 +154,7 @@ fn elements_across_pieces_are_put_together() {
 }
 
 #[test]
-fn damaged_pieces_are_found_where_they_are_read() {
+fn damaged_pieces_are_errors() {
     let bytes = file("lz4", TREE);
     let (plain, _) = opened(&bytes, 64 << 10);
     let header = plain.blocks().block(1).unwrap();
@@ -167,7 +167,7 @@ fn damaged_pieces_are_found_where_they_are_read() {
         let (file, _) = opened(&damaged, 64 << 10);
         let array = file.array("a").unwrap().with_options(one);
         let all = array.retrieve_array_subset::<Vec<u32>>(&array.subset_all());
-        // Not every change makes a block of LZ4 impossible, but every one of a head does.
+        // Every change of a header makes a piece invalid, but not every change of a block.
         assert!(all.is_err() || at > 7, "{at}");
         let part = array.retrieve_array_subset::<Vec<u32>>(&first);
         assert!(part.is_err() || at > 7, "{at}");

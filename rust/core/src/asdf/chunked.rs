@@ -24,8 +24,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::json;
 
-use super::block::BlockHeader;
-use super::blocks::{BlockStore, Held};
+use super::block_store::{BlockStore, ChunkData, Chunks};
 use super::datatype::{Datatype, MAX_AXES, byteorder, lengths};
 use super::ndarray::{Ndarray, Source, metadata};
 use super::open::AsdfFile;
@@ -109,7 +108,8 @@ impl AsdfFile {
                 "codecs": codecs.iter().map(|codec| json!(codec.name)).collect::<Vec<_>>(),
             });
             let cells = Arc::new(cells);
-            let store = Arc::new(BlockStore::cells(self, node, cells.clone()));
+            let identity = self.identity().part(("cells", node.index()));
+            let store = Arc::new(BlockStore::new(self, identity, cells.clone()));
             let metadata = metadata(grid, chunked.datatype.data_type()?, codecs, document);
             Ok(Array::with_chains(store, String::new(), &name, metadata, chain, Chains::Each(cells)))
         };
@@ -118,7 +118,7 @@ impl AsdfFile {
 }
 
 /// The cells of the grid, each in at most one chunk.
-pub(super) struct Cells {
+struct Cells {
     file: AsdfFile,
     chunks: Vec<Chunk>,
     /// Cells in a chunk, by their indices in the grid.
@@ -131,7 +131,7 @@ struct Chunk {
     /// Index of the first element in the array.
     start: Vec<u64>,
     ndarray: Ndarray,
-    held: OnceLock<Held>,
+    data: OnceLock<ChunkData>,
 }
 
 struct Cell {
@@ -147,7 +147,7 @@ impl Cells {
         let chunk = |(k, (start, node)): (usize, &(Vec<u64>, NodeId))| {
             let (node, ndarray) = (*node, file.ndarray(*node)?);
             check(&ndarray, start, chunked).place(|| format!("chunk {k}"))?;
-            Ok(Chunk { node, start: start.clone(), ndarray, held: OnceLock::new() })
+            Ok(Chunk { node, start: start.clone(), ndarray, data: OnceLock::new() })
         };
         let chunks = chunked.chunks.iter().enumerate().map(chunk).collect::<Result<Vec<_>>>()?;
         let edges: Vec<Vec<u64>> = (0..chunked.shape.len())
@@ -192,8 +192,9 @@ impl Cells {
     fn first_chain(&self, chunked: &ChunkedNdarray) -> Result<(Chain, Vec<crate::codec::Named>)> {
         if let Some(chunk) = self.chunks.iter().find(|chunk| !chunk.is_empty()) {
             let origin = vec![0; chunked.shape.len()];
-            let held = self.held(chunk)?;
-            return Ok((chunk.chain(&held, &origin)?, chunk.ndarray.codecs(held.header())));
+            let data = self.locate(chunk)?;
+            let header = if let ChunkData::Block(_, header) = &data { Some(header) } else { None };
+            return Ok((chunk.chain(&data, &origin)?, chunk.ndarray.codecs(header)));
         }
         let (data_type, shape) = (chunked.datatype.data_type()?, vec![1; chunked.shape.len()]);
         let elements = Elements {
@@ -206,37 +207,38 @@ impl Cells {
     }
 
     /// Locates the elements of a chunk. Reads the header of its block once.
-    fn held(&self, chunk: &Chunk) -> Result<Held> {
-        if let Some(held) = chunk.held.get() {
-            return Ok(held.clone());
+    fn locate(&self, chunk: &Chunk) -> Result<ChunkData> {
+        if let Some(data) = chunk.data.get() {
+            return Ok(data.clone());
         }
         let find = || match &chunk.ndarray.source {
-            Source::Inline(inline) => Ok(Held::Memory(inline.bytes.clone())),
-            Source::Block(number) => Ok(Held::Block(self.file.clone(), self.file.block(*number)?)),
+            Source::Inline(inline) => Ok(ChunkData::Memory(inline.bytes.clone())),
+            Source::Block(number) => Ok(ChunkData::Block(self.file.clone(), self.file.block(*number)?)),
             Source::External(uri) => {
                 let file = self.file.open_other(uri)?;
                 let header = file.block(0)?;
-                Ok(Held::Block(file, header))
+                Ok(ChunkData::Block(file, header))
             }
         };
-        let held = find().place(|| self.file.describe(chunk.node))?;
-        Ok(chunk.held.get_or_init(|| held).clone())
+        let data = find().place(|| self.file.describe(chunk.node))?;
+        Ok(chunk.data.get_or_init(|| data).clone())
     }
 
-    /// Locates the elements of a cell by its key `0.1`; `None` without a chunk.
-    pub(super) fn find(&self, key: &str) -> Result<Option<Held>> {
+    /// Whether the array has no axes.
+    fn is_point(&self) -> bool {
+        self.chunks.first().is_some_and(|chunk| chunk.start.is_empty())
+    }
+}
+
+impl Chunks for Cells {
+    fn find(&self, key: &str) -> Result<Option<ChunkData>> {
         let indices = if key == "0" && self.is_point() {
             Some(Dims::new())
         } else {
             key.split('.').map(|index| index.parse().ok()).collect::<Option<Dims>>()
         };
         let indices = indices.ok_or_else(|| Error::store(format!("{key:?} is not the key of a chunk")))?;
-        self.covered.get(&indices).map(|cell| self.held(&self.chunks[cell.chunk])).transpose()
-    }
-
-    /// Whether the array has no axes.
-    fn is_point(&self) -> bool {
-        self.chunks.first().is_some_and(|chunk| chunk.start.is_empty())
+        self.covered.get(&indices).map(|cell| self.locate(&self.chunks[cell.chunk])).transpose()
     }
 }
 
@@ -247,7 +249,7 @@ impl EachChain for Cells {
             return Ok(Some(chain));
         }
         let within = &self.chunks[cell.chunk];
-        let chain = within.chain(&self.held(within)?, &cell.first).place(|| self.file.describe(within.node))?;
+        let chain = within.chain(&self.locate(within)?, &cell.first).place(|| self.file.describe(within.node))?;
         Ok(Some(cell.chain.get_or_init(|| Box::new(chain))))
     }
 }
@@ -255,15 +257,6 @@ impl EachChain for Cells {
 impl std::fmt::Debug for Cells {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} cells in {} chunks of {}", self.covered.len(), self.chunks.len(), self.file.name())
-    }
-}
-
-impl Held {
-    fn header(&self) -> Option<&BlockHeader> {
-        match self {
-            Self::Block(_, header) => Some(header),
-            Self::Memory(_) => None,
-        }
     }
 }
 
@@ -278,12 +271,12 @@ impl Chunk {
     }
 
     /// Returns the codec chain of the elements from index `first` on.
-    fn chain(&self, held: &Held, first: &[u64]) -> Result<Chain> {
-        let size = match held {
-            Held::Block(_, header) => header.data_size,
-            Held::Memory(bytes) => bytes.len() as u64,
+    fn chain(&self, data: &ChunkData, first: &[u64]) -> Result<Chain> {
+        let (size, header) = match data {
+            ChunkData::Block(_, header) => (header.data_size, Some(header)),
+            ChunkData::Memory(bytes) => (bytes.len() as u64, None),
         };
-        self.ndarray.chain(&self.ndarray.layout(size)?, held.header(), first)
+        self.ndarray.chain(&self.ndarray.layout(size)?, header, first)
     }
 }
 

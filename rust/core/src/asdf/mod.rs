@@ -6,8 +6,9 @@
 mod array;
 mod block;
 mod block_list;
-mod blocks;
+mod block_store;
 mod build;
+mod chunk_map;
 mod chunked;
 mod complex;
 mod compression;

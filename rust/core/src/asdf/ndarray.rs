@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::block::BlockHeader;
-use super::blocks::BlockStore;
+use super::block_store::{BlockStore, ChunkData};
 use super::compression::{decoder, label_name};
 use super::datatype::{Datatype, MAX_AXES, byteorder, length};
 use super::inline::{Inline, inline};
@@ -24,6 +24,7 @@ use crate::data_type::DataType;
 use crate::error::{Error, Place, Result};
 use crate::fill_value::FillValue;
 use crate::metadata::{ArrayMetadata, Attributes};
+use crate::store::Identity;
 use crate::subset::{Dims, product, tuple};
 
 /// Location of the elements of an ndarray node.
@@ -127,7 +128,9 @@ impl AsdfFile {
             Source::Inline(inline) => {
                 let size = inline.bytes.len() as u64;
                 let layout = ndarray.layout(size)?;
-                ndarray.array(Arc::new(BlockStore::inline(self, inline.bytes.clone())), &name, &layout, None)
+                let chunk = Arc::new(ChunkData::Memory(inline.bytes.clone()));
+                let store = BlockStore::new(self, Identity::fresh(), chunk);
+                ndarray.array(store, &name, &layout, None)
             }
             Source::Block(number) => ndarray.in_block(self, *number, &name),
             Source::External(uri) => ndarray.in_block(&self.open_other(uri)?, 0, &name),
@@ -154,7 +157,8 @@ impl Ndarray {
     fn in_block(&self, file: &AsdfFile, number: i64, name: &str) -> Result<Array> {
         let header = file.block(number)?;
         let layout = self.layout(header.data_size).place(|| format!("block {number}"))?;
-        self.array(Arc::new(BlockStore::block(file, header)), name, &layout, Some(&header))
+        let chunk = Arc::new(ChunkData::Block(file.clone(), header));
+        self.array(BlockStore::new(file, file.identity(), chunk), name, &layout, Some(&header))
     }
 
     /// Lays out the elements in a block of `size` bytes; an error if they exceed it.
@@ -208,7 +212,7 @@ impl Ndarray {
 
     fn array(
         &self,
-        store: Arc<BlockStore>,
+        store: BlockStore,
         name: &str,
         layout: &ElementLayout,
         header: Option<&BlockHeader>,
@@ -225,7 +229,7 @@ impl Ndarray {
         let chain = self.chain(layout, header, &vec![0; layout.shape.len()])?;
         let grid = ChunkGrid::regular(&layout.shape, chain.shape())?;
         let metadata = metadata(grid, self.datatype.data_type()?, codecs, document);
-        Array::with_chain(store, String::new(), name, metadata, chain)
+        Array::with_chain(Arc::new(store), String::new(), name, metadata, chain)
     }
 
     /// Returns the codecs of the elements for the array's metadata.

@@ -222,12 +222,14 @@ impl AsdfFile {
     /// Returns the decompressed data of a block.
     pub fn block_data(&self, number: i64) -> Result<Vec<u8>> {
         let header = self.block(number)?;
-        let read = || {
-            let mut used = Vec::new();
-            self.blocks().read(&header, &mut used)?;
-            if header.is_compressed() { decode(&header, &used) } else { Ok(used) }
-        };
-        read().place(|| format!("{}: block {number}", self.name()))
+        self.decoded(&header).place(|| format!("{}: block {number}", self.name()))
+    }
+
+    /// Returns the decompressed data of a block by its header.
+    pub(super) fn decoded(&self, header: &BlockHeader) -> Result<Vec<u8>> {
+        let mut used = Vec::new();
+        self.blocks().read(header, &mut used)?;
+        if header.is_compressed() { decode(header, &used) } else { Ok(used) }
     }
 
     /// Opens the file at a relative URI, in or below the folder of this file.

@@ -28,7 +28,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::blocks::BlockStore;
+use super::block_store::BlockStore;
+use super::chunk_map::ChunkMap;
 use super::open::AsdfFile;
 use super::tag::ZARR_V3_TAG;
 use super::uri::sibling_key;
@@ -118,7 +119,8 @@ impl AsdfFile {
                 return Err(Error::unsupported("the chunks have no common shape"));
             };
             let chain = Chain::new(&metadata.codecs, &chunk_shape, &metadata.data_type, &metadata.fill_value)?;
-            let store = BlockStore::map(self, block, metadata.chunk_grid.shape().to_vec());
+            let chunks = ChunkMap::new(self, block, metadata.chunk_grid.shape().to_vec());
+            let store = BlockStore::new(self, self.identity().part(block), Arc::new(chunks)).decompressing();
             Array::with_chain(Arc::new(store), String::new(), &name, metadata, chain)
         };
         open().place(|| &name)
