@@ -15,15 +15,20 @@ def run(coroutine):
     return asyncio.run(asyncio.wait_for(coroutine, 30))
 
 
-def test_every_read_and_write_has_a_twin():
-    names = {name for name, _ in inspect.getmembers(tegula.Array, inspect.isfunction) if not name.startswith("_")}
+@pytest.mark.parametrize("kind", [tegula.Array, tegula.WriteSession])
+def test_every_read_and_write_has_a_twin(kind):
+    names = {name for name, _ in inspect.getmembers(kind, inspect.isfunction) if not name.startswith("_")}
     for name in names:
         if name.startswith(("retrieve_", "store_", "erase_")):
             assert f"async_{name}" in names, name
         if name.startswith("async_"):
-            assert inspect.iscoroutinefunction(getattr(tegula.Array, name))
-            plain = inspect.signature(getattr(tegula.Array, name.removeprefix("async_")))
-            assert inspect.signature(getattr(tegula.Array, name)) == plain
+            twin = getattr(kind, name)
+            assert inspect.iscoroutinefunction(twin)
+            plain = name.removeprefix("async_")
+            assert inspect.signature(twin) == inspect.signature(getattr(kind, plain))
+            assert twin.__name__ == name
+            assert twin.__qualname__.endswith(f".{name}")
+            assert twin.__doc__.startswith(f"Await `{plain}`.")
 
 
 def test_twins_read_the_same(sample):

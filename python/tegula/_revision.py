@@ -9,7 +9,7 @@ Native = TypeVar("Native", bound="_Changed")
 
 class _Changed(Protocol):
     @property
-    def turn(self) -> int: ...
+    def revision(self) -> int: ...
 
 
 class _Node(Protocol):
@@ -33,5 +33,5 @@ if hasattr(os, "register_at_fork"):
 def advance(node: _Node, native: _Changed) -> None:
     """Make a handle what came of a change, unless another thread has made it what came of a later one."""
     with _lock:
-        if native.turn > node._native.turn:
+        if native.revision > node._native.revision:
             node._become(native)

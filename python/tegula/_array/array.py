@@ -1,7 +1,7 @@
 """Stored arrays."""
 
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -15,6 +15,7 @@ from tegula._array.selection import parse
 from tegula._array.session import WriteSession
 from tegula._array.store import Storing
 from tegula._format import byte_size
+from tegula._options import Options
 from tegula._progress import Progress, reporting
 from tegula._tegula import ArraySubset, ChunkCache, CodecOptions
 from tegula.errors import InvalidSelectionError
@@ -138,24 +139,15 @@ class Array(Indexing, Retrieving, Storing, Changing):
         """How it is read and written."""
         return self._native.options
 
-    def with_options(
-        self,
-        options: CodecOptions | None = None,
-        *,
-        concurrent_target: int | None = None,
-        validate_checksums: bool | None = None,
-        store_empty_chunks: bool | None = None,
-        inner_chunk_order: str | None = None,
-        unlocked_writes: bool | None = None,
-    ) -> Self:
+    def with_options(self, options: CodecOptions | None = None, **changes: Unpack[Options]) -> Self:
         """Return the same array, read and written with other options.
 
         Parameters
         ----------
         options : CodecOptions, optional
-            All of them; by default those of the array.
-        concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order, unlocked_writes : optional
-            Changes to these; see `CodecOptions`.
+            All options; by default those of the array.
+        **changes
+            Single options that replace those of `options`, named as in `CodecOptions`.
 
         Examples
         --------
@@ -163,14 +155,7 @@ class Array(Indexing, Retrieving, Storing, Changing):
         >>> array.with_options(validate_checksums=False).options.validate_checksums
         False
         """
-        options = (options or self.options).replace(
-            concurrent_target=concurrent_target,
-            validate_checksums=validate_checksums,
-            store_empty_chunks=store_empty_chunks,
-            inner_chunk_order=inner_chunk_order,
-            unlocked_writes=unlocked_writes,
-        )
-        return self._like(self._native.with_options(options))
+        return self._like(self._native.with_options((options or self.options).replace(**changes)))
 
     def with_cache(self, cache: ChunkCache | int | str | None) -> Self:
         """Return the same array, whose reads keep chunks in a cache.
@@ -250,7 +235,7 @@ class Array(Indexing, Retrieving, Storing, Changing):
         if isinstance(selection, ArraySubset):
             selection = selection.to_slices()
         parsed = parse(selection, self.shape)
-        return Explanation(**self._native.explain(parsed.axes, parsed.lists))
+        return Explanation(**self._native.explain(parsed))
 
     def write_session(self, memory: int | str = "256 MB") -> WriteSession:
         """Begin a session of writes that come in any order and from many threads, and are put together to chunks.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tegula import _tegula
 from tegula._array.handle import Handle
-from tegula._async import call
+from tegula._async import then, twin
 from tegula._attributes import Attributes
 from tegula._revision import advance
 from tegula.errors import InvalidSelectionError
@@ -53,11 +53,9 @@ class Changing(Handle):
         >>> array[...]
         array([7, 7, 7, 7, 7, 7], dtype=uint8)
         """
-        advance(self, _tegula.resize(self._native, _lengths(shape)))
+        return then(self, self._native.resize(_lengths(shape)), advance)
 
-    async def async_resize(self, shape: int | Sequence[int]) -> None:
-        """Await `resize`."""
-        advance(self, await call(_tegula.resize, self._native, _lengths(shape)))
+    async_resize = twin(resize)
 
     def append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
         """Write elements behind the end of an axis, as far as the array is stored by now.
@@ -92,15 +90,14 @@ class Changing(Handle):
         >>> array.append([[1, 2], [3, 4]])
         (2, 2)
         """
-        native = _tegula.append(self._native, *behind(self, self.shape, data, axis))
-        advance(self, native)
-        return native.shape
+        return then(self, self._native.append(*behind(self, self.shape, data, axis)), _grow)
 
-    async def async_append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
-        """Await `append`."""
-        native = await call(_tegula.append, self._native, *behind(self, self.shape, data, axis))
-        advance(self, native)
-        return native.shape
+    async_append = twin(append)
+
+
+def _grow(array: Handle, native: _tegula.Array) -> tuple[int, ...]:
+    advance(array, native)
+    return native.shape
 
 
 def behind(array: Handle, shape: tuple[int, ...], data: Any, axis: int) -> tuple[int, NDArray[Any]]:

@@ -46,11 +46,11 @@ class Geometry(Handle):
 
     def chunk_origin(self, chunk: Index) -> tuple[int, ...]:
         """Return the first element of a chunk."""
-        return self._native.chunk_origin(chunk)
+        return self._native.region("chunk", chunk).start
 
     def chunk_shape(self, chunk: Index) -> tuple[int, ...]:
         """Return the shape of a chunk, padding past the array's end included."""
-        return self._native.chunk_shape(chunk)
+        return self._native.region("chunk", chunk).shape
 
     def chunk_subset(self, chunk: Index) -> ArraySubset:
         """Return the elements of a chunk, which may reach past the array's end.
@@ -61,19 +61,19 @@ class Geometry(Handle):
         >>> array.chunk_subset(1), array.chunk_subset_bounded(1)
         (ArraySubset([3:6]), ArraySubset([3:5]))
         """
-        return self._native.chunk_subset(chunk)
+        return self._native.region("chunk", chunk)
 
     def chunk_subset_bounded(self, chunk: Index) -> ArraySubset:
         """Return the elements of a chunk that lie in the array."""
-        return self._native.chunk_subset_bounded(chunk)
+        return self._native.region("chunk", chunk).bound(self.shape)
 
     def chunks_subset(self, chunks: Region) -> ArraySubset:
         """Return the elements of a region of chunks, which may reach past the array's end."""
-        return self._native.chunks_subset(chunks)
+        return self._native.region("chunks", chunks)
 
     def chunks_subset_bounded(self, chunks: Region) -> ArraySubset:
         """Return the elements of a region of chunks that lie in the array."""
-        return self._native.chunks_subset_bounded(chunks)
+        return self._native.region("chunks", chunks).bound(self.shape)
 
     def chunks_in_array_subset(self, subset: Region) -> ArraySubset:
         """Return the region of chunks that a region of the array touches.
@@ -88,7 +88,7 @@ class Geometry(Handle):
 
     def subset_all(self) -> ArraySubset:
         """Return the whole array as a region."""
-        return self._native.subset_all()
+        return ArraySubset.new_with_shape(self.shape)
 
     def chunk_key(self, chunk: Index) -> str:
         """Return the key of a chunk in the store."""

@@ -7,6 +7,7 @@ from typing import Any, Self, SupportsIndex, TypeAlias
 import numpy as np
 
 from tegula import _tegula
+from tegula._async import Answer
 from tegula._tegula import ArraySubset, ChunkCache
 from tegula.stores import Store
 
@@ -22,13 +23,12 @@ Region: TypeAlias = ArraySubset | slice | range | Sequence[Axis]
 class Loaded:
     """A native array, and what each read asks of it. Never changed, so that threads see shape and chunks that agree."""
 
-    __slots__ = ("dtype", "is_variable", "native", "shape")
+    __slots__ = ("dtype", "native", "shape")
 
     def __init__(self, native: _tegula.Array) -> None:
         self.native = native
         self.shape = native.shape
         self.dtype = native.dtype
-        self.is_variable = native.is_variable
 
 
 class Handle:
@@ -56,6 +56,10 @@ class Handle:
     def _like(self, native: _tegula.Array) -> Self:
         """Return a handle of another native array, with everything else as in this one."""
         return self._wrap(native, self._store, self._cache)
+
+    def _deferred(self, done: Answer[Any]) -> Self:
+        """Return the handle for one call of a twin: the native call returns `done` and leaves the answer to it."""
+        return self._like(self._native.deferred(done))
 
     def _become(self, native: _tegula.Array) -> None:
         """Make this the handle of another native array."""

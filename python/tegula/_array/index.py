@@ -130,17 +130,11 @@ class Indexing(Handle):
         if names := _fields(key, loaded.dtype):
             rest = key[1:] if isinstance(key, tuple) else ...
             return self._get(rest, parse)[names]
-        axes, shape, scalar, inner, lists, order = parse(key, loaded.shape)
-        if loaded.is_variable and 0 not in shape:
-            elements = loaded.native.retrieve_selection(axes, None, lists, order).reshape(shape)
-            return elements[()] if scalar else elements
-        try:
-            out = np.empty(shape, loaded.dtype)
-        except ValueError as error:  # no address space has so many bytes; too few of them is a MemoryError
-            raise InvalidSelectionError(f"{self.name}: elements of shape {shape} do not fit in memory") from error
-        if 0 not in shape:
-            loaded.native.retrieve_selection(axes, out if inner is None else out.reshape(inner), lists, order)
-        return out[()] if scalar else out
+        parsed = parse(key, loaded.shape)
+        if 0 in parsed.shape:
+            return np.empty(parsed.shape, loaded.dtype)
+        elements = loaded.native.retrieve_selection(parsed)
+        return elements[()] if parsed.scalar else elements
 
 
 def blocks_of(native: _tegula.Array) -> Parse:
@@ -161,19 +155,16 @@ def assign(
     names = _fields(key, dtype)
     if names:
         key = key[1:] if isinstance(key, tuple) else ...
-    axes, shape, _, inner, lists, order = parse(key, shape)
+    parsed = parse(key, shape)
     # As NumPy assigns: converted, and repeated along axes of length 1 and those that are not there.
     data = _records(dtype, names, value) if names else np.asarray(value, dtype)
-    while data.ndim > len(shape) and len(data) == 1:
+    while data.ndim > len(parsed.shape) and len(data) == 1:
         data = data[0]
-    data = np.broadcast_to(data, shape)
-    if 0 in shape:
+    data = np.broadcast_to(data, parsed.shape)
+    if 0 in parsed.shape:
         return
-    data = data if inner is None else data.reshape(inner)
-    if names:
-        _tegula.store_fields(native, list(data.dtype.names or ()), axes, data, lists, order)
-    else:
-        native.store_selection(axes, data, lists, order)
+    data = data if parsed.inner is None else data.reshape(parsed.inner)
+    native.store_selection(parsed, data, list(data.dtype.names or ()) if names else None)
 
 
 def _fields(key: Any, dtype: np.dtype[Any]) -> str | list[str] | None:

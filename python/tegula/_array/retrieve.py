@@ -7,12 +7,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from tegula import _tegula
 from tegula._array.geometry import Geometry
-from tegula._array.handle import Index, Region
-from tegula._array.selection import Parsed, parse
+from tegula._array.handle import Handle, Index, Region
+from tegula._array.selection import parse
 from tegula._array.variable import VariableArray
-from tegula._async import call
+from tegula._async import then, twin
 from tegula._tegula import ArraySubset, PartialDecoder
 from tegula.errors import InvalidSelectionError
 
@@ -64,17 +63,9 @@ class Retrieving(Geometry):
                [7, 7]], dtype=int32)
         """
         self._check(dtype)
-        return self._native.retrieve_array_subset(subset, out)
+        return self._native.retrieve_region("subset", subset, out)
 
-    async def async_retrieve_array_subset(
-        self, subset: Region, out: NDArray[Any] | None = None, dtype: DTypeLike | None = None
-    ) -> NDArray[Any]:
-        """Await `retrieve_array_subset`.
-
-        If it is cancelled, `out` may still be written to until the read ends.
-        """
-        self._check(dtype)
-        return await call(self._native.retrieve_array_subset, subset, out)
+    async_retrieve_array_subset = twin(retrieve_array_subset)
 
     def retrieve_array_subsets(self, starts: Any, shape: Index, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Read many regions of one shape in one call.
@@ -104,11 +95,7 @@ class Retrieving(Geometry):
         """
         return self._native.retrieve_array_subsets(self._starts(starts), shape, out)
 
-    async def async_retrieve_array_subsets(
-        self, starts: Any, shape: Index, out: NDArray[Any] | None = None
-    ) -> NDArray[Any]:
-        """Await `retrieve_array_subsets`."""
-        return await call(self._native.retrieve_array_subsets, self._starts(starts), shape, out)
+    async_retrieve_array_subsets = twin(retrieve_array_subsets)
 
     def _starts(self, starts: Any) -> NDArray[np.int64]:
         found = np.asarray(starts)
@@ -141,23 +128,18 @@ class Retrieving(Geometry):
         CorruptDataError
             If a chunk cannot be decoded.
         """
-        native, parsed = self._parts(selection)
-        return self._finish(native.retrieve_selection(parsed.axes, None, parsed.lists, parsed.order), parsed.shape)
-
-    async def async_retrieve_variable(self, selection: Any = ...) -> VariableArray:
-        """Await `retrieve_variable`."""
-        native, parsed = self._parts(selection)
-        parts = await call(native.retrieve_selection, parsed.axes, None, parsed.lists, parsed.order)
-        return self._finish(parts, parsed.shape)
-
-    def _parts(self, selection: Any) -> tuple[_tegula.Array, Parsed]:
         if isinstance(selection, ArraySubset):
             selection = selection.to_slices()
-        return self._native.with_elements(None), parse(selection, self.shape)
+        parsed = parse(selection, self.shape)
+        is_text = self._native.data_type in ("string", "object")
 
-    def _finish(self, parts: Any, shape: tuple[int, ...]) -> VariableArray:
-        elements, offsets = parts
-        return VariableArray(elements, offsets, shape, is_text=self._native.data_type in ("string", "object"))
+        def variable(_: Handle, parts: Any) -> VariableArray:
+            elements, offsets = parts
+            return VariableArray(elements, offsets, parsed.shape, is_text=is_text)
+
+        return then(self, self._native.with_elements(None).retrieve_selection(parsed), variable)
+
+    async_retrieve_variable = twin(retrieve_variable)
 
     def retrieve_chunk(self, chunk: Index, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Read a chunk (a shard, if the array is sharded), padding past the array's end included.
@@ -181,11 +163,9 @@ class Retrieving(Geometry):
         CorruptDataError
             If it cannot be decoded.
         """
-        return self._native.retrieve_chunk(chunk, out)
+        return self._native.retrieve_region("chunk", chunk, out)
 
-    async def async_retrieve_chunk(self, chunk: Index, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Await `retrieve_chunk`."""
-        return await call(self._native.retrieve_chunk, chunk, out)
+    async_retrieve_chunk = twin(retrieve_chunk)
 
     def retrieve_chunk_if_exists(self, chunk: Index) -> NDArray[Any] | None:
         """Read a chunk as `retrieve_chunk` does, but return None if it is not stored.
@@ -200,9 +180,7 @@ class Retrieving(Geometry):
         """
         return self._native.retrieve_chunk_if_exists(chunk)
 
-    async def async_retrieve_chunk_if_exists(self, chunk: Index) -> NDArray[Any] | None:
-        """Await `retrieve_chunk_if_exists`."""
-        return await call(self._native.retrieve_chunk_if_exists, chunk)
+    async_retrieve_chunk_if_exists = twin(retrieve_chunk_if_exists)
 
     def retrieve_chunks(self, chunks: Region, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Read a region of chunks as one array, padding past the array's end included.
@@ -214,11 +192,9 @@ class Retrieving(Geometry):
         out : ndarray, optional
             What to read into.
         """
-        return self._native.retrieve_chunks(chunks, out)
+        return self._native.retrieve_region("chunks", chunks, out)
 
-    async def async_retrieve_chunks(self, chunks: Region, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Await `retrieve_chunks`."""
-        return await call(self._native.retrieve_chunks, chunks, out)
+    async_retrieve_chunks = twin(retrieve_chunks)
 
     def retrieve_chunk_subset(self, chunk: Index, subset: Region, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Read a region of a chunk.
@@ -239,13 +215,9 @@ class Retrieving(Geometry):
         >>> array.retrieve_chunk_subset((1,), [(1, 3)])
         array([4, 5], dtype=int32)
         """
-        return self._native.retrieve_chunk_subset(chunk, subset, out)
+        return self._native.retrieve_region("chunk_subset", (chunk, subset), out)
 
-    async def async_retrieve_chunk_subset(
-        self, chunk: Index, subset: Region, out: NDArray[Any] | None = None
-    ) -> NDArray[Any]:
-        """Await `retrieve_chunk_subset`."""
-        return await call(self._native.retrieve_chunk_subset, chunk, subset, out)
+    async_retrieve_chunk_subset = twin(retrieve_chunk_subset)
 
     def retrieve_inner_chunk(self, inner: Index, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Read an inner chunk of a sharded array, or a chunk of one that is not.
@@ -257,11 +229,9 @@ class Retrieving(Geometry):
         out : ndarray, optional
             What to read into.
         """
-        return self._native.retrieve_inner_chunk(inner, out)
+        return self._native.retrieve_region("inner_chunk", inner, out)
 
-    async def async_retrieve_inner_chunk(self, inner: Index, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Await `retrieve_inner_chunk`."""
-        return await call(self._native.retrieve_inner_chunk, inner, out)
+    async_retrieve_inner_chunk = twin(retrieve_inner_chunk)
 
     def retrieve_inner_chunks(self, inner: Region, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Read a region of inner chunks of a sharded array, or of chunks of one that is not.
@@ -273,11 +243,9 @@ class Retrieving(Geometry):
         out : ndarray, optional
             What to read into.
         """
-        return self._native.retrieve_inner_chunks(inner, out)
+        return self._native.retrieve_region("inner_chunks", inner, out)
 
-    async def async_retrieve_inner_chunks(self, inner: Region, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Await `retrieve_inner_chunks`."""
-        return await call(self._native.retrieve_inner_chunks, inner, out)
+    async_retrieve_inner_chunks = twin(retrieve_inner_chunks)
 
     def retrieve_encoded_chunk(self, chunk: Index) -> bytes | None:
         """Read a chunk as it is stored; None if it is not.
@@ -289,9 +257,7 @@ class Retrieving(Geometry):
         """
         return self._native.retrieve_encoded_chunk(chunk)
 
-    async def async_retrieve_encoded_chunk(self, chunk: Index) -> bytes | None:
-        """Await `retrieve_encoded_chunk`."""
-        return await call(self._native.retrieve_encoded_chunk, chunk)
+    async_retrieve_encoded_chunk = twin(retrieve_encoded_chunk)
 
     def retrieve_encoded_chunks(self, chunks: Region) -> list[bytes | None]:
         """Read a region of chunks as they are stored, in C order of their indices.
@@ -303,9 +269,7 @@ class Retrieving(Geometry):
         """
         return self._native.retrieve_encoded_chunks(chunks)
 
-    async def async_retrieve_encoded_chunks(self, chunks: Region) -> list[bytes | None]:
-        """Await `retrieve_encoded_chunks`."""
-        return await call(self._native.retrieve_encoded_chunks, chunks)
+    async_retrieve_encoded_chunks = twin(retrieve_encoded_chunks)
 
     def retrieve_encoded_inner_chunk(self, inner: Index) -> bytes | None:
         """Read an inner chunk as it is stored in its shard, or a chunk of an array that is not sharded.
@@ -317,9 +281,7 @@ class Retrieving(Geometry):
         """
         return self._native.retrieve_encoded_inner_chunk(inner)
 
-    async def async_retrieve_encoded_inner_chunk(self, inner: Index) -> bytes | None:
-        """Await `retrieve_encoded_inner_chunk`."""
-        return await call(self._native.retrieve_encoded_inner_chunk, inner)
+    async_retrieve_encoded_inner_chunk = twin(retrieve_encoded_inner_chunk)
 
     def partial_decoder(self, chunk: Index) -> PartialDecoder:
         """Return a decoder of parts of a chunk, which keeps what it read between calls.

@@ -25,19 +25,19 @@ BASIC = {int, slice, type(None), type(...)}
 
 
 class Parsed(NamedTuple):
-    """What an index selects."""
+    """What an index selects. Native code takes the first four members."""
 
     axes: Axes
-    """The positions along each axis, clipped as NumPy clips slices; of listed axes a single one that does not count."""
+    """The positions along each axis, clipped as NumPy clips slices. A listed axis has a run that is not used."""
+    lists: Lists | None
+    order: list[int] | None
+    """The order of the dimensions of the result, if it is not that of the axes."""
     shape: tuple[int, ...]
-    """The shape of what is selected: without the axes that integers took, with those that ``None`` gave."""
+    """The shape of the result: without the axes that integers took, with those that ``None`` added."""
     scalar: bool
-    """Whether the result is one element and no array."""
+    """Whether the result is an element, not an array."""
     inner: tuple[int, ...] | None
-    """The shape with a dimension for each axis and each list; None if it is `shape`."""
-    lists: Lists | None = None
-    order: list[int] | None = None
-    """The order of the dimensions of `inner`, where it is not that of the axes."""
+    """The shape with a dimension for each axis and each list; None if it equals `shape`."""
 
 
 def parse(key: Any, shape: tuple[int, ...]) -> Parsed:  # noqa: C901 - a branch for each kind of index
@@ -93,7 +93,7 @@ def parse(key: Any, shape: tuple[int, ...]) -> Parsed:  # noqa: C901 - a branch 
         axes.append((0, 1, length))
         result.append(length)
     inner = None if straight else tuple(length for _, _, length in axes)
-    return Parsed(axes, tuple(result), scalar and not result, inner)
+    return Parsed(axes, None, None, tuple(result), scalar and not result, inner)
 
 
 def parse_points(key: Any, shape: tuple[int, ...]) -> Parsed:
@@ -135,7 +135,7 @@ def parse_orthogonal(key: Any, shape: tuple[int, ...]) -> Parsed:
         result.append(length)
     counts = {axis: len(columns[0]) for (axis,), columns in lists}
     inner = tuple(counts.get(axis, run[2]) for axis, run in enumerate(axes))
-    return Parsed(axes, tuple(result), not result, inner, lists or None)
+    return Parsed(axes, lists or None, None, tuple(result), not result, inner)
 
 
 def parse_blocks(key: Any, shape: tuple[int, ...], lengths: tuple[Any, ...], grid: tuple[int, ...]) -> Parsed:
@@ -153,7 +153,7 @@ def parse_blocks(key: Any, shape: tuple[int, ...], lengths: tuple[Any, ...], gri
             start, stop = sum(chunks[:first]), sum(chunks[: first + count])
         start = min(start, length)
         axes.append((start, 1, min(stop, length) - start) if count else (0, 1, 0))
-    return Parsed(axes, tuple(length for _, _, length in axes), False, None)
+    return Parsed(axes, None, None, tuple(length for _, _, length in axes), False, None)
 
 
 def _fancy(keys: tuple[Any, ...], shape: tuple[int, ...], *, first: bool = False) -> Parsed:
@@ -208,7 +208,7 @@ def _assembled(
         if axis is not None and array.ndim == 0:
             _wrapped(array, shape[axis], axis)
     if 0 in together:  # then NumPy does not look where arrays point to
-        return Parsed([(0, 1, 0)] * len(shape), result, False, (0,) * len(shape))
+        return Parsed([(0, 1, 0)] * len(shape), None, None, result, False, (0,) * len(shape))
     lists: Lists = []
     listed: list[int] = []
     several: list[tuple[int, Positions]] = []
@@ -236,9 +236,8 @@ def _assembled(
     counts = {min(of): len(columns[0]) for of, columns in lists}
     inner = tuple(counts.get(axis, axes[axis][2]) for axis in order)
     ranked = [ranks[axis] for axis in order]
-    return Parsed(
-        axes, result, not result, inner, lists or None, None if ranked == list(range(len(ranked))) else ranked
-    )
+    moved = None if ranked == list(range(len(ranked))) else ranked
+    return Parsed(axes, lists or None, moved, result, not result, inner)
 
 
 def _broadcast(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:

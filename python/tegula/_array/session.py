@@ -11,7 +11,7 @@ from tegula._array.change import behind
 from tegula._array.handle import Index, Region
 from tegula._array.index import Assigner, Parse, assign, blocks_of
 from tegula._array.selection import parse, parse_orthogonal, parse_points
-from tegula._async import call
+from tegula._async import Answer, then, twin
 from tegula._format import byte_size
 
 if TYPE_CHECKING:
@@ -39,7 +39,13 @@ class WriteSession:
 
     def __init__(self, array: "Array", memory: int | str) -> None:
         self._array = array
-        self._native = _tegula.WriteSession.begin(array._native, memory)
+        self._native = _tegula.WriteSession(array._native, memory)
+
+    def _deferred(self, done: Answer[Any]) -> Self:
+        session = object.__new__(type(self))
+        session._array = self._array
+        session._native = self._native.deferred(done)
+        return session
 
     @property
     def array(self) -> "Array":
@@ -112,27 +118,21 @@ class WriteSession:
 
     def store_chunk(self, chunk: Index, data: Any) -> None:
         """Write a chunk, padding past the array's end included; see `Array.store_chunk`."""
-        self._native.store_chunk(chunk, self._data(data))
+        return self._native.store_region("chunk", chunk, self._data(data))
 
-    async def async_store_chunk(self, chunk: Index, data: Any) -> None:
-        """Await `store_chunk`."""
-        await call(self._native.store_chunk, chunk, self._data(data))
+    async_store_chunk = twin(store_chunk)
 
     def store_chunk_subset(self, chunk: Index, subset: Region, data: Any) -> None:
         """Write a region of a chunk, as seen from the chunk's first element; see `Array.store_chunk_subset`."""
-        self._native.store_chunk_subset(chunk, subset, self._data(data))
+        return self._native.store_region("chunk_subset", (chunk, subset), self._data(data))
 
-    async def async_store_chunk_subset(self, chunk: Index, subset: Region, data: Any) -> None:
-        """Await `store_chunk_subset`."""
-        await call(self._native.store_chunk_subset, chunk, subset, self._data(data))
+    async_store_chunk_subset = twin(store_chunk_subset)
 
     def store_array_subset(self, subset: Region, data: Any) -> None:
         """Write a region; see `Array.store_array_subset`."""
-        self._native.store_array_subset(subset, self._data(data))
+        return self._native.store_region("subset", subset, self._data(data))
 
-    async def async_store_array_subset(self, subset: Region, data: Any) -> None:
-        """Await `store_array_subset`."""
-        await call(self._native.store_array_subset, subset, self._data(data))
+    async_store_array_subset = twin(store_array_subset)
 
     def append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
         """Write elements behind the end of an axis.
@@ -159,29 +159,19 @@ class WriteSession:
         """
         return self._native.append(*behind(self._array, self.shape, data, axis))
 
-    async def async_append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
-        """Await `append`."""
-        return await call(self._native.append, *behind(self._array, self.shape, data, axis))
+    async_append = twin(append)
 
     def flush(self) -> None:
         """Store everything that is staged, and the shape if it changed. The session goes on."""
-        self._native.flush()
-        self._grow()
+        return then(self, self._native.flush(), WriteSession._grow)
 
-    async def async_flush(self) -> None:
-        """Await `flush`."""
-        await call(self._native.flush)
-        self._grow()
+    async_flush = twin(flush)
 
     def close(self) -> None:
         """Store everything that is staged, as `flush` does, and end the session. Where that fails, it goes on."""
-        self._native.finish()
-        self._grow()
+        return then(self, self._native.finish(), WriteSession._grow)
 
-    async def async_close(self) -> None:
-        """Await `close`."""
-        await call(self._native.finish)
-        self._grow()
+    async_close = twin(close)
 
     def discard(self) -> None:
         """End the session without what is not stored yet.
@@ -191,8 +181,8 @@ class WriteSession:
         """
         self._native.discard()
 
-    def _grow(self) -> None:
-        if self._native.shape != self._array.shape:
+    def _grow(self, shape: tuple[int, ...]) -> None:
+        if shape != self._array.shape:
             self._array._become(self._native.array())
 
     def _data(self, data: Any) -> NDArray[Any]:

@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tegula import _tegula
 from tegula._array.handle import Handle, Index, Region
-from tegula._async import call
+from tegula._async import twin
 from tegula._tegula import PartialEncoder
 
 
@@ -33,11 +32,9 @@ class Storing(Handle):
         InvalidSelectionError
             If shape or data type are others, before anything is stored.
         """
-        self._native.store_chunk(chunk, self._data(data))
+        return self._native.store_region("chunk", chunk, self._data(data))
 
-    async def async_store_chunk(self, chunk: Index, data: Any) -> None:
-        """Await `store_chunk`."""
-        await call(self._native.store_chunk, chunk, self._data(data))
+    async_store_chunk = twin(store_chunk)
 
     def store_chunks(self, chunks: Region, data: Any) -> None:
         """Store a region of chunks, padding past the array's end included.
@@ -49,11 +46,9 @@ class Storing(Handle):
         data : array_like
             The elements, of the shape of `chunks_subset`. An ndarray must have the array's data type.
         """
-        self._native.store_chunks(chunks, self._data(data))
+        return self._native.store_region("chunks", chunks, self._data(data))
 
-    async def async_store_chunks(self, chunks: Region, data: Any) -> None:
-        """Await `store_chunks`."""
-        await call(self._native.store_chunks, chunks, self._data(data))
+    async_store_chunks = twin(store_chunks)
 
     def store_chunk_subset(self, chunk: Index, subset: Region, data: Any) -> None:
         """Store a region of a chunk, as seen from the chunk's first element; see `store_array_subset`.
@@ -67,11 +62,9 @@ class Storing(Handle):
         data : array_like
             The elements, of the region's shape. An ndarray must have the array's data type.
         """
-        self._native.store_chunk_subset(chunk, subset, self._data(data))
+        return self._native.store_region("chunk_subset", (chunk, subset), self._data(data))
 
-    async def async_store_chunk_subset(self, chunk: Index, subset: Region, data: Any) -> None:
-        """Await `store_chunk_subset`."""
-        await call(self._native.store_chunk_subset, chunk, subset, self._data(data))
+    async_store_chunk_subset = twin(store_chunk_subset)
 
     def store_array_subset(self, subset: Region, data: Any) -> None:
         """Store a region.
@@ -104,43 +97,33 @@ class Storing(Handle):
         >>> array[...]
         array([1, 1, 8, 9], dtype=uint8)
         """
-        self._native.store_array_subset(subset, self._data(data))
+        return self._native.store_region("subset", subset, self._data(data))
 
-    async def async_store_array_subset(self, subset: Region, data: Any) -> None:
-        """Await `store_array_subset`."""
-        await call(self._native.store_array_subset, subset, self._data(data))
+    async_store_array_subset = twin(store_array_subset)
 
     def store_encoded_chunk(self, chunk: Index, encoded: bytes) -> None:
         """Store a chunk that is encoded already, as `retrieve_encoded_chunk` gives it. Its bytes are not looked at."""
-        self._native.store_encoded_chunk(chunk, encoded)
+        return self._native.store_encoded_chunk(chunk, encoded)
 
-    async def async_store_encoded_chunk(self, chunk: Index, encoded: bytes) -> None:
-        """Await `store_encoded_chunk`."""
-        await call(self._native.store_encoded_chunk, chunk, encoded)
+    async_store_encoded_chunk = twin(store_encoded_chunk)
 
     def erase_chunk(self, chunk: Index) -> None:
         """Erase a chunk, if it is stored."""
-        self._native.erase_chunk(chunk)
+        return self._native.erase_chunk(chunk)
 
-    async def async_erase_chunk(self, chunk: Index) -> None:
-        """Await `erase_chunk`."""
-        await call(self._native.erase_chunk, chunk)
+    async_erase_chunk = twin(erase_chunk)
 
     def erase_chunks(self, chunks: Region) -> None:
         """Erase those of a region of chunks that are stored."""
-        self._native.erase_chunks(chunks)
+        return self._native.erase_chunks(chunks)
 
-    async def async_erase_chunks(self, chunks: Region) -> None:
-        """Await `erase_chunks`."""
-        await call(self._native.erase_chunks, chunks)
+    async_erase_chunks = twin(erase_chunks)
 
     def erase_metadata(self) -> None:
         """Erase the array's metadata. Chunks stay in the store, where nobody finds them as an array."""
-        self._native.erase_metadata()
+        return self._native.erase_metadata()
 
-    async def async_erase_metadata(self) -> None:
-        """Await `erase_metadata`."""
-        await call(self._native.erase_metadata)
+    async_erase_metadata = twin(erase_metadata)
 
     def partial_encoder(self, chunk: Index) -> PartialEncoder:
         """Return an encoder of parts of a chunk, which stores several at once.
@@ -157,7 +140,7 @@ class Storing(Handle):
         >>> array[...]
         array([1, 2, 0, 0, 0, 3], dtype=int32)
         """
-        return _tegula.partial_encoder(self._native, chunk)
+        return self._native.partial_encoder(chunk)
 
     def compact(self, *, drop_empty: bool = False) -> int:
         """Rewrite the shards that are larger than they need be.
@@ -183,19 +166,15 @@ class Storing(Handle):
         >>> array.compact()
         0
         """
-        return _tegula.compact(self._native, None, drop_empty)
+        return self._native.compact(None, drop_empty)
 
-    async def async_compact(self, *, drop_empty: bool = False) -> int:
-        """Await `compact`."""
-        return await call(_tegula.compact, self._native, None, drop_empty)
+    async_compact = twin(compact)
 
     def compact_chunk(self, chunk: Index, *, drop_empty: bool = False) -> int:
         """Rewrite the shard that a chunk is, as `compact` does; return how many bytes shorter it is."""
-        return _tegula.compact(self._native, chunk, drop_empty)
+        return self._native.compact(chunk, drop_empty)
 
-    async def async_compact_chunk(self, chunk: Index, *, drop_empty: bool = False) -> int:
-        """Await `compact_chunk`."""
-        return await call(_tegula.compact, self._native, chunk, drop_empty)
+    async_compact_chunk = twin(compact_chunk)
 
     def _data(self, data: Any) -> NDArray[Any]:
         return data if isinstance(data, np.ndarray) else np.asarray(data, self.dtype)

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::runtime::threads;
 
 /// How an array is read and written; see [`Array::with_options`](crate::Array::with_options).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CodecOptions {
     /// At most so many chunks are decoded at once. 0: as many as the pool has threads.
     pub concurrent_target: usize,

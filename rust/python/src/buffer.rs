@@ -1,6 +1,6 @@
-//! Memory that NumPy owns, for the core to read into and to write from.
+//! Memory of ndarrays, which the core reads into and writes from.
 //!
-//! Each buffer holds its ndarray, so that the memory stays as long as a call goes on, on whichever thread.
+//! A buffer holds a reference to its ndarray: the memory lives until the call ends, on any thread.
 
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyMemoryError, PyTypeError};
@@ -14,7 +14,7 @@ use crate::strings::Strings;
 use crate::subset::tuple;
 use crate::variable::{self, As, Given};
 
-/// The elements of an ndarray: what its strides reach, as one run of bytes.
+/// The memory of an ndarray: the byte range that its strides reach.
 pub(crate) struct Memory {
     array: Py<PyUntypedArray>,
     start: *mut u8,
@@ -28,13 +28,13 @@ pub(crate) struct Memory {
 unsafe impl Send for Memory {}
 
 impl Memory {
-    /// Checks type and shape; the array owns the memory, or its base does, as long as it is referred to.
+    /// Checks data type and shape. The array, or its base, owns the memory as long as there is a reference.
     fn new(array: &Bound<'_, PyUntypedArray>, dtype: &Bound<'_, PyArrayDescr>, shape: &[u64]) -> PyResult<Self> {
         let py = array.py();
-        let own = array.dtype();
-        // The core's data types hold no objects, so that an array of such is refused here.
-        if !own.is(dtype) && !own.is_equiv_to(dtype) {
-            return Err(exception(py, "InvalidSelectionError", &format!("the elements are {dtype}, not {own}")));
+        let found = array.dtype();
+        // No data type of the core is equivalent to NumPy's objects, so that arrays of them fail here.
+        if !found.is(dtype) && !found.is_equiv_to(dtype) {
+            return Err(exception(py, "InvalidSelectionError", &format!("the elements are {dtype}, not {found}")));
         }
         same_shape(array, shape)?;
         let strides: Dims<isize> = array.strides().into();
@@ -43,21 +43,34 @@ impl Memory {
             let reach = stride * (length.max(&1) - 1).cast_signed();
             if reach < 0 { low += reach } else { high += reach }
         }
-        let length = if array.is_empty() { 0 } else { (high - low).cast_unsigned() + own.itemsize() };
-        // SAFETY: an ndarray's header stays as it is while we hold the GIL; of an array with elements all that the
-        // strides reach is its own, so that the lowest element is in bounds.
+        let length = if array.is_empty() { 0 } else { (high - low).cast_unsigned() + found.itemsize() };
+        // SAFETY: an ndarray's header stays as it is while we hold the GIL. If the array has elements, it owns everything
+        // that its strides reach, so that the lowest element is in bounds.
         let start = unsafe {
             let data = (*array.as_array_ptr()).fields.data.cast::<u8>();
             if array.is_empty() { data } else { data.offset(low) }
         };
         Ok(Self { array: array.clone().unbind(), start, length, origin: -low, shape: shape.into(), strides })
     }
+
+    /// Allocates an ndarray in C order for elements of a shape; see [`Target::new`] for `result`.
+    fn empty(dtype: &Bound<'_, PyArrayDescr>, shape: &[u64], result: Option<&Bound<'_, PyTuple>>) -> PyResult<Self> {
+        static EMPTY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let py = dtype.py();
+        let length = size_in_memory(shape, dtype.itemsize()).or_raise(py)?;
+        let dimensions = result.map_or_else(|| tuple(py, shape), |result| Ok(result.clone()))?;
+        let array = EMPTY.import(py, "numpy", "empty")?.call1((dimensions, dtype))?.cast_into::<PyUntypedArray>()?;
+        // SAFETY: an ndarray's header stays as it is while we hold the GIL.
+        let start = unsafe { (*array.as_array_ptr()).fields.data.cast::<u8>() };
+        let strides = c_strides(shape, dtype.itemsize());
+        Ok(Self { array: array.unbind(), start, length, origin: 0, shape: shape.into(), strides })
+    }
 }
 
-/// What elements are in Python: their data type, and that of NumPy.
+/// The type of elements in Python.
 pub(crate) struct Elements {
     pub(crate) dtype: Py<PyArrayDescr>,
-    /// Elements of variable length, and what they come back as.
+    /// For elements of variable length: their data type, and what Python gets.
     pub(crate) variable: Option<(DataType, As)>,
 }
 
@@ -73,63 +86,67 @@ impl Elements {
     }
 }
 
-/// Elements to be read.
+/// Memory that is read into.
 pub(crate) enum Target {
-    /// Of fixed size: in an ndarray.
+    /// An ndarray of elements of fixed size.
     Fixed(Memory),
-    /// Text: in an ndarray of NumPy's strings.
+    /// An ndarray of NumPy's strings.
     Strings(Memory, Strings),
-    /// Of variable length: what they become in the end.
-    Variable { slots: Vec<u8>, heaps: Heaps, shape: Dims, data_type: DataType, form: As, out: Option<Py<PyAny>> },
+    /// Elements of variable length, which become objects or bytes and offsets after the read.
+    Variable {
+        slots: Vec<u8>,
+        heaps: Heaps,
+        shape: Dims,
+        result: Py<PyTuple>,
+        data_type: DataType,
+        form: As,
+        out: Option<Py<PyAny>>,
+    },
 }
 
 impl Target {
-    /// The caller's array, or a new one where there is none. The fill value is that of elements of variable length.
+    /// Allocates memory for elements of a shape, or checks `out`. A new ndarray gets the shape `result`, if it is given,
+    /// which has as many elements. `fill_value` is used for elements of variable length.
     pub(crate) fn new(
         py: Python<'_>,
         out: Option<&Bound<'_, PyAny>>,
         elements: &Elements,
         shape: &[u64],
+        result: Option<&Bound<'_, PyTuple>>,
         fill_value: &[u8],
     ) -> PyResult<Self> {
-        static EMPTY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let dtype = elements.dtype.bind(py);
+        let out = out.map(|out| checked(out, shape)).transpose()?;
         if let Some((data_type, form)) = &elements.variable {
             size_in_memory(shape, Slot::SIZE).or_raise(py)?;
-            let found = out.map(|out| checked(out, shape)).transpose()?;
-            let kind = found.map(|out| out.dtype().getattr("kind")?.extract::<char>()).transpose()?;
+            let kind = out.map(|out| out.dtype().getattr("kind")?.extract::<char>()).transpose()?;
             let form = match (kind, form) {
                 (None, form) => *form,
                 (Some('T'), As::Strings) => As::Strings,
                 (Some('O'), As::Strings | As::Objects) => As::Objects,
                 _ => {
-                    return Err(exception(
-                        py,
-                        "InvalidSelectionError",
-                        &format!("elements of {data_type} need objects"),
-                    ));
+                    let message = format!("elements of {data_type} need an out of objects");
+                    return Err(exception(py, "InvalidSelectionError", &message));
                 }
             };
             if form != As::Strings {
                 let slots = OutputBuffer::slots(shape).map_err(|error| PyMemoryError::new_err(error.to_string()))?;
-                let (heaps, shape, data_type) = (Heaps::new(fill_value), shape.into(), data_type.clone());
-                let out = found.map(|out| out.clone().into_any().unbind());
-                return Ok(Self::Variable { slots, heaps, shape, data_type, form, out });
+                let (heaps, data_type) = (Heaps::new(fill_value), data_type.clone());
+                let result = result.map_or_else(|| tuple(py, shape), |result| Ok(result.clone()))?.unbind();
+                let out = out.map(|out| out.clone().into_any().unbind());
+                return Ok(Self::Variable { slots, heaps, shape: shape.into(), result, data_type, form, out });
             }
         }
         let Some(out) = out else {
-            size_in_memory(shape, dtype.itemsize()).or_raise(py)?;
-            let array = EMPTY.import(py, "numpy", "empty")?.call1((PyTuple::new(py, shape)?, dtype))?;
-            return Memory::new(array.cast()?, dtype, shape).and_then(|memory| Self::of(py, memory, elements));
+            return Memory::empty(dtype, shape, result).and_then(|memory| Self::of(py, memory, elements));
         };
-        let array = checked(out, shape)?;
-        let memory = Memory::new(array, dtype, shape)?;
+        let memory = Memory::new(out, dtype, shape)?;
         // SAFETY: as in `Memory::new`.
-        let flags = unsafe { (*array.as_array_ptr()).fields.flags };
+        let flags = unsafe { (*out.as_array_ptr()).fields.flags };
         if flags & numpy::npyffi::flags::NPY_ARRAY_WRITEABLE == 0 {
             return Err(exception(py, "InvalidSelectionError", "out is read-only"));
         }
-        if overlaps(&memory.strides, array.shape(), dtype.itemsize()) {
+        if overlaps(&memory.strides, out.shape(), dtype.itemsize()) {
             return Err(exception(py, "InvalidSelectionError", "elements of out overlap in memory"));
         }
         Self::of(py, memory, elements)
@@ -143,12 +160,12 @@ impl Target {
         Ok(Self::Strings(memory, strings))
     }
 
-    /// The memory, for one call, which must not want the GIL.
+    /// Lends the memory to a call, which must not take the GIL.
     pub(crate) fn lend<T>(&mut self, call: impl FnOnce(OutputBuffer<'_>) -> tegula::Result<T>) -> tegula::Result<T> {
         let lent = |memory: &Memory| {
             let Memory { start, length, origin, shape, strides, .. } = memory;
-            // SAFETY: the ndarray, which we hold, keeps the memory; it is writable, and its elements do not overlap. That
-            // no other thread uses it meanwhile is up to the caller, as it is for NumPy's own functions without the GIL.
+            // SAFETY: we hold the ndarray, which owns the memory; it is writable, and its elements do not overlap. The
+            // caller keeps other threads from using it, as for NumPy's functions that release the GIL.
             unsafe { OutputBuffer::from_raw(*start, *length, *origin, shape, strides) }
         };
         match self {
@@ -160,12 +177,12 @@ impl Target {
         }
     }
 
-    /// The array; of elements of variable length what they are to be.
+    /// Returns the array that was read.
     pub(crate) fn into_array(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self {
             Self::Fixed(memory) | Self::Strings(memory, _) => Ok(memory.array.into_any()),
-            Self::Variable { slots, heaps, shape, data_type, form, out } => {
-                let array = variable::to_python(py, form, &data_type, &tuple(py, &shape)?, &slots, heaps)?;
+            Self::Variable { slots, heaps, result, data_type, form, out, .. } => {
+                let array = variable::to_python(py, form, &data_type, result.bind(py), &slots, heaps)?;
                 let Some(out) = out else { return Ok(array.unbind()) };
                 py.import("numpy")?.call_method1("copyto", (&out, array, "unsafe"))?;
                 Ok(out)
@@ -174,8 +191,19 @@ impl Target {
     }
 }
 
-/// Whether two elements may share bytes: not so where each axis steps over all that the axes with shorter steps reach,
-/// as in every slice of an array that owns its elements.
+/// Returns the stride of each axis in C order, in bytes.
+fn c_strides(shape: &[u64], size: usize) -> Dims<isize> {
+    let mut strides = Dims::from_elem(0, shape.len());
+    let mut stride = size as isize;
+    for axis in (0..shape.len()).rev() {
+        strides[axis] = stride;
+        stride *= shape[axis].max(1) as isize;
+    }
+    strides
+}
+
+/// Returns whether two elements may share bytes. They do not if the stride of each axis is longer than everything that axes
+/// with shorter strides reach, as in every slice of an array that owns its elements.
 fn overlaps(strides: &[isize], shape: &[usize], size: usize) -> bool {
     if shape.contains(&0) {
         return false;
@@ -193,16 +221,16 @@ fn overlaps(strides: &[isize], shape: &[usize], size: usize) -> bool {
     false
 }
 
-/// Elements to be written.
+/// Elements that are written.
 pub(crate) enum Origin {
-    /// Of fixed size: in an ndarray.
+    /// An ndarray of elements of fixed size.
     Fixed(Memory),
-    /// Of variable length, in C order of a shape.
+    /// Elements of variable length in C order, and the strides of their slots.
     Variable(Given, Dims<isize>),
 }
 
 impl Origin {
-    /// The elements of an array.
+    /// Checks data type and shape of an ndarray.
     pub(crate) fn new(data: &Bound<'_, PyAny>, elements: &Elements, shape: &[u64]) -> PyResult<Self> {
         let array = data
             .cast::<PyUntypedArray>()
@@ -211,21 +239,16 @@ impl Origin {
             return Memory::new(array, elements.dtype.bind(data.py()), shape).map(Self::Fixed);
         };
         same_shape(array, shape)?;
-        let mut strides = Dims::from_elem(0, shape.len());
-        let mut stride = Slot::SIZE as isize;
-        for axis in (0..shape.len()).rev() {
-            strides[axis] = stride;
-            stride *= array.shape()[axis].max(1).cast_signed();
-        }
+        let strides = c_strides(shape, Slot::SIZE);
         Ok(Self::Variable(Given::new(array, data_type)?, strides))
     }
 
-    /// Bytes.
+    /// Returns an ndarray of bytes as it is.
     pub(crate) fn bytes(array: &Bound<'_, PyUntypedArray>) -> PyResult<Self> {
         Memory::new(array, &array.dtype(), &[array.len() as u64]).map(Self::Fixed)
     }
 
-    /// The memory, for one call.
+    /// Returns the memory.
     pub(crate) fn buffer(&self) -> InputBuffer<'_> {
         let Memory { start, length, origin, strides, .. } = match self {
             Self::Fixed(memory) => memory,
@@ -233,14 +256,14 @@ impl Origin {
                 return InputBuffer { bytes: &given.slots, origin: 0, strides, heap: &given.heap };
             }
         };
-        // SAFETY: the ndarray, which we hold, keeps the memory. That no other thread writes to it meanwhile is up to the
-        // caller, as it is for NumPy's own functions without the GIL.
+        // SAFETY: we hold the ndarray, which owns the memory. The caller keeps other threads from writing to it, as for
+        // NumPy's functions that release the GIL.
         let bytes = unsafe { std::slice::from_raw_parts(*start, *length) };
         InputBuffer { bytes, origin: *origin, strides, heap: &[] }
     }
 }
 
-/// The array that a caller wants to be filled.
+/// Returns the caller's array if it is an ndarray of a shape.
 fn checked<'a, 'py>(out: &'a Bound<'py, PyAny>, shape: &[u64]) -> PyResult<&'a Bound<'py, PyUntypedArray>> {
     let array = out
         .cast::<PyUntypedArray>()

@@ -84,7 +84,7 @@ impl Group {
 
     /// Which of the changes that this process made it came of.
     #[getter]
-    fn turn(&self) -> u64 {
+    fn revision(&self) -> u64 {
         self.0.turn()
     }
 

@@ -13,22 +13,16 @@ mod buffer;
 mod builder;
 mod cache;
 mod call;
-mod changing;
 mod codec;
-mod compact;
 mod copy;
-mod decoder;
 mod dtype;
-mod encoder;
 mod errors;
 mod extract;
-mod fields;
 mod group;
 mod json;
 mod options;
 mod remote;
 mod selection;
-mod session;
 mod store;
 mod strings;
 mod subset;
@@ -42,7 +36,7 @@ mod _tegula {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::array::Array;
+    use crate::array::{Array, PartialDecoder, PartialEncoder, WriteSession};
     #[pymodule_export]
     use crate::arrow::{arrow_array, arrow_schema};
     #[pymodule_export]
@@ -52,29 +46,17 @@ mod _tegula {
     #[pymodule_export]
     use crate::cache::ChunkCache;
     #[pymodule_export]
-    use crate::changing::{append, resize};
-    #[pymodule_export]
     use crate::codec::codec_names;
-    #[pymodule_export]
-    use crate::compact::compact;
     #[pymodule_export]
     use crate::copy::{bytes_of, copied_group, copy_array, store_metadata};
     #[pymodule_export]
-    use crate::decoder::PartialDecoder;
-    #[pymodule_export]
-    use crate::encoder::{PartialEncoder, partial_encoder};
-    #[pymodule_export]
     use crate::errors::error_kinds;
-    #[pymodule_export]
-    use crate::fields::store_fields;
     #[pymodule_export]
     use crate::group::{Group, node_path, open_node};
     #[pymodule_export]
     use crate::options::{CodecOptions, global_options, set_global_options, set_threads, threads};
     #[pymodule_export]
     use crate::remote::{remote_stats, remote_store, requests, set_requests};
-    #[pymodule_export]
-    use crate::session::WriteSession;
     #[pymodule_export]
     use crate::store::Store;
     #[pymodule_export]

@@ -1,125 +1,125 @@
-//! How arrays are read and written; see `tegula::CodecOptions`.
+//! How arrays are read and written; see `tegula::CodecOptions`. The table `options!` has a row for each option.
 
+use pyo3::IntoPyObjectExt;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
 use tegula::InnerChunkOrder;
 
 use crate::errors::{OrRaise, exception};
 
+/// How an option is spelled in Python.
+trait Spelled: Sized {
+    fn spell(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>>;
+    fn read(value: &Bound<'_, PyAny>) -> PyResult<Self>;
+}
+
+macro_rules! plain {
+    ($($type:ty),*) => {$(
+        impl Spelled for $type {
+            fn spell(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+                self.into_bound_py_any(py)
+            }
+
+            fn read(value: &Bound<'_, PyAny>) -> PyResult<Self> {
+                value.extract()
+            }
+        }
+    )*};
+}
+
+plain!(bool, usize);
+
+impl Spelled for InnerChunkOrder {
+    fn spell(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        Ok(PyString::new(py, self.name()).into_any())
+    }
+
+    fn read(value: &Bound<'_, PyAny>) -> PyResult<Self> {
+        value.extract::<&str>()?.parse().or_raise(value.py())
+    }
+}
+
+macro_rules! options {
+    ($(#[doc = $doc:literal] $name:ident),* $(,)?) => {
+        #[pymethods]
+        impl CodecOptions {
+            $(
+                #[doc = $doc]
+                #[getter]
+                fn $name<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+                    self.0.$name.spell(py)
+                }
+            )*
+
+            /// Return the options with some of them changed.
+            #[pyo3(signature = (**changes))]
+            fn replace(&self, changes: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+                let mut options = self.0;
+                for (name, value) in changes.into_iter().flatten() {
+                    match name.cast::<PyString>()?.to_str()? {
+                        name if ![$(stringify!($name)),*].contains(&name) => {
+                            return Err(PyTypeError::new_err(format!("{name:?} is not an option")));
+                        }
+                        _ if value.is_none() => {}
+                        $(stringify!($name) => options.$name = Spelled::read(&value)?,)*
+                        _ => {}
+                    }
+                }
+                Ok(Self(options))
+            }
+
+            fn __getnewargs_ex__<'py>(&self, py: Python<'py>) -> PyResult<((), Bound<'py, PyDict>)> {
+                let options = PyDict::new(py);
+                $(options.set_item(stringify!($name), self.0.$name.spell(py)?)?;)*
+                Ok(((), options))
+            }
+        }
+    };
+}
+
+options! {
+    /// int : The number of chunks that are decoded at once; 0 for the number of threads.
+    concurrent_target,
+    /// bool : Whether a wrong checksum is an error.
+    validate_checksums,
+    /// bool : Whether chunks that hold only the fill value are stored; otherwise they are erased.
+    store_empty_chunks,
+    /// str : The order of inner chunks in new shards: "C" or "morton".
+    inner_chunk_order,
+    /// bool : Whether chunks are changed in part in stores that cannot keep other processes from changing them too.
+    unlocked_writes,
+}
+
 #[pyclass(module = "tegula", frozen, eq, hash)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[doc = include_str!("docs/codec_options.txt")]
-pub(crate) struct CodecOptions {
-    /// int : At most so many chunks are decoded at once; 0: as many as there are threads.
-    #[pyo3(get)]
-    concurrent_target: usize,
-    /// bool : Whether a checksum that does not fit is an error.
-    #[pyo3(get)]
-    validate_checksums: bool,
-    /// bool : Whether chunks of nothing but the fill value are stored; otherwise they are erased.
-    #[pyo3(get)]
-    store_empty_chunks: bool,
-    inner_chunk_order: InnerChunkOrder,
-    /// bool : Whether chunks are changed in part where the store cannot keep other processes from doing the same.
-    #[pyo3(get)]
-    unlocked_writes: bool,
-}
+pub(crate) struct CodecOptions(tegula::CodecOptions);
 
 impl From<tegula::CodecOptions> for CodecOptions {
     fn from(options: tegula::CodecOptions) -> Self {
-        let tegula::CodecOptions {
-            concurrent_target,
-            validate_checksums,
-            store_empty_chunks,
-            inner_chunk_order,
-            unlocked_writes,
-        } = options;
-        Self { concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order, unlocked_writes }
+        Self(options)
     }
 }
 
 impl From<CodecOptions> for tegula::CodecOptions {
     fn from(options: CodecOptions) -> Self {
-        let CodecOptions {
-            concurrent_target,
-            validate_checksums,
-            store_empty_chunks,
-            inner_chunk_order,
-            unlocked_writes,
-        } = options;
-        Self { concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order, unlocked_writes }
+        options.0
     }
 }
 
 #[pymethods]
 impl CodecOptions {
     #[new]
-    #[pyo3(signature = (*, concurrent_target=None, validate_checksums=None, store_empty_chunks=None, inner_chunk_order=None, unlocked_writes=None))]
-    fn new(
-        py: Python<'_>,
-        concurrent_target: Option<usize>,
-        validate_checksums: Option<bool>,
-        store_empty_chunks: Option<bool>,
-        inner_chunk_order: Option<&str>,
-        unlocked_writes: Option<bool>,
-    ) -> PyResult<Self> {
-        let options = Self::from(tegula::global_options());
-        options.replace(
-            py,
-            concurrent_target,
-            validate_checksums,
-            store_empty_chunks,
-            inner_chunk_order,
-            unlocked_writes,
-        )
+    #[pyo3(signature = (**changes))]
+    fn new(changes: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        Self(tegula::global_options()).replace(changes)
     }
 
-    /// str : In which order inner chunks lie in the shards that are written: "C" or "morton".
-    #[getter]
-    fn inner_chunk_order(&self) -> &'static str {
-        self.inner_chunk_order.name()
-    }
-
-    /// The same options with some of them changed.
-    #[pyo3(signature = (*, concurrent_target=None, validate_checksums=None, store_empty_chunks=None, inner_chunk_order=None, unlocked_writes=None))]
-    fn replace(
-        &self,
-        py: Python<'_>,
-        concurrent_target: Option<usize>,
-        validate_checksums: Option<bool>,
-        store_empty_chunks: Option<bool>,
-        inner_chunk_order: Option<&str>,
-        unlocked_writes: Option<bool>,
-    ) -> PyResult<Self> {
-        let order = inner_chunk_order.map(str::parse).transpose().or_raise(py)?;
-        Ok(Self {
-            concurrent_target: concurrent_target.unwrap_or(self.concurrent_target),
-            validate_checksums: validate_checksums.unwrap_or(self.validate_checksums),
-            store_empty_chunks: store_empty_chunks.unwrap_or(self.store_empty_chunks),
-            inner_chunk_order: order.unwrap_or(self.inner_chunk_order),
-            unlocked_writes: unlocked_writes.unwrap_or(self.unlocked_writes),
-        })
-    }
-
-    fn __repr__(&self) -> String {
-        let python = |value: bool| if value { "True" } else { "False" };
-        format!(
-            "CodecOptions(concurrent_target={}, validate_checksums={}, store_empty_chunks={}, inner_chunk_order='{}', unlocked_writes={})",
-            self.concurrent_target,
-            python(self.validate_checksums),
-            python(self.store_empty_chunks),
-            self.inner_chunk_order.name(),
-            python(self.unlocked_writes)
-        )
-    }
-
-    fn __getnewargs_ex__<'py>(&self, py: Python<'py>) -> PyResult<((), Bound<'py, pyo3::types::PyDict>)> {
-        let fields = pyo3::types::PyDict::new(py);
-        fields.set_item("concurrent_target", self.concurrent_target)?;
-        fields.set_item("validate_checksums", self.validate_checksums)?;
-        fields.set_item("store_empty_chunks", self.store_empty_chunks)?;
-        fields.set_item("inner_chunk_order", self.inner_chunk_order.name())?;
-        fields.set_item("unlocked_writes", self.unlocked_writes)?;
-        Ok(((), fields))
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let (_, options) = self.__getnewargs_ex__(py)?;
+        let spelled = options.iter().map(|(name, value)| Ok(format!("{name}={}", value.repr()?)));
+        Ok(format!("CodecOptions({})", spelled.collect::<PyResult<Vec<_>>>()?.join(", ")))
     }
 }
 
@@ -147,7 +147,7 @@ pub(crate) fn threads() -> usize {
 #[pyo3(signature = (threads, /))]
 pub(crate) fn set_threads(py: Python<'_>, threads: usize) -> PyResult<()> {
     if threads == 0 {
-        return Err(exception(py, "InvalidSelectionError", "a pool has at least one thread"));
+        return Err(exception(py, "InvalidSelectionError", "the number of threads must be at least 1"));
     }
     tegula::set_threads(threads);
     Ok(())

@@ -1,0 +1,62 @@
+//! Which elements chunks and regions of them hold; see `tegula::ArrayRegion`.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use tegula::ArrayRegion;
+
+use super::Array;
+use crate::call::{attached, detached};
+use crate::extract::{indices, region};
+use crate::subset::ArraySubset;
+
+/// Returns the elements of a region: of a kind that [`ArrayRegion`] lists, at the position that Python gives for it.
+pub(super) fn subset_of(array: &tegula::Array, kind: &str, at: &Bound<'_, PyAny>) -> PyResult<tegula::ArraySubset> {
+    let find = |region: ArrayRegion<'_>| attached(at.py(), || array.subset_of(region));
+    match kind {
+        "subset" => find(ArrayRegion::Subset(&region(at, array.shape())?)),
+        "chunk" => find(ArrayRegion::Chunk(&indices(at)?)),
+        "chunks" => find(ArrayRegion::Chunks(&region(at, &array.chunk_grid_shape())?)),
+        "chunk_subset" => {
+            let (chunk, subset): (Bound<'_, PyAny>, Bound<'_, PyAny>) = at.extract()?;
+            let chunk = indices(&chunk)?;
+            let whole = find(ArrayRegion::Chunk(&chunk))?;
+            find(ArrayRegion::ChunkSubset(&chunk, &region(&subset, whole.shape())?))
+        }
+        "inner_chunk" => find(ArrayRegion::InnerChunk(&indices(at)?)),
+        "inner_chunks" => {
+            let grid = attached(at.py(), || array.inner_chunk_grid_shape())?;
+            find(ArrayRegion::InnerChunks(&region(at, &grid)?))
+        }
+        _ => Err(PyValueError::new_err(format!("{kind:?} is not a kind of region"))),
+    }
+}
+
+#[pymethods]
+impl Array {
+    /// Returns the elements of a region.
+    fn region(&self, kind: &str, at: &Bound<'_, PyAny>) -> PyResult<ArraySubset> {
+        subset_of(&self.array, kind, at).map(ArraySubset)
+    }
+
+    /// Returns a range of chunks as an `ArraySubset` of the chunk grid.
+    fn grid_region(&self, chunks: &Bound<'_, PyAny>) -> PyResult<ArraySubset> {
+        let found = region(chunks, &self.array.chunk_grid_shape())?;
+        attached(chunks.py(), || self.array.chunks_subset(&found))?;
+        Ok(ArraySubset(found))
+    }
+
+    fn chunks_in_array_subset(&self, subset: &Bound<'_, PyAny>) -> PyResult<ArraySubset> {
+        let found = region(subset, self.array.shape())?;
+        attached(subset.py(), || self.array.chunks_in_array_subset(&found)).map(ArraySubset)
+    }
+
+    fn chunk_key(&self, chunk: &Bound<'_, PyAny>) -> PyResult<String> {
+        let index = indices(chunk)?;
+        attached(chunk.py(), || self.array.chunk_key(&index))
+    }
+
+    fn chunk_exists(&self, chunk: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let index = indices(chunk)?;
+        detached(chunk.py(), || self.array.chunk_exists(&index))
+    }
+}

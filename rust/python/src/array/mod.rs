@@ -1,0 +1,272 @@
+//! Arrays: opening, properties and derived handles; see `tegula::Array`.
+
+mod change;
+mod decoder;
+mod encoder;
+mod geometry;
+mod retrieve;
+mod session;
+mod store;
+
+use numpy::PyArrayDescr;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use tegula::metadata::ArrayMetadata;
+use tegula::{Field, Heaps, Kind, Slot};
+
+pub(crate) use self::decoder::PartialDecoder;
+pub(crate) use self::encoder::PartialEncoder;
+pub(crate) use self::session::WriteSession;
+use crate::buffer::Elements;
+use crate::cache::ChunkCache;
+use crate::call::{Answer, attached, detached, perform};
+use crate::dtype::{field, to_numpy};
+use crate::errors::{At, exception};
+use crate::json::{self, from_python, object_to_python};
+use crate::options::CodecOptions;
+use crate::store::Store;
+use crate::subset::tuple;
+use crate::variable::{As, to_python};
+
+/// The native part of `tegula.Array`.
+///
+/// Methods that read or write chunks return their answer or, in a [deferred](Array::deferred) array, leave it to asyncio.
+#[pyclass(module = "tegula._tegula", frozen)]
+pub(crate) struct Array {
+    array: tegula::Array,
+    elements: Elements,
+    /// What another thread calls with the answer; `None`: the caller waits.
+    done: Option<Py<PyAny>>,
+}
+
+impl Array {
+    pub(crate) fn new(py: Python<'_>, array: tegula::Array) -> PyResult<Self> {
+        let dtype = to_numpy(py, array.data_type()).map_err(|error| error.at(py, array.name()))?;
+        Self::with_dtype(array, dtype)
+    }
+
+    /// An array whose elements have another data type in NumPy than their own implies.
+    pub(crate) fn with_dtype(array: tegula::Array, dtype: Bound<'_, PyArrayDescr>) -> PyResult<Self> {
+        Ok(Self { elements: Elements::new(array.data_type(), dtype)?, array, done: None })
+    }
+
+    /// Returns the array of the core.
+    pub(crate) fn core(&self) -> &tegula::Array {
+        &self.array
+    }
+
+    /// Returns the elements' type if NumPy's data type tells more than the array's, which is raw bytes.
+    pub(crate) fn known(&self, py: Python<'_>) -> PyResult<Option<Field>> {
+        if self.array.data_type().kind() != Kind::Raw {
+            return Ok(None);
+        }
+        let known = field(self.elements.dtype.bind(py))?;
+        Ok((known.data_type != *self.array.data_type()).then_some(known))
+    }
+
+    /// Returns another array with the same type of elements.
+    pub(crate) fn like(&self, py: Python<'_>, array: tegula::Array) -> Self {
+        Self { array, elements: self.elements.clone_ref(py), done: None }
+    }
+
+    /// Carries out work on the array without the GIL. `answer` turns the result into a Python object.
+    fn perform<T: Send + 'static>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&tegula::Array) -> tegula::Result<T> + Send + 'static,
+        answer: impl FnOnce(Python<'_>, T) -> Answer + Send + 'static,
+    ) -> Answer {
+        let array = self.array.clone();
+        perform(py, self.done.as_ref(), move || work(&array), answer)
+    }
+}
+
+#[pymethods]
+impl Array {
+    #[staticmethod]
+    fn open(py: Python<'_>, store: &Bound<'_, Store>, path: &str) -> PyResult<Self> {
+        let store = store.get().0.clone();
+        Self::new(py, detached(py, || tegula::Array::open(store, path))?)
+    }
+
+    /// Returns an array with known metadata; nothing is read.
+    #[staticmethod]
+    fn restore(
+        py: Python<'_>,
+        store: &Bound<'_, Store>,
+        path: &str,
+        zarr_format: u8,
+        document: &Bound<'_, PyAny>,
+        attributes: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        let store = store.get().0.clone();
+        let (document, attributes) = (from_python(document)?, from_python(attributes)?);
+        let array = attached(py, || {
+            let metadata = match zarr_format {
+                3 => ArrayMetadata::from_v3(document)?,
+                _ => ArrayMetadata::from_v2(document, Some(attributes))?,
+            };
+            tegula::Array::new_with_metadata(store, path, metadata)
+        })?;
+        Self::new(py, array)
+    }
+
+    fn store_metadata(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, || self.array.store_metadata())
+    }
+
+    #[getter]
+    fn dtype(&self, py: Python<'_>) -> Py<PyArrayDescr> {
+        self.elements.dtype.clone_ref(py)
+    }
+
+    #[getter]
+    fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        tuple(py, self.array.shape())
+    }
+
+    /// The shape of a stored chunk (a shard, if the array is sharded). Along an axis where lengths differ, it has a tuple
+    /// of them.
+    #[getter]
+    fn grid_chunk_shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let grid = self.array.chunk_grid();
+        if let Some(shape) = grid.regular_shape() {
+            return tuple(py, &shape);
+        }
+        let axis = |axis| match grid.chunk_length(axis) {
+            Some(length) => Ok(length.into_pyobject(py)?.into_any()),
+            None => Ok(tuple(py, &grid.chunk_lengths(axis).collect::<Vec<_>>())?.into_any()),
+        };
+        PyTuple::new(py, (0..grid.dimensionality()).map(axis).collect::<PyResult<Vec<_>>>()?)
+    }
+
+    #[getter]
+    fn chunk_grid_shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        tuple(py, &self.array.chunk_grid_shape())
+    }
+
+    #[getter]
+    fn inner_chunk_shape<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        self.array.inner_chunk_shape().map(|shape| tuple(py, &shape)).transpose()
+    }
+
+    #[getter]
+    fn inner_chunk_grid_shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        tuple(py, &attached(py, || self.array.inner_chunk_grid_shape())?)
+    }
+
+    #[getter]
+    fn path(&self) -> &str {
+        self.array.path()
+    }
+
+    #[getter]
+    fn name(&self) -> &str {
+        self.array.name()
+    }
+
+    #[getter]
+    fn zarr_format(&self) -> u8 {
+        self.array.metadata().zarr_format
+    }
+
+    /// The bytes of the fill value; for elements of variable length, an ndarray of shape () with it.
+    #[getter]
+    fn fill_value(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let value = self.array.fill_value().bytes();
+        let data_type = self.array.data_type();
+        if !data_type.is_variable() {
+            return Ok(PyBytes::new(py, value).into_any().unbind());
+        }
+        let slot = Slot { heap: 0, length: value.len() as u32, offset: 0 };
+        let shape = PyTuple::empty(py);
+        to_python(py, As::Objects, data_type, &shape, &slot.to_bytes(), Heaps::new(value)).map(Bound::unbind)
+    }
+
+    #[getter]
+    fn dimension_names(&self) -> Option<Vec<Option<String>>> {
+        self.array.metadata().dimension_names.clone()
+    }
+
+    fn attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        object_to_python(py, self.array.attributes())
+    }
+
+    fn attribute<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+        json::member(py, self.array.attributes(), name)
+    }
+
+    fn attribute_names(&self) -> Vec<String> {
+        self.array.attributes().keys().cloned().collect()
+    }
+
+    /// The revision of the metadata, counted in this process.
+    #[getter]
+    fn revision(&self) -> u64 {
+        self.array.turn()
+    }
+
+    /// The stored document.
+    fn metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        json::to_python(py, &self.array.metadata().document)
+    }
+
+    /// The codecs, in the terms of Zarr V3.
+    fn codecs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let list = PyList::empty(py);
+        for named in &self.array.metadata().codecs {
+            let codec = PyDict::new(py);
+            codec.set_item("name", &named.name)?;
+            codec.set_item("configuration", object_to_python(py, &named.configuration)?)?;
+            list.append(codec)?;
+        }
+        Ok(list)
+    }
+
+    #[getter]
+    fn options(&self) -> CodecOptions {
+        self.array.options().into()
+    }
+
+    fn with_options(&self, py: Python<'_>, options: &Bound<'_, CodecOptions>) -> Self {
+        self.like(py, self.array.with_options((*options.get()).into()))
+    }
+
+    /// Returns the array with elements of variable length that are read as NumPy's `dtype`, or (None) as bytes and
+    /// offsets.
+    fn with_elements(&self, py: Python<'_>, dtype: Option<&Bound<'_, PyArrayDescr>>) -> PyResult<Self> {
+        let mut array = self.like(py, self.array.clone());
+        match (dtype, &mut array.elements.variable) {
+            (Some(dtype), _) => array.elements = Elements::new(self.array.data_type(), dtype.clone())?,
+            (None, Some((_, form))) => *form = As::Parts,
+            (None, None) => {
+                let (name, data_type) = (self.array.name(), self.array.data_type());
+                let message = format!("{name}: elements of {data_type} have a fixed size, not a variable length");
+                return Err(exception(py, "InvalidSelectionError", &message));
+            }
+        }
+        Ok(array)
+    }
+
+    /// The data type as Zarr calls it.
+    #[getter]
+    fn data_type(&self) -> String {
+        self.array.data_type().to_string()
+    }
+
+    /// Whether elements have variable lengths.
+    #[getter]
+    fn is_variable(&self) -> bool {
+        self.array.data_type().is_variable()
+    }
+
+    /// Returns the array for one call of asyncio: another thread carries it out and then calls `done(answer, None)` or
+    /// `done(None, error)`. The call itself returns `done` at once.
+    fn deferred(&self, py: Python<'_>, done: Py<PyAny>) -> Self {
+        Self { done: Some(done), ..self.like(py, self.array.clone()) }
+    }
+
+    fn with_cache(&self, py: Python<'_>, cache: Option<&Bound<'_, ChunkCache>>) -> Self {
+        self.like(py, self.array.with_cache(cache.map(|cache| cache.get().cache.clone())))
+    }
+}

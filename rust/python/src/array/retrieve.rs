@@ -1,0 +1,140 @@
+//! Reading of regions, selections and encoded chunks.
+
+use numpy::PyReadonlyArray2;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList};
+use tegula::{Dims, OutputBuffer};
+
+use super::geometry::subset_of;
+use super::{Array, PartialDecoder};
+use crate::buffer::Target;
+use crate::call::{Answer, attached, detached};
+use crate::errors::exception;
+use crate::extract::{indices, region};
+use crate::selection::Positions;
+
+impl Array {
+    /// Allocates memory for elements of a shape, or checks `out`.
+    fn target(&self, py: Python<'_>, shape: &[u64], out: Option<&Bound<'_, PyAny>>) -> PyResult<Target> {
+        Target::new(py, out, &self.elements, shape, None, self.array.fill_value().bytes())
+    }
+
+    /// Reads elements into memory and returns the ndarray.
+    fn read(
+        &self,
+        py: Python<'_>,
+        mut target: Target,
+        work: impl FnOnce(&tegula::Array, OutputBuffer<'_>) -> tegula::Result<()> + Send + 'static,
+    ) -> Answer {
+        let work = |array: &tegula::Array| target.lend(|buffer| work(array, buffer)).map(|()| target);
+        self.perform(py, work, |py, target| target.into_array(py))
+    }
+}
+
+fn bytes(py: Python<'_>, encoded: Option<Vec<u8>>) -> Answer {
+    Ok(encoded.map(|encoded| PyBytes::new(py, &encoded)).into_pyobject(py)?.unbind())
+}
+
+#[pymethods]
+impl Array {
+    #[pyo3(signature = (kind, at, out=None))]
+    fn retrieve_region(
+        &self,
+        py: Python<'_>,
+        kind: &str,
+        at: &Bound<'_, PyAny>,
+        out: Option<&Bound<'_, PyAny>>,
+    ) -> Answer {
+        let subset = subset_of(&self.array, kind, at)?;
+        let target = self.target(py, subset.shape(), out)?;
+        self.read(py, target, move |array, buffer| array.retrieve_subset_into(&subset, buffer))
+    }
+
+    fn retrieve_selection(&self, py: Python<'_>, positions: Positions<'_, '_>) -> Answer {
+        let selection = positions.selection(self.array.shape(), self.array.name())?;
+        let (shape, result) = (selection.shape(), positions.result()?);
+        let target = Target::new(py, None, &self.elements, &shape, Some(&result), self.array.fill_value().bytes())?;
+        self.read(py, target, move |array, buffer| array.retrieve_selection_into(&selection, buffer))
+    }
+
+    /// Reads regions of one shape that start at the rows of an array of int64.
+    #[pyo3(signature = (starts, shape, out=None))]
+    fn retrieve_array_subsets(
+        &self,
+        py: Python<'_>,
+        starts: PyReadonlyArray2<'_, i64>,
+        shape: &Bound<'_, PyAny>,
+        out: Option<&Bound<'_, PyAny>>,
+    ) -> Answer {
+        let shape = indices(shape)?;
+        let starts = starts.as_array();
+        let row =
+            |row: numpy::ndarray::ArrayView1<'_, i64>| row.iter().map(|start| u64::try_from(*start).ok()).collect();
+        let starts: Option<Vec<Dims>> = starts.rows().into_iter().map(row).collect();
+        let starts = starts.ok_or_else(|| exception(py, "InvalidSelectionError", "a start is negative"))?;
+        attached(py, || self.array.check_subsets(&starts, &shape))?;
+        let whole: Dims = std::iter::once(starts.len() as u64).chain(shape.iter().copied()).collect();
+        let target = self.target(py, &whole, out)?;
+        self.read(py, target, move |array, buffer| array.retrieve_array_subsets_into(&starts, &shape, buffer))
+    }
+
+    fn retrieve_chunk_if_exists(&self, py: Python<'_>, chunk: &Bound<'_, PyAny>) -> Answer {
+        let chunk = indices(chunk)?;
+        let shape = attached(py, || self.array.chunk_shape(&chunk))?;
+        let mut target = self.target(py, &shape, None)?;
+        let work = move |array: &tegula::Array| {
+            let exists = target.lend(|buffer| array.retrieve_chunk_if_exists_into(&chunk, buffer))?;
+            Ok(exists.then_some(target))
+        };
+        self.perform(py, work, |py, target| target.map_or_else(|| Ok(py.None()), |target| target.into_array(py)))
+    }
+
+    fn retrieve_encoded_chunk(&self, py: Python<'_>, chunk: &Bound<'_, PyAny>) -> Answer {
+        let chunk = indices(chunk)?;
+        self.perform(py, move |array| array.retrieve_encoded_chunk(&chunk), bytes)
+    }
+
+    fn retrieve_encoded_chunks(&self, py: Python<'_>, chunks: &Bound<'_, PyAny>) -> Answer {
+        let chunks = region(chunks, &self.array.chunk_grid_shape())?;
+        self.perform(
+            py,
+            move |array| array.retrieve_encoded_chunks(&chunks),
+            |py, encoded| {
+                let encoded = encoded.into_iter().map(|encoded| bytes(py, encoded)).collect::<PyResult<Vec<_>>>()?;
+                Ok(PyList::new(py, encoded)?.into_any().unbind())
+            },
+        )
+    }
+
+    fn retrieve_encoded_inner_chunk(&self, py: Python<'_>, inner: &Bound<'_, PyAny>) -> Answer {
+        let inner = indices(inner)?;
+        self.perform(py, move |array| array.retrieve_encoded_inner_chunk(&inner), bytes)
+    }
+
+    fn partial_decoder(&self, chunk: &Bound<'_, PyAny>) -> PyResult<PartialDecoder> {
+        let (py, chunk) = (chunk.py(), indices(chunk)?);
+        let decoder = attached(py, || self.array.partial_decoder(&chunk))?;
+        Ok(PartialDecoder { decoder, elements: self.elements.clone_ref(py) })
+    }
+
+    /// Returns the chunks, requests and bytes that a read of a selection takes, by name.
+    fn explain<'py>(&self, py: Python<'py>, positions: Positions<'_, '_>) -> PyResult<Bound<'py, PyDict>> {
+        let selection = positions.selection(self.array.shape(), self.array.name())?;
+        let found = detached(py, || self.array.explain(&selection))?;
+        let dict = PyDict::new(py);
+        for (name, count) in [
+            ("chunks", found.chunks),
+            ("missing_chunks", found.missing_chunks),
+            ("inner_chunks", found.inner_chunks),
+            ("missing_inner_chunks", found.missing_inner_chunks),
+            ("requests", found.requests),
+            ("bytes_read", found.bytes_read),
+            ("index_bytes", found.index_bytes),
+            ("bytes_decoded", found.bytes_decoded),
+            ("bytes_wanted", found.bytes_wanted),
+        ] {
+            dict.set_item(name, count)?;
+        }
+        Ok(dict)
+    }
+}
