@@ -1,8 +1,7 @@
-//! What is kept of chunks between calls: encoded or decoded chunks for an array that asks for it, and the indexes of
-//! shards for all.
+//! Caches of chunks: least recently used entries within a limit.
 //!
-//! A chunk here is the smallest that is read on its own: an inner chunk of a shard. Entries know the version of the
-//! object that they came from, so that a rewritten chunk is never answered with its old content.
+//! A chunk is the smallest unit of a read; of a sharded array, an inner chunk. Entries hold the version of their object, so
+//! that a rewritten chunk never gives its old content.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,37 +15,37 @@ use crate::error::{Error, Result};
 use crate::runtime::{PerProcess, lock};
 use crate::store::Identity;
 
-/// Where something cached comes from.
+/// The key of a cache entry: a part of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Origin {
-    /// The array (or the store, for what does not depend on an array's codecs).
+    /// Identity of the array, or of the store if the entry does not depend on the codecs.
     pub(crate) identity: Identity,
-    /// The object.
+    /// Key of the object.
     pub(crate) key: String,
-    /// The first byte of the part of the object.
+    /// Offset in the object, in bytes.
     pub(crate) offset: u64,
 }
 
-/// What a [`ChunkCache`] keeps.
+/// The form in which a [`ChunkCache`] keeps chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Keeps {
     Encoded,
     Decoded,
 }
 
-/// How much a [`ChunkCache`] keeps.
+/// The size of a [`ChunkCache`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheLimit {
-    /// So many chunks (inner chunks, of a sharded array).
+    /// A number of chunks; of a sharded array, of inner chunks.
     Chunks(u64),
-    /// So many bytes, as they are kept: encoded or decoded.
+    /// A number of bytes, encoded or decoded as the chunks are kept.
     Bytes(u64),
 }
 
 impl std::str::FromStr for CacheLimit {
     type Err = Error;
 
-    /// A number of bytes as people write it: `256 MB`, `1.5GiB`, `1000`.
+    /// Parses a number of bytes, such as `256 MB`, `1.5GiB` or `1000`.
     fn from_str(text: &str) -> Result<Self> {
         let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ' ');
         let number = text[..text.len() - unit.len()].trim().parse::<f64>().ok();
@@ -62,27 +61,28 @@ impl std::str::FromStr for CacheLimit {
         };
         match (number, factor) {
             (Some(number), Some(factor)) => Ok(Self::Bytes((number * factor) as u64)),
-            _ => Err(Error::selection(format!("{text:?} is not a number of bytes, such as \"256 MB\""))),
+            _ => Err(Error::selection(format!("{text:?} is not a number of bytes; write it as \"256 MB\""))),
         }
     }
 }
 
-/// How a [`ChunkCache`] fares.
+/// Statistics of a [`ChunkCache`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheInfo {
     /// Chunks that were found.
     pub hits: u64,
     /// Chunks that had to be read.
     pub misses: u64,
-    /// Chunks that are kept now.
+    /// Chunks in the cache.
     pub chunks: u64,
-    /// Bytes that are kept now.
+    /// Bytes in the cache.
     pub bytes: u64,
 }
 
-/// Least recently used chunks, for one array or for several; see [`Array::with_cache`](crate::Array::with_cache).
+/// A cache of the least recently used chunks of one array or of several; see
+/// [`Array::with_cache`](crate::Array::with_cache).
 ///
-/// Clones share what is kept. A forked child starts with an empty one.
+/// Clones share their entries. A forked child starts with an empty cache.
 #[derive(Clone)]
 pub struct ChunkCache(Arc<Inner>);
 
@@ -104,7 +104,7 @@ struct Kept {
     threads: RwLock<HashMap<ThreadId, Arc<List>>>,
 }
 
-/// Made with the limit that is set when the first chunk comes.
+/// Made with the first chunk, with the limit of that time.
 type List = Mutex<Option<Lru<Bytes>>>;
 
 impl fmt::Debug for ChunkCache {
@@ -114,12 +114,12 @@ impl fmt::Debug for ChunkCache {
 }
 
 impl ChunkCache {
-    /// Keeps chunks as they are stored: what is saved is the read.
+    /// Makes a cache of encoded chunks, which saves reads.
     pub fn encoded(limit: CacheLimit) -> Self {
         Self::new(Keeps::Encoded, limit)
     }
 
-    /// Keeps chunks decoded: what is saved is the read and the decoding.
+    /// Makes a cache of decoded chunks, which saves reads and decoding.
     pub fn decoded(limit: CacheLimit) -> Self {
         Self::new(Keeps::Decoded, limit)
     }
@@ -131,8 +131,8 @@ impl ChunkCache {
         Self(Arc::new(Inner { keeps, limit, per_thread: false, hits: counter(), misses: counter(), kept }))
     }
 
-    /// A new cache with the same limits that keeps them for each thread apart: no thread waits for another's, at the
-    /// cost of chunks that are kept several times.
+    /// Makes a cache of the same kind with separate entries for each thread. No thread waits for another, but several may
+    /// keep the same chunk.
     #[must_use]
     pub fn per_thread(&self) -> Self {
         let Self(inner) = Self::new(self.0.keeps, self.limit());
@@ -140,7 +140,7 @@ impl ChunkCache {
         Self(Arc::new(inner.unwrap_or_else(|| unreachable!("a new cache has one owner"))))
     }
 
-    /// How it fares.
+    /// Returns statistics.
     pub fn info(&self) -> CacheInfo {
         let mut info = CacheInfo {
             hits: self.0.hits.load(Ordering::Relaxed),
@@ -154,18 +154,18 @@ impl ChunkCache {
         info
     }
 
-    /// How much it keeps.
+    /// Returns the limit.
     pub fn limit(&self) -> CacheLimit {
         *self.0.limit.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes how much it keeps, from the next chunk on.
+    /// Changes the limit.
     pub fn set_limit(&self, limit: CacheLimit) {
         *self.0.limit.write().unwrap_or_else(PoisonError::into_inner) = limit;
         self.each(|lru| lru.shrink(limit));
     }
 
-    /// Drops what is kept.
+    /// Removes all entries.
     pub fn clear(&self) {
         self.each(Lru::clear);
     }
@@ -178,6 +178,7 @@ impl ChunkCache {
         }
     }
 
+    /// Returns whether chunks are kept decoded.
     pub(crate) fn keeps_decoded(&self) -> bool {
         self.0.keeps == Keeps::Decoded
     }
@@ -197,14 +198,16 @@ impl ChunkCache {
         use_list(&list)
     }
 
-    pub(crate) fn get(&self, origin: &Origin, version: u64) -> Option<Arc<Vec<u8>>> {
+    /// Returns a chunk if it is kept and of this version of its object.
+    pub(crate) fn get(&self, origin: &Origin, version: u64) -> Option<Bytes> {
         let found = self.with(|list| list.get(origin, version));
         let counter = if found.is_some() { &self.0.hits } else { &self.0.misses };
         counter.fetch_add(1, Ordering::Relaxed);
         found
     }
 
-    pub(crate) fn put(&self, origin: Origin, version: u64, bytes: Arc<Vec<u8>>) {
+    /// Keeps a chunk.
+    pub(crate) fn put(&self, origin: Origin, version: u64, bytes: Bytes) {
         let size = bytes.len() as u64;
         self.with(|list| list.put(origin, version, bytes, size));
     }
@@ -267,8 +270,8 @@ impl<V: Clone> Lru<V> {
     }
 }
 
-/// The cache of the process for parts of compressed chunks; see
-/// [`Array::retrieve_selection_into`](crate::Array::retrieve_selection_into). 256 MiB, unless it is set otherwise.
+/// Returns the cache of the process, for compressed chunks that are read in part; see
+/// [`Array::retrieve_selection_into`](crate::Array::retrieve_selection_into). The default limit is 256 MiB.
 pub fn shared_cache() -> &'static ChunkCache {
     static SHARED: LazyLock<ChunkCache> = LazyLock::new(|| ChunkCache::decoded(CacheLimit::Bytes(256 << 20)));
     &SHARED

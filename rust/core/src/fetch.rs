@@ -1,30 +1,31 @@
 //! Which bytes of an object are read together.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::codec::chain::Elements;
 use crate::plan::Region;
-use crate::view::{Axes, Axis, Item, Jump, Jumps};
+use crate::view::{Axes, Axis, Item, Jump, Jumps, odometer};
 
-/// One read of elements that are stored as they are: its bytes, and how they are placed.
+/// One read of plain elements: a byte range, and how its elements are placed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Span {
-    /// First byte.
+    /// Offset in the object, in bytes.
     pub(crate) offset: u64,
     /// Number of bytes.
     pub(crate) length: u64,
-    /// The first element, as seen from `offset`.
+    /// Offset of the first element in the span.
     pub(crate) from: isize,
-    /// Where it goes.
+    /// Offset of the first element in the output.
     pub(crate) to: isize,
-    /// What comes to both for each element, where they follow no rule.
+    /// Further offsets of elements without regular spacing.
     pub(crate) jumps: Jumps,
-    /// The length of the first axis, where that is shorter than of other spans.
+    /// Length of the first axis, if the span is shorter than the others.
     pub(crate) first: Option<usize>,
 }
 
 impl Span {
-    /// The axes of this span, out of those of all.
+    /// Returns the axes of this span, from those of all spans.
     pub(crate) fn axes<'a>(&self, all: &'a Axes) -> Cow<'a, [Axis]> {
         let mut axes = Cow::Borrowed(&all[..]);
         if let Some(first) = self.first
@@ -36,18 +37,26 @@ impl Span {
     }
 }
 
-/// What goes straight into the output is read at once up to this.
+/// Byte ranges that one read covers.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Merged {
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+    /// Numbers of the ranges.
+    pub(crate) parts: Range<usize>,
+}
+
+/// Maximal size of a read straight into the output, in bytes.
 const STRAIGHT: u64 = 64 << 20;
 
-/// What follows no rule is read whole where it lies no farther apart than this on average: a read costs about as much
-/// as so many bytes.
+/// Listed elements are read in one go if their average distance is smaller: a read costs about as much as so many bytes.
 const SPARSE: u64 = 4 << 10;
 
-/// No more than this is read at once for its sake.
+/// Maximal size of a read of listed elements in one go, in bytes.
 const WHOLE: u64 = 256 << 20;
 
-/// The reads that a region of plain elements takes, and the axes of each: rows that lie at most `gap` apart are read
-/// as one, of at most `largest` bytes: what was read is placed while it is in cache.
+/// Returns the reads of a region of plain elements, and their axes. Rows with gaps of at most `gap` bytes are read together,
+/// in reads of at most `largest` bytes, so that elements are placed while they are in the CPU's cache.
 pub(crate) fn spans(elements: &Elements, region: &Region, gap: u64, largest: u64) -> (Vec<Span>, Axes) {
     if !region.lists.is_empty() {
         return listed_spans(elements, region, gap, largest);
@@ -58,10 +67,10 @@ pub(crate) fn spans(elements: &Elements, region: &Region, gap: u64, largest: u64
     if axes.iter().any(|axis| axis.length == 0) {
         return (Vec::new(), axes);
     }
-    // From the innermost axis outwards: how far does what is read as one reach?
+    // From the innermost axis outwards, as far as one read reaches.
     let mut extent = elements.item.size as u64;
     let mut inner = axes.len();
-    // How many steps of the axis outside that are taken at once.
+    // Number of steps of the next axis that one read takes.
     let mut part = 1;
     for (k, axis) in axes.iter().enumerate().rev() {
         let step = axis.from.unsigned_abs() as u64;
@@ -85,7 +94,7 @@ pub(crate) fn spans(elements: &Elements, region: &Region, gap: u64, largest: u64
     let jumps = Jumps::new;
     let (Some((cut, outer)), 2..) = (outer.split_last(), part) else {
         let mut spans = Vec::with_capacity(outer.iter().map(|axis| axis.length).product());
-        crate::view::odometer(outer, |source, to| {
+        odometer(outer, |source, to| {
             let (offset, to) = ((from + source + back) as u64, region.origin + to);
             spans.push(Span { offset, length: extent, from: -back, to, jumps: jumps(), first: None });
         });
@@ -93,7 +102,7 @@ pub(crate) fn spans(elements: &Elements, region: &Region, gap: u64, largest: u64
     };
     let part = usize::try_from(part).unwrap_or(usize::MAX).min(cut.length);
     let mut spans = Vec::new();
-    crate::view::odometer(outer, |source, to| {
+    odometer(outer, |source, to| {
         for start in (0..cut.length).step_by(part) {
             let count = part.min(cut.length - start);
             let back = back + (count as isize - 1) * cut.from.min(0);
@@ -104,13 +113,12 @@ pub(crate) fn spans(elements: &Elements, region: &Region, gap: u64, largest: u64
             spans.push(Span { offset, length, from: -back, to, jumps: jumps(), first });
         }
     });
-    let mut own = Axes::from_slice(&[Axis { length: part, ..*cut }]);
-    own.extend_from_slice(inner);
-    (spans, own)
+    let mut axes = Axes::from_slice(&[Axis { length: part, ..*cut }]);
+    axes.extend_from_slice(inner);
+    (spans, axes)
 }
 
-/// The same for a region with lists: all of the elements at once, or the runs that are wanted, those together that lie
-/// near.
+/// The same for a region with lists: one read of all elements, or reads of the wanted runs.
 fn listed_spans(elements: &Elements, region: &Region, gap: u64, largest: u64) -> (Vec<Span>, Axes) {
     let (from, mut axes) = region.axes(&elements.strides);
     let from = from + elements.offset as isize;
@@ -149,9 +157,9 @@ fn listed_spans(elements: &Elements, region: &Region, gap: u64, largest: u64) ->
     }
     runs.sort_by_key(|run| run.from);
     let together = merge(runs.iter().map(|run| (run.from as u64, extent)), gap, largest.max(extent));
-    let span = |(offset, length, range): (u64, u64, std::ops::Range<usize>)| {
+    let span = |Merged { offset, length, parts }| {
         let inside = |run: &Jump| Jump { from: run.from - offset as isize, to: run.to };
-        let jumps: Vec<Jump> = runs[range].iter().map(inside).collect();
+        let jumps: Vec<Jump> = runs[parts].iter().map(inside).collect();
         match jumps[..] {
             [Jump { from, to }] => Span { offset, length, from: from - back, to, jumps: Jumps::new(), first: None },
             _ => Span { offset, length, from: -back, to: 0, jumps: Jumps::from_iter([jumps]), first: None },
@@ -161,7 +169,7 @@ fn listed_spans(elements: &Elements, region: &Region, gap: u64, largest: u64) ->
     (together.into_iter().map(span).collect(), inner)
 }
 
-/// Whether the axes are one run on both sides, of so many bytes.
+/// Returns the length of the axes in bytes if they are contiguous on both sides.
 pub(crate) fn run_of(axes: &[Axis], item: Item) -> Option<usize> {
     let mut sorted: Axes = axes.iter().copied().filter(|axis| axis.length != 1).collect();
     sorted.sort_by_key(|axis| axis.to.unsigned_abs());
@@ -175,25 +183,20 @@ pub(crate) fn run_of(axes: &[Axis], item: Item) -> Option<usize> {
     Some(run)
 }
 
-/// Joins ranges (offset, length), sorted by offset, that lie at most `gap` apart into reads of at most `largest` bytes:
-/// for each read its offset, its length and the ranges in it.
-pub(crate) fn merge(
-    ranges: impl IntoIterator<Item = (u64, u64)>,
-    gap: u64,
-    largest: u64,
-) -> Vec<(u64, u64, std::ops::Range<usize>)> {
-    let mut reads: Vec<(u64, u64, std::ops::Range<usize>)> = Vec::new();
+/// Merges ranges (offset, length), sorted by offset, into reads of at most `largest` bytes, across gaps of at most `gap`.
+pub(crate) fn merge(ranges: impl IntoIterator<Item = (u64, u64)>, gap: u64, largest: u64) -> Vec<Merged> {
+    let mut reads: Vec<Merged> = Vec::new();
     for (k, (offset, length)) in ranges.into_iter().enumerate() {
         let end = offset.saturating_add(length);
-        if let Some((start, read, inside)) = reads.last_mut() {
-            let so_far = *start + *read;
-            if offset <= so_far.saturating_add(gap) && end.max(so_far) - *start <= largest {
-                *read = end.max(so_far) - *start;
-                inside.end = k + 1;
+        if let Some(read) = reads.last_mut() {
+            let read_end = read.offset + read.length;
+            if offset <= read_end.saturating_add(gap) && end.max(read_end) - read.offset <= largest {
+                read.length = end.max(read_end) - read.offset;
+                read.parts.end = k + 1;
                 continue;
             }
         }
-        reads.push((offset, length, k..k + 1));
+        reads.push(Merged { offset, length, parts: k..k + 1 });
     }
     reads
 }
@@ -210,7 +213,8 @@ mod tests {
     #[test]
     fn near_ranges_become_one_read() {
         let merged = merge([(0, 10), (10, 10), (25, 5), (100, 50), (120, 10)], 5, 1000);
-        assert_eq!(merged, [(0, 30, 0..3), (100, 50, 3..5)]);
+        let first = Merged { offset: 0, length: 30, parts: 0..3 };
+        assert_eq!(merged, [first, Merged { offset: 100, length: 50, parts: 3..5 }]);
         assert_eq!(merge([(0, 10), (10, 10)], 5, 15).len(), 2);
         assert_eq!(merge([], 5, 15), []);
     }

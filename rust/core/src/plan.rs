@@ -1,8 +1,8 @@
-//! Which chunks a selection touches, which part of each, and where that part goes in the output.
+//! The planner: which chunks a selection touches, which part of each, and where that part goes in the output.
 //!
-//! The same planner cuts a selection at the chunks of an array and a chunk at the inner chunks of a shard: a [`Region`]
-//! knows for each axis which positions are wanted and the stride of the output, and stays that through every cut.
-//! Positions that follow no rule are a [`List`], of one axis or of several that go together.
+//! The same planner splits a selection at the chunks of an array, and a chunk at the inner chunks of a shard. A [`Region`]
+//! holds, for each axis, the wanted positions and the stride in the output; every part of a region is a region again.
+//! Positions without regular spacing are a [`List`], of one axis or of several axes together.
 
 mod list;
 
@@ -15,16 +15,16 @@ use crate::view::{Axes, Axis, Jumps};
 use list::Group;
 pub(crate) use list::{Columns, List};
 
-/// Positions along one axis, evenly spaced, and how far apart they come to lie in the output.
+/// Evenly spaced positions along one axis, and their stride in the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
     /// The first position.
     pub(crate) start: u64,
-    /// From one position to the next; may be negative.
+    /// Distance from one position to the next; may be negative.
     pub(crate) step: i64,
     /// Number of positions.
     pub(crate) length: u64,
-    /// Bytes of the output from one position to the next.
+    /// Stride in the output, in bytes.
     pub(crate) stride: isize,
 }
 
@@ -34,29 +34,29 @@ impl Run {
     }
 }
 
-/// A part of an array or of a chunk: a [`Run`] for each axis, lists for those axes whose runs are one position at 0, and
-/// where the first element goes. What is wanted is every combination.
+/// A part of an array or of a chunk: all combinations of a [`Run`] for each axis and of the entries of lists. The run of a
+/// listed axis is one position at 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Region {
     pub(crate) runs: SmallVec<[Run; 4]>,
     pub(crate) lists: SmallVec<[List; 1]>,
-    /// Offset in the output, in bytes.
+    /// Offset of the first element in the output, in bytes.
     pub(crate) origin: isize,
 }
 
 impl Region {
-    /// Number of elements, which the output has room for.
+    /// Returns the number of elements.
     pub(crate) fn elements(&self) -> u64 {
         let lengths = self.runs.iter().map(|run| run.length).chain(self.lists.iter().map(|list| list.len() as u64));
         lengths.fold(1, u64::saturating_mul)
     }
 
-    /// Whether there is nothing in it.
+    /// Returns whether there are no elements.
     fn is_empty(&self) -> bool {
         self.runs.iter().any(|run| run.length == 0) || self.lists.iter().any(|list| list.len() == 0)
     }
 
-    /// Number of parts that [`split`](Self::split) gives, or somewhat more.
+    /// Returns an upper bound of the number of parts that [`split`](Self::split) gives.
     pub(crate) fn parts(&self, grid: &ChunkGrid) -> u64 {
         if self.is_empty() {
             return 0;
@@ -69,14 +69,14 @@ impl Region {
         })
     }
 
-    /// Whether all of `shape`, without steps, is wanted.
+    /// Returns whether the region is all of `shape`, in order.
     pub(crate) fn is_whole(&self, shape: &[u64]) -> bool {
         let whole =
             |(run, length): (&Run, &u64)| run.start == 0 && run.length == *length && (run.step == 1 || run.length <= 1);
         self.lists.is_empty() && self.runs.iter().zip(shape).all(whole)
     }
 
-    /// Whether every position of `shape` is among those that are wanted.
+    /// Returns whether every position of `shape` is in the region.
     pub(crate) fn covers(&self, shape: &[u64]) -> bool {
         let runs = self.runs.iter().zip(shape).enumerate().all(|(axis, (run, length))| {
             if self.lists.iter().any(|list| list.axes.contains(&axis)) {
@@ -89,8 +89,7 @@ impl Region {
         runs && self.lists.iter().all(|list| list.covers(shape))
     }
 
-    /// The axes of the copy into the output, for strides (in bytes) of what is decoded, and the offset of the first
-    /// element there.
+    /// Returns the offset of the first element in a source with strides in bytes, and the axes of the copy to the output.
     pub(crate) fn axes(&self, strides: &[i64]) -> (isize, Axes) {
         let mut from = 0;
         let axes = self.runs.iter().zip(strides).map(|(run, stride)| {
@@ -101,12 +100,12 @@ impl Region {
         (from, axes)
     }
 
-    /// What comes to these axes: the offsets of the entries of each list, of which every combination is copied.
+    /// Returns the offsets of the entries of each list, in a source with strides in bytes and in the output.
     pub(crate) fn jumps(&self, strides: &[i64]) -> Jumps {
         self.lists.iter().map(|list| list.jumps(strides)).collect()
     }
 
-    /// The same region with its axes in another order.
+    /// Returns the region with its axes in another order.
     pub(crate) fn permuted(&self, order: &[usize]) -> Self {
         Self {
             runs: order.iter().map(|axis| self.runs[*axis]).collect(),
@@ -115,7 +114,7 @@ impl Region {
         }
     }
 
-    /// A part of the region along one axis.
+    /// Returns a part of the region along one axis.
     pub(crate) fn narrowed(&self, axis: usize, first: u64, length: u64) -> Self {
         let mut part = self.clone();
         let run = &mut part.runs[axis];
@@ -124,13 +123,12 @@ impl Region {
         part
     }
 
-    /// Cuts the region at the chunks of a grid: the parts of each combination of the lists' chunks in C order of the
-    /// selection.
+    /// Splits the region at the chunks of a grid: a region for each chunk, with positions relative to the chunk.
     pub(crate) fn split<'a>(&'a self, grid: &'a ChunkGrid) -> Split<'a> {
-        let done = self.is_empty();
-        let mut split =
-            Split { region: self, grid, pieces: SmallVec::new(), groups: SmallVec::new(), at: SmallVec::new(), done };
-        if !done {
+        let is_done = self.is_empty();
+        let (pieces, groups, at) = (SmallVec::new(), SmallVec::new(), SmallVec::new());
+        let mut split = Split { region: self, grid, pieces, groups, at, is_done };
+        if !is_done {
             split.pieces = (0..self.runs.len()).map(|axis| split.piece(axis, 0)).collect();
             split.groups = self.lists.iter().map(|list| list.groups(grid)).collect();
             split.at = SmallVec::from_elem(0, self.lists.len());
@@ -139,13 +137,13 @@ impl Region {
     }
 }
 
-/// What of one axis lies in one chunk.
+/// The part of a run in one chunk.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     chunk: u64,
-    /// Index of its first position in the whole run.
+    /// Index of the first position in the whole run.
     first: u64,
-    /// The positions as seen from the chunk.
+    /// The positions, relative to the chunk.
     run: Run,
 }
 
@@ -154,10 +152,11 @@ pub(crate) struct Split<'a> {
     region: &'a Region,
     grid: &'a ChunkGrid,
     pieces: SmallVec<[Piece; 4]>,
-    /// Of each list, its entries chunk by chunk, and where we are among the chunks.
+    /// The entries of each list, grouped by chunk.
     groups: SmallVec<[Vec<Group>; 1]>,
+    /// The current group of each list.
     at: SmallVec<[usize; 1]>,
-    done: bool,
+    is_done: bool,
 }
 
 impl Split<'_> {
@@ -166,11 +165,10 @@ impl Split<'_> {
         let position = run.position(first);
         let (chunk, start, length) = self.grid.locate(axis, position);
         let inside = position - start;
-        // How many steps stay in this chunk.
-        let room = if run.step >= 0 { length - 1 - inside } else { inside };
+        let reach = if run.step >= 0 { length - 1 - inside } else { inside };
         let count = match run.step.unsigned_abs() {
             0 => u64::MAX,
-            step => room / step + 1,
+            step => reach / step + 1,
         };
         let length = count.min(run.length - first);
         Piece { chunk, first, run: Run { start: inside, length, ..*run } }
@@ -181,7 +179,7 @@ impl Iterator for Split<'_> {
     type Item = (Dims, Region);
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
+        if self.is_done {
             return None;
         }
         let mut chunk: Dims = self.pieces.iter().map(|piece| piece.chunk).collect();
@@ -200,20 +198,20 @@ impl Iterator for Split<'_> {
                 part.lists.push(list.clone());
                 continue;
             }
-            // One entry is a run as well.
+            // A single entry is a run.
             let (positions, to) = list.first();
             for (axis, position) in list.axes.iter().zip(positions) {
                 part.runs[*axis].start = position;
             }
             part.origin += to;
         }
-        self.done = !self.advance();
+        self.is_done = !self.advance();
         Some((chunk, part))
     }
 }
 
 impl Split<'_> {
-    /// Goes to the next part, if there is one.
+    /// Goes to the next part; returns false if there is none.
     fn advance(&mut self) -> bool {
         for axis in (0..self.pieces.len()).rev() {
             let next = self.pieces[axis].first + self.pieces[axis].run.length;
@@ -240,7 +238,7 @@ mod tests {
 
     use super::*;
 
-    /// Every element of the selection is in exactly one part, at the place of the output where it belongs.
+    /// Every element of the selection is in exactly one part, with its offset in the output.
     #[test]
     fn parts_cover_the_selection_once() {
         let grid = ChunkGrid::regular(&[17, 10], &[5, 3]).unwrap();
@@ -270,14 +268,13 @@ mod tests {
         }
     }
 
-    /// Every combination of the entries of lists and of runs is in exactly one part; entries that lie in one chunk stay in
-    /// order.
+    /// Every combination of the entries of lists and of runs is in exactly one part; entries of one chunk stay in order.
     #[test]
     fn lists_are_cut_at_chunks() {
         let grids = [
             ChunkGrid::regular(&[17, 10, 6], &[5, 3, 6]).unwrap(),
             ChunkGrid::regular(&[17, 10, 6], &[20, 20, 20]).unwrap(),
-            // So many chunks that their numbers overflow.
+            // More chunks than 64 bits can number.
             ChunkGrid::regular(&[1 << 62, 1 << 62, 6], &[5, 3, 4]).unwrap(),
         ];
         let far = [1 << 61, 3, 16, 0, 1 << 61, 3, 16, 4];
@@ -287,7 +284,7 @@ mod tests {
             let rows = if number == 2 { far } else { near };
             let chunk_shape = grid.regular_shape().unwrap();
             let plain = |length: u64, stride| Run { start: 0, step: 1, length, stride };
-            // Rows and columns together, and one by one; planes 5, 3, 1.
+            // Rows and columns in one list, and in two; planes 5, 3, 1.
             let planes = Run { start: 5, step: -2, length: 3, stride: 1 };
             let runs = SmallVec::from_slice(&[plain(1, 0), plain(1, 0), planes]);
             let together = List::new(&[1, 0], Arc::new(vec![columns.to_vec(), rows.to_vec()]), 100);

@@ -1,4 +1,4 @@
-//! What of an array is asked for: evenly spaced positions along each axis, or positions that are listed.
+//! Selections of elements: evenly spaced positions along each axis, or listed positions.
 
 use std::sync::Arc;
 
@@ -13,20 +13,19 @@ use crate::subset::{ArraySubset, Dims, product, tuple};
 pub struct AxisSelection {
     /// The first position.
     pub start: u64,
-    /// From one position to the next; may be negative, not 0.
+    /// Distance from one position to the next; may be negative, but not 0.
     pub step: i64,
     /// Number of positions.
     pub length: u64,
 }
 
-/// A selection of an array's elements: the product of one [`AxisSelection`] for each dimension, or of lists of positions
-/// for some of them.
+/// A selection of elements: the product of an [`AxisSelection`] for each axis, or of lists of positions for some axes.
 ///
 /// ```
 /// use tegula::{ArraySubset, Selection};
 ///
 /// # fn main() -> tegula::Result<()> {
-/// // Orthogonal: of rows 7, 0 and 7 the columns 2 and 5.
+/// // Orthogonal: columns 2 and 5 of rows 7, 0 and 7.
 /// let all = Selection::from(&ArraySubset::new_with_shape(&[10, 20]));
 /// let corners = all.with_list(&[0], vec![vec![7, 0, 7]])?.with_list(&[1], vec![vec![2, 5]])?;
 /// assert_eq!(corners.shape()[..], [3, 2]);
@@ -38,14 +37,14 @@ pub struct AxisSelection {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Selection {
-    /// Of axes that are listed, one position at 0.
+    /// A listed axis has one position at 0.
     axes: Vec<AxisSelection>,
     lists: Vec<Listed>,
-    /// What each dimension of the result is.
+    /// The axis or the list of each dimension of the result.
     dimensions: Vec<Dimension>,
 }
 
-/// Positions along some axes that go together.
+/// Positions along several axes: one element for each entry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Listed {
     axes: Vec<usize>,
@@ -64,24 +63,23 @@ enum Dimension {
     List(usize),
 }
 
-/// What stands for an axis that is listed.
+/// The positions of a listed axis.
 const LISTED: AxisSelection = AxisSelection { start: 0, step: 1, length: 1 };
 
 impl Selection {
-    /// From positions along each axis.
+    /// Selects positions along each axis.
     ///
-    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection) where a step is 0 or a position would be
-    /// negative or past 2^63.
+    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection) if a step is 0, or if a position is negative or
+    /// 2^63 or more.
     pub fn new(axes: Vec<AxisSelection>) -> Result<Self> {
         for axis in &axes {
             let last = axis.length.saturating_sub(1);
             let last = i128::from(axis.start) + i128::from(axis.step) * i128::from(last);
             let inside = |position: i128| (0..=i128::from(i64::MAX)).contains(&position);
             if axis.step == 0 || (axis.length > 0 && !(inside(axis.start.into()) && inside(last))) {
-                return Err(Error::selection(format!(
-                    "{} positions from {} by {} cannot be selected",
-                    axis.length, axis.start, axis.step
-                )));
+                let AxisSelection { start, step, length } = axis;
+                let message = format!("cannot select {length} positions from {start} with step {step}");
+                return Err(Error::selection(message));
             }
         }
         Ok(Self::of(axes))
@@ -92,7 +90,7 @@ impl Selection {
         Self { axes, lists: Vec::new(), dimensions }
     }
 
-    /// Single elements: the positions of each along the first axis, along the second, and so on. The result has one
+    /// Selects single elements: `positions[k]` holds the position of each element along axis `k`. The result has one
     /// dimension.
     ///
     /// Fails as [`with_list`](Self::with_list) does.
@@ -101,29 +99,28 @@ impl Selection {
         Self::of(vec![LISTED; axes.len()]).with_list(&axes, positions)
     }
 
-    /// The same selection, but with listed positions along an axis; or along several axes, the positions of which go
-    /// together: `positions[k]` are those along `axes[k]`. They may repeat, and come in any order. The result has one
-    /// dimension for them, where the first of the axes had its own; of the others nothing is left. Of positions that
-    /// repeat when they are written, the last stays.
+    /// Replaces one axis, or several axes together, by listed positions: `positions[k]` holds those along `axes[k]`.
+    /// Positions may repeat, in any order; in a write, the last of equal positions counts. In the result, one dimension
+    /// takes the place of the first of the axes, and the dimensions of the others are gone.
     ///
-    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection) where an axis is listed already or is none,
-    /// where there are not as many positions along each axis, or where one lies past 2^63.
+    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection) if an axis is already listed or does not exist,
+    /// if the lists have different lengths, or if a position is 2^63 or more.
     pub fn with_list(mut self, axes: &[usize], positions: Vec<Vec<u64>>) -> Result<Self> {
         let new = |axis: &usize| self.dimensions.contains(&Dimension::Axis(*axis));
         let distinct = axes.iter().enumerate().all(|(k, axis)| new(axis) && !axes[..k].contains(axis));
         let Some(first) = axes.iter().min().filter(|_| distinct && axes.len() == positions.len()) else {
             return Err(Error::selection(format!(
-                "positions along {} axes cannot be listed for the axes {}",
+                "cannot list positions along {} axes for axes {}: each axis takes one list, and can be listed once",
                 positions.len(),
                 tuple(axes)
             )));
         };
         if positions.iter().any(|column| column.len() != positions[0].len()) {
             let lengths: Vec<usize> = positions.iter().map(Vec::len).collect();
-            return Err(Error::selection(format!("lists of lengths {} do not go together", tuple(&lengths))));
+            return Err(Error::selection(format!("cannot combine lists of lengths {}", tuple(&lengths))));
         }
         if let Some(far) = positions.iter().flatten().max().filter(|position| **position > i64::MAX as u64) {
-            return Err(Error::selection(format!("position {far} cannot be selected")));
+            return Err(Error::selection(format!("cannot select position {far}: it is 2^63 or more")));
         }
         for axis in axes {
             self.axes[*axis] = LISTED;
@@ -141,25 +138,25 @@ impl Selection {
         Ok(self)
     }
 
-    /// The same selection, of which dimension `k` of the result is what was dimension `order[k]`.
+    /// Reorders the dimensions of the result: dimension `k` was dimension `order[k]`.
     ///
-    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection) where `order` has not each dimension once.
+    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection) if `order` is not a permutation.
     pub fn transposed(self, order: &[usize]) -> Result<Self> {
         let mut sorted = order.to_vec();
         sorted.sort_unstable();
         if !sorted.into_iter().eq(0..self.dimensions.len()) {
             let count = self.dimensions.len();
-            return Err(Error::selection(format!("{} is no order of {count} dimensions", tuple(order))));
+            return Err(Error::selection(format!("{} is not a permutation of {count} dimensions", tuple(order))));
         }
         Ok(Self { dimensions: order.iter().map(|old| self.dimensions[*old]).collect(), ..self })
     }
 
-    /// Positions along each axis; of axes that are listed, one position at 0.
+    /// Returns the positions along each axis; a listed axis has one position at 0.
     pub fn axes(&self) -> &[AxisSelection] {
         &self.axes
     }
 
-    /// The shape of what is selected.
+    /// Returns the shape of the result.
     pub fn shape(&self) -> Dims {
         let length = |dimension: &Dimension| match dimension {
             Dimension::Axis(axis) => self.axes[*axis].length,
@@ -168,18 +165,18 @@ impl Selection {
         self.dimensions.iter().map(length).collect()
     }
 
-    /// Checks that all positions lie in an array of a shape.
+    /// Checks that all positions are inside an array of a shape.
     pub fn check(&self, shape: &[u64]) -> Result<()> {
         if self.axes.len() != shape.len() {
             return Err(Error::selection(format!(
-                "{} dimensions are selected of an array of shape {}",
+                "a selection of {} dimensions does not fit an array of shape {}",
                 self.axes.len(),
                 tuple(shape)
             )));
         }
         let outside = |position: u64, axis: usize| {
             let shape = tuple(shape);
-            Err(Error::selection(format!("position {position} lies outside axis {axis} of an array of shape {shape}")))
+            Err(Error::selection(format!("position {position} is outside axis {axis} of an array of shape {shape}")))
         };
         for (axis, (selected, length)) in self.axes.iter().zip(shape).enumerate() {
             let last = selected.start.wrapping_add_signed(selected.step.wrapping_mul(selected.length as i64 - 1));
@@ -198,7 +195,7 @@ impl Selection {
         Ok(())
     }
 
-    /// The region for an output with strides in bytes, whose first element lies at offset `origin`.
+    /// Returns the region for an output with strides in bytes and the offset `origin` of the first element.
     pub(crate) fn region(&self, strides: &[isize], origin: isize) -> Region {
         let run = |axis: &AxisSelection| Run { start: axis.start, step: axis.step, length: axis.length, stride: 0 };
         let mut region = Region { runs: self.axes.iter().map(run).collect(), lists: SmallVec::new(), origin };

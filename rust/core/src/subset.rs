@@ -7,10 +7,10 @@ use smallvec::SmallVec;
 
 use crate::error::{Error, Result};
 
-/// One number for each dimension; up to six live without an allocation.
+/// One number for each dimension. Up to six take no allocation.
 pub type Dims<T = u64> = SmallVec<[T; 6]>;
 
-/// Shows numbers as Python shows a tuple.
+/// Formats numbers as a Python tuple.
 pub(crate) fn tuple<T: fmt::Display>(numbers: &[T]) -> String {
     match numbers {
         [one] => format!("({one},)"),
@@ -18,7 +18,7 @@ pub(crate) fn tuple<T: fmt::Display>(numbers: &[T]) -> String {
     }
 }
 
-/// The product of a shape; `None` where it passes 2^64.
+/// Returns the product of a shape, or `None` if it is 2^64 or more.
 pub(crate) fn product(shape: &[u64]) -> Option<u64> {
     if shape.contains(&0) {
         return Some(0);
@@ -26,7 +26,7 @@ pub(crate) fn product(shape: &[u64]) -> Option<u64> {
     shape.iter().try_fold(1u64, |product, length| product.checked_mul(*length))
 }
 
-/// A region with a start and a shape, of elements or of chunks.
+/// A rectangular region of elements or of chunks: a start and a shape.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct ArraySubset {
     start: Dims,
@@ -34,7 +34,7 @@ pub struct ArraySubset {
 }
 
 impl ArraySubset {
-    /// From a range for each dimension; a range that ends before it starts is empty.
+    /// Makes a region from a range for each dimension. A range that ends before its start is empty.
     pub fn new_with_ranges(ranges: &[Range<u64>]) -> Self {
         Self {
             start: ranges.iter().map(|range| range.start).collect(),
@@ -42,20 +42,20 @@ impl ArraySubset {
         }
     }
 
-    /// The region of a shape at the origin.
+    /// Makes the region of a shape at the origin.
     pub fn new_with_shape(shape: &[u64]) -> Self {
         Self { start: SmallVec::from_elem(0, shape.len()), shape: shape.into() }
     }
 
-    /// An empty region of so many dimensions.
+    /// Makes an empty region of some dimensions.
     pub fn new_empty(dimensionality: usize) -> Self {
         Self { start: SmallVec::from_elem(0, dimensionality), shape: SmallVec::from_elem(0, dimensionality) }
     }
 
-    /// From a start and a shape.
+    /// Makes a region from a start and a shape.
     ///
-    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection) where their lengths differ or the end
-    /// passes 2^64, as the constructors below do.
+    /// This and the constructors below fail with [`InvalidSelection`](crate::ErrorKind::InvalidSelection) if the arguments
+    /// have different lengths or the end passes 2^64.
     pub fn new_with_start_shape(start: &[u64], shape: &[u64]) -> Result<Self> {
         same_rank(start, shape)?;
         if start.iter().zip(shape).any(|(start, length)| start.checked_add(*length).is_none()) {
@@ -64,63 +64,62 @@ impl ArraySubset {
         Ok(Self { start: start.into(), shape: shape.into() })
     }
 
-    /// From a start and an end that is not part of the region.
+    /// Makes a region from a start and an exclusive end.
     pub fn new_with_start_end_exc(start: &[u64], end: &[u64]) -> Result<Self> {
         same_rank(start, end)?;
         let shape: Option<Dims> = start.iter().zip(end).map(|(start, end)| end.checked_sub(*start)).collect();
-        let shape = shape.ok_or_else(|| {
-            Error::selection(format!("the end {} lies before the start {}", tuple(end), tuple(start)))
-        })?;
+        let shape = shape
+            .ok_or_else(|| Error::selection(format!("the end {} is before the start {}", tuple(end), tuple(start))))?;
         Ok(Self { start: start.into(), shape })
     }
 
-    /// From a start and an end that is part of the region.
+    /// Makes a region from a start and an inclusive end.
     pub fn new_with_start_end_inc(start: &[u64], end: &[u64]) -> Result<Self> {
         let end: Option<Dims> = end.iter().map(|end| end.checked_add(1)).collect();
         Self::new_with_start_end_exc(start, &end.ok_or_else(|| Error::selection("the end passes 2^64"))?)
     }
 
-    /// The first element of the region.
+    /// Returns the index of the first element.
     pub fn start(&self) -> &[u64] {
         &self.start
     }
 
-    /// The region's shape.
+    /// Returns the shape.
     pub fn shape(&self) -> &[u64] {
         &self.shape
     }
 
-    /// The end, which is not part of the region.
+    /// Returns the exclusive end.
     pub fn end_exc(&self) -> Dims {
         self.start.iter().zip(&self.shape).map(|(start, length)| start + length).collect()
     }
 
-    /// The last element; `None` for an empty region.
+    /// Returns the index of the last element, or `None` if the region is empty.
     pub fn end_inc(&self) -> Option<Dims> {
         (!self.is_empty()).then(|| self.end_exc().iter().map(|end| end - 1).collect())
     }
 
-    /// A range for each dimension.
+    /// Returns a range for each dimension.
     pub fn to_ranges(&self) -> Vec<Range<u64>> {
         self.start.iter().zip(&self.shape).map(|(start, length)| *start..start + length).collect()
     }
 
-    /// Number of dimensions.
+    /// Returns the number of dimensions.
     pub fn dimensionality(&self) -> usize {
         self.start.len()
     }
 
-    /// Number of elements, which saturates at 2^64 - 1.
+    /// Returns the number of elements, at most 2^64 - 1.
     pub fn num_elements(&self) -> u64 {
         product(&self.shape).unwrap_or(u64::MAX)
     }
 
-    /// Whether there is no element in it.
+    /// Returns whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.shape.contains(&0)
     }
 
-    /// Whether an element lies in it.
+    /// Returns whether the region contains an element.
     pub fn contains(&self, indices: &[u64]) -> bool {
         indices.len() == self.dimensionality()
             && indices
@@ -129,7 +128,7 @@ impl ArraySubset {
                 .all(|(i, (start, length))| i.checked_sub(*start).is_some_and(|offset| offset < *length))
     }
 
-    /// Whether the region lies inside another; an empty region needs only to begin and end within it.
+    /// Returns whether the region is inside another. An empty region must start and end there.
     pub fn inbounds(&self, other: &Self) -> bool {
         self.dimensionality() == other.dimensionality()
             && (0..self.dimensionality()).all(|axis| {
@@ -138,12 +137,12 @@ impl ArraySubset {
             })
     }
 
-    /// Whether the region lies inside an array of a shape.
+    /// Returns whether the region is inside an array of a shape.
     pub fn inbounds_shape(&self, shape: &[u64]) -> bool {
         self.inbounds(&Self::new_with_shape(shape))
     }
 
-    /// Checks that the region lies inside an array of a shape.
+    /// Checks that the region is inside an array of a shape.
     pub(crate) fn check_inside(&self, shape: &[u64]) -> Result<()> {
         if self.inbounds_shape(shape) {
             return Ok(());
@@ -154,10 +153,10 @@ impl ArraySubset {
                 format!("the region {self} has {rank} dimensions, the array of shape {shape} has {array_rank}");
             return Err(Error::selection(message));
         }
-        Err(Error::selection(format!("the region {self} lies outside an array of shape {}", tuple(shape))))
+        Err(Error::selection(format!("the region {self} is outside an array of shape {}", tuple(shape))))
     }
 
-    /// The elements that lie in both regions.
+    /// Returns the intersection of two regions.
     pub fn overlap(&self, other: &Self) -> Result<Self> {
         same_rank(&self.start, &other.start)?;
         let start: Dims = self.start.iter().zip(&other.start).map(|(a, b)| *a.max(b)).collect();
@@ -166,36 +165,41 @@ impl ArraySubset {
         Ok(Self { start, shape })
     }
 
-    /// The part of the region before `end`.
+    /// Returns the part of the region before `end`.
     pub fn bound(&self, end: &[u64]) -> Result<Self> {
         same_rank(&self.start, end)?;
         let start: Dims = self.start.iter().zip(end).map(|(start, end)| *start.min(end)).collect();
-        let shape =
-            self.end_exc().iter().zip(end).zip(&start).map(|((own, end), start)| own.min(end) - start).collect();
+        let shape = self
+            .end_exc()
+            .iter()
+            .zip(end)
+            .zip(&start)
+            .map(|((region_end, end), start)| region_end.min(end) - start)
+            .collect();
         Ok(Self { start, shape })
     }
 
-    /// The smallest region that holds both.
+    /// Returns the smallest region that contains both.
     pub fn hull(&self, other: &Self) -> Result<Self> {
         same_rank(&self.start, &other.start)?;
-        let start: Dims = self.start.iter().zip(&other.start).map(|(own, other)| *own.min(other)).collect();
+        let start: Dims = self.start.iter().zip(&other.start).map(|(a, b)| *a.min(b)).collect();
         let ends = self.end_exc().into_iter().zip(other.end_exc());
-        let shape = ends.zip(&start).map(|((own, other), start)| own.max(other) - start).collect();
+        let shape = ends.zip(&start).map(|((a, b), start)| a.max(b) - start).collect();
         Ok(Self { start, shape })
     }
 
-    /// The region as seen from `origin`, which must not lie past its start.
+    /// Returns the region relative to `origin`, which must not be after its start.
     pub fn relative_to(&self, origin: &[u64]) -> Result<Self> {
         same_rank(&self.start, origin)?;
         let start: Option<Dims> =
             self.start.iter().zip(origin).map(|(start, origin)| start.checked_sub(*origin)).collect();
         let start = start.ok_or_else(|| {
-            Error::selection(format!("{} lies past the region's start {}", tuple(origin), tuple(&self.start)))
+            Error::selection(format!("{} is after the start {} of the region", tuple(origin), tuple(&self.start)))
         })?;
         Ok(Self { start, shape: self.shape.clone() })
     }
 
-    /// All indices of the region, the last dimension running fastest.
+    /// Returns all indices of the region in C order.
     pub fn indices(&self) -> Indices {
         Indices {
             next: (!self.is_empty()).then(|| self.start.clone()),

@@ -123,7 +123,7 @@ fn remote_reads_are_larger() {
     let bytes = file_with(&Compression::new("lz4", &options).unwrap(), TREE);
     let part = ArraySubset::new_with_ranges(&[1..1500, 0..2000]);
     let size = |far| {
-        let store = if far { Counting::far(64 << 10) } else { Counting::new(64 << 10) };
+        let store = if far { Counting::remote(64 << 10) } else { Counting::new(64 << 10) };
         let file = open(&store, &bytes);
         let array = file.array("a").unwrap();
         let whole = read(&array, &array.subset_all());

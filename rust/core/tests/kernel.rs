@@ -1,4 +1,4 @@
-//! What the kernel asks of a store, what it keeps, and what it says when things are wrong.
+//! Which requests the kernel makes, what it caches, and which errors it reports.
 
 mod counting;
 
@@ -21,7 +21,7 @@ fn shards(inner: &[u64], codecs: &Value) -> Value {
         "index_codecs": [bytes(), {"name": "crc32c"}]}}])
 }
 
-/// An array of shape 64 x 64 in chunks of 32 x 32, of numbers that count up.
+/// An array of shape (64, 64) in chunks of (32, 32), with the numbers from 1 on.
 fn array(store: &Arc<Counting>, codecs: &Value) -> Array {
     let document = json!({"zarr_format": 3, "node_type": "array", "shape": [64, 64], "data_type": "uint32",
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [32, 32]}},
@@ -63,7 +63,7 @@ fn mistakes_cost_no_read() {
 }
 
 #[test]
-fn vast_arrays_cost_what_is_asked_of_them() {
+fn vast_arrays_cost_only_what_is_read() {
     let store = Counting::new(64 << 10);
     let document = json!({"zarr_format": 3, "node_type": "array", "shape": [u64::MAX >> 1, 1u64 << 40], "data_type": "uint32",
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [32, 32]}},
@@ -98,7 +98,7 @@ fn inner_chunks_are_read_together_and_the_index_once() {
         .with_options(CodecOptions { concurrent_target: 1, ..CodecOptions::default() });
     let all: Vec<u32> = array.retrieve_array_subset(&array.subset_all()).unwrap();
     assert_eq!(all, (1..=64 * 64).collect::<Vec<u32>>());
-    // Four shards: the index of each, then all its inner chunks.
+    // Of each of four shards, the index and then all inner chunks.
     assert_eq!(store.take().len(), 8);
     let explained = array.explain(&(&array.subset_all()).into()).unwrap();
     assert_eq!((explained.chunks, explained.inner_chunks, explained.requests, explained.index_bytes), (4, 64, 4, 0));
@@ -110,14 +110,14 @@ fn inner_chunks_are_read_together_and_the_index_once() {
     assert_eq!(explained.requests, reads.len() as u64, "the index is known by now");
     assert_eq!(explained.bytes_read, reads.iter().map(|(_, length)| length).sum::<u64>());
 
-    // A rewritten shard is not read through its old index.
+    // A rewritten shard is read with its new index.
     let other: Vec<u32> = (0..32 * 32).map(|i| i * i % 97).collect();
     array.store_chunk(&[0, 0], &other).unwrap();
     assert_eq!(array.retrieve_chunk::<Vec<u32>>(&[0, 0]).unwrap(), other);
 }
 
 #[test]
-fn caches_keep_what_they_are_asked_to() {
+fn caches_keep_encoded_or_decoded_chunks() {
     for codecs in
         [json!([bytes(), {"name": "gzip", "configuration": {"level": 1}}]), shards(&[16, 16], &json!([bytes()]))]
     {
@@ -140,7 +140,7 @@ fn caches_keep_what_they_are_asked_to() {
 }
 
 #[test]
-fn errors_have_place_and_cause() {
+fn errors_name_the_chunk_and_the_cause() {
     let store = Counting::new(64 << 10);
     let array = array(&store, &shards(&[16, 16], &json!([bytes(), {"name": "crc32c"}])));
     let mut shard = array.retrieve_encoded_chunk(&[0, 1]).unwrap().unwrap();
@@ -167,7 +167,7 @@ fn errors_have_place_and_cause() {
 fn chunks_that_are_parts_of_one_object_are_read_together() {
     let store = Counting::new(64 << 10);
     let plain = array(&store, &json!([bytes()]));
-    // All four chunks in one object, in another order, one of them missing.
+    // Three of four chunks in one object, in another order.
     let mut object = vec![0; 10];
     let mut references = HashMap::new();
     for chunk in [[1, 1], [0, 0], [1, 0]] {
@@ -190,7 +190,7 @@ fn chunks_that_are_parts_of_one_object_are_read_together() {
 }
 
 #[test]
-fn what_is_explained_is_what_is_read() {
+fn explanations_match_reads() {
     let zstd = json!([bytes(), {"name": "zstd", "configuration": {"level": 1, "checksum": false}}]);
     for codecs in [shards(&[8, 8], &zstd), shards(&[8, 8], &json!([bytes()])), json!([bytes()])] {
         for window in [region(0..64, 0..64), region(6..10, 6..10), region(0..64, 3..4), region(9..10, 0..64)] {
@@ -214,7 +214,7 @@ fn what_is_explained_is_what_is_read() {
     }
 }
 
-/// Reads a selection of the array of numbers that count up.
+/// Reads a selection of `array`.
 fn select(array: &Array, selection: &Selection) -> Vec<u32> {
     let shape = selection.shape();
     let mut found = vec![0; shape.iter().product::<u64>() as usize * 4];
@@ -226,7 +226,7 @@ fn select(array: &Array, selection: &Selection) -> Vec<u32> {
 fn points_open_each_chunk_once_and_explain_themselves() {
     let zstd = json!([bytes(), {"name": "zstd", "configuration": {"level": 1, "checksum": false}}]);
     for codecs in [shards(&[8, 8], &zstd), shards(&[8, 8], &json!([bytes()])), json!([bytes()]), zstd] {
-        // Many points in two chunks, few points far apart, and rows by columns.
+        // Many points in two chunks, a few points far apart, and rows by columns.
         let many =
             Selection::points(vec![(0..64).map(|k| k * 5 % 64).collect(), (0..64).map(|k| k * 7 % 32).collect()]);
         let few = Selection::points(vec![vec![63, 0, 31], vec![5, 1, 6]]);

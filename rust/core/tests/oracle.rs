@@ -1,4 +1,4 @@
-//! Random arrays, codecs and selections, read by the kernel and by an obvious gather.
+//! Random arrays, codecs and selections, read by the kernel and by a naive gather.
 
 mod support;
 
@@ -14,10 +14,10 @@ use tegula::{
 
 use support::{Random, listed};
 
-/// Arrays that are read.
+/// Number of arrays that are read.
 const ROUNDS: u64 = 1200;
 
-/// Arrays that are damaged.
+/// Number of arrays that are damaged.
 const DAMAGED: u64 = 400;
 
 fn permutation(random: &mut Random, length: usize) -> Vec<usize> {
@@ -49,19 +49,19 @@ fn compressors(random: &mut Random) -> Vec<Value> {
     (0..random.below(3)).map(|_| random.pick(&all)).collect()
 }
 
-/// What a chain has come to while it is made up.
+/// The state of a chain of codecs that is made up.
 #[derive(Clone)]
 struct Links {
-    /// Divides the shape of every chunk that the next codec sees.
+    /// A shape that divides the chunks that the next codec gets.
     shape: Vec<u64>,
-    /// The elements that it sees.
+    /// The elements that the next codec gets.
     data_type: String,
-    /// Whether these are the small numbers that they were in the beginning.
+    /// Whether the elements are still the small numbers of the array.
     plain: bool,
     variable: bool,
 }
 
-/// Codecs before the one that makes bytes.
+/// Array-to-array codecs.
 fn filters(random: &mut Random, links: &mut Links) -> Vec<Value> {
     let mut list = Vec::new();
     let mut settled = false;
@@ -70,7 +70,7 @@ fn filters(random: &mut Random, links: &mut Links) -> Vec<Value> {
         let arithmetic = links.plain && numbers.contains(&&*links.data_type);
         let rank = links.shape.len();
         match random.below(if arithmetic { 9 } else { 3 }) {
-            // Elements of variable length stay where they are once they have another shape.
+            // A reshape of elements of variable length is not followed by a transposition.
             0 | 1 if !(links.variable && settled) => {
                 let order = permutation(random, rank);
                 links.shape = order.iter().map(|axis| links.shape[*axis]).collect();
@@ -115,7 +115,7 @@ fn filters(random: &mut Random, links: &mut Links) -> Vec<Value> {
     list
 }
 
-/// Codecs for chunks of a shape, or of multiples of it: filtered, transposed, sharded (once or twice), compressed, or not.
+/// Codecs for chunks of a shape or of its multiples: filtered, transposed, sharded (once or twice), compressed, or not.
 fn codecs(random: &mut Random, links: &Links, depth: u64) -> Value {
     let mut links = links.clone();
     let mut list = filters(random, &mut links);
@@ -129,7 +129,7 @@ fn codecs(random: &mut Random, links: &Links, depth: u64) -> Value {
         let inner: Vec<u64> = links.shape.iter().map(|length| divisor(*length, random)).collect();
         let inner_codecs = codecs(random, &Links { shape: inner.clone(), ..links }, depth + 1);
         let mut index = vec![bytes];
-        // Without a checksum, the index of a shard that was cut off cannot be told from that of a shard inside.
+        // Without a checksum, the index of a truncated shard can be mistaken for that of a nested shard.
         if random.below(2) == 0 || inner_codecs.to_string().contains("sharding_indexed") {
             index.push(named("crc32c", json!({})));
         }
@@ -148,7 +148,7 @@ fn codecs(random: &mut Random, links: &Links, depth: u64) -> Value {
     json!(list)
 }
 
-/// A codec that makes bytes of elements, other than of a shard.
+/// An array-to-bytes codec other than sharding.
 fn serializer(random: &mut Random, links: &Links, bytes: Value) -> Value {
     let name = &*links.data_type;
     let labels = json!({"labels": ["a", "long", "é"], "dtype": "|O", "astype": "<u2"});
@@ -170,7 +170,7 @@ fn serializer(random: &mut Random, links: &Links, bytes: Value) -> Value {
     random.pick(&found)
 }
 
-/// A data type, as Zarr V3 spells it, and a fill value; and its code in Zarr V2 without the byte order, where it is one.
+/// A data type of Zarr V3, a fill value, and its code in Zarr V2 without the byte order, if it has one.
 #[derive(Clone)]
 struct Type {
     v3: Value,
@@ -210,7 +210,7 @@ fn types() -> Vec<Type> {
         .collect()
 }
 
-/// An array of Zarr V3, in chunks of one shape or of several.
+/// Metadata of a Zarr V3 array with chunks of one shape or of several.
 fn document(random: &mut Random, shape: &[u64], one: &Type) -> Value {
     let unit: Vec<u64> = shape.iter().map(|_| 1 + random.below(12)).collect();
     let name = one.v3.as_str().or(one.v3["name"].as_str()).unwrap();
@@ -235,7 +235,7 @@ fn document(random: &mut Random, shape: &[u64], one: &Type) -> Value {
            "chunk_grid": grid, "chunk_key_encoding": {"name": "default"}, "codecs": codecs})
 }
 
-/// An array of Zarr V2: either byte order, either order of axes, filters.
+/// Metadata of a Zarr V2 array: either byte order, either order of axes, filters.
 fn zarray(random: &mut Random, shape: &[u64], one: &Type) -> Value {
     let chunks: Vec<u64> = shape.iter().map(|_| 1 + random.below(12)).collect();
     let order = random.pick(&["<", ">"]);
@@ -293,7 +293,7 @@ fn zarray(random: &mut Random, shape: &[u64], one: &Type) -> Value {
            "order": random.pick(&["C", "F"]), "filters": filters, "compressor": random.pick(&compressors)})
 }
 
-/// An array of either version: the name of its metadata, and these.
+/// The name and the content of the metadata of an array of either version.
 fn random_document(random: &mut Random, shape: &[u64], one: &Type) -> (&'static str, Value) {
     match random.below(4) {
         0 => (".zarray", zarray(random, shape, one)),
@@ -305,7 +305,7 @@ fn position(index: &[u64], shape: &[u64]) -> usize {
     index.iter().zip(shape).fold(0, |position, (i, length)| position * *length as usize + *i as usize)
 }
 
-/// An element that every codec here takes.
+/// A random element that every codec here can encode.
 fn element(random: &mut Random, data_type: &DataType) -> Vec<u8> {
     let labels = ["a", "long", "é", ""];
     let small = 2 + random.below(90);
@@ -340,7 +340,7 @@ fn array_bytes(elements: &[Vec<u8>], data_type: &DataType, shape: &[u64]) -> Arr
     ArrayBytes { bytes: elements.concat(), offsets, data_type: data_type.clone(), shape: shape.to_vec() }
 }
 
-/// The elements of a selection, one by one.
+/// Gathers the elements of a selection one by one.
 fn gather(elements: &[Vec<u8>], shape: &[u64], selection: &[AxisSelection]) -> Vec<Vec<u8>> {
     let selected: Vec<u64> = selection.iter().map(|axis| axis.length).collect();
     let source = |index: Dims| -> Dims {
@@ -374,7 +374,7 @@ fn selection(random: &mut Random, shape: &[u64]) -> Vec<AxisSelection> {
     shape.iter().map(&mut axis).collect()
 }
 
-/// Makes an array and reads it in every way.
+/// Makes an array and reads it with every method.
 fn check(round: u64, types: &[Type], folder: &Path) {
     let mut random = Random(round);
     let rank = random.below(4) as usize;
@@ -401,7 +401,7 @@ fn check(round: u64, types: &[Type], folder: &Path) {
         panic!("round {round}: {error}: {document}");
     }
 
-    // Some chunks go missing.
+    // Erase some chunks.
     for chunk in ArraySubset::new_with_shape(&array.chunk_grid_shape()).indices() {
         if random.below(6) == 0 {
             array.erase_chunk(&chunk).unwrap();
@@ -432,7 +432,7 @@ fn check(round: u64, types: &[Type], folder: &Path) {
         assert_eq!(explanation.bytes_wanted, count * data_type.size() as u64);
     }
 
-    // Many regions at once are one after the other.
+    // Many regions in one call.
     let length: Vec<u64> = shape.iter().map(|length| 1 + random.below(*length)).collect();
     let starts: Vec<Dims> = (0..3)
         .map(|_| shape.iter().zip(&length).map(|(all, length)| random.below(all - length + 1)).collect())
@@ -444,7 +444,7 @@ fn check(round: u64, types: &[Type], folder: &Path) {
     let stacked = [&[3], &length[..]].concat();
     assert!(found == array_bytes(&expected, data_type, &stacked), "round {round}: {starts:?} of {document}");
 
-    // The methods that read a chunk agree with those that read a region.
+    // Methods that read chunks agree with those that read regions.
     for chunk in ArraySubset::new_with_shape(&array.chunk_grid_shape()).indices() {
         let inside = array.chunk_subset_bounded(&chunk).unwrap();
         let expected: ArrayBytes = array.retrieve_array_subset(&inside).unwrap();
@@ -459,7 +459,7 @@ fn check(round: u64, types: &[Type], folder: &Path) {
         let padded: ArrayBytes = array.retrieve_chunk(&chunk).unwrap();
         assert_eq!(padded.shape[..], array.chunk_shape(&chunk).unwrap()[..]);
     }
-    // Inner chunks have a grid of their own where chunks have one shape.
+    // Inner chunks have a grid if chunks have one shape.
     let Ok(inner) = array.inner_chunk_grid() else { return };
     for chunk in ArraySubset::new_with_shape(&inner.shape()).indices().take(6) {
         let region = inner.chunk_subset(&chunk).unwrap().bound(&shape).unwrap();
@@ -480,7 +480,7 @@ fn reads_are_what_a_gather_gives() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
-/// An array of Zarr V3 in chunks of one shape.
+/// Metadata of a Zarr V3 array with chunks of one shape.
 fn metadata(shape: &[u64], chunks: &[u64], data_type: &DataType, codecs: &Value) -> Value {
     json!({"zarr_format": 3, "node_type": "array", "shape": shape, "data_type": data_type.name(), "fill_value": 7,
            "chunk_grid": named("regular", json!({"chunk_shape": chunks})), "chunk_key_encoding": {"name": "default"},
@@ -519,7 +519,7 @@ fn damaged_chunks_are_errors_and_never_panics() {
         for length in 0..stored.len() {
             store.set(&key, &stored[..length]).unwrap();
             let whole = array.retrieve_chunk::<Vec<u16>>(&[0, 0]);
-            // A shard with an index before its chunks may lose what nobody points to.
+            // The end of a shard with its index at the start may be unused.
             if let Ok(whole) = whole {
                 assert_eq!(whole, elements, "cut to {length} of {}: {codecs}", stored.len());
             }
@@ -537,8 +537,8 @@ fn damaged_chunks_are_errors_and_never_panics() {
     }
 }
 
-/// Cuts and damages a chunk of a random array, and reads all of it and one element.
-fn cut_and_damage(round: u64, types: &[Type]) {
+/// Truncates and damages a chunk of a random array; reads the whole chunk and one element.
+fn truncate_and_damage(round: u64, types: &[Type]) {
     let mut random = Random(round);
     let shape = [1 + random.below(9), 1 + random.below(9)];
     let one = random.pick(types);
@@ -550,18 +550,18 @@ fn cut_and_damage(round: u64, types: &[Type]) {
     array.store_array_subset(&array.subset_all(), &array_bytes(&elements, array.data_type(), &shape)).unwrap();
     let Some(stored) = array.retrieve_encoded_chunk(&[0, 0]).unwrap() else { return };
     let key = array.chunk_key(&[0, 0]).unwrap();
-    let place = ArraySubset::new_with_ranges(&[0..1, 0..1]);
-    let read = || [array.retrieve_chunk::<ArrayBytes>(&[0, 0]), array.retrieve_array_subset(&place)];
-    let due = read().map(Result::unwrap);
-    // What ends early has zeros behind it for zfp, which may be right, but not of bytes in another order.
+    let first = ArraySubset::new_with_ranges(&[0..1, 0..1]);
+    let read = || [array.retrieve_chunk::<ArrayBytes>(&[0, 0]), array.retrieve_array_subset(&first)];
+    let expected = read().map(Result::unwrap);
+    // zfp reads zeros after the end of its input, which shuffle turns into wrong bytes without an error.
     let text = document.to_string();
-    let blind = text.contains("zfp") && text.contains("shuffle");
+    let is_undetected = text.contains("zfp") && text.contains("shuffle");
     for length in (0..stored.len()).step_by(stored.len().div_ceil(100)).chain([stored.len() - 1]) {
         store.set(&key, &stored[..length]).unwrap();
-        for (found, due) in read().into_iter().zip(&due) {
+        for (found, expected) in read().into_iter().zip(&expected) {
             let what = || format!("round {round}: {length} of {} bytes of {document}", stored.len());
             match found {
-                Ok(found) => assert!(blind || found == *due, "{}", what()),
+                Ok(found) => assert!(is_undetected || found == *expected, "{}", what()),
                 Err(error) => assert_eq!(error.kind(), ErrorKind::CorruptData, "{error}: {}", what()),
             }
         }
@@ -580,9 +580,9 @@ fn cut_and_damage(round: u64, types: &[Type]) {
 }
 
 #[test]
-fn cut_and_damaged_chunks_of_all_types_are_errors() {
+fn truncated_and_damaged_chunks_of_all_types_are_errors() {
     let types = types();
     for round in 0..DAMAGED {
-        cut_and_damage(round, &types);
+        truncate_and_damage(round, &types);
     }
 }

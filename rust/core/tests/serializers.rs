@@ -1,4 +1,4 @@
-//! Strings and numbers in other forms than plain elements, through whole arrays; and what damaged chunks may allocate.
+//! Arrays of strings and of numbers that are not stored as plain elements; and how much memory damaged chunks take.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -12,31 +12,31 @@ thread_local! {
     static LARGEST: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Notes the largest piece of memory that a thread asked for.
-struct Noting;
+/// Records the largest allocation of each thread.
+struct Recording;
 
-// SAFETY: all is left to the system's.
-unsafe impl GlobalAlloc for Noting {
+// SAFETY: every call is passed on to the system's allocator.
+unsafe impl GlobalAlloc for Recording {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(layout.size())));
-        // SAFETY: what holds for this holds for that.
+        // SAFETY: the caller's promise.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: what holds for this holds for that.
+        // SAFETY: the caller's promise.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(layout.size())));
-        // SAFETY: what holds for this holds for that.
+        // SAFETY: the caller's promise.
         unsafe { System.alloc_zeroed(layout) }
     }
 }
 
 #[global_allocator]
-static NOTING: Noting = Noting;
+static ALLOCATOR: Recording = Recording;
 
 fn array(data_type: &str, fill_value: &Value, chunk: [u64; 2], codecs: &Value) -> (Arc<MemoryStore>, Array) {
     let metadata = json!({
@@ -50,18 +50,18 @@ fn array(data_type: &str, fill_value: &Value, chunk: [u64; 2], codecs: &Value) -
     (store, array)
 }
 
-/// The text at a place.
+/// The text at a position.
 fn text(row: u64, column: u64) -> String {
     ["", "a", "é😀", "longer than the others"][(row * 7 + column) as usize % 4].repeat((row as usize + 1) % 3)
 }
 
-fn due(rows: std::ops::Range<u64>, columns: std::ops::Range<u64>) -> Vec<String> {
+fn expected(rows: std::ops::Range<u64>, columns: std::ops::Range<u64>) -> Vec<String> {
     rows.flat_map(|row| columns.clone().map(move |column| text(row, column))).collect()
 }
 
-/// The same, to be stored.
+/// The texts of the first rows and columns, as input of a write.
 fn stored(array: &Array, rows: u64, columns: u64) -> ArrayBytes {
-    let texts = due(0..rows, 0..columns);
+    let texts = expected(0..rows, 0..columns);
     let ends = texts.iter().scan(0, |end, text| {
         *end += text.len() as i64;
         Some(*end)
@@ -93,7 +93,7 @@ fn strings_are_read_and_written_however_they_are_stored() {
         let none: Vec<String> = array.retrieve_array_subset(&whole).unwrap();
         assert_eq!(none, vec!["fill"; 35]);
 
-        // The chunks of the first rows and columns alone.
+        // Only the first chunk.
         let (rows, columns) = (chunk[0].min(5), chunk[1].min(7));
         let first = ArraySubset::new_with_ranges(&[0..rows, 0..columns]);
         array.store_array_subset(&first, &stored(&array, rows, columns)).unwrap();
@@ -105,17 +105,17 @@ fn strings_are_read_and_written_however_they_are_stored() {
         }
 
         array.store_array_subset(&whole, &stored(&array, 5, 7)).unwrap();
-        assert_eq!(array.retrieve_array_subset::<Vec<String>>(&whole).unwrap(), due(0..5, 0..7), "{codecs}");
+        assert_eq!(array.retrieve_array_subset::<Vec<String>>(&whole).unwrap(), expected(0..5, 0..7), "{codecs}");
         for (rows, columns) in [(1..4, 2..7), (4..5, 6..7), (0..5, 3..4), (2..3, 0..7), (0..0, 0..7)] {
             let subset = ArraySubset::new_with_ranges(&[rows.clone(), columns.clone()]);
             let found: Vec<String> = array.retrieve_array_subset(&subset).unwrap();
-            assert_eq!(found, due(rows, columns), "{codecs}");
+            assert_eq!(found, expected(rows, columns), "{codecs}");
         }
     }
 }
 
 #[test]
-fn text_that_is_no_text_is_an_error() {
+fn invalid_utf8_is_an_error() {
     let (store, array) = array("string", &json!(""), [5, 7], &json!(["vlen-utf8"]));
     let whole = ArraySubset::new_with_ranges(&[0..5, 0..7]);
     let chunk = |strings: &[&[u8]]| -> Vec<u8> {
@@ -123,7 +123,7 @@ fn text_that_is_no_text_is_an_error() {
         (strings.len() as u32).to_le_bytes().into_iter().chain(elements).collect()
     };
     let mut strings = [&b"a"[..]; 35];
-    // Halves of a letter, whole only together.
+    // Two halves of one letter.
     strings[10] = b"\xc3";
     strings[11] = b"\xa9";
     store.set("c/0/0", &chunk(&strings)).unwrap();
@@ -138,10 +138,9 @@ fn text_that_is_no_text_is_an_error() {
     assert_eq!((&*found[10], &*found[11]), (&*long, "é"));
 }
 
-/// Codecs from numbers to bytes, in an array: the same elements again, and no more memory than is due, and a bound,
-/// whatever is damaged.
+/// Array-to-bytes codecs give the stored elements back, and damaged chunks never take more memory than a bound.
 #[test]
-fn damaged_chunks_ask_for_no_memory() {
+fn damaged_chunks_take_bounded_memory() {
     const BOUND: usize = 4 << 20;
     let whole = ArraySubset::new_with_ranges(&[0..5, 0..7]);
     for (data_type, fill, codec) in [
@@ -173,7 +172,7 @@ fn damaged_chunks_ask_for_no_memory() {
         for round in 0..20_000 {
             let mut damaged = encoded.clone();
             for _ in 0..=round % 4 {
-                // Where most is said of sizes.
+                // Half of the damage is in the headers, which hold sizes.
                 let reach = if round % 2 == 0 { encoded.len() } else { encoded.len().min(40) };
                 damaged[next() % reach] = next() as u8;
             }

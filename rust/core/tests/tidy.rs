@@ -18,13 +18,15 @@ const LAYERS: &[&[&str]] = &[
 
 /// Where memory is handled by hand, and why.
 const UNSAFE: &[&str] = &[
-    "view.rs",                               // moving elements between buffers
-    "view/jumps.rs",                         // the same, at offsets that follow no rule
+    "view/strided.rs",                       // moving elements between buffers
+    "view/jumps.rs",                         // the same, at listed offsets
+    "view/output.rs",                        // the buffer that threads share
+    "view/memory.rs",                        // zeroed memory
     "runtime.rs",                            // what lives once in a process
-    "read/mod.rs",                           // sharing the output
-    "read/resolve.rs",                       // the same, for an index
+    "read/index.rs",                         // sharing a buffer
     "read/decode.rs",                        // slices of the output
-    "read/ranges.rs",                        // the same
+    "read/execute.rs",                       // the same
+    "read/pieces.rs",                        // the same
     "write/part.rs",                         // gathering into a buffer
     "array/buffers.rs",                      // the caller's buffers
     "array/element.rs",                      // which Rust types are plain bytes

@@ -1,14 +1,14 @@
-//! A decoder of parts of one chunk that keeps what it read between calls.
+//! A decoder of parts of one chunk, which caches the chunk between calls.
 
 use super::{Array, FromArrayBytes};
 use crate::cache::{CacheLimit, ChunkCache};
 use crate::error::Result;
 use crate::subset::{ArraySubset, Dims, product};
 
-/// Decodes parts of one chunk again and again; see [`Array::partial_decoder`].
+/// Decodes parts of one chunk; see [`Array::partial_decoder`].
 ///
-/// The chunk (of a shard: its index, and each inner chunk that was touched) is read and decoded once and kept decoded.
-/// Where the object under it is rewritten, the next call sees the new content.
+/// The chunk (of a shard, its index and each inner chunk that is touched) is read and decoded once, and kept decoded. After
+/// the chunk is rewritten, the next call returns the new content.
 #[derive(Clone, Debug)]
 pub struct PartialDecoder {
     array: Array,
@@ -16,10 +16,10 @@ pub struct PartialDecoder {
 }
 
 impl Array {
-    /// A decoder of parts of a chunk. Nothing is read yet.
+    /// Makes a decoder of parts of a chunk. Nothing is read yet.
     pub fn partial_decoder(&self, chunk: &[u64]) -> Result<PartialDecoder> {
         let shape = Dims::from(self.chunk_subset(chunk)?.shape());
-        // Of elements of variable length no size is known.
+        // The size of elements of variable length is unknown.
         let limit = match self.data_type() {
             data_type if data_type.is_variable() => CacheLimit::Chunks(u64::MAX),
             data_type => {
@@ -33,31 +33,30 @@ impl Array {
 }
 
 impl PartialDecoder {
-    /// The array, with the decoder's cache.
+    /// Returns the array, with the decoder's cache.
     pub fn array(&self) -> &Array {
         &self.array
     }
 
-    /// The chunk.
+    /// Returns the index of the chunk.
     pub fn chunk(&self) -> &[u64] {
         &self.chunk
     }
 
-    /// Whether the chunk is stored.
+    /// Returns whether the chunk is stored.
     pub fn exists(&self) -> Result<bool> {
         self.array.chunk_exists(&self.chunk)
     }
 
-    /// Decodes regions of the chunk, as seen from its first element.
+    /// Decodes regions of the chunk, relative to its first element. All regions are checked before the first is read.
     pub fn partial_decode<T: FromArrayBytes>(&self, subsets: &[ArraySubset]) -> Result<Vec<T>> {
-        // All are checked before the first is read.
         for subset in subsets {
             self.array.subset_in_chunk(&self.chunk, subset)?;
         }
         subsets.iter().map(|subset| self.array.retrieve_chunk_subset(&self.chunk, subset)).collect()
     }
 
-    /// Bytes that the decoder keeps.
+    /// Returns the number of bytes that the decoder keeps.
     pub fn size_held(&self) -> u64 {
         self.array.cache().map_or(0, |cache| cache.info().bytes)
     }

@@ -1,4 +1,4 @@
-//! What a read can come back as, and what a write can take: bytes, vectors and `ndarray`s of elements.
+//! Types of results of reads and of inputs of writes: bytes, vectors and `ndarray`s of elements.
 
 use std::borrow::Cow;
 
@@ -12,13 +12,13 @@ use crate::selection::size_in_memory;
 use crate::slot::{Heaps, Slot, Variable};
 use crate::view::{Zeroable, bytes_of};
 
-/// Fills a buffer, and returns the heaps of its elements, should they be of variable length.
+/// Fills a buffer, and returns the heaps of elements of variable length.
 #[doc(hidden)]
 pub(crate) type Fill<'a> = &'a mut dyn FnMut(&mut [u8]) -> Result<Heaps>;
 
-/// A Rust type that a data type's elements are in memory.
+/// A Rust type of the elements of a data type.
 pub trait Element: Copy + Send + Sync + 'static {
-    /// The name of the data type in Zarr V3.
+    /// Name of the data type in Zarr V3.
     const DATA_TYPE: &'static str;
 
     #[doc(hidden)]
@@ -28,7 +28,7 @@ pub trait Element: Copy + Send + Sync + 'static {
     fn bytes(elements: &[Self]) -> &[u8];
 }
 
-/// Reads elements for which any bytes are a value straight into a vector of them.
+/// Reads elements straight into a vector. Any bytes are a value of such elements.
 fn read_plain<E: Zeroable>(shape: &[u64], fill: Fill<'_>) -> Result<Vec<E>> {
     let mut elements = allocate::<E>(shape, size_of::<E>())?;
     fill(bytes_of(&mut elements))?;
@@ -88,7 +88,7 @@ impl Element for u64 {
 impl Element for bool {
     const DATA_TYPE: &'static str = "bool";
 
-    /// A stored byte may be neither 0 nor 1: anything but 0 is true.
+    /// Stored bytes other than 0 and 1 are possible, and true.
     fn read(shape: &[u64], fill: Fill<'_>) -> Result<Vec<Self>> {
         Ok(read_plain::<u8>(shape, fill)?.into_iter().map(|byte| byte != 0).collect())
     }
@@ -98,37 +98,37 @@ impl Element for bool {
     }
 }
 
-/// The bytes of elements in C order, native-endian, with what they are.
+/// The bytes of elements in C order, native-endian, with their data type and shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArrayBytes {
     /// The bytes.
     pub bytes: Vec<u8>,
-    /// Of elements of variable length: where each begins in the bytes, and where the last ends.
+    /// Offset of each element of variable length in the bytes, and the end of the last.
     pub offsets: Option<Vec<i64>>,
-    /// The type of the elements.
+    /// Data type of the elements.
     pub data_type: DataType,
-    /// Their shape.
+    /// Shape of the elements.
     pub shape: Vec<u64>,
 }
 
-/// What a read can come back as.
+/// The type of the result of a read.
 pub trait FromArrayBytes: Sized {
-    /// Fails, before anything is read, where elements of `data_type` cannot come back as this type.
+    /// Fails, before anything is read, if elements of `data_type` cannot be of this type.
     fn check(data_type: &DataType) -> Result<()>;
 
-    /// Makes room for elements of a shape and lets `fill` fill it.
+    /// Allocates elements of a shape, which `fill` fills.
     fn read(data_type: &DataType, shape: &[u64], fill: Fill<'_>) -> Result<Self>;
 }
 
-/// What a write can take.
+/// The type of the input of a write.
 pub trait AsArrayBytes {
-    /// Fails, before anything is written, where the elements are not of `data_type` or not of `shape`.
+    /// Fails, before anything is written, if the elements have another data type or shape.
     fn check(&self, data_type: &DataType, shape: &[u64]) -> Result<()>;
 
-    /// The bytes of the elements in C order; of elements of variable length, their [slots](crate::Slot).
+    /// Returns the bytes of the elements in C order; of elements of variable length, their [slots](crate::Slot).
     fn array_bytes(&self) -> Cow<'_, [u8]>;
 
-    /// The bytes of elements of variable length, which the slots tell of.
+    /// Returns the bytes of elements of variable length, to which the slots refer.
     fn heap(&self) -> &[u8] {
         &[]
     }
@@ -138,7 +138,7 @@ fn check_element<E: Element>(data_type: &DataType) -> Result<()> {
     if E::DATA_TYPE == data_type.name() {
         return Ok(());
     }
-    Err(Error::selection(format!("the elements are {data_type}, not {}", E::DATA_TYPE)))
+    Err(Error::selection(format!("the array has elements of {data_type}, not {}", E::DATA_TYPE)))
 }
 
 impl FromArrayBytes for ArrayBytes {
@@ -168,7 +168,7 @@ impl<E: Element> FromArrayBytes for Vec<E> {
     }
 }
 
-/// Of `string`.
+/// For `string`.
 impl FromArrayBytes for Vec<String> {
     fn check(data_type: &DataType) -> Result<()> {
         check_kind(data_type, Kind::String, "string")
@@ -179,7 +179,7 @@ impl FromArrayBytes for Vec<String> {
     }
 }
 
-/// Of `variable_length_bytes`.
+/// For `variable_length_bytes`.
 impl FromArrayBytes for Vec<Vec<u8>> {
     fn check(data_type: &DataType) -> Result<()> {
         check_kind(data_type, Kind::Bytes, "variable_length_bytes")
@@ -194,7 +194,7 @@ fn check_kind(data_type: &DataType, kind: Kind, name: &str) -> Result<()> {
     if data_type.kind() == kind {
         return Ok(());
     }
-    Err(Error::selection(format!("the elements are {data_type}, not {name}")))
+    Err(Error::selection(format!("the array has elements of {data_type}, not {name}")))
 }
 
 fn read_variable<T>(shape: &[u64], fill: Fill<'_>, element: impl Fn(&[u8]) -> T) -> Result<Vec<T>> {
@@ -218,7 +218,7 @@ impl<E: Element> FromArrayBytes for ArrayD<E> {
 impl AsArrayBytes for ArrayBytes {
     fn check(&self, data_type: &DataType, shape: &[u64]) -> Result<()> {
         if self.data_type != *data_type {
-            return Err(Error::selection(format!("the elements are {data_type}, not {}", self.data_type)));
+            return Err(Error::selection(format!("the array has elements of {data_type}, not {}", self.data_type)));
         }
         let size = size_in_memory(shape, data_type.size())?;
         match &self.offsets {
@@ -226,7 +226,9 @@ impl AsArrayBytes for ArrayBytes {
             Some(offsets) => {
                 let rising = offsets.is_sorted() && offsets.first().is_some_and(|first| *first >= 0);
                 if !rising || offsets.last().is_some_and(|last| *last > self.bytes.len() as i64) {
-                    return Err(Error::selection("the offsets of the elements do not lie in their bytes"));
+                    return Err(Error::selection(
+                        "the offsets of elements of variable length must rise, and end inside the bytes",
+                    ));
                 }
                 if offsets.windows(2).any(|pair| pair[1] - pair[0] > i64::from(u32::MAX)) {
                     return Err(Error::unsupported("an element has more than 2^32 bytes"));

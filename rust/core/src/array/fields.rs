@@ -1,4 +1,4 @@
-//! Writing fields of structs, and nothing of the others.
+//! Writing some fields of structured elements.
 
 use super::{Array, InputBuffer, WriteSession};
 use crate::data_type::DataType;
@@ -7,14 +7,13 @@ use crate::selection::Selection;
 use crate::write::Cut;
 
 impl Array {
-    /// Stores some fields of the elements of a selection; the others stay as they are stored, or have the fill value's
-    /// bytes. In the input the fields of an element lie one behind the other, in the order of their names here and
-    /// without gaps, each as it lies in an element.
+    /// Stores some fields of the elements of a selection. The other fields keep their stored bytes, or get those of the fill
+    /// value. An element of the input has the named fields in this order, without padding.
     ///
-    /// As chunks are changed in part, writers of one chunk wait for each other, and none loses what another wrote; see
+    /// Chunks are changed in part, so writers of one chunk wait for each other; see
     /// [`store_array_subset`](Self::store_array_subset).
     ///
-    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection) where there is no such field, or one comes twice.
+    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection) if a field does not exist or is named twice.
     pub fn store_fields_from(&self, selection: &Selection, fields: &[&str], input: InputBuffer<'_>) -> Result<()> {
         let cuts = selection.check(self.shape()).and_then(|()| cuts(self.data_type(), fields));
         self.store_from(selection, input, &cuts.place(|| self.name())?)
@@ -22,24 +21,24 @@ impl Array {
 }
 
 impl WriteSession {
-    /// As [`Array::store_fields_from`]. Chunks of which only fields are given are read before they are stored.
+    /// As [`Array::store_fields_from`]. Chunks that are not complete are read before they are stored.
     pub fn store_fields_from(&self, selection: &Selection, fields: &[&str], input: InputBuffer<'_>) -> Result<()> {
         let cuts = selection.check(&self.shape()).and_then(|()| cuts(self.base.data_type(), fields));
         self.store_from(selection, input, &cuts.place(|| self.base.name())?)
     }
 }
 
-/// Where fields belong in an element, and where they lie in what is given of one.
+/// Returns the offsets of fields in a stored element and in an element of the input.
 fn cuts(data_type: &DataType, names: &[&str]) -> Result<Vec<Cut>> {
     let (mut cuts, mut from) = (Vec::with_capacity(names.len()), 0);
     for (number, name) in names.iter().enumerate() {
         let Some(field) = data_type.fields().iter().find(|field| field.name == *name) else {
             let names: Vec<_> = data_type.fields().iter().map(|field| format!("{:?}", field.name)).collect();
-            let there = if names.is_empty() { "no fields".to_owned() } else { names.join(", ") };
-            return Err(Error::selection(format!("there is no field {name:?}; the elements have {there}")));
+            let existing = if names.is_empty() { "no fields".to_owned() } else { names.join(", ") };
+            return Err(Error::selection(format!("there is no field {name:?}; the elements have {existing}")));
         };
         if names[..number].contains(name) {
-            return Err(Error::selection(format!("field {name:?} comes twice")));
+            return Err(Error::selection(format!("field {name:?} is named twice")));
         }
         cuts.push(Cut { to: field.offset, from, size: field.size() });
         from += field.size();

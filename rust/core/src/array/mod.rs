@@ -1,4 +1,4 @@
-//! An array: metadata, geometry of its chunks, and (in the files beside this one) reading and writing.
+//! Arrays: metadata and options here; geometry, reading and writing in the files beside this one.
 
 mod asynchronous;
 mod buffers;
@@ -36,7 +36,7 @@ use crate::read::{Caching, Chains, Reader, Source};
 use crate::store::Store;
 use crate::write::Writer;
 
-/// A chunked array in a [`Store`]. Clones are cheap and share everything.
+/// A chunked array in a [`Store`]. Clones are cheap.
 #[derive(Clone, Debug)]
 pub struct Array {
     parts: Arc<Parts>,
@@ -53,18 +53,18 @@ struct Parts {
 }
 
 impl Array {
-    /// Opens the array at a path of a store (`""` or `"/"`: the root).
+    /// Opens the array at a path of a store; `""` and `"/"` are the root.
     ///
-    /// Fails with [`NotFound`](crate::ErrorKind::NotFound) where there is none, and with
-    /// [`InvalidMetadata`](crate::ErrorKind::InvalidMetadata) or [`Unsupported`](crate::ErrorKind::Unsupported) where its
-    /// metadata are wrong or need what this build does not have.
+    /// Fails with [`NotFound`](crate::ErrorKind::NotFound) if there is no array,
+    /// [`InvalidMetadata`](crate::ErrorKind::InvalidMetadata) if its metadata is wrong, and
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if it needs a feature that this build lacks.
     pub fn open(store: Arc<dyn Store>, path: &str) -> Result<Self> {
         let path = crate::metadata::node_path(path)?;
         let metadata = crate::metadata::open_array(&*store, &path)?;
         Self::new_with_metadata(store, &path, metadata)
     }
 
-    /// An array with given metadata, which are not written.
+    /// Makes an array with given metadata, which is not written.
     pub fn new_with_metadata(store: Arc<dyn Store>, path: &str, metadata: ArrayMetadata) -> Result<Self> {
         let path = crate::metadata::node_path(path)?;
         let name = store.display(&path);
@@ -73,7 +73,7 @@ impl Array {
         Self::with_chain(store, path, &name, metadata, chain).place(|| name)
     }
 
-    /// An array whose chunks are decoded by a chain that its metadata do not tell.
+    /// Makes an array whose chunks are decoded by a chain, whatever codecs its metadata has.
     pub(crate) fn with_chain(
         store: Arc<dyn Store>,
         path: String,
@@ -85,7 +85,7 @@ impl Array {
         Ok(Self::with_chains(store, path, name, metadata, chain, chains))
     }
 
-    /// An array whose chunks are decoded each by a chain of its own; `chain` is that of one of them.
+    /// Makes an array whose chunks have different chains; `chain` is that of one of them.
     pub(crate) fn with_chains(
         store: Arc<dyn Store>,
         path: String,
@@ -94,7 +94,7 @@ impl Array {
         chain: Chain,
         chains: Chains,
     ) -> Self {
-        // Chunks stay what they are when attributes change.
+        // Attributes do not change the meaning of chunks.
         let codecs = metadata.with_attributes(Attributes::new()).document.to_string();
         let codecs = (&path, codecs, chain.shape(), metadata.data_type.to_string());
         let identity = store.profile().identity.part(codecs);
@@ -116,24 +116,24 @@ impl Array {
         }
     }
 
-    /// The same array, read and written with other options.
+    /// Returns the array with other options.
     #[must_use]
     pub fn with_options(&self, options: CodecOptions) -> Self {
         Self { options, ..self.clone() }
     }
 
-    /// The same array, whose reads keep chunks in a cache; `None`: in none.
+    /// Returns the array with another cache for its reads, or without one.
     #[must_use]
     pub fn with_cache(&self, cache: Option<ChunkCache>) -> Self {
         Self { cache, ..self.clone() }
     }
 
-    /// The same array as its metadata are stored now.
+    /// Returns the array with the metadata that is stored now.
     pub fn reopen(&self) -> Result<Self> {
         self.with_metadata(crate::metadata::open_array(&**self.store(), self.path())?)
     }
 
-    /// The same array with another shape of the same rank, which is not stored.
+    /// Returns the array with another shape of the same rank, which is not stored.
     pub fn with_shape(&self, shape: &[u64]) -> Result<Self> {
         self.with_metadata(self.metadata().with_shape(shape).place(|| self.name())?)
     }
@@ -143,68 +143,68 @@ impl Array {
         Ok(Self { options: self.options, cache: self.cache.clone(), ..array })
     }
 
-    /// How it is read and written.
+    /// Returns the options of reads and writes.
     pub fn options(&self) -> CodecOptions {
         self.options
     }
 
-    /// The cache of its chunks, if it has one.
+    /// Returns the cache, if there is one.
     pub fn cache(&self) -> Option<&ChunkCache> {
         self.cache.as_ref()
     }
 
-    /// Which of the changes of arrays and groups that this process made it came of; 0: none. Of two arrays that came of
-    /// changes of one, that with the greater number is as it was stored later.
+    /// Returns the revision of the metadata, counted per process; 0 if this process has not changed it. Of two results of
+    /// changes, the one with the greater revision was stored later.
     pub fn turn(&self) -> u64 {
         self.turn
     }
 
-    /// What the array is.
+    /// Returns the metadata.
     pub fn metadata(&self) -> &ArrayMetadata {
         &self.parts.metadata
     }
 
-    /// The store it lies in.
+    /// Returns the store.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.parts.source.store
     }
 
-    /// Its path in the store, without a slash at either end.
+    /// Returns the path in the store, without a slash at either end.
     pub fn path(&self) -> &str {
         &self.parts.path
     }
 
-    /// Store and path, for people.
+    /// Returns the name of the array in messages: store and path.
     pub fn name(&self) -> &str {
         &self.parts.source.name
     }
 
-    /// Its shape.
+    /// Returns the shape.
     pub fn shape(&self) -> &[u64] {
         self.chunk_grid().array_shape()
     }
 
-    /// Number of dimensions.
+    /// Returns the number of dimensions.
     pub fn dimensionality(&self) -> usize {
         self.chunk_grid().dimensionality()
     }
 
-    /// The type of its elements.
+    /// Returns the data type.
     pub fn data_type(&self) -> &DataType {
         self.chain().data_type()
     }
 
-    /// The value of elements that were never stored.
+    /// Returns the value of elements that were never stored.
     pub fn fill_value(&self) -> &FillValue {
         self.chain().fill_value()
     }
 
-    /// What users wrote beside it.
+    /// Returns the attributes.
     pub fn attributes(&self) -> &Attributes {
         &self.metadata().attributes
     }
 
-    /// The chunk grid. Of a sharded array, a chunk is a shard.
+    /// Returns the chunk grid. Of a sharded array, a chunk is a shard.
     pub fn chunk_grid(&self) -> &ChunkGrid {
         &self.parts.source.grid
     }
@@ -214,7 +214,7 @@ impl Array {
     }
 
     pub(crate) fn reader(&self) -> Reader<'_> {
-        let cache = self.cache.as_ref().map_or(Caching::Off, Caching::Own);
+        let cache = self.cache.as_ref().map_or(Caching::Off, Caching::Array);
         Reader { source: &self.parts.source, options: self.options, cache }
     }
 

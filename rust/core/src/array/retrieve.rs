@@ -24,7 +24,7 @@ impl Array {
     /// outside the array or the memory has another shape.
     pub fn retrieve_selection_into(&self, selection: &Selection, output: OutputBuffer<'_>) -> Result<()> {
         selection.check(self.shape()).place(|| self.name())?;
-        let cache = self.cache.as_ref().map_or(Caching::Shared(shared_cache()), Caching::Own);
+        let cache = self.cache.as_ref().map_or(Caching::Shared(shared_cache()), Caching::Array);
         self.read_into(Reader { cache, ..self.reader() }, selection, output).map(|_| ())
     }
 

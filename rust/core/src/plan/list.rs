@@ -1,4 +1,4 @@
-//! Positions that follow no rule, along one axis or several at once, and how they are cut at chunks.
+//! Positions without regular spacing, along one axis or several together, and how they are split at chunks.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,41 +8,41 @@ use smallvec::SmallVec;
 use crate::chunk_grid::ChunkGrid;
 use crate::view::Jump;
 
-/// The positions along each axis of a [`List`], one after the other.
+/// The positions along each axis of a [`List`].
 pub(crate) type Columns = Vec<Vec<u64>>;
 
-/// Entries, each with a position along every axis of the list and a place in the output. The order of the entries is
-/// that in which they are written: of equal positions the last stays.
+/// Entries with a position along every axis of the list and an offset in the output. Entries are written in order, so of
+/// equal positions the last counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct List {
-    /// The axes, whose runs are one position at 0.
+    /// The axes of the array. Their runs are one position at 0.
     pub(crate) axes: SmallVec<[usize; 4]>,
     columns: Arc<Columns>,
-    /// Of each entry, an offset in the output.
+    /// Offset of each entry in the output, in bytes.
     to: Arc<Vec<isize>>,
-    /// The entries of this list.
+    /// The entries that are in this list.
     range: Range<usize>,
 }
 
-/// A chunk along each axis of a list, and where it starts.
+/// A chunk along each axis of a list: its index and its start.
 type Located = SmallVec<[(u64, u64); 4]>;
 
-/// The entries that lie in one chunk, as seen from it.
+/// The entries in one chunk, with positions relative to the chunk.
 pub(super) struct Group {
-    /// The chunk along each axis of the list.
+    /// Index of the chunk along each axis of the list.
     pub(super) chunk: SmallVec<[u64; 4]>,
     pub(super) list: List,
 }
 
 impl List {
-    /// Entries whose places in the output are evenly spaced.
+    /// A list of entries with one stride in the output.
     pub(crate) fn new(axes: &[usize], columns: Arc<Columns>, stride: isize) -> Self {
         let count = columns.first().map_or(0, Vec::len);
         let to = (0..count as isize).map(|entry| entry.wrapping_mul(stride)).collect();
         Self { axes: axes.into(), columns, to: Arc::new(to), range: 0..count }
     }
 
-    /// Number of entries.
+    /// Returns the number of entries.
     pub(crate) fn len(&self) -> usize {
         self.range.len()
     }
@@ -51,12 +51,12 @@ impl List {
         &self.columns[axis][self.range.clone()]
     }
 
-    /// The first entry's positions and place.
+    /// Returns the positions of the first entry, and its offset in the output.
     pub(super) fn first(&self) -> (impl Iterator<Item = u64>, isize) {
         (self.columns.iter().map(|column| column[self.range.start]), self.to[self.range.start])
     }
 
-    /// Leaves out the entries that lie at or past an end on one of the list's axes.
+    /// Removes the entries at or past an end along any axis of the list.
     pub(crate) fn clip(&mut self, end: &[u64]) {
         let below =
             |entry: &usize| self.axes.iter().zip(self.columns.iter()).all(|(axis, column)| column[*entry] < end[*axis]);
@@ -69,7 +69,7 @@ impl List {
         }
     }
 
-    /// The offset of each entry among elements at strides, and in the output.
+    /// Returns the offsets of each entry in a source with strides in bytes, and in the output.
     pub(super) fn jumps(&self, strides: &[i64]) -> Vec<Jump> {
         let jump = |to: &isize| Jump { from: 0, to: *to };
         let mut jumps: Vec<Jump> = self.to[self.range.clone()].iter().map(jump).collect();
@@ -82,7 +82,7 @@ impl List {
         jumps
     }
 
-    /// Whether every position of the list's axes is among its entries.
+    /// Returns whether every position of `shape` along the list's axes is an entry.
     pub(super) fn covers(&self, shape: &[u64]) -> bool {
         let lengths = self.axes.iter().map(|axis| shape[*axis]);
         let count = lengths.clone().try_fold(1u64, u64::checked_mul);
@@ -101,7 +101,7 @@ impl List {
         seen.into_iter().all(|seen| seen)
     }
 
-    /// Number of chunks that the entries lie in, or somewhat more.
+    /// Returns an upper bound of the number of chunks that the entries are in.
     pub(super) fn chunks(&self, grid: &ChunkGrid) -> u64 {
         let chunks = (0..self.axes.len()).fold(1, |chunks: u64, k| {
             let (first, last) = self.ends(k, grid);
@@ -110,7 +110,7 @@ impl List {
         chunks.min(self.len() as u64)
     }
 
-    /// The first and the last chunk along an axis of the list, which must have entries.
+    /// Returns the first and the last chunk along an axis of the list. The list is not empty.
     fn ends(&self, k: usize, grid: &ChunkGrid) -> (u64, u64) {
         let (low, high) = self
             .column(k)
@@ -119,13 +119,13 @@ impl List {
         (grid.locate(self.axes[k], low).0, grid.locate(self.axes[k], high).0)
     }
 
-    /// The entries chunk by chunk, those of each in the order in which they were.
+    /// Groups the entries by chunk. Within a chunk, they keep their order.
     pub(super) fn groups(&self, grid: &ChunkGrid) -> Vec<Group> {
         if self.range.is_empty() {
             return Vec::new();
         }
         let count = self.len();
-        // Of each entry, the number of its chunk among those that lie between the outermost ones.
+        // The number of each entry's chunk, among the chunks between the first and the last.
         let mut chunks: SmallVec<[Vec<u64>; 2]> = SmallVec::new();
         let mut cells = Some(1u64);
         let mut keys = vec![0u64; 0];
@@ -183,7 +183,7 @@ impl List {
         located.into_iter().zip(starts.windows(2)).map(group).collect()
     }
 
-    /// The same entries in another order, and as seen from their chunks.
+    /// Returns the entries in another order, with positions relative to their chunks.
     fn rearranged(&self, order: Option<&[usize]>, starts: &[usize], located: &[Located]) -> Self {
         let mut columns: Columns = (0..self.axes.len())
             .map(|k| match order {
@@ -205,14 +205,14 @@ impl List {
         Self { axes: self.axes.clone(), columns: Arc::new(columns), to: Arc::new(to), range: 0..self.len() }
     }
 
-    /// The same list for axes in another order: axis `k` is what was axis `order[k]`.
+    /// Returns the list for axes in another order: axis `k` was axis `order[k]`.
     pub(super) fn permuted(&self, order: &[usize]) -> Self {
         let axes = self.axes.iter().map(|axis| order.iter().position(|old| old == axis).unwrap_or(*axis)).collect();
         Self { axes, ..self.clone() }
     }
 }
 
-/// The order that sorts keys below `cells` and leaves equal ones as they are; `None`: they are sorted.
+/// Returns the stable order that sorts keys, all below `cells`, or `None` if they are sorted.
 fn ordered(keys: &[u64], cells: u64) -> Option<Vec<usize>> {
     if keys.is_sorted() {
         return None;
@@ -231,9 +231,9 @@ fn ordered(keys: &[u64], cells: u64) -> Option<Vec<usize>> {
     }
     let mut order = vec![0; keys.len()];
     for (entry, key) in keys.iter().enumerate() {
-        let place = &mut next[*key as usize];
-        order[*place] = entry;
-        *place += 1;
+        let position = &mut next[*key as usize];
+        order[*position] = entry;
+        *position += 1;
     }
     Some(order)
 }

@@ -1,7 +1,7 @@
-//! What of a region lies in which window of decoded bytes.
+//! A region cut at the borders of windows of decoded bytes.
 //!
-//! Elements lie at strides in a sequence of bytes that comes in windows, one by one, in any order and on any thread. An
-//! element across the bounds of windows is put together when all of them were there.
+//! The elements have strides in a sequence of bytes. The bytes come in windows, in any order and on any thread. An element
+//! that straddles windows is assembled, and placed after all windows.
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
@@ -14,33 +14,33 @@ use crate::plan::Region;
 use crate::runtime::lock;
 use crate::view::{Axes, Axis, Item, Output};
 
-/// A region of elements that lie at strides in decoded bytes, to be cut at the bounds of pieces.
+/// A region of elements with strides in decoded bytes.
 pub(super) struct Cuts {
-    /// The axes, none of them of one position, the largest stride first; no stride of the source is negative.
+    /// The axes longer than 1, largest stride first. No stride of the source is negative.
     axes: Axes,
     /// `reach[k]`: bytes from the first element to the end of the last along the axes from `k` on.
     reach: Vec<i64>,
-    /// The first element, in the source and in the output.
+    /// Offset of the first element, in the source and in the output.
     first: (i64, isize),
-    empty: bool,
+    is_empty: bool,
     item: Item,
 }
 
 type Visit<'v> = dyn FnMut(Cut) -> ControlFlow<Result<()>> + 'v;
 
-/// Elements of a region.
+/// Elements of a region in a window, with the offset of the first in the source and in the output.
 enum Cut {
-    /// All along some axes lie in a window; the first of them in the source and in the output.
+    /// All elements of some axes.
     Inside(Axes, i64, isize),
-    /// One lies across the window's bounds.
-    Across(i64, isize),
+    /// One element that straddles the borders of the window.
+    Straddling(i64, isize),
 }
 
 impl Cuts {
     pub(super) fn new(elements: &Elements, region: &Region) -> Self {
         let (from, axes) = region.axes(&elements.strides);
         let mut first = (from as i64 + elements.offset as i64, region.origin);
-        let empty = axes.iter().any(|axis| axis.length == 0);
+        let is_empty = axes.iter().any(|axis| axis.length == 0);
         let mut kept = Axes::new();
         for mut axis in axes.into_iter().filter(|axis| axis.length > 1) {
             if axis.from < 0 {
@@ -52,11 +52,11 @@ impl Cuts {
             kept.push(axis);
         }
         kept.sort_by_key(|axis| std::cmp::Reverse(axis.from));
-        // What runs on from one axis to the next is one axis.
+        // Axes that continue each other become one.
         let mut axes: Axes = Axes::new();
         for axis in kept {
             match axes.last_mut() {
-                Some(outer) if runs_on(*outer, axis) => {
+                Some(outer) if continues(*outer, axis) => {
                     *outer = Axis { length: outer.length * axis.length, ..axis };
                 }
                 _ => axes.push(axis),
@@ -67,21 +67,21 @@ impl Cuts {
         for (k, axis) in axes.iter().enumerate().rev() {
             reach[k] = reach[k + 1] + (axis.length as i64 - 1) * axis.from as i64;
         }
-        Self { axes, reach, first, empty, item }
+        Self { axes, reach, first, is_empty, item }
     }
 
-    /// The decoded bytes from the first to the last that is wanted.
+    /// Returns the range of decoded bytes from the first wanted element to the last.
     pub(super) fn extent(&self) -> Range<u64> {
         let start = self.first.0.max(0) as u64;
-        if self.empty { 0..0 } else { start..start + self.reach[0] as u64 }
+        if self.is_empty { 0..0 } else { start..start + self.reach[0] as u64 }
     }
 
-    /// Whether any of the elements lies in a window, wholly or in part.
+    /// Returns whether a window has bytes of any element.
     pub(super) fn touch(&self, window: &Range<u64>) -> bool {
         self.cut(window, &mut |_| ControlFlow::Break(Ok(()))).is_break()
     }
 
-    /// Where a window goes in the output, all of which is wanted and goes there as it is.
+    /// Returns the offset of a window in the output, if all of it is wanted and stays contiguous.
     pub(super) fn all_of(&self, window: &Range<u64>) -> Option<isize> {
         let mut found = None;
         let more = self.cut(window, &mut |cut| match cut {
@@ -94,22 +94,22 @@ impl Cuts {
         found.filter(|_| more.is_continue())
     }
 
-    /// Places what is wanted of a window's bytes. Of elements across its bounds the bytes are kept.
+    /// Places the wanted elements of a window. Bytes of elements that straddle windows are kept.
     pub(super) fn place(
         &self,
         window: &Range<u64>,
         decoded: &[u8],
         output: &Output<'_>,
-        across: &Across,
+        straddling: &Straddling,
     ) -> Result<()> {
         let (start, end) = (window.start as i64, window.end as i64);
         let placed = self.cut(window, &mut |cut| {
             let placed = match cut {
                 Cut::Inside(axes, from, to) => output.place(to, &axes, decoded, (from - start) as isize, self.item),
-                Cut::Across(from, to) => {
+                Cut::Straddling(from, to) => {
                     let part = from.max(start)..(from + self.item.size as i64).min(end);
                     let bytes = &decoded[(part.start - start) as usize..(part.end - start) as usize];
-                    across.keep(to, self.item.size, (part.start - from) as usize, bytes);
+                    straddling.keep(to, self.item.size, (part.start - from) as usize, bytes);
                     Ok(())
                 }
             };
@@ -118,9 +118,9 @@ impl Cuts {
         placed.break_value().unwrap_or(Ok(()))
     }
 
-    /// Calls `visit` for what of the elements lies in a window, wholly or in part.
+    /// Calls `visit` for the elements that have bytes in a window.
     fn cut(&self, window: &Range<u64>, visit: &mut Visit<'_>) -> ControlFlow<Result<()>> {
-        if self.empty {
+        if self.is_empty {
             return ControlFlow::Continue(());
         }
         self.cut_axis(0, self.first, (window.start as i64, window.end as i64), visit)
@@ -140,13 +140,13 @@ impl Cuts {
         if from >= start && from + reach <= end {
             return visit(Cut::Inside(Axes::from_slice(&self.axes[k..]), from, to));
         }
-        let Some(axis) = self.axes.get(k) else { return visit(Cut::Across(from, to)) };
+        let Some(axis) = self.axes.get(k) else { return visit(Cut::Straddling(from, to)) };
         let (stride, inner, length) = (axis.from as i64, self.reach[k + 1], axis.length as i64);
         let at = |index: i64| (from + index * stride, to + index as isize * axis.to);
         if stride == 0 {
             return (0..length).try_for_each(|index| self.cut_axis(k + 1, at(index), (start, end), visit));
         }
-        // Positions that reach into the window, and among them those that lie in it.
+        // Positions that touch the window, and those that are inside it.
         let first = ((start - inner - from).div_euclid(stride) + 1).max(0);
         let last = (end - from - 1).div_euclid(stride).min(length - 1);
         let first_inside = (start - from + stride - 1).div_euclid(stride).max(first);
@@ -164,23 +164,23 @@ impl Cuts {
     }
 }
 
-/// Whether the positions of two axes are evenly spaced on both sides.
-fn runs_on(outer: Axis, inner: Axis) -> bool {
+/// Returns whether the positions of two axes are evenly spaced on both sides.
+fn continues(outer: Axis, inner: Axis) -> bool {
     let length = inner.length as isize;
     inner.from.checked_mul(length) == Some(outer.from) && inner.to.checked_mul(length) == Some(outer.to)
 }
 
-/// The bytes of elements that lie across the bounds of windows, by where they go.
+/// The bytes of elements that straddle windows, by their offset in the output.
 #[derive(Default)]
-pub(super) struct Across(Mutex<BTreeMap<isize, Vec<u8>>>);
+pub(super) struct Straddling(Mutex<BTreeMap<isize, Vec<u8>>>);
 
-impl Across {
+impl Straddling {
     fn keep(&self, to: isize, size: usize, at: usize, bytes: &[u8]) {
         let mut elements = lock(&self.0);
         elements.entry(to).or_insert_with(|| vec![0; size])[at..at + bytes.len()].copy_from_slice(bytes);
     }
 
-    /// Places the elements, all windows of which were placed before.
+    /// Places the elements, after all windows.
     pub(super) fn place(self, output: &Output<'_>, item: Item) -> Result<()> {
         let elements = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         elements.into_iter().try_for_each(|(to, bytes)| output.place(to, &[], &bytes, 0, item))
@@ -194,8 +194,8 @@ mod tests {
     use super::*;
     use crate::plan::Run;
 
-    /// Elements of some size at strides in 997 bytes, read window by window, are those that are read at once.
-    #[allow(clippy::type_complexity)] // what a window gives
+    /// Elements read window by window from 997 bytes equal those that are read at once.
+    #[allow(clippy::type_complexity)] // a table of cases
     #[test]
     fn windows_give_what_all_gives() {
         let source: Vec<u8> = (0..997u32).map(|i| (i * 7 % 251) as u8).collect();
@@ -228,7 +228,7 @@ mod tests {
             output.place(0, &axes, &source, from + *offset as isize, item).unwrap();
             for step in [1, 2, 3, 7, 64, 100, 997] {
                 let cuts = Cuts::new(&elements, &region);
-                let across = Across::default();
+                let straddling = Straddling::default();
                 found.fill(0);
                 // SAFETY: one thread.
                 let output = unsafe { Output::share(&mut found) };
@@ -241,10 +241,10 @@ mod tests {
                     assert!(cuts.extent().start < window.end && window.start < cuts.extent().end);
                     match cuts.all_of(&window) {
                         Some(to) => output.place(to, &[], bytes, 0, Item { size: bytes.len(), word: 1 }).unwrap(),
-                        None => cuts.place(&window, bytes, &output, &across).unwrap(),
+                        None => cuts.place(&window, bytes, &output, &straddling).unwrap(),
                     }
                 }
-                across.place(&output, item).unwrap();
+                straddling.place(&output, item).unwrap();
                 assert!(found == expected, "{size} {strides:?} {runs:?}, windows of {step}");
             }
         }

@@ -1,4 +1,4 @@
-//! Chunks of an array: where they are stored and how.
+//! The chunks of an array: where they are stored, and with which codecs.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -11,49 +11,49 @@ use crate::error::{Error, Result};
 use crate::runtime::{gather, parallel};
 use crate::store::{Identity, Store};
 
-/// Chunks of an array.
+/// The chunks of an array.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) store: Arc<dyn Store>,
-    /// What comes before a chunk's key: empty, or a path and `/`.
+    /// Prefix of the keys of chunks: empty, or a path and `/`.
     pub(crate) prefix: String,
     pub(crate) chunk_key_encoding: ChunkKeyEncoding,
     pub(crate) grid: ChunkGrid,
-    /// The codecs of a chunk; where chunks have several shapes, of the first.
+    /// The codecs of a chunk; if chunks have several shapes, of the first.
     pub(crate) chain: Chain,
     pub(crate) chains: Chains,
     /// Tells arrays apart in caches.
     pub(crate) identity: Identity,
-    /// The array, for people.
+    /// Name of the array in messages.
     pub(crate) name: String,
 }
 
-/// The codecs of the chunks of an array.
+/// The codecs of all chunks of an array.
 #[derive(Debug)]
 pub(crate) enum Chains {
-    /// Those of the first chunk.
+    /// All chunks have those of the first.
     One,
-    /// The same for chunks of every shape, each bound when it is first met.
+    /// The same codecs for chunks of several shapes. Each shape is bound when it first occurs.
     Shapes { codecs: Vec<Named>, bound: Vec<OnceLock<Box<Chain>>> },
-    /// What is stored of each chunk tells.
+    /// Each chunk says which codecs it has.
     Each(Arc<dyn EachChain>),
 }
 
-/// Tells the codecs of each chunk.
+/// Finds the codecs of each chunk.
 pub(crate) trait EachChain: fmt::Debug + Send + Sync {
-    /// The codecs of a chunk, for which what is stored of it may be asked; `None`: nothing is stored.
+    /// Returns the codecs of a chunk, or `None` if it is not stored. May read the chunk's header.
     fn chain(&self, chunk: &[u64]) -> Result<Option<&Chain>>;
 }
 
-/// Chunks have no more shapes than these.
-const MOST: u64 = 1 << 16;
+/// Maximal number of different chunk shapes.
+const MOST_SHAPES: u64 = 1 << 16;
 
 impl Chains {
     pub(crate) fn new(grid: &ChunkGrid, codecs: &[Named]) -> Result<Self> {
         match grid.shapes() {
             0 | 1 => Ok(Self::One),
-            count if count > MOST => {
-                Err(Error::unsupported(format!("the chunks have {count} different shapes, more than {MOST}")))
+            count if count > MOST_SHAPES => {
+                Err(Error::unsupported(format!("the chunks have {count} different shapes, more than {MOST_SHAPES}")))
             }
             count => {
                 let bound = std::iter::repeat_with(OnceLock::new).take(count as usize).collect();
@@ -64,6 +64,7 @@ impl Chains {
 }
 
 impl Source {
+    /// Returns the key of a chunk in the store.
     pub(crate) fn key(&self, chunk: &[u64]) -> String {
         let mut key = String::with_capacity(self.prefix.len() + 4 * chunk.len() + 2);
         key.push_str(&self.prefix);
@@ -71,8 +72,8 @@ impl Source {
         key
     }
 
-    /// Does `work` on every item, on the threads of the pool; where it waits for another machine, on many that wait,
-    /// which hold about `bytes` of each item.
+    /// Does `work` on every item: on at most `limit` threads of the pool or, in a remote store, on many threads that wait
+    /// and together hold a bounded number of `bytes`.
     pub(crate) fn each<T: Sync>(
         &self,
         items: &[T],
@@ -83,7 +84,7 @@ impl Source {
         if self.store.profile().remote { gather(items, bytes, work) } else { parallel(items, limit, work) }
     }
 
-    /// The codecs of a chunk.
+    /// Returns the codecs of a chunk.
     pub(crate) fn chain_of(&self, chunk: &[u64]) -> Result<&Chain> {
         let (codecs, bound) = match &self.chains {
             Chains::One => return Ok(&self.chain),
@@ -99,7 +100,7 @@ impl Source {
         Ok(bound.get_or_init(|| Box::new(chain)))
     }
 
-    /// The codecs that a chunk is likely to have, without a round trip to where it is stored.
+    /// Returns the codecs that a chunk probably has, without a request to another machine.
     pub(crate) fn likely_chain(&self, chunk: &[u64]) -> Option<&Chain> {
         match &self.chains {
             Chains::Each(_) if self.store.profile().remote => Some(&self.chain),

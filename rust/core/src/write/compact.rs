@@ -19,9 +19,7 @@ impl Writer<'_> {
             let Some(shard) = self.source.chain_of(chunk)?.open_shard() else { return Ok(0) };
             let key = self.source.key(chunk);
             let look = |writer: &Self| -> Result<Option<(Stored, Inners<'static>)>> {
-                let Some(old) = writer.reader().open(chunk, Need::Chunk, None, &Counts::default())? else {
-                    return Ok(None);
-                };
+                let Some(old) = writer.reader().open(chunk, Need::Chunk)? else { return Ok(None) };
                 Ok(writer.tight(shard, &old, drop_empty)?.map(|inners| (old, inners)))
             };
             // What is tight need not be locked.
@@ -112,7 +110,7 @@ impl Writer<'_> {
                 let stored = if chain.open_shard().is_some() {
                     stored
                 } else {
-                    decoded = self.reader().decoded_shard(stored, chain)?;
+                    decoded = self.reader().decoded_shard(stored, chain, &Counts::default())?;
                     &decoded
                 };
                 for (number, found) in self.kept(shard, Some(stored))?.iter().enumerate() {

@@ -3,7 +3,7 @@
 use super::Writer;
 use crate::error::{Error, Result};
 use crate::plan::Region;
-use crate::read::{Counts, Need, Stored};
+use crate::read::{Need, Stored};
 use crate::store::Exclusion;
 use crate::subset::ArraySubset;
 
@@ -47,7 +47,7 @@ impl Writer<'_> {
     ) -> Result<()> {
         let _guard = self.source.store.lock(key)?;
         let alone = self.alone();
-        while !change(alone, alone.reader().open(chunk, Need::Whole, None, &Counts::default())?.as_ref())? {}
+        while !change(alone, alone.reader().open(chunk, Need::Whole)?.as_ref())? {}
         Ok(())
     }
 

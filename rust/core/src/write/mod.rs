@@ -28,7 +28,7 @@ use crate::error::{Place, Result};
 use crate::fill_value::FillValue;
 use crate::options::CodecOptions;
 use crate::plan::Region;
-use crate::read::{Caching, Reader, Source, Stored};
+use crate::read::{Caching, Counts, Reader, Source, Stored};
 use crate::slot::Slot;
 use crate::subset::{Dims, tuple};
 use crate::view::swap_words;
@@ -245,7 +245,7 @@ impl<'a> Writer<'a> {
                 if chain.open_shard().is_some() {
                     return self.encode_shard(shard, &part, old, stored);
                 }
-                let old = old.map(|old| self.reader().decoded_shard(old, chain)).transpose()?;
+                let old = old.map(|old| self.reader().decoded_shard(old, chain, &Counts::default())).transpose()?;
                 let mut whole = Vec::new();
                 if !self.encode_shard(shard, &part, old.as_ref(), &mut whole)? {
                     return Ok(false);

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::fetch::run_of;
 use crate::plan::{Region, Run};
 use crate::subset::{Dims, product};
-use crate::view::{Axes, Axis, Item, Output, c_strides, combinations, odometer};
+use crate::view::{Axes, Axis, Item, Output, Transfer, c_strides, combinations, odometer};
 
 /// A region of a chunk, and the elements that go there.
 #[derive(Clone)]
@@ -154,7 +154,8 @@ impl<'a> Layer<'a> {
         for jump in jumps.iter_mut().flatten() {
             std::mem::swap(&mut jump.from, &mut jump.to);
         }
-        output.place_each(to + offset, &axes, &jumps, self.bytes, self.region.origin + start, item)
+        let (from, to) = (self.region.origin + start, to + offset);
+        output.place_each(Transfer { from, to, axes: &axes, jumps: &jumps }, self.bytes, item)
     }
 }
 

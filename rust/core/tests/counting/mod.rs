@@ -1,4 +1,4 @@
-//! A store that tells what is read of it.
+//! A store that records reads.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use tegula::Result;
 use tegula::store::{MemoryStore, Object, Profile, Stat, Store, WritableStore};
 
-/// A store that counts, and hides that it is in memory.
+/// A store in memory that records reads, and does not show that it is in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Counting {
     pub(crate) store: MemoryStore,
-    /// How many objects were opened.
+    /// Number of objects that were opened since the last `take`.
     pub(crate) opened: AtomicU64,
     reads: Arc<Mutex<Vec<(u64, u64)>>>,
     profile: Profile,
@@ -49,19 +49,19 @@ impl Store for Counting {
 }
 
 impl Counting {
-    /// A store of which ranges that lie at most so far apart are read as one.
+    /// A store in which ranges with gaps of at most `gap` bytes are read together.
     pub(crate) fn new(gap: u64) -> Arc<Self> {
         Arc::new(Self { profile: Profile { merge_gap: gap, ..Profile::default() }, ..Self::default() })
     }
 
-    /// The same, each read of which is a request.
-    #[allow(dead_code)] // not every test has such
-    pub(crate) fn far(gap: u64) -> Arc<Self> {
+    /// The same, but remote.
+    #[allow(dead_code)] // not used by every test
+    pub(crate) fn remote(gap: u64) -> Arc<Self> {
         let profile = Profile { merge_gap: gap, remote: true, ..Profile::default() };
         Arc::new(Self { profile, ..Self::default() })
     }
 
-    /// The offset and length of each read since the last call.
+    /// Returns offset and length of each read since the last call.
     pub(crate) fn take(&self) -> Vec<(u64, u64)> {
         self.opened.store(0, Ordering::Relaxed);
         std::mem::take(&mut *self.reads.lock().unwrap())
