@@ -49,7 +49,7 @@ pub(crate) struct Merged {
 /// Maximal size of a read straight into the output, in bytes.
 const STRAIGHT: u64 = 64 << 20;
 
-/// Listed elements are read in one go if their average distance is smaller: a read costs about as much as so many bytes.
+/// Listed elements with a smaller average distance, in bytes, are read in one go: a read costs about as much as the gap.
 const SPARSE: u64 = 4 << 10;
 
 /// Maximal size of a read of listed elements in one go, in bytes.

@@ -27,7 +27,7 @@ pub enum ArrayRegion<'a> {
 impl Array {
     /// Returns the elements of a region. Only regions made of chunks reach past the end of the array, into padding.
     ///
-    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), and the name of the array, if the region lies
+    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), and the name of the array, if the region is
     /// outside the array, the chunk grid or the chunk.
     pub fn subset_of(&self, region: ArrayRegion<'_>) -> Result<ArraySubset> {
         let found = match region {

@@ -20,7 +20,7 @@ impl Array {
     /// If the array has no cache, compressed chunks that are read in part are kept in the process's
     /// [`shared_cache`](crate::shared_cache), because selections are often neighbors.
     ///
-    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is read, if the selection lies
+    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is read, if the selection is
     /// outside the array or the memory has another shape.
     pub fn retrieve_selection_into(&self, selection: &Selection, output: OutputBuffer<'_>) -> Result<()> {
         selection.check(self.shape()).place(|| self.name())?;
@@ -37,7 +37,7 @@ impl Array {
 
     /// Reads a region. Chunks that are not stored give the fill value.
     ///
-    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is read, if the region lies
+    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is read, if the region is
     /// outside the array or `T` holds elements of another data type, and with
     /// [`CorruptData`](crate::ErrorKind::CorruptData) if a chunk cannot be decoded.
     pub fn retrieve_region<T: FromArrayBytes>(&self, region: ArrayRegion<'_>) -> Result<T> {
@@ -80,7 +80,7 @@ impl Array {
         self.retrieve_region(ArrayRegion::Subset(subset))
     }
 
-    /// Checks that regions of one shape lie in the array.
+    /// Checks that regions of one shape are inside the array.
     pub fn check_subsets(&self, starts: &[Dims], shape: &[u64]) -> Result<()> {
         let check = |start: &Dims| ArraySubset::new_with_start_shape(start, shape)?.check_inside(self.shape());
         starts.iter().try_for_each(check).place(|| self.name())

@@ -17,7 +17,7 @@ pub(super) const BATCH: usize = 512;
 /// Number of chunks per batch if each is an object, which is open only while it is read.
 const OBJECTS: usize = 16 * BATCH;
 
-/// A chunk of plain elements is split into reads of about so many bytes, for several threads.
+/// Size of the reads that a large chunk of plain elements is split into, for several threads, in bytes.
 const PART: u64 = 4 << 20;
 
 /// Batches of fewer bytes are read by one thread.
@@ -41,11 +41,6 @@ impl Reader<'_> {
                 self.read_leaves(&batch, output, &counts)?;
             }
         }
-    }
-
-    /// Returns whether each chunk is an object, so that there is nothing to look up or to join.
-    pub(super) fn chunks_are_objects(&self) -> bool {
-        self.source.chain.shard().is_none() && !self.source.store.profile().refers
     }
 
     fn read_objects(&self, batch: &[(Dims, Region)], output: &Output<'_>, counts: &Counts) -> Result<()> {

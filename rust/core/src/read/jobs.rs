@@ -12,7 +12,7 @@ use crate::view::Axes;
 
 /// Reads of the store, and what is decoded after them.
 pub(super) enum Job<'l, 'a> {
-    /// One read of neighboring leaves, each of which is decoded from its part.
+    /// One read of neighboring leaves. Each leaf is decoded from its part.
     Joined { leaves: Vec<&'l Leaf<'a>>, offset: u64, length: u64 },
     /// One read of all stored bytes of a leaf, which is decoded whole.
     Whole(&'l Leaf<'a>),

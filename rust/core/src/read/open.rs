@@ -65,7 +65,7 @@ impl Reader<'_> {
         let Some(stat) = found else { return Ok(None) };
         if end.is_none_or(|end| end > stat.size) {
             let size = stat.size;
-            let message = format!("{length} bytes at byte {offset} lie outside an object of {size} bytes");
+            let message = format!("{length} bytes at byte {offset} are outside an object of {size} bytes");
             return Err(Error::corrupt(message).at(self.describe(chunk)));
         }
         Ok(Some(Stored { offset, length, ..Stored::unknown(object, store.profile().identity, key.into()).whole(stat) }))

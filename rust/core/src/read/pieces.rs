@@ -23,7 +23,7 @@ const SMALLEST: u64 = 1 << 20;
 /// In a store with larger gaps, streams that are wanted whole are read at once: it is far away.
 const FAR: u64 = 512 << 10;
 
-/// Pieces are cached, for reads of their neighbors, if one read decodes at most so many bytes.
+/// Maximal number of bytes of pieces that one read may keep, for later reads of their neighbors.
 const KEPT: u64 = 64 << 20;
 
 /// Layouts of the streams that were read lately; `None` for streams without pieces.

@@ -71,6 +71,11 @@ pub(super) const LOCAL: JoinedSize = JoinedSize { least: 128 << 10, most: 1 << 2
 const REMOTE: JoinedSize = JoinedSize { least: 2 << 20, most: 16 << 20 };
 
 impl Reader<'_> {
+    /// Returns whether each chunk is an object, so that there is nothing to look up or to join.
+    pub(super) fn chunks_are_objects(&self) -> bool {
+        self.source.chain.shard().is_none() && !self.source.store.profile().refers
+    }
+
     /// Bounds of reads in this store.
     pub(super) fn joined_size(&self) -> JoinedSize {
         if self.source.store.profile().remote { REMOTE } else { LOCAL }

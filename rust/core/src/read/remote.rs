@@ -21,7 +21,7 @@ use crate::store::{ByteRange, Object, Stat};
 use crate::subset::Dims;
 use crate::view::Output;
 
-/// A chunk that changes during each of so many reads is an error.
+/// Number of tries for a chunk that changes while it is read.
 const TRIES: usize = 3;
 
 /// Chunks of a batch that changed while they were read, each with the error of that read.
@@ -142,7 +142,7 @@ impl Reader<'_> {
                 }
             },
         )?;
-        // Only objects of which nothing was read take a request.
+        // Only objects without any read take a request.
         gather(
             &resolved.objects,
             |_| 0,

@@ -27,7 +27,7 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// An object of which nothing is known yet.
+    /// An object before its first read.
     pub(super) fn unknown(object: Arc<dyn Object>, store: Identity, key: Arc<str>) -> Self {
         Self { object, store, key, offset: 0, length: 0, stat: UNKNOWN, is_lasting: true }
     }
@@ -48,7 +48,7 @@ impl Stored {
     pub(crate) fn inner(&self, inner: &[u64], (offset, length): (u64, u64)) -> Result<Self> {
         if offset.checked_add(length).is_none_or(|end| end > self.length) {
             return Err(Error::corrupt(format!(
-                "inner chunk {}: {length} bytes at byte {offset} lie outside a shard of {} bytes",
+                "inner chunk {}: {length} bytes at byte {offset} are outside a shard of {} bytes",
                 tuple(inner),
                 self.length
             )));

@@ -66,7 +66,7 @@ impl Transfer<'_> {
 }
 
 fn outside() -> Error {
-    Error::corrupt("elements lie outside their buffer")
+    Error::corrupt("elements are outside their buffer")
 }
 
 impl<'a> Output<'a> {

@@ -86,7 +86,7 @@ pub(super) fn prepare(axes: &[Axis], item: Item) -> Axes {
     joined
 }
 
-/// Calls `visit` with both offsets of every element of the axes, none of which is empty.
+/// Calls `visit` with both offsets of every element of the axes. No axis is empty.
 pub(crate) fn odometer(axes: &[Axis], mut visit: impl FnMut(isize, isize)) {
     let mut index: SmallVec<[usize; 6]> = SmallVec::from_elem(0, axes.len());
     let (mut from, mut to) = (0, 0);
