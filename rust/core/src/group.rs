@@ -6,7 +6,7 @@ use crate::array::Array;
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::metadata::{
     Attributes, AttributesChange, Consolidated, Folder, GroupMetadata, Node, NodeKind, change_attributes, consolidate,
-    lock_node, metadata_key, node_path, open_node, turn, write_node,
+    lock_node, metadata_key, node_path, open_node, revision, write_node,
 };
 use crate::options::global_options;
 use crate::runtime::{gather_map, parallel_map};
@@ -35,7 +35,7 @@ pub struct Group {
     metadata: GroupMetadata,
     consolidated: Option<Noted>,
     use_consolidated: UseConsolidated,
-    turn: u64,
+    revision: u64,
 }
 
 /// What a group, this one or one above it, knows of what lies below.
@@ -104,7 +104,7 @@ impl Group {
     /// A group with given metadata, which are not written.
     pub fn new_with_metadata(store: Arc<dyn Store>, path: &str, metadata: GroupMetadata) -> Result<Self> {
         let use_consolidated = UseConsolidated::IfThere;
-        Ok(Self { path: node_path(path)?, store, metadata, consolidated: None, use_consolidated, turn: 0 })
+        Ok(Self { path: node_path(path)?, store, metadata, consolidated: None, use_consolidated, revision: 0 })
     }
 
     /// Stores a group at a path, over what is there.
@@ -118,12 +118,12 @@ impl Group {
     pub fn change_attributes(&self, change: &AttributesChange) -> Result<Self> {
         let _guard = lock_node(&*self.store, &self.path)?;
         let attributes = change_attributes(&*self.store, &self.path, self.zarr_format(), change)?;
-        Ok(Self { metadata: self.metadata.with_attributes(attributes), turn: turn(), ..self.clone() })
+        Ok(Self { metadata: self.metadata.with_attributes(attributes), revision: revision(), ..self.clone() })
     }
 
-    /// Which change it came of; see [`Array::turn`].
-    pub fn turn(&self) -> u64 {
-        self.turn
+    /// Returns the revision of the metadata; see [`Array::revision`].
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Notes in the group the metadata of all that lies below, as the store has it now, and returns the group that

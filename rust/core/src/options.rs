@@ -1,41 +1,41 @@
-//! How reads and writes are done, for all arrays or for one.
+//! Options of reads and writes, global and per array.
 
 use std::sync::RwLock;
 
 use crate::error::{Error, Result};
 use crate::runtime::threads;
 
-/// How an array is read and written; see [`Array::with_options`](crate::Array::with_options).
+/// Options of an array's reads and writes; see [`Array::with_options`](crate::Array::with_options).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CodecOptions {
-    /// At most so many chunks are decoded at once. 0: as many as the pool has threads.
+    /// Maximum number of chunks decoded at once; 0: the number of threads in the pool.
     pub concurrent_target: usize,
-    /// Whether a checksum that does not fit is an error.
+    /// Whether a wrong checksum is an error.
     pub validate_checksums: bool,
-    /// Whether chunks that hold nothing but the fill value are stored; otherwise they are erased.
+    /// Whether chunks that hold nothing but the fill value are stored instead of erased.
     pub store_empty_chunks: bool,
-    /// In which order inner chunks lie in the shards that are written.
+    /// Order of inner chunks in stored shards.
     pub inner_chunk_order: InnerChunkOrder,
-    /// Whether chunks are changed in part where the store cannot keep other processes from doing the same: of two who
-    /// change one chunk at once, one loses what it wrote.
+    /// Whether chunks are changed in part even if the store cannot exclude other processes: of two processes that change
+    /// a chunk at the same time, one loses its change.
     pub unlocked_writes: bool,
 }
 
-/// In which order inner chunks lie in a shard. Readers need not know.
+/// Order of inner chunks in a shard; readers work with any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum InnerChunkOrder {
-    /// The last axis runs fastest.
+    /// C order: the last axis varies fastest.
     #[default]
     C,
-    /// By the interleaved bits of their indices, so that neighbours along all axes lie close together.
+    /// Morton order: by the interleaved bits of the indices, which keeps neighbors along all axes close together.
     Morton,
 }
 
 impl InnerChunkOrder {
-    /// The orders, by name.
+    /// All orders with their names.
     pub const ALL: &[(&str, Self)] = &[("C", Self::C), ("morton", Self::Morton)];
 
-    /// Its name.
+    /// Returns the name.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, order)| *order == self).map_or("", |(name, _)| name)
     }
@@ -46,13 +46,13 @@ impl std::str::FromStr for InnerChunkOrder {
 
     fn from_str(text: &str) -> Result<Self> {
         let found = Self::ALL.iter().find(|(name, _)| *name == text);
-        let none = || Error::selection(format!("{text:?} is no order of inner chunks: there are \"C\" and \"morton\""));
+        let none = || Error::selection(format!("unknown order of inner chunks {text:?}; the orders are \"C\" and \"morton\""));
         found.map(|(_, order)| *order).ok_or_else(none)
     }
 }
 
 impl CodecOptions {
-    /// How many chunks are decoded at once.
+    /// Returns the maximum number of chunks decoded at once.
     pub(crate) fn concurrency(&self) -> usize {
         if self.concurrent_target == 0 { threads() } else { self.concurrent_target }
     }
@@ -75,12 +75,12 @@ impl Default for CodecOptions {
     }
 }
 
-/// The options that an array takes when it is opened.
+/// Returns the options that arrays take when they are opened.
 pub fn global_options() -> CodecOptions {
     *GLOBAL.read().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Changes the options for all arrays that are opened from now on.
+/// Sets the options of all arrays that are opened from now on.
 pub fn set_global_options(options: CodecOptions) {
     *GLOBAL.write().unwrap_or_else(std::sync::PoisonError::into_inner) = options;
 }

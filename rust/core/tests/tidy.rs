@@ -1,9 +1,10 @@
-//! What `ARCHITECTURE.md` says of the layers and of `unsafe`, checked.
+//! Checks what `ARCHITECTURE.md` says about layers, imports, `unsafe` and the length of files.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Lowest first. A module uses only what stands in a layer below it, or beside it.
+/// Lowest first. A module uses only modules in its layer or in layers below.
 const LAYERS: &[&[&str]] = &[
     &["error", "subset"],
     &["base64", "json", "data_type", "fill_value", "float", "options", "runtime", "slot"],
@@ -38,8 +39,22 @@ const UNSAFE: &[&str] = &[
     "asdf/yaml/raw.rs",                      // C, translated
 ];
 
+/// Functions with more than seven arguments, and why a structure would not read better.
+const MANY_ARGUMENTS: &[(&str, &str)] = &[
+    ("read/ranges.rs", "what the pieces of a read have in common"),
+    ("read/resolve.rs", "what a level of shards hands to the next"),
+    ("view/jumps.rs", "both sides of a copy"),
+    ("array.rs", "what an array of Python is made of"),
+    ("copy.rs", "keyword arguments of Python"),
+    ("fields.rs", "keyword arguments of Python"),
+];
+
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn binding() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../python/src")
 }
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -53,14 +68,15 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Each file's name below `src`, and its text before its tests.
-fn code() -> Vec<(String, String)> {
+/// Each file's name below a folder, and its text before its tests.
+fn code(root: &Path) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    files(&source(), &mut found);
+    files(root, &mut found);
+    found.sort();
     found
         .into_iter()
         .map(|path| {
-            let name = path.strip_prefix(source()).unwrap().display().to_string();
+            let name = path.strip_prefix(root).unwrap().display().to_string();
             let text = fs::read_to_string(&path).unwrap();
             let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
             (name, text[..end].to_owned())
@@ -73,19 +89,67 @@ fn layer(module: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| layer.contains(&module))
 }
 
+/// The names that follow a path prefix in the code of a file: `b` and `c` of `use a::{b, c::d}` for the prefix `a::`.
+fn names_after(text: &str, prefix: &str) -> BTreeSet<String> {
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let text = lines.collect::<Vec<_>>().join("\n");
+    let word = |text: &str| text.trim().split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_owned();
+    let mut names = BTreeSet::new();
+    for (at, _) in text.match_indices(prefix) {
+        // The end of a longer path is another path.
+        if text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':') {
+            continue;
+        }
+        let rest = &text[at + prefix.len()..];
+        let Some(list) = rest.strip_prefix('{') else {
+            names.insert(word(rest));
+            continue;
+        };
+        let (mut depth, mut start) = (0, 0);
+        for (end, c) in list.char_indices() {
+            match c {
+                '{' => depth += 1,
+                ',' | '}' if depth == 0 => {
+                    names.insert(word(&list[start..end]));
+                    start = end + 1;
+                }
+                '}' => depth -= 1,
+                _ => {}
+            }
+            if c == '}' && depth == 0 && start == end + 1 {
+                break;
+            }
+        }
+    }
+    names
+}
+
+/// The modules on circles of imports, and on ways between circles.
+fn circles(mut uses: BTreeMap<String, BTreeSet<String>>) -> Vec<(String, BTreeSet<String>)> {
+    loop {
+        let used: BTreeSet<String> = uses.values().flatten().cloned().collect();
+        let before = uses.len();
+        uses.retain(|name, uses| !uses.is_empty() && used.contains(name));
+        let names: BTreeSet<String> = uses.keys().cloned().collect();
+        uses.values_mut().for_each(|uses| uses.retain(|name| names.contains(name)));
+        if uses.len() == before {
+            return uses.into_iter().collect();
+        }
+    }
+}
+
 #[test]
 fn modules_use_only_what_is_below_them() {
     let mut wrong = Vec::new();
-    for (name, text) in code() {
-        let own = name.split(['/', '.']).next().unwrap();
-        if own == "lib" {
+    for (name, text) in code(&source()) {
+        let module = name.split(['/', '.']).next().unwrap();
+        if module == "lib" {
             continue;
         }
-        let rank = layer(own).unwrap_or_else(|| panic!("{own} has no layer"));
-        for used in text.split("crate::").skip(1) {
-            let module = used.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap();
-            if layer(module).is_some_and(|used| used > rank) {
-                wrong.push(format!("{name} uses {module}"));
+        let rank = layer(module).unwrap_or_else(|| panic!("{module} has no layer"));
+        for used in names_after(&text, "crate::") {
+            if layer(&used).is_some_and(|used| used > rank) {
+                wrong.push(format!("{name} uses {used}"));
             }
         }
     }
@@ -93,20 +157,68 @@ fn modules_use_only_what_is_below_them() {
 }
 
 #[test]
-fn unsafe_stays_where_it_belongs() {
-    for (name, text) in code() {
-        let lines = text.lines().map(str::trim).filter(|line| !line.starts_with("//"));
-        let found = lines.filter(|line| line.contains("unsafe ")).count();
-        assert!(found == 0 || UNSAFE.contains(&&*name), "unsafe in {name}");
+fn modules_do_not_import_in_circles() {
+    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (name, text) in code(&source()) {
+        let module = name.split(['/', '.']).next().unwrap().to_owned();
+        if module != "lib" {
+            let used =
+                names_after(&text, "crate::").into_iter().filter(|used| layer(used).is_some() && *used != module);
+            uses.entry(module.clone()).or_default().extend(used);
+        }
     }
-    for name in UNSAFE {
-        assert!(source().join(name).exists(), "{name} is gone");
+    let found = circles(uses);
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+/// A file and the folder of its name count as one; `mod.rs` does not count: it declares the others.
+#[test]
+fn files_of_a_folder_do_not_import_in_circles() {
+    let all = code(&source());
+    let folders: BTreeSet<&str> = all.iter().filter_map(|(name, _)| Some(name.rsplit_once('/')?.0)).collect();
+    for folder in folders {
+        let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (name, text) in &all {
+            let Some(below) = name.strip_prefix(folder).and_then(|name| name.strip_prefix('/')) else { continue };
+            let module = below.split(['/', '.']).next().unwrap().to_owned();
+            if module == "mod" {
+                continue;
+            }
+            let depth = below.matches('/').count() + usize::from(!below.ends_with("/mod.rs"));
+            let mut used = names_after(text, &"super::".repeat(depth));
+            used.extend(names_after(text, &format!("crate::{}::", folder.replace('/', "::"))));
+            used.remove(&module);
+            uses.entry(module).or_default().extend(used);
+        }
+        let names: BTreeSet<String> = uses.keys().cloned().collect();
+        uses.values_mut().for_each(|uses| uses.retain(|name| names.contains(name)));
+        let found = circles(uses);
+        assert!(found.is_empty(), "in {folder}: {found:#?}");
     }
 }
 
 #[test]
+fn unsafe_stays_where_it_belongs() {
+    let is_unsafe = |text: &str| {
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.starts_with("//"));
+        lines.any(|line| line.contains("unsafe "))
+    };
+    let found: BTreeSet<_> = code(&source()).into_iter().filter(|(_, text)| is_unsafe(text)).collect();
+    let found: BTreeSet<_> = found.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(found, UNSAFE.iter().copied().collect());
+}
+
+#[test]
+fn functions_take_few_arguments() {
+    let all = code(&source()).into_iter().chain(code(&binding()));
+    let found = all.filter(|(_, text)| text.contains("clippy::too_many_arguments")).map(|(name, _)| name);
+    let listed = MANY_ARGUMENTS.iter().map(|(name, _)| (*name).to_owned());
+    assert_eq!(found.collect::<BTreeSet<_>>(), listed.collect());
+}
+
+#[test]
 fn a_codec_knows_no_stores_and_a_store_no_arrays() {
-    for (name, text) in code() {
+    for (name, text) in code(&source()) {
         let forbidden: &[&str] = match name.split('/').next().unwrap() {
             "codec" => &["crate::store", "crate::array", "crate::metadata"],
             "store" => &["crate::array", "crate::codec", "crate::metadata"],
@@ -120,8 +232,10 @@ fn a_codec_knows_no_stores_and_a_store_no_arrays() {
 
 #[test]
 fn files_are_short_enough_to_read() {
-    for (name, text) in code() {
-        let lines = text.lines().count();
-        assert!(lines <= 450, "{name} has {lines} lines: is there a second subject inside?");
+    for (root, most) in [(source(), 450), (binding(), 500)] {
+        for (name, text) in code(&root) {
+            let lines = text.lines().count();
+            assert!(lines <= most, "{name} has {lines} lines: is there a second subject inside?");
+        }
     }
 }

@@ -82,10 +82,10 @@ impl Group {
         detached(py, || self.0.change_attributes(&change)).map(Self)
     }
 
-    /// Which of the changes that this process made it came of.
+    /// Revision of the metadata, counted over all changes of this process.
     #[getter]
     fn revision(&self) -> u64 {
-        self.0.turn()
+        self.0.revision()
     }
 
     /// Notes in the group the metadata of all that lies below; the group that uses them.

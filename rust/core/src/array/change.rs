@@ -1,33 +1,33 @@
-//! Changes of what an array is: its attributes and its shape.
+//! Changes of attributes and shape, and appends.
 
 use super::{Array, InputBuffer};
 use crate::error::{Error, Place, Result};
-use crate::metadata::{AttributesChange, change_attributes, change_shape, lock_node, turn};
+use crate::metadata::{AttributesChange, change_attributes, change_shape, lock_node, revision};
 use crate::runtime::parallel_map;
 use crate::slot::Slot;
 use crate::store::{Exclusion, keys_below};
 use crate::subset::{ArraySubset, Dims, tuple};
 
 impl Array {
-    /// Changes the stored attributes, and returns the array as it is stored then. Others that change its metadata wait.
+    /// Changes the stored attributes under the metadata lock; returns the array with all attributes stored then.
     pub fn change_attributes(&self, change: &AttributesChange) -> Result<Self> {
         let _guard = lock_node(&**self.store(), self.path())?;
         change_attributes(&**self.store(), self.path(), self.metadata().zarr_format, change)?;
         Ok(self.reopen()?.changed())
     }
 
-    /// What comes of a change, under its lock.
+    /// The result of a change, while the metadata are locked.
     fn changed(self) -> Self {
-        Self { turn: turn(), ..self }
+        Self { revision: revision(), ..self }
     }
 
-    /// Changes the stored shape to another of the same rank, and returns the array of that shape.
+    /// Changes the stored shape to another of the same rank under the metadata lock; returns the array of that shape.
     ///
-    /// Chunks of which no element is left are erased; others stay as they are, so that what lay past the new end of
-    /// such a chunk is there again when the array grows. Others that change the array's metadata wait.
+    /// Chunks outside the new shape are erased. Chunks at its edge stay as they are: their elements past the edge reappear
+    /// if the array grows again.
     pub fn resize(&self, shape: &[u64]) -> Result<Self> {
         if shape.len() != self.dimensionality() {
-            let message = format!("an array of {} dimensions cannot have the shape", self.dimensionality());
+            let message = format!("cannot resize an array of {} dimensions to", self.dimensionality());
             return Err(Error::selection(format!("{message} {}", tuple(shape))).at(self.name()));
         }
         let _guard = lock_node(&**self.store(), self.path()).place(|| self.name())?;
@@ -43,57 +43,56 @@ impl Array {
         }
     }
 
-    /// Stores the shape of another; false: the stored shape is no longer that of this one.
+    /// Stores the shape of `other`; returns false if the stored shape is no longer that of `self`.
     fn becomes(&self, other: &Self) -> Result<bool> {
         change_shape(&**self.store(), self.path(), other.metadata(), self.shape()).place(|| self.name())
     }
 
-    /// Writes elements of a shape behind the end of an axis, as far as the array is stored by now, and returns the array
-    /// of the new shape.
+    /// Appends elements of a shape along an axis to the array as it is stored now; returns the array of the new shape.
     ///
-    /// The elements are stored first, and the new shape last: whoever opens the array sees the old or the new one, and
-    /// where elements cannot be stored, the array stays what it was. Of those who append at once each has elements of
-    /// its own: they wait for each other as [writers of one chunk](Self::store_array_subset) do, for all of the call.
+    /// The elements are stored first and the new shape last: readers see the old array or the new one, and if elements
+    /// cannot be stored, the array stays as it was. Concurrent appends do not overlap, because each holds the metadata
+    /// lock for the whole call.
     ///
-    /// Where writers cannot wait for each other but versions of objects are compared, the new shape comes first, so that
-    /// nobody else appends to the same place: readers find the fill value where elements are not stored yet.
+    /// In a store that compares versions instead of locking, the new shape is stored first, which reserves the region:
+    /// readers find the fill value until the elements are stored.
     pub fn append_from(&self, shape: &[u64], axis: usize, input: InputBuffer<'_>) -> Result<Self> {
         if axis >= self.dimensionality() {
             let message = format!("there is no axis {axis} of {}", self.dimensionality());
             return Err(Error::selection(message).at(self.name()));
         }
         let _guard = lock_node(&**self.store(), self.path()).place(|| self.name())?;
-        let first = self.store().exclusion() == Exclusion::Versions;
+        let shape_first = self.store().exclusion() == Exclusion::Versions;
         let (stored, grown) = loop {
             let stored = self.reopen()?;
             let grown = stored.grown(shape, axis, input)?;
-            if !first || stored.becomes(&grown)? {
+            if !shape_first || stored.becomes(&grown)? {
                 break (stored, grown);
             }
         };
         let store = || {
-            grown.store_behind(axis, stored.shape()[axis], input)?;
-            if !first && !stored.becomes(&grown)? {
-                let message = format!("others changed its shape from {} meanwhile", tuple(stored.shape()));
+            grown.store_from_position(axis, stored.shape()[axis], input)?;
+            if !shape_first && !stored.becomes(&grown)? {
+                let message = format!("another writer changed the shape from {} during an append", tuple(stored.shape()));
                 return Err(Error::selection(message).at(self.name()));
             }
             Ok(())
         };
         if let Err(error) = store() {
-            // What matters is told already.
-            let _ = if first { grown.give_back(&stored, axis) } else { grown.erase_behind(&stored, axis) };
+            // A second error would hide the first.
+            let _ = if shape_first { grown.give_back(&stored, axis) } else { grown.erase_new(&stored, axis) };
             return Err(error);
         }
         Ok(grown.changed())
     }
 
-    /// The array with so much more behind the end of an axis, should that fit.
+    /// Returns the array grown along an axis by elements of a shape, if the other axes fit.
     fn grown(&self, shape: &[u64], axis: usize, input: InputBuffer<'_>) -> Result<Self> {
         let mut length = Dims::from(self.shape());
         length[axis] = shape.get(axis).copied().unwrap_or_default();
         if *length != *shape || input.strides.len() != shape.len() {
             return Err(Error::selection(format!(
-                "elements of shape {} do not fit behind axis {axis} of shape {}",
+                "cannot append elements of shape {} along axis {axis} of an array of shape {}",
                 tuple(shape),
                 tuple(self.shape())
             ))
@@ -101,18 +100,18 @@ impl Array {
         }
         length[axis] = self.shape()[axis]
             .checked_add(shape[axis])
-            .ok_or_else(|| Error::selection("an axis of more than 2^64 elements").at(self.name()))?;
+            .ok_or_else(|| Error::selection(format!("axis {axis} would have more than 2^64 elements")).at(self.name()))?;
         self.with_shape(&length)
     }
 
-    /// Erases the chunks that an array has grown by, which nobody finds: should it grow once more, they would be there.
-    fn erase_behind(&self, stored: &Self, axis: usize) -> Result<()> {
+    /// Erases the chunks that a failed append added: they would reappear if the array grew again.
+    fn erase_new(&self, stored: &Self, axis: usize) -> Result<()> {
         let mut first = Dims::from_elem(0, self.dimensionality());
         first[axis] = stored.chunk_grid_shape()[axis];
         self.erase_chunks(&ArraySubset::new_with_start_end_exc(&first, &self.chunk_grid_shape())?)
     }
 
-    /// Fills what an array has grown by, and gives it its old shape unless others have appended to it since.
+    /// Fills the region of a failed append, and stores the old shape unless another writer has appended since.
     fn give_back(&self, stored: &Self, axis: usize) -> Result<()> {
         let mut start = Dims::from_elem(0, self.dimensionality());
         start[axis] = stored.shape()[axis];
@@ -121,13 +120,13 @@ impl Array {
         let bytes = if self.data_type().is_variable() { &slot[..] } else { self.fill_value().bytes() };
         let strides = vec![0; self.dimensionality()];
         let filled = self.store_subset_from(&subset, InputBuffer { bytes, origin: 0, strides: &strides, heap: &[] });
-        // What could not be stored could not be filled either, most likely.
+        // Filling fails too, most likely, if storing failed.
         self.becomes(stored).and(filled)
     }
 
-    /// Stores all elements from a position of an axis on. Chunks that begin before it come last: when they change,
-    /// nothing else can fail any more.
-    fn store_behind(&self, axis: usize, from: u64, input: InputBuffer<'_>) -> Result<()> {
+    /// Stores the elements from a position of an axis on. Chunks that begin before the position hold old elements; they
+    /// are changed last, when nothing else can fail any more.
+    fn store_from_position(&self, axis: usize, from: u64, input: InputBuffer<'_>) -> Result<()> {
         let end = self.shape()[axis];
         let (_, start, length) = self.chunk_grid().locate(axis, from);
         let middle = if start < from { start.saturating_add(length).min(end) } else { from };
@@ -143,7 +142,7 @@ impl Array {
         parts.clone().try_for_each(|(subset, input)| self.store_subset_from(subset, *input))
     }
 
-    /// Erases the chunks that are stored outside the grid.
+    /// Erases stored chunks outside the chunk grid.
     pub fn erase_outside(&self) -> Result<()> {
         let counts = self.chunk_grid_shape();
         let encoding = &self.metadata().chunk_key_encoding;

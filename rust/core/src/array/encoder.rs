@@ -1,4 +1,4 @@
-//! An encoder of parts of one chunk: several at once, in one change of what is stored.
+//! Partial encoders: change several parts of one chunk with one store.
 
 use smallvec::SmallVec;
 
@@ -18,7 +18,7 @@ pub struct PartialEncoder {
 }
 
 impl Array {
-    /// An encoder of parts of a chunk. Nothing is read yet.
+    /// Returns an encoder of parts of a chunk. Nothing is read yet.
     pub fn partial_encoder(&self, chunk: &[u64]) -> Result<PartialEncoder> {
         self.chunk_subset(chunk)?;
         Ok(PartialEncoder { array: self.clone(), chunk: chunk.to_vec() })
@@ -36,12 +36,12 @@ impl PartialEncoder {
         &self.chunk
     }
 
-    /// Stores regions of the chunk, as seen from its first element: what is stored is read, decoded, changed and stored
-    /// again once for all of them, of a shard no more than the inner chunks that they touch. Where they cover the chunk
-    /// together, nothing is read. Where two overlap, the later one counts.
+    /// Stores subsets of the chunk, counted from its first element. The stored chunk is read, decoded, changed and stored
+    /// once for all of them; of a shard, only the inner chunks that are touched. If the subsets cover the chunk, nothing
+    /// is read. If two overlap, the later one counts.
     ///
-    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is written, where elements are
-    /// of another type or shape.
+    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is written, if elements have
+    /// another type or shape.
     pub fn partial_encode<T: AsArrayBytes>(&self, parts: &[(ArraySubset, T)]) -> Result<()> {
         let data_type = self.array.data_type();
         let mut elements = Vec::with_capacity(parts.len());
@@ -59,13 +59,13 @@ impl PartialEncoder {
         self.partial_encode_from(&parts)
     }
 
-    /// [`partial_encode`](Self::partial_encode) out of memory with any strides.
+    /// [`partial_encode`](Self::partial_encode) from memory with any strides.
     pub fn partial_encode_from(&self, parts: &[(ArraySubset, InputBuffer<'_>)]) -> Result<()> {
         for (subset, input) in parts {
             self.array.subset_in_chunk(&self.chunk, subset)?;
             input.check_rank(subset.shape())?;
         }
-        // All elements of variable length must be of one heap.
+        // A layer has one heap for elements of variable length.
         let (mut heap, mut moved) = (Vec::new(), Vec::new());
         if self.array.data_type().is_variable() {
             for (_, input) in parts {
@@ -92,7 +92,7 @@ impl PartialEncoder {
         self.array.writer().store_layers(&self.chunk, layers, &heap, false)
     }
 
-    /// Erases the chunk, if it is stored.
+    /// Erases the chunk if it is stored.
     pub fn erase(&self) -> Result<()> {
         self.array.erase_chunk(&self.chunk)
     }

@@ -42,7 +42,7 @@ pub struct Array {
     parts: Arc<Parts>,
     options: CodecOptions,
     cache: Option<ChunkCache>,
-    turn: u64,
+    revision: u64,
 }
 
 #[derive(Debug)]
@@ -112,7 +112,7 @@ impl Array {
             parts: Arc::new(Parts { metadata, path, source }),
             options: CodecOptions::default(),
             cache: None,
-            turn: 0,
+            revision: 0,
         }
     }
 
@@ -155,8 +155,8 @@ impl Array {
 
     /// Returns the revision of the metadata, counted per process; 0 if this process has not changed it. Of two results of
     /// changes, the one with the greater revision was stored later.
-    pub fn turn(&self) -> u64 {
-        self.turn
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Returns the metadata.

@@ -1,4 +1,4 @@
-//! Sessions of many writes, which put chunks together before they are stored.
+//! Write sessions, which collect the elements of each chunk before they store it.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -6,20 +6,19 @@ use std::sync::Mutex;
 use smallvec::SmallVec;
 
 use super::staged::{Claim, Staged};
-use super::{Array, AsArrayBytes, InputBuffer};
+use super::{Array, ArrayRegion, AsArrayBytes, InputBuffer};
 use crate::error::{Error, Place, Result};
 use crate::metadata::{change_shape, lock_node};
 use crate::plan::Region;
 use crate::runtime::{lock, parallel};
 use crate::selection::Selection;
 use crate::subset::{ArraySubset, Dims, tuple};
-use crate::view::c_strides;
 use crate::write::{Cut, Input, Layer, Stage};
 
-/// How a [`WriteSession`] works.
+/// Options of a [`WriteSession`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriteSessionOptions {
-    /// When more bytes than these are staged, the fullest chunks are stored early.
+    /// Maximum number of staged bytes; beyond it the fullest chunks are stored early.
     pub memory: u64,
 }
 
@@ -29,16 +28,16 @@ impl Default for WriteSessionOptions {
     }
 }
 
-/// Writes that come in any order and from many threads, put together to chunks; see [`Array::write_session`].
+/// Collects writes in any order and from many threads into whole chunks; see [`Array::write_session`].
 ///
-/// A chunk (a shard, of a sharded array) is stored as soon as all of its elements in the array are there, once, by the
-/// thread that brought the last of them; one that a single call covers is stored at once. When more is staged than the
-/// [memory](WriteSessionOptions::memory) allows, the fullest chunks are stored early: what is missing of them is read,
-/// if it is stored. Besides there are chunks that are being stored.
+/// A chunk (of a sharded array, a shard) is stored once, as soon as all of its elements in the array were given, by the
+/// thread that gave the last of them; a chunk that a single call covers is stored at once. If more bytes are staged than
+/// the [memory](WriteSessionOptions::memory) allows, the fullest chunks are stored early, after their missing elements
+/// were read. Chunks that are being stored take memory beyond that.
 ///
-/// Reads of the array do not see what is staged. Of two calls that write the same element the later one counts. Where a
-/// chunk cannot be stored, the call that tried fails, with the chunk in its message; what is staged stays so, to be tried
-/// again. [`finish`](Self::finish) stores the rest; a session that is dropped before discards it.
+/// Reads of the array do not see staged elements. Of two calls that write the same element, the later one counts. If a
+/// chunk cannot be stored, the call that tried fails, with the chunk in its message; the chunk stays staged and can be
+/// tried again. [`finish`](Self::finish) stores the rest; dropping a session discards it.
 pub struct WriteSession {
     pub(super) base: Array,
     growth: Mutex<Growth>,
@@ -46,20 +45,20 @@ pub struct WriteSession {
     memory: u64,
 }
 
-/// What the array has become.
+/// How the array has grown.
 struct Growth {
-    /// With the shape that it had when it was last needed.
+    /// The array with the shape that was current when it was last asked for.
     array: Array,
     shape: Dims,
-    /// The shape that was stored when it began to grow.
+    /// The shape that was stored when the array began to grow.
     stored: Dims,
-    /// The axes along which it grew.
+    /// Whether the array grew, for each axis.
     axes: Vec<bool>,
-    /// Whether chunks may lie past the end of what is stored.
+    /// Whether chunks past the end of the stored shape may be stored.
     outside: bool,
 }
 
-/// Chunks that are covered whole wait to be stored together until there are so many.
+/// Number of chunks covered by one call that are stored together.
 const BATCH: usize = 4096;
 
 impl Array {
@@ -84,7 +83,7 @@ impl fmt::Debug for WriteSession {
 }
 
 impl WriteSession {
-    /// The array as it is to be.
+    /// Returns the array with its new shape.
     pub fn array(&self) -> Result<Array> {
         let mut growth = lock(&self.growth);
         if growth.array.shape() != &growth.shape[..] {
@@ -93,44 +92,41 @@ impl WriteSession {
         Ok(growth.array.clone())
     }
 
-    /// Its shape, with what was appended.
+    /// Returns the shape, with appended elements.
     pub fn shape(&self) -> Dims {
         lock(&self.growth).shape.clone()
     }
 
-    /// Bytes that are staged.
+    /// Returns the number of staged bytes.
     pub fn staged(&self) -> u64 {
         self.staged.bytes()
     }
 
-    /// As [`Array::store_chunk`].
-    pub fn store_chunk<T: AsArrayBytes + ?Sized>(&self, chunk: &[u64], elements: &T) -> Result<()> {
-        let array = self.array()?;
-        self.store_elements(&array.chunk_subset(chunk)?, elements)
+    /// [`Array::store_region`] of the array with its new shape.
+    pub fn store_region<T: AsArrayBytes + ?Sized>(&self, region: ArrayRegion<'_>, elements: &T) -> Result<()> {
+        let subset = self.array()?.subset_of(region)?;
+        self.base.with_input(subset.shape(), elements, |input| self.store_subset_from(&subset, input))
     }
 
-    /// As [`Array::store_chunk_subset`].
+    /// [`Array::store_chunk`]
+    pub fn store_chunk<T: AsArrayBytes + ?Sized>(&self, chunk: &[u64], elements: &T) -> Result<()> {
+        self.store_region(ArrayRegion::Chunk(chunk), elements)
+    }
+
+    /// [`Array::store_chunk_subset`]
     pub fn store_chunk_subset<T>(&self, chunk: &[u64], subset: &ArraySubset, elements: &T) -> Result<()>
     where
         T: AsArrayBytes + ?Sized,
     {
-        self.store_elements(&self.array()?.subset_in_chunk(chunk, subset)?, elements)
+        self.store_region(ArrayRegion::ChunkSubset(chunk, subset), elements)
     }
 
-    /// As [`Array::store_array_subset`].
+    /// [`Array::store_array_subset`]
     pub fn store_array_subset<T: AsArrayBytes + ?Sized>(&self, subset: &ArraySubset, elements: &T) -> Result<()> {
-        subset.check_inside(&self.shape()).place(|| self.base.name())?;
-        self.store_elements(subset, elements)
+        self.store_region(ArrayRegion::Subset(subset), elements)
     }
 
-    fn store_elements<T: AsArrayBytes + ?Sized>(&self, subset: &ArraySubset, elements: &T) -> Result<()> {
-        elements.check(self.base.data_type(), subset.shape()).place(|| self.base.name())?;
-        let strides = c_strides(subset.shape(), self.base.data_type().size());
-        let (bytes, heap) = (elements.array_bytes(), elements.heap());
-        self.store_subset_from(subset, InputBuffer { bytes: &bytes, origin: 0, strides: &strides, heap })
-    }
-
-    /// As [`Array::store_subset_from`].
+    /// [`Array::store_subset_from`]
     pub fn store_subset_from(&self, subset: &ArraySubset, input: InputBuffer<'_>) -> Result<()> {
         let inside = subset.check_inside(&self.shape());
         if inside.is_err() {
@@ -139,7 +135,7 @@ impl WriteSession {
         self.store_from(&Selection::from(subset), input, &[])
     }
 
-    /// As [`Array::store_selection_from`].
+    /// [`Array::store_selection_from`]
     pub fn store_selection_from(&self, selection: &Selection, input: InputBuffer<'_>) -> Result<()> {
         selection.check(&self.shape()).place(|| self.base.name())?;
         self.store_from(selection, input, &[])
@@ -151,22 +147,19 @@ impl WriteSession {
         self.store_region(&selection.region(strides, origin), Input { bytes, heap, cuts })
     }
 
-    /// Writes elements behind the end of an axis, along which they have a length; returns the new shape.
+    /// Appends elements of a length along an axis; returns the new shape.
     ///
-    /// The array grows as it was stored when the session first appended to it; its stored shape changes when everything
-    /// else is written, at the [end](Self::finish) or by [`flush`](Self::flush). Nobody else may append meanwhile.
+    /// The array grows from the shape that was stored at the session's first append. The stored shape changes last, after
+    /// all chunks were stored by [`finish`](Self::finish) or [`flush`](Self::flush). Nobody else may append until then.
     pub fn append<T: AsArrayBytes + ?Sized>(&self, axis: usize, length: u64, elements: &T) -> Result<Dims> {
         let mut shape = self.shape();
-        if let Some(own) = shape.get_mut(axis) {
-            *own = length;
+        if let Some(along) = shape.get_mut(axis) {
+            *along = length;
         }
-        elements.check(self.base.data_type(), &shape).place(|| self.base.name())?;
-        let strides = c_strides(&shape, self.base.data_type().size());
-        let (bytes, heap) = (elements.array_bytes(), elements.heap());
-        self.append_from(axis, length, InputBuffer { bytes: &bytes, origin: 0, strides: &strides, heap })
+        self.base.with_input(&shape, elements, |input| self.append_from(axis, length, input))
     }
 
-    /// [`append`](Self::append) out of memory with any strides.
+    /// [`append`](Self::append) from memory with any strides.
     pub fn append_from(&self, axis: usize, length: u64, input: InputBuffer<'_>) -> Result<Dims> {
         self.check()?;
         let (start, shape) = self.grow(axis, length).place(|| self.base.name())?;
@@ -185,16 +178,16 @@ impl WriteSession {
         if !growth.axes.contains(&true) {
             let stored = self.base.reopen()?;
             let same = stored.shape().iter().zip(&growth.shape).enumerate();
-            if same.into_iter().any(|(k, (stored, own))| k != axis && stored != own) {
-                let (stored, own) = (tuple(stored.shape()), tuple(&growth.shape));
-                return Err(Error::selection(format!("the array is stored with shape {stored} by now, not {own}")));
+            if same.into_iter().any(|(k, (stored, ours))| k != axis && stored != ours) {
+                let (stored, ours) = (tuple(stored.shape()), tuple(&growth.shape));
+                return Err(Error::selection(format!("the stored shape is now {stored}, not {ours}")));
             }
             growth.shape = stored.shape().into();
             growth.stored = Dims::from(&growth.shape[..]);
         }
         let start = growth.shape[axis];
         let end = start.checked_add(length).filter(|end| i64::try_from(*end).is_ok());
-        let end = end.ok_or_else(|| Error::selection(format!("{length} more than {start} are too many")))?;
+        let end = end.ok_or_else(|| Error::selection(format!("axis {axis} of length {start} cannot grow by {length}")))?;
         growth.shape[axis] = end;
         growth.axes[axis] = true;
         Ok((start, growth.shape.clone()))
@@ -206,7 +199,7 @@ impl WriteSession {
 
     fn store_region(&self, region: &Region, input: Input<'_>) -> Result<()> {
         self.check()?;
-        // A regular grid is the same at any shape.
+        // A regular grid does not depend on the shape.
         let regular = self.base.chunk_grid().regular_shape().is_some();
         let array = if regular { self.base.clone() } else { self.array()? };
         let (shape, grown) = {
@@ -229,7 +222,7 @@ impl WriteSession {
             if self.staged.add(&chunk, || Stage::new(chain, &inside), add)? {
                 complete.extend(self.staged.claim(&chunk));
             }
-            // After an error the rest is staged all the same.
+            // After an error the rest is still staged.
             if self.staged.bytes() > self.memory && done.is_ok() {
                 done = self.write(std::mem::take(&mut complete)).and_then(|()| self.relieve());
             }
@@ -238,7 +231,7 @@ impl WriteSession {
         done.and_then(|()| self.store_whole(whole, input))
     }
 
-    /// Stores chunks that are covered by one write.
+    /// Stores chunks that one call covers.
     fn store_whole(&self, mut chunks: Vec<(Dims, Region)>, input: Input<'_>) -> Result<()> {
         let array = self.writing()?;
         while !chunks.is_empty() {
@@ -259,14 +252,14 @@ impl WriteSession {
                 let layers =
                     SmallVec::from_iter([Layer { region: region.clone(), bytes: input.bytes, mask: None, cuts: &[] }]);
                 array.writer().store_layers(&claim.chunk, layers, input.heap, true)?;
-                claim.written();
+                claim.set_stored();
                 Ok(())
             })?;
         }
         Ok(())
     }
 
-    /// Stores what is staged of chunks.
+    /// Stores staged chunks.
     fn write(&self, claims: Vec<Claim<'_>>) -> Result<()> {
         if claims.is_empty() {
             return Ok(());
@@ -279,12 +272,12 @@ impl WriteSession {
                 let (layers, heap) = stage.layers();
                 array.writer().store_layers(&claim.chunk, layers, heap, stage.is_complete())?;
             }
-            claim.written();
+            claim.set_stored();
             Ok(())
         })
     }
 
-    /// The array, of which chunks are to be stored now.
+    /// Returns the array to store chunks of.
     fn writing(&self) -> Result<Array> {
         let array = self.array()?;
         let mut growth = lock(&self.growth);
@@ -292,13 +285,13 @@ impl WriteSession {
         Ok(array)
     }
 
-    /// Stores the fullest chunks until no more is staged than the memory allows.
+    /// Stores the fullest chunks until the staged bytes fit in the memory.
     fn relieve(&self) -> Result<()> {
         while self.staged.bytes() > self.memory {
             let excess = self.staged.waiting().saturating_sub(self.memory / 4 * 3);
             let claims = if excess > 0 { self.staged.claim_fullest(excess) } else { Vec::new() };
             if claims.is_empty() {
-                // Others are at it.
+                // Other threads are storing chunks.
                 self.check()?;
                 self.staged.wait_for_any();
             }
@@ -307,7 +300,7 @@ impl WriteSession {
         Ok(())
     }
 
-    /// Stores everything that is staged, and the shape if it changed. Where that fails it can be tried again.
+    /// Stores everything that is staged, and the shape if it changed. After an error it can be tried again.
     pub fn flush(&self) -> Result<()> {
         self.check()?;
         let mut left = self.staged.chunks();
@@ -339,7 +332,7 @@ impl WriteSession {
         let grown = stored.with_shape(&growth.shape)?;
         if *stored.shape() != growth.stored[..] || !change_shape(store, path, grown.metadata(), stored.shape())? {
             let (stored, before) = (tuple(self.base.reopen()?.shape()), tuple(&growth.stored));
-            let message = format!("others changed the stored shape from {before} to {stored} while a session appended");
+            let message = format!("the stored shape changed from {before} to {stored} while a session appended");
             return Err(Error::selection(message));
         }
         growth.stored = Dims::from(&growth.shape[..]);
@@ -347,7 +340,7 @@ impl WriteSession {
         Ok(())
     }
 
-    /// [Stores](Self::flush) everything and ends the session. Where that fails, the session goes on.
+    /// [Stores](Self::flush) everything and ends the session. After an error the session goes on.
     pub fn finish(&self) -> Result<()> {
         loop {
             self.flush()?;
@@ -357,7 +350,7 @@ impl WriteSession {
         }
     }
 
-    /// Ends the session without what is not written yet. Chunks that are written stay, but for those past the array's end.
+    /// Ends the session and drops what is staged. Stored chunks stay, except those past the array's end.
     pub fn discard(&self) -> Result<()> {
         let outside = self.staged.discard() && std::mem::take(&mut lock(&self.growth).outside);
         if outside { self.base.reopen()?.erase_outside() } else { Ok(()) }
@@ -366,12 +359,12 @@ impl WriteSession {
 
 impl Drop for WriteSession {
     fn drop(&mut self) {
-        // Nobody is left to be told.
+        // There is no caller to return an error to.
         let _ = self.discard();
     }
 }
 
-/// What of a chunk counts, until it is complete: along axes that the array grows along also what lies past its end.
+/// Returns the shape of a chunk clipped to the array; along axes that the array grows along, to the chunk.
 fn inside(array: &Array, chunk: &[u64], shape: &[u64], grown: &[bool]) -> Result<Dims> {
     let grid = array.chunk_grid();
     let length = |(axis, (chunk, end)): (usize, (&u64, &u64))| {

@@ -1,7 +1,7 @@
-//! The chunks of a write session that are not written yet, for many threads.
+//! The chunks of a write session that are not stored yet, shared by many threads.
 //!
-//! A chunk is written by whoever has a [`Claim`] on it, one at a time, so that what was given later is never overwritten by
-//! what was given before. What is given meanwhile waits in a stage of its own. Nobody who has a claim waits for another.
+//! A thread stores a chunk while it holds the chunk's [`Claim`], so that earlier elements never overwrite later ones.
+//! Elements that arrive meanwhile go into a new stage. A thread that holds a claim never waits for another claim.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +17,7 @@ pub(super) struct Staged {
     state: Mutex<State>,
     changed: Condvar,
     bytes: AtomicU64,
-    /// Of these, bytes that are being written.
+    /// Those of the staged bytes that are being stored.
     writing: AtomicU64,
 }
 
@@ -30,11 +30,11 @@ struct State {
 #[derive(Default)]
 struct Entry {
     cell: Option<Arc<Cell>>,
-    /// Somebody has a claim.
+    /// Whether a thread holds the claim.
     claimed: bool,
 }
 
-/// A stage, until it is taken to be written.
+/// A stage, until a claim takes it.
 struct Cell {
     stage: Mutex<Option<Stage>>,
     /// Its fullness in millionths, and its size.
@@ -56,7 +56,7 @@ impl Cell {
     }
 }
 
-/// The right to write a chunk, with what is staged of it. What is not [`written`](Self::written) goes back in the end.
+/// The right to store a chunk, with its stage. A stage that was not [stored](Self::set_stored) goes back when dropped.
 pub(super) struct Claim<'a> {
     staged: &'a Staged,
     pub(super) chunk: Dims,
@@ -69,22 +69,22 @@ fn ended() -> Error {
 }
 
 impl Staged {
-    /// Fails after the end.
+    /// Returns an error if the session has ended.
     pub(super) fn check(&self) -> Result<()> {
         if lock(&self.state).ended { Err(ended()) } else { Ok(()) }
     }
 
-    /// Bytes that are staged.
+    /// Returns the number of staged bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// The bytes that are neither written nor being written.
+    /// Returns the number of staged bytes that are not being stored.
     pub(super) fn waiting(&self) -> u64 {
         self.bytes().saturating_sub(self.writing.load(Ordering::Relaxed))
     }
 
-    /// Adds to what is staged of a chunk; returns whether it is complete.
+    /// Adds elements to the stage of a chunk; returns whether the chunk is complete.
     pub(super) fn add(
         &self,
         chunk: &Dims,
@@ -106,7 +106,7 @@ impl Staged {
                     cell
                 }
             };
-            // Where it was taken meanwhile, it is not in the map any more.
+            // If a claim took the stage meanwhile, the map has another cell or none.
             if let Some(stage) = &mut *lock(&cell.stage) {
                 let before = stage.size();
                 let added = add(stage);
@@ -117,7 +117,7 @@ impl Staged {
         }
     }
 
-    /// A claim on a chunk, with what is staged of it; `None`: somebody has one.
+    /// Claims a chunk with its stage; `None` if another thread holds the claim.
     pub(super) fn claim(&self, chunk: &Dims) -> Option<Claim<'_>> {
         let cell = {
             let mut state = lock(&self.state);
@@ -133,12 +133,12 @@ impl Staged {
         Some(Claim { staged: self, chunk: chunk.clone(), stage, size })
     }
 
-    /// The chunks of which something is staged or being written.
+    /// Returns the chunks that are staged or being stored.
     pub(super) fn chunks(&self) -> Vec<Dims> {
         lock(&self.state).chunks.keys().cloned().collect()
     }
 
-    /// Claims on the fullest chunks that nobody has a claim on, of so many bytes together or somewhat more.
+    /// Claims the fullest unclaimed chunks until they have at least `bytes` staged bytes.
     pub(super) fn claim_fullest(&self, bytes: u64) -> Vec<Claim<'_>> {
         let mut found: Vec<_> = lock(&self.state)
             .chunks
@@ -163,13 +163,13 @@ impl Staged {
         claims
     }
 
-    /// Waits until nobody has a claim on a chunk.
+    /// Waits until a chunk is unclaimed.
     pub(super) fn wait_for(&self, chunk: &Dims) {
         let claimed = |state: &mut State| state.chunks.get(chunk).is_some_and(|entry| entry.claimed);
         drop(self.changed.wait_while(lock(&self.state), claimed).unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Waits until the next claim ends; at once, if there is none.
+    /// Waits until any claim ends, if there are claims.
     pub(super) fn wait_for_any(&self) {
         let state = lock(&self.state);
         if state.chunks.values().any(|entry| entry.claimed) {
@@ -177,14 +177,14 @@ impl Staged {
         }
     }
 
-    /// Ends the session, if nothing is staged or being written any more; false: it is.
+    /// Ends the session if nothing is staged or being stored; returns whether it has ended.
     pub(super) fn end(&self) -> bool {
         let mut state = lock(&self.state);
         state.ended |= state.chunks.is_empty();
         state.ended
     }
 
-    /// Ends the session without what is not written yet, once what is being written is; false: it had ended.
+    /// Ends the session and drops all stages, after running stores finish; returns false if it had ended before.
     pub(super) fn discard(&self) -> bool {
         let mut state = lock(&self.state);
         if std::mem::replace(&mut state.ended, true) {
@@ -202,14 +202,14 @@ impl Staged {
 }
 
 impl Claim<'_> {
-    /// Forgets what was staged, which is written.
-    pub(super) fn written(&mut self) {
+    /// Drops the stage, because it was stored.
+    pub(super) fn set_stored(&mut self) {
         if self.stage.take().is_some() {
             self.staged.bytes.fetch_sub(self.size, Ordering::Relaxed);
         }
     }
 
-    /// Puts what was not written back, under what was staged since.
+    /// Puts the stage back, below what was staged since.
     fn put_back(&self, older: Stage) {
         let staged = self.staged;
         let newer = {
@@ -222,10 +222,10 @@ impl Claim<'_> {
             };
             cell.clone()
         };
-        // As long as the claim lasts nobody takes it.
+        // The claim still lasts, so no thread takes the newer stage.
         if let Some(stage) = &mut *lock(&newer.stage) {
             let before = stage.size() + self.size;
-            // What fails is the count of elements, of which there are then fewer than there could be.
+            // After an error the count of elements is too small, which only delays the chunk.
             let _ = stage.put_under(older);
             newer.note(stage);
             staged.bytes.fetch_add(stage.size().wrapping_sub(before), Ordering::Relaxed);

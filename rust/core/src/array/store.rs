@@ -1,4 +1,4 @@
-//! Writing. Every method is one selection for the same writer.
+//! Storing elements: every method makes a selection, which one writer stores.
 
 use super::{Array, ArrayRegion, AsArrayBytes, InputBuffer};
 use crate::error::{Place, Result};
@@ -11,81 +11,89 @@ use crate::write::{Cut, Input};
 use std::sync::Arc;
 
 impl Array {
-    /// Creates an array: writes its metadata and nothing else.
+    /// Creates an array: stores its metadata and nothing else.
     pub fn create(store: Arc<dyn Store>, path: &str, metadata: ArrayMetadata) -> Result<Self> {
         let array = Self::new_with_metadata(store, path, metadata)?;
         array.store_metadata()?;
         Ok(array)
     }
 
-    /// Writes the metadata.
+    /// Stores the metadata.
     pub fn store_metadata(&self) -> Result<()> {
         write_node(&**self.store(), self.path(), &self.metadata().files()).place(|| self.name())
     }
 
-    /// Erases the metadata, which leaves chunks that nobody finds.
+    /// Erases the metadata, but no chunks.
     pub fn erase_metadata(&self) -> Result<()> {
         let files: Vec<_> = self.metadata().files().into_iter().map(|(name, _)| (name, None)).collect();
         write_node(&**self.store(), self.path(), &files).place(|| self.name())
     }
 
-    /// Stores a chunk, padding included. One that holds nothing but the fill value is erased, unless the options say
-    /// otherwise.
+    /// Stores elements of a region.
     ///
-    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is written, where the
-    /// elements are of another type or shape; so do the methods below.
+    /// Chunks that the region covers, as far as they are in the array, are replaced without being read. Other chunks are
+    /// read, changed and stored again; of a shard, only the inner chunks that are touched. Chunks that hold nothing but
+    /// the fill value are erased, unless the [options](crate::CodecOptions::store_empty_chunks) keep them.
+    ///
+    /// Writers of one chunk wait for each other: threads always, other processes if the store is a folder. If the store
+    /// compares versions of objects instead, a writer that meets another's change starts over.
+    ///
+    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is written, if the elements
+    /// have another type or shape.
+    pub fn store_region<T: AsArrayBytes + ?Sized>(&self, region: ArrayRegion<'_>, elements: &T) -> Result<()> {
+        let subset = self.subset_of(region)?;
+        self.with_input(subset.shape(), elements, |input| self.store_subset_from(&subset, input))
+    }
+
+    /// Passes elements of a shape on as an input buffer.
+    pub(super) fn with_input<T: AsArrayBytes + ?Sized, R>(
+        &self,
+        shape: &[u64],
+        elements: &T,
+        store: impl FnOnce(InputBuffer<'_>) -> Result<R>,
+    ) -> Result<R> {
+        elements.check(self.data_type(), shape).place(|| self.name())?;
+        let (bytes, strides) = (elements.array_bytes(), c_strides(shape, self.data_type().size()));
+        store(InputBuffer { bytes: &bytes, origin: 0, strides: &strides, heap: elements.heap() })
+    }
+
+    /// Stores a chunk with its padding; see [`store_region`](Self::store_region).
     pub fn store_chunk<T: AsArrayBytes + ?Sized>(&self, chunk: &[u64], elements: &T) -> Result<()> {
-        self.store_elements(&self.chunk_subset(chunk)?, elements)
+        self.store_region(ArrayRegion::Chunk(chunk), elements)
     }
 
-    /// Stores a region of chunks, padding included.
+    /// Stores chunks with their padding; see [`store_region`](Self::store_region).
     pub fn store_chunks<T: AsArrayBytes + ?Sized>(&self, chunks: &ArraySubset, elements: &T) -> Result<()> {
-        self.store_elements(&self.chunks_subset(chunks)?, elements)
+        self.store_region(ArrayRegion::Chunks(chunks), elements)
     }
 
-    /// Stores a region of a chunk, as seen from the chunk's first element; see
-    /// [`store_array_subset`](Self::store_array_subset).
+    /// Stores a subset of a chunk, counted from the chunk's first element; see [`store_region`](Self::store_region).
     pub fn store_chunk_subset<T>(&self, chunk: &[u64], subset: &ArraySubset, elements: &T) -> Result<()>
     where
         T: AsArrayBytes + ?Sized,
     {
-        self.store_elements(&self.subset_in_chunk(chunk, subset)?, elements)
+        self.store_region(ArrayRegion::ChunkSubset(chunk, subset), elements)
     }
 
-    /// Stores a region.
-    ///
-    /// Chunks that the region covers, as far as they lie in the array, are stored without a look at what is there. Others
-    /// are read, changed and stored again, of shards no more than the inner chunks that are touched. Writers that touch
-    /// the same chunk wait for each other: threads always, other processes where the store is a folder; where versions of
-    /// objects are compared instead, who meets another's change begins again.
+    /// Stores a subset; see [`store_region`](Self::store_region).
     pub fn store_array_subset<T: AsArrayBytes + ?Sized>(&self, subset: &ArraySubset, elements: &T) -> Result<()> {
-        self.store_elements(&self.subset_of(ArrayRegion::Subset(subset))?, elements)
+        self.store_region(ArrayRegion::Subset(subset), elements)
     }
 
-    fn store_elements<T: AsArrayBytes + ?Sized>(&self, subset: &ArraySubset, elements: &T) -> Result<()> {
-        elements.check(self.data_type(), subset.shape()).place(|| self.name())?;
-        let strides = c_strides(subset.shape(), self.data_type().size());
-        let bytes = elements.array_bytes();
-        self.store_subset_from(
-            subset,
-            InputBuffer { bytes: &bytes, origin: 0, strides: &strides, heap: elements.heap() },
-        )
-    }
-
-    /// Stores a region out of memory with any strides. It may reach into the padding of chunks at the array's end, as that
-    /// of a whole chunk does.
+    /// Stores a subset from memory with any strides. The subset may reach into the padding of the last chunks; see
+    /// [`subset_of`](Self::subset_of).
     pub fn store_subset_from(&self, subset: &ArraySubset, input: InputBuffer<'_>) -> Result<()> {
         subset.check_inside(&self.chunk_grid().padded_shape()).place(|| self.name())?;
         self.store_from(&Selection::from(subset), input, &[])
     }
 
-    /// Stores a selection out of memory with any strides; see [`store_array_subset`](Self::store_array_subset).
+    /// Stores a selection from memory with any strides; see [`store_region`](Self::store_region).
     pub fn store_selection_from(&self, selection: &Selection, input: InputBuffer<'_>) -> Result<()> {
         selection.check(self.shape()).place(|| self.name())?;
         self.store_from(selection, input, &[])
     }
 
-    /// Fails where chunks of a region are not to be written in part.
+    /// Checks that no chunk of a subset would be changed in part while other processes may change it.
     pub(super) fn check_exclusion(&self, subset: &ArraySubset, input: InputBuffer<'_>) -> Result<()> {
         self.writer().check_exclusion(&Selection::from(subset).region(input.strides, input.origin), true)
     }
@@ -98,30 +106,30 @@ impl Array {
         writer.write(&region, Input { bytes, heap, cuts })
     }
 
-    /// Stores a chunk that is encoded already. Its bytes are not looked at.
+    /// Stores the encoded bytes of a chunk, unchecked.
     pub fn store_encoded_chunk(&self, chunk: &[u64], bytes: &[u8]) -> Result<()> {
         self.chunk_subset(chunk)?;
         self.writer().store_encoded(chunk, Some(bytes))
     }
 
-    /// Erases a chunk, if it is stored.
+    /// Erases a chunk if it is stored.
     pub fn erase_chunk(&self, chunk: &[u64]) -> Result<()> {
         self.chunk_subset(chunk)?;
         self.writer().store_encoded(chunk, None)
     }
 
-    /// Rewrites the shard that a chunk is, if it has bytes that no inner chunk needs or its inner chunks lie in another
-    /// [order](crate::CodecOptions::inner_chunk_order); returns how many bytes shorter it is. Other shards, and chunks that
-    /// are none, stay as they are.
+    /// Rewrites a shard if it has bytes that no inner chunk uses, or if its inner chunks are in another
+    /// [order](crate::CodecOptions::inner_chunk_order) than the options say; returns by how many bytes it shrank. Chunks
+    /// that are not shards stay as they are.
     ///
-    /// Only indexes are compared. With `drop_empty` inner chunks are decoded, too, and go where they hold nothing but the
-    /// fill value.
+    /// Only the index is read to find out. With `drop_empty`, inner chunks are decoded too, and those that hold nothing but
+    /// the fill value are removed.
     pub fn compact_chunk(&self, chunk: &[u64], drop_empty: bool) -> Result<u64> {
         self.chunk_subset(chunk)?;
         self.writer().compact(chunk, drop_empty)
     }
 
-    /// Rewrites all shards as [`compact_chunk`](Self::compact_chunk) does; returns how many bytes shorter they are in all.
+    /// Rewrites all shards as [`compact_chunk`](Self::compact_chunk) does; returns by how many bytes they shrank in total.
     pub fn compact(&self, drop_empty: bool) -> Result<u64> {
         if self.chain().open_shard().is_none() {
             return Ok(0);
@@ -132,7 +140,7 @@ impl Array {
         Ok(reclaimed.into_iter().sum())
     }
 
-    /// Erases those of a region of chunks that are stored.
+    /// Erases the stored chunks of a region of the chunk grid.
     pub fn erase_chunks(&self, chunks: &ArraySubset) -> Result<()> {
         let _locks = LockScope::new();
         self.map_chunks(chunks, self.options.concurrency(), |chunk| self.erase_chunk(chunk)).map(|_| ())

@@ -7,7 +7,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::node::{Folder, NodeKind, lock_key, metadata_key, node_path};
+use super::folder::{Folder, NodeKind, metadata_key, node_path};
+use super::node::lock_key;
 use super::{ArrayMetadata, Attributes, v2, v3};
 use crate::error::Result;
 use crate::store::{Guard, Store};
@@ -48,11 +49,10 @@ pub(crate) fn lock_node(store: &dyn Store, path: &str) -> Result<Guard> {
     }
 }
 
-/// A number greater than all before, for what was changed under a lock: so that of two changes of one node it can be told
-/// which came last.
-pub(crate) fn turn() -> u64 {
-    static TURN: AtomicU64 = AtomicU64::new(1);
-    TURN.fetch_add(1, Ordering::Relaxed)
+/// Returns a new revision, greater than all before. Taken under the lock of a node, it orders the node's changes.
+pub(crate) fn revision() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// The attributes of the array or group at a path as they are stored, so that they are written as they were read; `None`:

@@ -6,6 +6,7 @@ mod consolidated;
 mod data_type;
 mod dtype;
 mod fill_value;
+mod folder;
 mod node;
 mod numcodecs;
 mod v2;
@@ -24,12 +25,13 @@ use crate::subset::{product, tuple};
 
 pub use crate::json::{Number, parse as parse_json};
 pub use change::AttributesChange;
-pub(crate) use change::{change_attributes, change_shape, consolidate, lock_node, stored_attributes, turn};
+pub(crate) use change::{change_attributes, change_shape, consolidate, lock_node, revision, stored_attributes};
 pub(crate) use consolidated::Consolidated;
 pub use data_type::{data_type_from_json, data_type_to_json};
 pub use fill_value::{fill_value_from_json, fill_value_to_json};
-pub(crate) use node::Folder;
-pub use node::{Node, NodeKind, metadata_key, node_path, open_array, open_group, open_node, write_node};
+pub(crate) use folder::Folder;
+pub use folder::{Node, NodeKind, metadata_key, node_path};
+pub use node::{open_array, open_group, open_node, write_node};
 pub(crate) use numcodecs::{V2Codecs, blosc_typesize, from_numcodecs, inner_codecs, to_v3};
 
 /// Attributes: any JSON.

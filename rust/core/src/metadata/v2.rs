@@ -11,7 +11,7 @@ use super::chunking::separator as separator_from_json;
 use super::consolidated::{Consolidated, Noted};
 use super::dtype::{dtype_from_json, dtype_to_json, object_filter};
 use super::fill_value::{fill_value_from_json, fill_value_stored, fill_value_to_json, no_fill_value};
-use super::node::{Folder, Node, NodeKind, metadata_key};
+use super::folder::{ATTRIBUTES, Folder, Node, NodeKind, metadata_key};
 use super::numcodecs::{V2Codecs, from_numcodecs};
 use super::{ArrayMetadata, Attributes, AttributesChange, GroupMetadata, NewArray, Order, check_chunk, check_codecs};
 use crate::base64;
@@ -26,7 +26,6 @@ use crate::store::Exclusion;
 
 const ARRAY: &str = ".zarray";
 const GROUP: &str = ".zgroup";
-pub(super) const ATTRIBUTES: &str = ".zattrs";
 const CONSOLIDATED: &str = ".zmetadata";
 
 /// Reads the `.zarray` and, where there is one, the `.zattrs` of an array.

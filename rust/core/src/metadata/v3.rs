@@ -10,7 +10,7 @@ use super::chunking::{
 use super::consolidated::{Consolidated, Noted};
 use super::data_type::{data_type_from_json, data_type_to_json};
 use super::fill_value::{fill_value_stored, fill_value_to_json, no_fill_value};
-use super::node::{Folder, Node, NodeKind};
+use super::folder::{Folder, Node, NodeKind};
 use super::{ArrayMetadata, Attributes, AttributesChange, GroupMetadata, NewArray, check_chunk, check_codecs};
 use crate::chunk_key::ChunkKeyEncoding;
 use crate::codec::{Endian, Named, parse_named_list};

@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::lock::lock_file;
+use super::folder_lock::lock_file;
 use super::temporary::{TEMPORARY, create_folder, left_over, replace_file, sync_folder};
 use super::{
     ByteRange, Exclusion, Guard, Identity, Listing, Object, Piece, Profile, Stat, Store, WritableStore, check_key,

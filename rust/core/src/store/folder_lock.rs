@@ -16,10 +16,9 @@ use std::process;
 use std::sync::{Arc, Mutex};
 
 use super::byte_lock::{Mode, attempt, unsupported, wait};
-use super::lock::{Held, hash};
+use super::lock::{Guard, Held, LOCK, hash};
 use super::profile::Identity;
-use super::single_lock::{is_at, open};
-use super::temporary::LOCK;
+use super::single_lock::{SingleLock, is_at, open};
 use crate::runtime::{PerProcess, lock};
 
 /// The byte that all share who have the file open.
@@ -201,11 +200,16 @@ pub(super) struct FolderGuard {
     _held: Held,
 }
 
+/// The byte that stands for a file, below [`USERS`].
+fn byte_of(path: &Path) -> i64 {
+    (hash(path.file_name().unwrap_or_default().as_encoded_bytes()) >> 2).cast_signed()
+}
+
 impl FolderGuard {
     /// Waits until nobody else holds the file at a path; `None`: there are no such locks here.
     pub(super) fn wait(path: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<Option<Self>> {
         let folder = path.parent().unwrap_or(Path::new("."));
-        let byte = (hash(path.file_name().unwrap_or_default().as_encoded_bytes()) >> 2).cast_signed();
+        let byte = byte_of(path);
         loop {
             let Some(file) = acquire(folder, create)? else { return Ok(None) };
             let held = Held::wait(file.identity, byte.cast_unsigned());
@@ -235,8 +239,20 @@ impl Drop for FolderGuard {
     }
 }
 
+/// Waits until nobody else holds the file at a path: no other thread, and no other process where the filesystem has locks.
+/// Folders that lead there are made by `create`.
+pub(super) fn lock_file(path: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<Guard> {
+    if let Some(guard) = FolderGuard::wait(path, create)? {
+        return Ok(Guard::new(guard));
+    }
+    let held = Held::wait(Identity::of("lock file"), hash(path.as_os_str().as_encoded_bytes()));
+    Ok(Guard::new((SingleLock::wait(path, create)?, held)))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     fn create(folder: &Path) -> io::Result<()> {
@@ -279,6 +295,64 @@ mod tests {
         fs::write(&own, b"").unwrap();
         assert!(is_left_over(&own, false).unwrap() && own.exists());
         assert!(is_left_over(&own, true).unwrap() && !own.exists());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn one_holds_a_file_and_nothing_stays_behind() {
+        /// No other test locks a file of this name.
+        const NAME: &str = "one-at-a-time";
+        let folder = std::env::temp_dir().join(format!("tegula-lock-{}", process::id()));
+        // The second name of one folder: another description of its lock file, as another process has it.
+        fs::create_dir_all(folder.join("a")).unwrap();
+        std::os::unix::fs::symlink("a", folder.join("b")).unwrap();
+        let (inside, rounds) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let (folder, inside, rounds) = (&folder, &inside, &rounds);
+                scope.spawn(move || {
+                    let _scope = (number % 3 == 0).then(LockScope::new);
+                    for _ in 0..100 {
+                        let name = if number % 2 == 0 { "a" } else { "b" };
+                        let guard = lock_file(&folder.join(name).join(NAME), &create).unwrap();
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        rounds.fetch_add(1, Ordering::SeqCst);
+                        assert_eq!(inside.fetch_sub(1, Ordering::SeqCst), 1);
+                        drop(guard);
+                    }
+                });
+            }
+        });
+        assert_eq!(rounds.into_inner(), 800);
+        // Tests beside this one may have scopes of their own, which keep it longer.
+        let gone = (0..3000).any(|_| {
+            drop(LockScope::new());
+            let left = fs::read_dir(folder.join("a")).unwrap().count() as u64;
+            std::thread::sleep(std::time::Duration::from_millis(5 * left));
+            left == 0
+        });
+        assert!(gone);
+        assert!(!Held::any(byte_of(Path::new(NAME)).cast_unsigned()));
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn files_of_their_own_are_locked_where_there_are_no_others() {
+        let folder = std::env::temp_dir().join(format!("tegula-single-{}", process::id()));
+        let inside = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let guard = SingleLock::wait(&folder.join("a/b"), &create).unwrap();
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        assert_eq!(inside.fetch_sub(1, Ordering::SeqCst), 1);
+                        drop(guard);
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(folder.join("a")).unwrap().count(), 0);
         fs::remove_dir_all(folder).unwrap();
     }
 }

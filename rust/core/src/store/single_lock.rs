@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::temporary::LOCK;
+use super::lock::LOCK;
 
 /// A locked file beside the file that is to be changed, which other processes see too. It goes when it is unlocked.
 pub(super) struct SingleLock {

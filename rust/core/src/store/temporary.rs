@@ -11,15 +11,12 @@ use std::time::{Duration, SystemTime};
 
 use super::closing;
 use super::folder_lock::is_left_over;
-use super::lock::hash;
+use super::lock::{LOCK, hash};
 use super::system::Early;
 use crate::runtime::PerProcess;
 
 /// Files of such names are no objects.
 pub(super) const TEMPORARY: &str = ".tegula-";
-
-/// The lock file of a folder; with a name behind it, that of a file.
-pub(super) const LOCK: &str = ".tegula-lock";
 
 /// A temporary file that is older belongs to nobody, whatever the number of its process says.
 const OLD: Duration = Duration::from_secs(60 * 60);

@@ -1,4 +1,4 @@
-//! Which elements of a chunk are written: a bit for each.
+//! Bit sets: which elements of a chunk are written.
 
 use crate::error::{Error, Result};
 use crate::view::zeroed;
@@ -11,13 +11,13 @@ pub(crate) struct Bits {
 }
 
 impl Bits {
-    /// None of `length` numbers.
+    /// An empty set of numbers below `length`.
     pub(crate) fn new(length: u64) -> Result<Self> {
         let length = usize::try_from(length).map_err(|_| Error::store(format!("no memory for {length} bits")))?;
         Ok(Self { words: zeroed(length.div_ceil(64))?, length })
     }
 
-    /// The words that numbers from `start` on lie in, each with its part of them.
+    /// Returns the words that hold `count` numbers from `start` on, each with the mask of these numbers.
     fn words(&self, start: usize, count: usize) -> impl Iterator<Item = (usize, u64)> + use<> {
         let end = start.saturating_add(count).min(self.length);
         let (first, last) = (start / 64, end.div_ceil(64));
@@ -29,7 +29,7 @@ impl Bits {
         })
     }
 
-    /// Adds numbers; returns how many of them are new.
+    /// Adds `count` numbers from `start` on; returns how many are new.
     pub(crate) fn set(&mut self, start: usize, count: usize) -> u64 {
         let mut new = 0;
         for (word, part) in self.words(start, count) {
@@ -39,12 +39,12 @@ impl Bits {
         new
     }
 
-    /// How many of some numbers there are.
+    /// Counts the members among `count` numbers from `start` on.
     pub(crate) fn count(&self, start: usize, count: usize) -> u64 {
         self.words(start, count).map(|(word, part)| u64::from((part & self.words[word]).count_ones())).sum()
     }
 
-    /// The first number from `start` on that is there (or, for `false`, is not), else `end`.
+    /// Returns the first member (for `there` false: non-member) from `start` on, or `end`.
     fn next(&self, start: usize, end: usize, there: bool) -> usize {
         for (word, part) in self.words(start, end.saturating_sub(start)) {
             let found = part & if there { self.words[word] } else { !self.words[word] };
@@ -55,7 +55,7 @@ impl Bits {
         end
     }
 
-    /// Those of some numbers that are there, as runs (first, count).
+    /// Returns the members among `count` numbers from `start` on, as runs (first, count).
     pub(crate) fn runs(&self, start: usize, count: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
         let end = start.saturating_add(count).min(self.length);
         let mut at = start;

@@ -1,4 +1,4 @@
-//! Rewriting shards without what nobody points to.
+//! Rewriting shards without unused bytes.
 
 use std::sync::Arc;
 
@@ -12,17 +12,17 @@ use crate::slot::Slot;
 use crate::subset::tuple;
 
 impl Writer<'_> {
-    /// Rewrites the shard that a chunk is, if bytes of it are dead or its inner chunks lie in another order; returns how
-    /// many bytes it is shorter. With `drop_empty` inner chunks are decoded, and go if they are nothing but the fill value.
+    /// Rewrites a shard that has unused bytes or its inner chunks in another order; returns by how many bytes it shrank.
+    /// With `drop_empty`, inner chunks that hold nothing but the fill value are removed.
     pub(crate) fn compact(&self, chunk: &[u64], drop_empty: bool) -> Result<u64> {
         let compact = || {
             let Some(shard) = self.source.chain_of(chunk)?.open_shard() else { return Ok(0) };
             let key = self.source.key(chunk);
             let look = |writer: &Self| -> Result<Option<(Stored, Inners<'static>)>> {
                 let Some(old) = writer.reader().open(chunk, Need::Chunk)? else { return Ok(None) };
-                Ok(writer.tight(shard, &old, drop_empty)?.map(|inners| (old, inners)))
+                Ok(writer.compacted(shard, &old, drop_empty)?.map(|inners| (old, inners)))
             };
-            // What is tight need not be locked.
+            // A compact shard needs no lock.
             if look(self)?.is_none() {
                 return Ok(0);
             }
@@ -39,7 +39,7 @@ impl Writer<'_> {
         compact().place(|| self.place(chunk))
     }
 
-    /// Bytes of a shard.
+    /// Returns the size of a shard in bytes.
     fn size(&self, shard: &Shard, inners: &Inners<'_>) -> u64 {
         if inners.iter().all(Option::is_none) {
             return 0;
@@ -48,8 +48,8 @@ impl Writer<'_> {
         lengths.fold(shard.index_size, |sum, ((_, length), _)| sum.saturating_add(length))
     }
 
-    /// What is to become of the inner chunks of a shard; `None`: it stays as it is.
-    fn tight(&self, shard: &Shard, old: &Stored, drop_empty: bool) -> Result<Option<Inners<'static>>> {
+    /// Returns the inner chunks of a shard rewritten; `None` if the shard stays as it is.
+    fn compacted(&self, shard: &Shard, old: &Stored, drop_empty: bool) -> Result<Option<Inners<'static>>> {
         let mut inners = self.kept(shard, Some(old))?;
         let mut changed = false;
         let nested = shard.inner.open_shard();
@@ -62,11 +62,11 @@ impl Writer<'_> {
                     let Some(nested) = nested else {
                         return Ok(self.is_empty(&shard.inner, &stored)?.then_some(None));
                     };
-                    let Some(tight) = self.tight(nested, &stored, drop_empty)? else { return Ok(None) };
-                    if tight.iter().all(Option::is_none) {
+                    let Some(inners) = self.compacted(nested, &stored, drop_empty)? else { return Ok(None) };
+                    if inners.iter().all(Option::is_none) {
                         return Ok(Some(None));
                     }
-                    let bytes = Buffer::written(|bytes| self.append_shard(nested, &tight, Some(&stored), bytes))?;
+                    let bytes = Buffer::written(|bytes| self.append_shard(nested, &inners, Some(&stored), bytes))?;
                     let range = 0..bytes.len();
                     Ok(Some(Some(Inner::Encoded(Encoded::Scratch(Arc::new(bytes), range)))))
                 };
@@ -82,12 +82,12 @@ impl Writer<'_> {
         };
         let entries = self.entries(shard, &inners);
         let in_order = entries.iter().zip(&inners).all(|(entry, inner)| kept(inner).is_none_or(|old| old == *entry));
-        // Inner chunks that share their bytes would take more.
+        // A shard whose inner chunks share bytes would grow.
         let stays = !changed && (size > old.length || (size == old.length && in_order));
         Ok((!stays).then_some(inners))
     }
 
-    /// Whether what is stored of a chunk is nothing but the fill value.
+    /// Whether a stored chunk holds nothing but the fill value.
     fn is_empty(&self, chain: &Chain, stored: &Stored) -> Result<bool> {
         match chain.layout() {
             Layout::Elements(layout) => {

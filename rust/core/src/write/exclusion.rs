@@ -1,4 +1,4 @@
-//! Keeping others from a chunk of which only a part is written.
+//! Excluding other writers while a part of a chunk is changed.
 
 use super::Writer;
 use crate::error::{Error, Result};
@@ -8,8 +8,8 @@ use crate::store::Exclusion;
 use crate::subset::ArraySubset;
 
 impl Writer<'_> {
-    /// Checks, before anything is written, that no chunk of a region is to be changed in part where others may change it
-    /// at the same time. `whole`: all of each element is written.
+    /// Checks, before anything is written, that no chunk of a region would be changed in part while other processes may
+    /// change it. `whole`: all bytes of each element are written.
     pub(crate) fn check_exclusion(&self, region: &Region, whole: bool) -> Result<()> {
         if !self.is_unlocked() {
             return Ok(());
@@ -28,7 +28,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Checks that a chunk may be changed in part.
+    /// Checks that a part of a chunk may be changed.
     pub(super) fn check_change(&self, chunk: &[u64]) -> Result<()> {
         if self.is_unlocked() {
             let grid = &self.source.grid;
@@ -37,8 +37,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Changes a chunk that is stored as `old`, while its key is locked. `change` is told of a writer that does not wait
-    /// for the pool; where it returns false, another process has changed the chunk since, and it is read again.
+    /// Locks a chunk's key, reads the chunk and calls `change` with it and with a writer that does not wait for the pool.
+    /// If `change` returns false, another process has changed the chunk since, and it is read again.
     pub(super) fn change(
         &self,
         chunk: &[u64],
@@ -51,11 +51,11 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Stores what has become of `old`, under its lock. False: another process has changed it since.
+    /// Replaces `old`, whose key is locked; returns false if another process has changed it since.
     pub(super) fn put_back(&self, key: &str, bytes: Option<&[u8]>, old: Option<&Stored>) -> Result<bool> {
         let store = &*self.source.store;
         match bytes {
-            // What was missing and stays so.
+            // Missing before and after.
             None if old.is_none() => Ok(true),
             _ if self.compares_versions() => store.set_if(key, bytes, old.map(|old| old.stat.version)),
             Some(bytes) => store.set(key, bytes).map(|()| true),
@@ -63,21 +63,21 @@ impl Writer<'_> {
         }
     }
 
-    /// Whether what was read may have to be read again.
+    /// Whether a chunk may have to be read and changed again.
     pub(super) fn compares_versions(&self) -> bool {
         self.source.store.exclusion() == Exclusion::Versions
     }
 
-    /// Whether others may change a chunk unnoticed while it is changed here.
+    /// Whether other processes may change a chunk unnoticed while it is changed here.
     fn is_unlocked(&self) -> bool {
         !self.options.unlocked_writes && self.source.store.exclusion() == Exclusion::Process
     }
 }
 
-/// Why a chunk is not changed in part.
+/// The error of a change of a part of a chunk.
 fn unaligned(around: &ArraySubset) -> Error {
     Error::unsupported(format!(
-        "chunks would be changed in part, and the store cannot keep other processes from changing them at the same \
-         time; the region {around} would be whole chunks, and the option unlocked_writes allows it"
+        "the write would change parts of chunks, and the store cannot exclude other processes meanwhile; write the whole \
+         chunks {around}, or set the option unlocked_writes"
     ))
 }

@@ -1,13 +1,12 @@
-//! The way back, from elements in a buffer to stored chunks: gather, encode, set.
+//! Storing elements: gather the elements of each chunk, encode them, set the object.
 //!
-//! What is written is cut at the chunks by the same planner as what is read; each part goes into the elements of its
-//! chunk by the same strided copy with its two sides exchanged. A chunk that is covered whole, as far as it lies in the
-//! array, is never read. Of another the stored elements come first: of a shard those of the inner chunks that are
-//! covered in part, all others stay as they are.
+//! The planner of reads splits the written region at the chunks, and the strided copy of reads, with its sides exchanged,
+//! gathers the elements. A chunk that is covered as far as it is in the array is never read. Any other chunk is read
+//! first; of a shard, only the inner chunks that are covered in part, while the rest stay encoded.
 //!
-//! Between reading a chunk and setting it its key is [locked](crate::store::WritableStore::lock), and so it is while a whole
-//! chunk is set, for otherwise others could put back what they read before. Nothing waits for the pool under a lock:
-//! what needs no stored elements is encoded before.
+//! A chunk's key is [locked](crate::store::WritableStore::lock) from the read to the set. It is locked for the set of a
+//! whole chunk too: otherwise another writer could restore what it read before. Nothing waits for the pool under a lock,
+//! so whatever needs no stored elements is encoded before.
 
 mod bits;
 mod compact;
@@ -36,30 +35,29 @@ use crate::view::swap_words;
 pub(crate) use part::{Cut, Layer, Part};
 pub(crate) use stage::Stage;
 
-/// Elements in memory. A [`Region`] tells where in the buffer those are that are written: what is the output of a read
-/// is the input here.
+/// Elements in memory. The output side of a [`Region`] says where in the buffer the written elements are.
 #[derive(Clone, Copy)]
 pub(crate) struct Input<'a> {
     pub(crate) bytes: &'a [u8],
-    /// The bytes of elements of variable length, whose slots have the number [`GIVEN`]; others are the fill value.
+    /// The bytes of elements of variable length, for slots of heap [`GIVEN`]; other slots are the fill value.
     pub(crate) heap: &'a [u8],
-    /// What of each element is written; empty: all.
+    /// The bytes of each element that are written; empty: all.
     pub(crate) cuts: &'a [Cut],
 }
 
-/// The heap of elements that are written.
+/// The heap of given elements.
 pub(crate) const GIVEN: u32 = 1;
 
-/// The heap of elements that were stored before.
+/// The heap of elements read from the store.
 const STORED: u32 = 2;
 
-/// The heap of elements that are written, after they were staged.
+/// The heap of staged elements.
 const STAGED: u32 = 3;
 
-/// So many chunks are planned at once.
+/// Number of chunks planned per batch.
 const BATCH: usize = 8192;
 
-/// How a write is done.
+/// Stores elements of an array's chunks.
 #[derive(Clone, Copy)]
 pub(crate) struct Writer<'a> {
     pub(crate) source: &'a Source,
@@ -85,7 +83,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Stores regions of a chunk at once, each over those before; `covering`: they are known to be all of it.
+    /// Stores layers of a chunk at once, later ones over earlier ones; `covering`: together they are known to cover it.
     pub(crate) fn store_layers<'b>(
         &self,
         chunk: &[u64],
@@ -101,7 +99,7 @@ impl<'a> Writer<'a> {
         store().place(|| self.place(chunk))
     }
 
-    /// Stores the bytes of a chunk; `None`: erases it.
+    /// Stores the encoded bytes of a chunk; `None` erases it.
     pub(crate) fn store_encoded(&self, chunk: &[u64], bytes: Option<&[u8]>) -> Result<()> {
         self.set(&self.source.key(chunk), bytes).place(|| self.place(chunk))
     }
@@ -114,12 +112,12 @@ impl<'a> Writer<'a> {
         Reader { source: self.source, options: self.options, cache: Caching::Off }
     }
 
-    /// The same writer, which does not wait for the pool.
+    /// The same writer on the calling thread alone, which never waits for the pool.
     fn alone(&self) -> Self {
         Self { options: CodecOptions { concurrent_target: 1, ..self.options }, ..*self }
     }
 
-    /// The same writer, for what is stored even if it is nothing but the fill value.
+    /// The same writer, which stores chunks that hold nothing but the fill value.
     fn keeping(&self) -> Self {
         Self { options: CodecOptions { store_empty_chunks: true, ..self.options }, ..*self }
     }
@@ -132,7 +130,7 @@ impl<'a> Writer<'a> {
 
     fn erase(&self, key: &str) -> Result<()> {
         let store = &*self.source.store;
-        // What is not there need not be locked to stay so; but asking takes as long as erasing where both are requests.
+        // A missing object needs no lock. In a remote store asking takes as long as erasing.
         if !store.profile().remote && store.open(key)?.stat()?.is_none() {
             return Ok(());
         }
@@ -162,7 +160,7 @@ impl<'a> Writer<'a> {
             return self.set(&key, keep.then_some(&stored));
         }
         self.change(chunk, &key, |mut alone, old| {
-            // No store removes an object by its version.
+            // No store removes an object if it has a version.
             alone.options.store_empty_chunks |= old.is_some() && self.compares_versions();
             let mut stored = Vec::new();
             let keep = alone.encode(chain, &part, old, &mut stored)?;
@@ -170,7 +168,7 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// Encodes a chunk of which nothing that is stored stays into scratch memory.
+    /// Encodes a chunk that is replaced whole into scratch memory.
     fn encode_scratch(&self, chain: &Chain, part: &Part<'_>) -> Result<(Buffer, bool)> {
         let mut keep = false;
         let stored = Buffer::written(|stored| {
@@ -180,13 +178,13 @@ impl<'a> Writer<'a> {
         Ok((stored, keep))
     }
 
-    /// Whether elements are to be stored, as they are before the stages.
+    /// Whether elements, in the layout before the bytes-to-bytes codecs, are stored rather than erased.
     fn is_kept(&self, chain: &Chain, layout: &Elements, elements: &[u8]) -> bool {
         self.options.store_empty_chunks || !stored_fill(chain, layout).fills(elements)
     }
 
-    /// Gathers the elements of a chunk, of which `old` is stored, as they are before the stages; false: they are nothing
-    /// but the fill value and not to be stored.
+    /// Gathers the elements of a chunk, stored as `old`, in the layout before the bytes-to-bytes codecs; returns false if
+    /// the chunk is to be erased.
     fn gather(
         &self,
         chain: &Chain,
@@ -206,8 +204,7 @@ impl<'a> Writer<'a> {
         Ok(self.is_kept(chain, layout, elements))
     }
 
-    /// Encodes a chunk, of which `old` is stored, to the end of `stored`; false: it holds nothing but the fill value and
-    /// is not to be stored.
+    /// Appends the encoded bytes of a chunk, stored as `old`, to `stored`; returns false if the chunk is to be erased.
     fn encode(&self, chain: &Chain, part: &Part<'_>, old: Option<&Stored>, stored: &mut Vec<u8>) -> Result<bool> {
         match chain.layout() {
             Layout::Elements(layout) => {
@@ -256,7 +253,7 @@ impl<'a> Writer<'a> {
         Ok(true)
     }
 
-    /// Unpacks what is stored of a chunk into its elements; returns their heap, should they be of variable length.
+    /// Decodes a stored chunk into its elements; returns the heap of elements of variable length.
     fn unpack(&self, chain: &Chain, packed: &ArrayCodecs, old: &Stored, elements: &mut [u8]) -> Result<Vec<u8>> {
         let old = old.read(chain.stored_size().bound())?;
         let decoded = chain.decode(&old, self.options.validate_checksums)?;
@@ -264,14 +261,14 @@ impl<'a> Writer<'a> {
             self.reader().unpack_into(packed, &decoded, elements)?;
             return Ok(Vec::new());
         };
-        let (slots, own) = packed.slots(codec, &decoded)?;
+        let (slots, heap) = packed.slots(codec, &decoded)?;
         for (slot, element) in slots.into_iter().zip(elements.as_chunks_mut::<{ Slot::SIZE }>().0) {
             *element = Slot { heap: STORED, ..slot }.to_bytes();
         }
-        Ok(own.unwrap_or_else(|| decoded.to_vec()))
+        Ok(heap.unwrap_or_else(|| decoded.to_vec()))
     }
 
-    /// Packs the elements of a chunk to the end of `bytes`; false: they are nothing but the fill value.
+    /// Appends the packed elements of a chunk to `bytes`; returns false if they are nothing but the fill value.
     fn pack(
         &self,
         chain: &Chain,
@@ -298,7 +295,7 @@ impl<'a> Writer<'a> {
         if !keep && fill.fills(elements) {
             return Ok(false);
         }
-        // A shard of nothing but the fill value, as its codecs see it, is stored all the same.
+        // The shard within is stored even if its codecs see nothing but the fill value.
         let writer = self.keeping();
         packed.encode(elements, bytes, &mut |chain, elements, bytes| {
             let layer = Layer::whole(chain.shape(), chain.data_type().size(), elements);
@@ -308,7 +305,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Items in an order in which those that are taken together lie far apart: files of one folder are made one at a time.
+/// Reorders items so that threads work far apart: the system creates the files of one folder one at a time.
 fn spread<T>(items: Vec<T>, threads: usize) -> Vec<T> {
     let threads = threads.max(1);
     let share = items.len().div_ceil(threads);
@@ -317,7 +314,7 @@ fn spread<T>(items: Vec<T>, threads: usize) -> Vec<T> {
     places.filter_map(|place| items.get_mut(place)?.take()).collect()
 }
 
-/// The fill value of elements as they lie before the stages.
+/// The fill value in the byte order of a layout.
 fn stored_fill<'a>(chain: &'a Chain, layout: &Elements) -> Cow<'a, FillValue> {
     let mut fill = Cow::Borrowed(chain.fill_value());
     if layout.item.word > 1 {

@@ -1,4 +1,4 @@
-//! In which order the inner chunks of a shard lie.
+//! The order of the inner chunks of a shard.
 
 use std::cmp::Ordering;
 
@@ -7,7 +7,7 @@ use crate::options::InnerChunkOrder;
 use crate::subset::product;
 
 impl InnerChunkOrder {
-    /// The numbers, in C order, of the inner chunks of a grid of a shape, in this order.
+    /// Returns the inner chunks of a grid in this order, each as its number in C order.
     pub(super) fn numbers(self, shape: &[u64]) -> Box<dyn Iterator<Item = usize>> {
         let count = product(shape).unwrap_or(0) as usize;
         if self == Self::C || shape.iter().filter(|length| **length > 1).count() < 2 {
@@ -19,10 +19,9 @@ impl InnerChunkOrder {
     }
 }
 
-/// Compares by the bits of all coordinates interleaved, of which those of the first are the lowest, as other writers have
-/// it.
+/// Compares by the interleaved bits of all coordinates. As in other writers, those of the first coordinate are lowest.
 fn morton(a: &[u64], b: &[u64]) -> Ordering {
-    // The coordinate that differs in the highest bit decides; of several, the last.
+    // The coordinate that differs in the highest bit decides; on a tie, the last of them.
     let (mut highest, mut order) = (0, Ordering::Equal);
     for (a, b) in a.iter().zip(b) {
         let differing = a ^ b;

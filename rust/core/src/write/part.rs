@@ -1,4 +1,4 @@
-//! What of a chunk is written: regions of it, one over the other, and the elements that go there.
+//! Layers: the regions of a chunk that are written, with their elements.
 
 use smallvec::SmallVec;
 
@@ -11,20 +11,19 @@ use crate::plan::{Region, Run};
 use crate::subset::{Dims, product};
 use crate::view::{Axes, Axis, Item, Output, Transfer, c_strides, combinations, odometer};
 
-/// A region of a chunk, and the elements that go there.
+/// A region of a chunk and its new elements.
 #[derive(Clone)]
 pub(crate) struct Layer<'a> {
-    /// Where in the chunk they go, and where in the bytes they lie: what is the output of a read is the input here.
+    /// The region of the chunk; its output side is the position in `bytes`.
     pub(crate) region: Region,
     pub(crate) bytes: &'a [u8],
-    /// Which of the elements in the bytes are written; `None`: all. They lie one after the other then, and the region has
-    /// no lists.
+    /// Which elements of `bytes` are written; `None`: all. With a mask, elements are contiguous and the region has no lists.
     pub(crate) mask: Option<&'a Bits>,
-    /// What of each element is written; empty: all.
+    /// The bytes of each element that are written; empty: all.
     pub(crate) cuts: &'a [Cut],
 }
 
-/// Bytes of an element, such as a field of a struct: where they belong, and where they lie in what is given of an element.
+/// Bytes of an element, such as a field of a struct: offset in a stored element, offset in a given element, and size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cut {
     pub(crate) to: usize,
@@ -32,19 +31,19 @@ pub(crate) struct Cut {
     pub(crate) size: usize,
 }
 
-/// What of a chunk is written. A later layer lies over those before it.
+/// Layers of new data over a chunk; later layers win.
 pub(crate) struct Part<'a> {
     pub(crate) layers: SmallVec<[Layer<'a>; 1]>,
     /// The bytes of elements of variable length.
     pub(crate) heap: &'a [u8],
-    /// The shape of what of the chunk lies in the array.
+    /// The chunk shape clipped to the array.
     pub(crate) inside: Dims,
-    /// Whether the layers are known to cover all of that.
+    /// Whether the layers are known to cover `inside`.
     pub(crate) covering: bool,
 }
 
 impl<'a> Layer<'a> {
-    /// All of a chunk, which lies in the bytes as in C order.
+    /// A layer over a whole chunk, in C order in `bytes`.
     pub(crate) fn whole(shape: &[u64], size: usize, bytes: &'a [u8]) -> Self {
         let strides = c_strides(shape, size);
         let run = |(length, stride): (&u64, &isize)| Run { start: 0, step: 1, length: *length, stride: *stride };
@@ -56,8 +55,8 @@ impl<'a> Layer<'a> {
         Self { region, ..self.clone() }
     }
 
-    /// Calls `visit` for runs of elements that are written: where the first belongs, by strides of the chunk, where it
-    /// lies in the bytes, and the run's axis with both its strides.
+    /// Calls `visit` for each run of written elements with the offset in the chunk (by `strides`), the offset in `bytes`,
+    /// and the run's length and strides.
     pub(super) fn each_run(
         &self,
         strides: &[i64],
@@ -68,7 +67,7 @@ impl<'a> Layer<'a> {
         if axes.iter().any(|axis| axis.length == 0) {
             return Ok(());
         }
-        // As of a read: `from` is the chunk's side. Bits are looked up fastest along what lies together in the bytes.
+        // As in a read, `from` is the chunk's side. The mask is fastest along the axis that is contiguous in `bytes`.
         let inner = axes.iter().rposition(|axis| axis.to == size as isize).or(axes.len().checked_sub(1));
         let run = inner.map_or(Axis { length: 1, from: 0, to: size as isize }, |inner| axes.remove(inner));
         let mut result = Ok(());
@@ -97,7 +96,7 @@ impl<'a> Layer<'a> {
         result
     }
 
-    /// Adds the elements that are written to those of a shape; returns how many are new.
+    /// Adds the written elements to a bit set of a shape's elements; returns how many are new.
     pub(super) fn mark(&self, shape: &[u64], size: usize, bits: &mut Bits) -> Result<u64> {
         let strides: Dims<i64> = c_strides(shape, 1).iter().map(|stride| *stride as i64).collect();
         let mut new = 0;
@@ -111,7 +110,7 @@ impl<'a> Layer<'a> {
         Ok(new)
     }
 
-    /// Whether it is known to write all of each element that lies in a shape.
+    /// Whether it is known to write every element of a shape, all bytes of each.
     fn covers(&self, shape: &[u64]) -> bool {
         self.mask.is_none() && self.cuts.is_empty() && self.region.covers(shape)
     }
@@ -127,7 +126,7 @@ impl<'a> Layer<'a> {
         seen.is_ok() && empty
     }
 
-    /// Places the elements among those of a chunk that have a layout.
+    /// Copies the elements into a chunk's elements of a layout.
     pub(super) fn place(&self, layout: &Elements, elements: &mut [u8]) -> Result<()> {
         if self.cuts.is_empty() {
             return self.place_cut(Cut { to: 0, from: 0, size: layout.item.size }, layout, elements);
@@ -145,7 +144,7 @@ impl<'a> Layer<'a> {
                 output.place(to + offset, &[axis], self.bytes, from + start, item)
             });
         }
-        // As they are placed by a read, the other way round.
+        // The copy of a read with its sides exchanged.
         let (to, mut axes) = self.region.axes(&layout.strides);
         for axis in &mut axes {
             std::mem::swap(&mut axis.from, &mut axis.to);
@@ -159,7 +158,7 @@ impl<'a> Layer<'a> {
     }
 }
 
-/// What of a region lies below an end on each axis.
+/// Clips a region to an exclusive end on each axis.
 pub(super) fn clipped(region: &Region, end: &[u64]) -> Region {
     let mut clipped = region.clone();
     for list in &mut clipped.lists {
@@ -182,13 +181,12 @@ pub(super) fn clipped(region: &Region, end: &[u64]) -> Region {
 }
 
 impl<'a> Part<'a> {
-    /// All of a chunk that nobody else has a part in.
+    /// One layer over a whole chunk.
     pub(super) fn whole(layer: Layer<'a>, shape: &[u64]) -> Self {
         Self { layers: SmallVec::from_iter([layer]), heap: &[], inside: shape.into(), covering: true }
     }
 
-    /// Whether nothing of what is stored stays. The padding of chunks at the array's end does not count; what is nothing
-    /// but padding does.
+    /// Whether no stored element remains. Padding at the array's end does not count, unless the chunk is all padding.
     pub(super) fn covers(&self, chain: &Chain) -> Result<bool> {
         let inside = if self.inside.contains(&0) { chain.shape() } else { &self.inside };
         if self.covering || self.layers.iter().any(|layer| layer.covers(inside)) {
@@ -208,7 +206,7 @@ impl<'a> Part<'a> {
         Ok(covered == wanted)
     }
 
-    /// Whether one layer covers the padding, too.
+    /// Whether one layer covers the padding too.
     fn covers_padding(&self, shape: &[u64]) -> bool {
         self.layers.iter().any(|layer| layer.covers(shape))
     }
@@ -221,7 +219,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// The parts in the inner chunks of a shard that are touched, in no particular order.
+    /// Splits the layers at the inner chunks of a shard; returns the inner chunks that are touched, in no particular order.
     pub(super) fn split(&self, grid: &crate::chunk_grid::ChunkGrid, inner: &Chain) -> Vec<(Dims, Self)> {
         let mut parts: Vec<(Dims, Self)> = Vec::new();
         let mut found = std::collections::HashMap::new();
@@ -231,7 +229,7 @@ impl<'a> Part<'a> {
                 if layer.mask.is_some() && layer.is_empty(inner.shape(), inner.data_type().size()) {
                     continue;
                 }
-                // Within one layer an inner chunk comes once.
+                // A layer has an inner chunk once.
                 if self.layers.len() > 1 {
                     if let Some(at) = found.get(&index) {
                         let (_, part): &mut (Dims, Self) = &mut parts[*at];
@@ -249,7 +247,7 @@ impl<'a> Part<'a> {
         parts
     }
 
-    /// The bytes of the input that are the elements of a chunk just as they are stored, where that is so.
+    /// Returns the input bytes if they are the chunk's elements exactly as they are stored.
     pub(super) fn straight(&self, layout: &Elements, shape: &[u64]) -> Option<&'a [u8]> {
         let [layer] = &self.layers[..] else { return None };
         if layer.mask.is_some() || !layer.cuts.is_empty() || layout.item.word > 1 || !layer.region.is_whole(shape) {
@@ -264,7 +262,7 @@ impl<'a> Part<'a> {
         layer.bytes.get(start..start.checked_add(size)?)
     }
 
-    /// Places what is written among the elements of a chunk, of which nothing that is stored stays.
+    /// Copies the layers into the elements of a chunk without stored elements; the rest is the fill value.
     pub(super) fn place_alone(&self, layout: &Elements, shape: &[u64], fill: &[u8], elements: &mut [u8]) -> Result<()> {
         if !self.covers_padding(shape) {
             let axis = |(length, to): (&u64, &i64)| Axis { length: *length as usize, from: 0, to: *to as isize };
@@ -275,7 +273,7 @@ impl<'a> Part<'a> {
         self.place(layout, elements)
     }
 
-    /// Places what is written among the elements of a chunk, as they are before the stages.
+    /// Copies the layers into the elements of a chunk.
     pub(super) fn place(&self, layout: &Elements, elements: &mut [u8]) -> Result<()> {
         self.layers.iter().try_for_each(|layer| layer.place(layout, elements))
     }

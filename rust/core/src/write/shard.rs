@@ -1,5 +1,5 @@
-//! Shards: only the inner chunks that are touched are encoded anew. All others stay as they are stored, and do not pass
-//! through our memory where the store can do without.
+//! Writing shards: only the inner chunks that are touched are encoded. The others keep their encoded bytes, which the
+//! store copies itself if it can.
 
 use std::collections::HashMap;
 use std::ops::{Deref, Range};
@@ -16,12 +16,12 @@ use crate::store::{self, assemble};
 use crate::subset::{Dims, product, tuple};
 use crate::view::as_bytes;
 
-/// An inner chunk as it is to be stored.
+/// The encoded bytes of an inner chunk.
 #[derive(Clone)]
 pub(super) enum Encoded<'a> {
-    /// In the input.
+    /// Bytes of the input.
     Given(&'a [u8]),
-    /// Among others in memory that is used again.
+    /// A range of a reused buffer that holds several inner chunks.
     Scratch(Arc<Buffer>, Range<usize>),
 }
 
@@ -36,19 +36,20 @@ impl Deref for Encoded<'_> {
     }
 }
 
-/// Where an inner chunk lies as it is to be stored.
-enum Lies<'a> {
-    /// Its elements lie in the input so.
-    InInput(&'a [u8]),
-    InBuffer(Range<usize>),
+/// The encoded bytes of an inner chunk while its buffer is being filled.
+enum EncodedAt<'a> {
+    /// Bytes of the input.
+    Input(&'a [u8]),
+    /// A range of the buffer.
+    Buffer(Range<usize>),
 }
 
-/// Inner chunks that are encoded already; `None`: nothing but the fill value.
+/// Inner chunks that are encoded already; `None`: not stored, because it is nothing but the fill value.
 type Ready<'a> = HashMap<Dims, Option<Encoded<'a>>>;
 
-/// What becomes of an inner chunk.
+/// An inner chunk of a shard that is being written.
 pub(super) enum Inner<'a> {
-    /// It stays as it is stored: offset and length in the old shard.
+    /// Keeps its stored bytes: offset and length in the old shard.
     Kept(u64, u64),
     Encoded(Encoded<'a>),
 }
@@ -62,11 +63,11 @@ impl Inner<'_> {
     }
 }
 
-/// What becomes of the inner chunks of a shard, by number in C order; `None`: it is not stored.
+/// The inner chunks of a shard that is being written, in C order; `None`: not stored.
 pub(super) type Inners<'a> = Vec<Option<Inner<'a>>>;
 
 impl Writer<'_> {
-    /// Stores a part of the shard that a chunk is, its axes in encoded order.
+    /// Stores a part of a shard, its axes in encoded order.
     pub(super) fn store_shard(&self, chunk: &[u64], key: &str, shard: &Shard, part: &Part<'_>) -> Result<()> {
         if part.covering {
             let inners = self.inner_chunks(shard, part, None, HashMap::new())?;
@@ -77,7 +78,7 @@ impl Writer<'_> {
             let _guard = self.source.store.lock(key)?;
             return self.source.store.set_parts(key, &self.pieces(shard, &inners, &index, 0), None);
         }
-        // What needs no stored elements.
+        // Inner chunks that need no stored elements.
         let mut covered = Vec::new();
         for (inner, part) in part.split(&shard.grid, &shard.inner) {
             if part.covers(&shard.inner)? {
@@ -87,14 +88,14 @@ impl Writer<'_> {
         let encoded = self.encode_inners(&shard.inner, &covered, |_| Ok(None))?;
         let mut ready: Ready<'_> = covered.into_iter().map(|(inner, _)| inner).zip(encoded).collect();
         self.change(chunk, key, |alone, old| {
-            // They are wanted once more where another process was faster.
+            // They are needed again if another process was faster.
             let ready = if self.compares_versions() { ready.clone() } else { std::mem::take(&mut ready) };
             let inners = alone.inner_chunks(shard, part, old, ready)?;
             alone.set_shard(key, shard, &inners, old)
         })
     }
 
-    /// Replaces a shard, whose key is locked. False: another process has changed it since it was read.
+    /// Replaces a shard whose key is locked; returns false if another process has changed it since it was read.
     pub(super) fn set_shard(
         &self,
         key: &str,
@@ -103,7 +104,7 @@ impl Writer<'_> {
         old: Option<&Stored>,
     ) -> Result<bool> {
         let (none, compares) = (inners.iter().all(Option::is_none), self.compares_versions());
-        // No store removes an object by its version: there, an index stays.
+        // No store removes an object if it has a version: there, an empty index stays.
         if none && (old.is_none() || !compares) {
             return self.put_back(key, None, old);
         }
@@ -117,7 +118,7 @@ impl Writer<'_> {
         self.source.store.set_parts(key, &pieces, old.map(|old| &*old.object)).map(|()| true)
     }
 
-    /// Encodes a shard, its axes in encoded order, to the end of `stored`. False: none of its inner chunks is stored.
+    /// Appends an encoded shard, its axes in encoded order, to `stored`; returns false if none of its inner chunks is stored.
     pub(super) fn encode_shard(
         &self,
         shard: &Shard,
@@ -145,7 +146,7 @@ impl Writer<'_> {
         assemble(&pieces, old.map(|old| &*old.object), self.source.store.profile().merge_gap, stored)
     }
 
-    /// The inner chunks of a shard as they are stored.
+    /// Returns the inner chunks of a shard as they are stored.
     pub(super) fn kept(&self, shard: &Shard, old: Option<&Stored>) -> Result<Inners<'static>> {
         let count = to_usize(product(&shard.grid.shape()).unwrap_or(u64::MAX))?;
         let index = old.map(|old| self.reader().index(old, shard, &Counts::default()));
@@ -158,7 +159,7 @@ impl Writer<'_> {
             if let (Some(old), Some((offset, length))) = (old, entry)
                 && offset.checked_add(length).is_none_or(|end| end > old.length)
             {
-                // For its error.
+                // Returns the error that names the inner chunk.
                 old.inner(&inner(number, &shard.grid.shape()), (offset, length))?;
             }
             inners.push(entry.map(|(offset, length)| Inner::Kept(offset, length)));
@@ -166,7 +167,7 @@ impl Writer<'_> {
         Ok(inners)
     }
 
-    /// What becomes of the inner chunks of a shard, of which `old` is stored.
+    /// Returns the inner chunks of a shard, stored as `old`, with a part written.
     fn inner_chunks<'b>(
         &self,
         shard: &Shard,
@@ -197,17 +198,17 @@ impl Writer<'_> {
         Ok(inners)
     }
 
-    /// Encodes inner chunks, of which `old` finds what is stored; `None`: one is nothing but the fill value.
+    /// Encodes inner chunks; `old` finds the stored ones. `None`: an inner chunk is nothing but the fill value.
     fn encode_inners<'b>(
         &self,
         chain: &Chain,
         inners: &[(Dims, Part<'b>)],
         old: impl Fn(&Dims) -> Result<Option<Stored>> + Sync,
     ) -> Result<Vec<Option<Encoded<'b>>>> {
-        /// A thread encodes several into one buffer, but takes no more than such a part of its share at once.
-        const TURNS: usize = 8;
+        /// Tasks per thread: a task encodes several inner chunks into one buffer, and its end should not be waited for.
+        const TASKS: usize = 8;
         let threads = self.options.concurrency();
-        let tasks: Vec<_> = inners.chunks(inners.len().div_ceil(threads.saturating_mul(TURNS)).max(1)).collect();
+        let tasks: Vec<_> = inners.chunks(inners.len().div_ceil(threads.saturating_mul(TASKS)).max(1)).collect();
         let encoded = parallel_map(&tasks, threads, |task| {
             let mut found = Vec::with_capacity(task.len());
             let buffer = Buffer::written(|bytes| {
@@ -218,29 +219,29 @@ impl Writer<'_> {
                 Ok(())
             })?;
             let buffer = Arc::new(buffer);
-            let encoded = |lies| match lies {
-                Lies::InInput(bytes) => Encoded::Given(bytes),
-                Lies::InBuffer(range) => Encoded::Scratch(Arc::clone(&buffer), range),
+            let encoded = |at| match at {
+                EncodedAt::Input(bytes) => Encoded::Given(bytes),
+                EncodedAt::Buffer(range) => Encoded::Scratch(Arc::clone(&buffer), range),
             };
-            Ok(found.into_iter().map(|lies| lies.map(encoded)).collect::<Vec<_>>())
+            Ok(found.into_iter().map(|at| at.map(encoded)).collect::<Vec<_>>())
         })?;
         Ok(encoded.into_iter().flatten().collect())
     }
 
-    /// Encodes an inner chunk, of which `old` is stored, to the end of a buffer; `None`: it is nothing but the fill value.
+    /// Appends an encoded inner chunk, stored as `old`, to a buffer; `None`: it is nothing but the fill value.
     fn encode_inner<'b>(
         &self,
         chain: &Chain,
         part: &Part<'b>,
         old: Option<&Stored>,
         buffer: &mut Vec<u8>,
-    ) -> Result<Option<Lies<'b>>> {
+    ) -> Result<Option<EncodedAt<'b>>> {
         let start = buffer.len();
         let keep = match chain.raw() {
             None => self.encode(chain, part, old, buffer)?,
             Some(layout) => {
                 if let Some(bytes) = part.straight(layout, chain.shape()) {
-                    return Ok(self.is_kept(chain, layout, bytes).then_some(Lies::InInput(bytes)));
+                    return Ok(self.is_kept(chain, layout, bytes).then_some(EncodedAt::Input(bytes)));
                 }
                 let size = to_usize(layout.size)?;
                 buffer.try_reserve(size).map_err(|_| Error::store(format!("no memory for {size} bytes")))?;
@@ -251,15 +252,15 @@ impl Writer<'_> {
         if !keep {
             buffer.truncate(start);
         }
-        Ok(keep.then_some(Lies::InBuffer(start..buffer.len())))
+        Ok(keep.then_some(EncodedAt::Buffer(start..buffer.len())))
     }
 
-    /// The byte where the first inner chunk lies.
+    /// Returns the offset of the first inner chunk.
     fn first(shard: &Shard) -> u64 {
         if shard.index_location == IndexLocation::Start { shard.index_size } else { 0 }
     }
 
-    /// Where each inner chunk comes to lie, one behind the other in the order of the options; by number in C order.
+    /// Returns offset and length of each inner chunk, in C order; inner chunks are contiguous in the order of the options.
     pub(super) fn entries(&self, shard: &Shard, inners: &Inners<'_>) -> Vec<(u64, u64)> {
         let mut entries = vec![(MISSING, MISSING); inners.len()];
         let mut at = Self::first(shard);
@@ -272,7 +273,7 @@ impl Writer<'_> {
         entries
     }
 
-    /// The index of a shard, encoded.
+    /// Returns the encoded index of a shard.
     fn index_of(&self, shard: &Shard, inners: &Inners<'_>) -> Result<Vec<u8>> {
         let entries: Vec<u64> =
             self.entries(shard, inners).into_iter().flat_map(|(offset, length)| [offset, length]).collect();
@@ -283,7 +284,7 @@ impl Writer<'_> {
         Ok(index)
     }
 
-    /// A shard in pieces; its inner chunks that stay lie from byte `start` of the old object on. Those that lie together
+    /// Returns a shard in pieces. The old shard begins at byte `start` of its object; kept inner chunks that are adjacent
     /// before and after are one piece.
     fn pieces<'b>(&self, shard: &Shard, inners: &'b Inners<'_>, index: &'b [u8], start: u64) -> Vec<store::Piece<'b>> {
         let mut pieces = Vec::with_capacity(inners.len().min(1 << 16) + 1);
@@ -309,12 +310,12 @@ impl Writer<'_> {
     }
 }
 
-/// The number of an inner chunk in C order.
+/// Returns the number of an inner chunk in C order.
 fn number(inner: &[u64], shape: &[u64]) -> usize {
     inner.iter().zip(shape).fold(0, |number, (i, count)| number * *count as usize + *i as usize)
 }
 
-/// The inner chunk of a number.
+/// Returns the inner chunk of a number in C order.
 pub(super) fn inner(mut number: usize, shape: &[u64]) -> Dims {
     let mut inner = Dims::from_elem(0, shape.len());
     for (i, count) in inner.iter_mut().zip(shape).rev() {

@@ -1,4 +1,4 @@
-//! What was given of a chunk and is not written yet: elements in buffers of their own, and which of them there are.
+//! Stages: elements of a chunk that were given to a write session and are not stored yet.
 
 use std::collections::BTreeMap;
 
@@ -16,41 +16,41 @@ use crate::slot::Slot;
 use crate::subset::{Dims, product};
 use crate::view::{Item, c_strides, zeroed};
 
-/// Elements of a chunk. There is a buffer for each inner chunk of a shard that has any, so that a shard of which little is
-/// given takes little memory.
+/// Given elements of a chunk. A shard has a buffer for each inner chunk with elements, so that few elements take little
+/// memory.
 pub(crate) struct Stage {
-    /// How the chunk is cut into buffers.
+    /// The grid of buffers in the chunk.
     grid: ChunkGrid,
-    /// How elements lie in a buffer: as they are in memory, in C order.
+    /// The layout of a buffer: C order, native byte order.
     layout: Elements,
     tile_shape: Dims,
     tiles: BTreeMap<Dims, Tile>,
     variable: bool,
     /// The bytes of elements of variable length.
     heap: Vec<u8>,
-    /// The shape of what of the chunk counts.
+    /// The shape of the elements that count: the chunk shape clipped to the array.
     inside: Dims,
-    /// How many of the elements that count there are.
+    /// Number of given elements that count.
     covered: u64,
-    /// How many masks of parts of elements there are.
+    /// Number of bit sets of parts of elements.
     masks: u64,
 }
 
 struct Tile {
     elements: Vec<u8>,
-    /// Which of them there are; `None`: all.
+    /// Which elements were given; `None`: all.
     mask: Option<Bits>,
     count: u64,
-    /// Of which elements there are, whole or not, these bytes. What is given later goes into the same elements, so that
-    /// these need not be kept apart by time.
+    /// Which elements have these bytes, whole or not. Later bytes overwrite earlier ones in place, so their order is not
+    /// kept.
     parts: Vec<(Cut, Bits)>,
 }
 
-/// What a stage takes besides its elements, or somewhat more.
+/// Memory of a stage besides its elements, in bytes, rounded up.
 const BASE: u64 = 512;
 
 impl Stage {
-    /// Nothing of a chunk of a chain, of which a part of shape `inside` counts.
+    /// An empty stage of a chunk, whose elements in `inside` count.
     pub(crate) fn new(chain: &Chain, inside: &[u64]) -> Result<Self> {
         let mut tile_shape = Dims::from(chain.shape());
         if let Some(shard) = chain.open_shard() {
@@ -74,30 +74,30 @@ impl Stage {
         })
     }
 
-    /// Bytes in memory.
+    /// Returns the size in memory, in bytes.
     pub(crate) fn size(&self) -> u64 {
         let mask = self.layout.size / self.layout.item.size as u64 / 8 + 128;
         let tiles = self.tiles.len() as u64;
         BASE + tiles * self.layout.size + (tiles + self.masks) * mask + self.heap.capacity() as u64
     }
 
-    /// How much there is of what counts, of 1.
+    /// Returns the fraction of the elements that count which were given.
     pub(crate) fn fullness(&self) -> f64 {
         self.covered as f64 / product(&self.inside).unwrap_or(u64::MAX).max(1) as f64
     }
 
-    /// Whether all is there that counts.
+    /// Whether all elements that count were given.
     pub(crate) fn is_complete(&self) -> bool {
         product(&self.inside) == Some(self.covered)
     }
 
-    /// What of a tile counts.
+    /// Returns the shape of the elements of a tile that count.
     fn inside_tile(&self, index: &[u64]) -> Dims {
         let lengths = self.tile_shape.iter().zip(index).zip(&self.inside);
         lengths.map(|((length, i), end)| end.saturating_sub(i * length).min(*length)).collect()
     }
 
-    /// Copies a region of the chunk out of the input. From now on a part of shape `inside` counts.
+    /// Copies a region of the chunk from the input. From now on the elements in `inside` count.
     pub(crate) fn add(&mut self, region: &Region, input: Input<'_>, inside: &[u64]) -> Result<()> {
         self.recount(inside)?;
         let size = self.layout.item.size;
@@ -142,7 +142,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Counts anew where something else counts now.
+    /// Recounts the given elements if the shape of those that count has changed.
     fn recount(&mut self, inside: &[u64]) -> Result<()> {
         if *self.inside == *inside {
             return Ok(());
@@ -159,7 +159,7 @@ impl Stage {
         Ok(())
     }
 
-    /// The elements, and their heap.
+    /// Returns the elements as layers, and their heap.
     pub(crate) fn layers(&self) -> (SmallVec<[Layer<'_>; 1]>, &[u8]) {
         let place = |index: &Dims| {
             let mut region = Layer::whole(&self.tile_shape, self.layout.item.size, &[]).region;
@@ -181,7 +181,7 @@ impl Stage {
         (layers, &self.heap)
     }
 
-    /// Puts what was staged before under what was staged since.
+    /// Puts an older stage below this one: elements given here win.
     pub(crate) fn put_under(&mut self, mut older: Self) -> Result<()> {
         let (size, base) = (self.layout.item.size, self.heap.len() as u64);
         self.heap.append(&mut older.heap);
@@ -221,7 +221,7 @@ impl Stage {
 }
 
 impl Tile {
-    /// Notes elements of which parts are there; returns how many new masks that took.
+    /// Marks parts of elements as given; returns the number of new bit sets.
     fn mark_parts(&mut self, layer: &Layer<'_>, layout: &Elements, shape: &[u64]) -> Result<u64> {
         let before = self.parts.len();
         for cut in layer.cuts {
@@ -230,10 +230,10 @@ impl Tile {
         Ok((self.parts.len() - before) as u64)
     }
 
-    /// Of which of so many elements these bytes are there.
+    /// Returns the bit set of the elements that have these bytes.
     fn part(&mut self, cut: Cut, count: u64) -> Result<&mut Bits> {
         let cut = Cut { from: cut.to, ..cut };
-        let found = self.parts.iter().position(|(own, _)| *own == cut);
+        let found = self.parts.iter().position(|(known, _)| *known == cut);
         if found.is_none() {
             self.parts.push((cut, Bits::new(count)?));
         }
@@ -241,8 +241,8 @@ impl Tile {
         Ok(&mut self.parts[at].1)
     }
 
-    /// Puts the parts of elements that were given before under those given since, and those under the whole elements that
-    /// were given before; returns how many new masks that took.
+    /// Puts older parts of elements below newer parts, and newer parts over older whole elements; returns the number of new
+    /// bit sets.
     fn mix(&mut self, below: &mut Self, size: usize) -> Result<u64> {
         let (count, before) = (self.elements.len() / size, self.parts.len());
         for (cut, bits) in &self.parts {
@@ -269,16 +269,16 @@ impl Tile {
     }
 }
 
-/// Copies the bytes of an element of variable length to the heap of a stage, and makes its slot one of that.
+/// Copies the bytes of an element of variable length to the heap of a stage, and points its slot there.
 fn take_in(heap: &mut Vec<u8>, given: &[u8], element: &mut [u8]) {
     let Ok(bytes) = element.try_into() else { return };
     let slot = Slot::from_bytes(bytes);
     if slot.heap != GIVEN {
         return;
     }
-    let own = slot.of(given).unwrap_or_default();
-    let staged = Slot { heap: STAGED, length: own.len() as u32, offset: heap.len() as u64 };
-    heap.extend_from_slice(own);
+    let bytes = slot.of(given).unwrap_or_default();
+    let staged = Slot { heap: STAGED, length: bytes.len() as u32, offset: heap.len() as u64 };
+    heap.extend_from_slice(bytes);
     element.copy_from_slice(&staged.to_bytes());
 }
 

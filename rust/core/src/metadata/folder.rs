@@ -1,0 +1,131 @@
+//! The files of a node in a store, without knowing their format.
+
+use serde_json::Value;
+
+use super::{ArrayMetadata, GroupMetadata};
+use crate::error::{Error, Place, Result};
+use crate::json;
+use crate::store::{self, ByteRange, Exclusion, Store, check_key};
+
+/// Maximum size of a metadata file in bytes.
+const LIMIT: u64 = 64 << 20;
+
+/// The file of a Zarr V2 node's attributes, which may hold numbers that JSON does not have.
+pub(super) const ATTRIBUTES: &str = ".zattrs";
+
+/// What can lie at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NodeKind {
+    /// An array.
+    Array,
+    /// A group of arrays and groups.
+    Group,
+}
+
+/// The metadata of an array or a group.
+#[derive(Clone, Debug)]
+pub enum Node {
+    /// Of an array.
+    Array(Box<ArrayMetadata>),
+    /// Of a group.
+    Group(Box<GroupMetadata>),
+}
+
+/// The path of a node as keys begin with it: names joined by `/`, none of them empty, `.` or `..`; the root is `""`.
+pub fn node_path(path: &str) -> Result<String> {
+    let names = path.trim_matches('/');
+    if names.is_empty() || check_key(names).is_ok() {
+        Ok(names.to_owned())
+    } else {
+        Err(Error::not_found(format!("{path:?} is not the path of an array or group")))
+    }
+}
+
+/// The key of a file of the node at a path.
+pub fn metadata_key(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
+}
+
+/// The files of a node.
+pub(crate) struct Folder<'a> {
+    pub(crate) store: &'a dyn Store,
+    pub(crate) path: &'a str,
+}
+
+impl Folder<'_> {
+    /// Reads a file.
+    pub(super) fn file(&self, name: &str) -> Result<Option<Value>> {
+        self.read(name, if name == ATTRIBUTES { json::parse_attributes } else { json::parse })
+    }
+
+    /// Reads a file whose document is to be written.
+    pub(super) fn literal(&self, name: &str) -> Result<Option<Value>> {
+        self.read(name, json::parse_literal)
+    }
+
+    fn read(&self, name: &str, parse: fn(&[u8]) -> Result<Value>) -> Result<Option<Value>> {
+        let read = || match store::get(self.store, &metadata_key(self.path, name), LIMIT)? {
+            Some(bytes) => parse(&bytes).map(Some),
+            None => Ok(None),
+        };
+        read().place(|| self.display(name))
+    }
+
+    /// Reads a file, changes it and stores it; returns it as it will be read, or `None` where `change` leaves it. The caller
+    /// holds the lock. Where other processes do not wait for that, and were faster, it is read and changed once more.
+    pub(super) fn change(
+        &self,
+        name: &str,
+        mut change: impl FnMut(Option<Value>) -> Result<Option<Value>>,
+    ) -> Result<Option<Value>> {
+        let (key, versions) = (metadata_key(self.path, name), self.store.exclusion() == Exclusion::Versions);
+        let parse = if name == ATTRIBUTES { json::parse_attributes } else { json::parse };
+        loop {
+            let mut bytes = Vec::new();
+            let stat = self.store.open(&key)?.read(ByteRange::All, LIMIT, &mut bytes).place(|| self.display(name))?;
+            let found = stat.map(|_| json::parse_literal(&bytes)).transpose().place(|| self.display(name))?;
+            let Some(document) = change(found)? else { return Ok(None) };
+            let text = json::write_literal(&document);
+            let read = parse(text.as_bytes())?;
+            if !versions {
+                self.store.set(&key, text.as_bytes())?;
+            } else if !self.store.set_if(&key, Some(text.as_bytes()), stat.map(|stat| stat.version))? {
+                continue;
+            }
+            return Ok(Some(read));
+        }
+    }
+
+    /// Changes the shape of the array whose document a file is, and other members with it, to those of `array`; false: it
+    /// is no longer `from`.
+    pub(super) fn change_shape(
+        &self,
+        name: &str,
+        members: &[&str],
+        array: &ArrayMetadata,
+        from: &[u64],
+    ) -> Result<bool> {
+        let changed = self.change(name, |document| {
+            let mut document = document.ok_or_else(|| self.missing())?;
+            let stored = document["shape"].as_array().map(|shape| shape.iter().map(Value::as_u64));
+            if stored.is_none_or(|stored| !stored.eq(from.iter().map(|length| Some(*length)))) {
+                return Ok(None);
+            }
+            for member in members {
+                document[*member] = array.document[*member].clone();
+            }
+            Ok(Some(document))
+        })?;
+        Ok(changed.is_some())
+    }
+
+    /// The error of a file that should be there.
+    pub(super) fn missing(&self) -> Error {
+        Error::not_found(format!("no array or group at {}", self.store.display(self.path)))
+    }
+
+    /// How a person would name a file.
+    pub(super) fn display(&self, name: &str) -> String {
+        self.store.display(&metadata_key(self.path, name))
+    }
+}
