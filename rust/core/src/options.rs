@@ -46,7 +46,8 @@ impl std::str::FromStr for InnerChunkOrder {
 
     fn from_str(text: &str) -> Result<Self> {
         let found = Self::ALL.iter().find(|(name, _)| *name == text);
-        let none = || Error::selection(format!("unknown order of inner chunks {text:?}; the orders are \"C\" and \"morton\""));
+        let none =
+            || Error::selection(format!("unknown order of inner chunks {text:?}; the orders are \"C\" and \"morton\""));
         found.map(|(_, order)| *order).ok_or_else(none)
     }
 }

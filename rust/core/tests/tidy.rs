@@ -232,7 +232,7 @@ fn a_codec_knows_no_stores_and_a_store_no_arrays() {
 
 #[test]
 fn files_are_short_enough_to_read() {
-    for (root, most) in [(source(), 450), (binding(), 500)] {
+    for (root, most) in [(source(), 450)] {
         for (name, text) in code(&root) {
             let lines = text.lines().count();
             assert!(lines <= most, "{name} has {lines} lines: is there a second subject inside?");

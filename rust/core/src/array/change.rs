@@ -73,7 +73,8 @@ impl Array {
         let store = || {
             grown.store_from_position(axis, stored.shape()[axis], input)?;
             if !shape_first && !stored.becomes(&grown)? {
-                let message = format!("another writer changed the shape from {} during an append", tuple(stored.shape()));
+                let message =
+                    format!("another writer changed the shape from {} during an append", tuple(stored.shape()));
                 return Err(Error::selection(message).at(self.name()));
             }
             Ok(())
@@ -98,9 +99,9 @@ impl Array {
             ))
             .at(self.name()));
         }
-        length[axis] = self.shape()[axis]
-            .checked_add(shape[axis])
-            .ok_or_else(|| Error::selection(format!("axis {axis} would have more than 2^64 elements")).at(self.name()))?;
+        length[axis] = self.shape()[axis].checked_add(shape[axis]).ok_or_else(|| {
+            Error::selection(format!("axis {axis} would have more than 2^64 elements")).at(self.name())
+        })?;
         self.with_shape(&length)
     }
 

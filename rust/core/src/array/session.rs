@@ -144,7 +144,7 @@ impl WriteSession {
     pub(super) fn store_from(&self, selection: &Selection, input: InputBuffer<'_>, cuts: &[Cut]) -> Result<()> {
         input.check_rank(&selection.shape())?;
         let InputBuffer { bytes, origin, strides, heap } = input;
-        self.store_region(&selection.region(strides, origin), Input { bytes, heap, cuts })
+        self.stage(&selection.region(strides, origin), Input { bytes, heap, cuts })
     }
 
     /// Appends elements of a length along an axis; returns the new shape.
@@ -187,7 +187,8 @@ impl WriteSession {
         }
         let start = growth.shape[axis];
         let end = start.checked_add(length).filter(|end| i64::try_from(*end).is_ok());
-        let end = end.ok_or_else(|| Error::selection(format!("axis {axis} of length {start} cannot grow by {length}")))?;
+        let end =
+            end.ok_or_else(|| Error::selection(format!("axis {axis} of length {start} cannot grow by {length}")))?;
         growth.shape[axis] = end;
         growth.axes[axis] = true;
         Ok((start, growth.shape.clone()))
@@ -197,7 +198,7 @@ impl WriteSession {
         self.staged.check().place(|| self.base.name())
     }
 
-    fn store_region(&self, region: &Region, input: Input<'_>) -> Result<()> {
+    fn stage(&self, region: &Region, input: Input<'_>) -> Result<()> {
         self.check()?;
         // A regular grid does not depend on the shape.
         let regular = self.base.chunk_grid().regular_shape().is_some();
