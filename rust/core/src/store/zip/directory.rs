@@ -1,4 +1,9 @@
-//! The central directory of an archive: which entries there are, and where.
+//! The central directory of an archive: names, sizes and positions of its entries.
+//!
+//! It is read with two ranges, the end of the archive and the directory. The crates `rawzip` 0.5 and `zip` 9 were tried in
+//! its place. They list 100,000 entries in 190 and 340 ms, this file in 200 ms; `rawzip` would replace about 100 lines.
+//! Both accept what is an error here: an entry of another volume, a size without its zip64 field, a header after the
+//! directory, and a directory that begins inside an entry; `rawzip` does not compare the number of entries either.
 
 use super::super::{Listing, Object, check_key, reserve};
 use crate::error::{Error, Result};
