@@ -203,7 +203,7 @@ impl Array {
     /// The revision of the metadata, counted in this process.
     #[getter]
     fn revision(&self) -> u64 {
-        self.array.turn()
+        self.array.revision()
     }
 
     /// The stored document.
