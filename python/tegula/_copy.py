@@ -1,4 +1,4 @@
-"""Copies of arrays and groups: as they are, in the other version of Zarr, or with other chunks and codecs."""
+"""Copies of arrays and groups: unchanged, in the other Zarr version, or with other chunks and codecs."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from tegula.stores import FilesystemStore, ReadOnlyStore, Store, StoreLike, as_s
 __all__ = ["copy", "rechunk"]
 
 SLOT = 16
-"""An element of variable length counts as so many bytes."""
+"""Bytes that a variable-length element counts for."""
 
 
 def copy(
@@ -35,51 +35,53 @@ def copy(
     progress: Progress = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Array | Group:
-    """Copy an array, or a group with all that is in it, and attributes and consolidated metadata with them.
+    """Copy an array, or a group with everything below it, including attributes and consolidated metadata.
 
-    What stays as it is is copied as it is stored, without being decoded. With other compressors or in the other version
-    of Zarr, arrays keep their chunks and fill values, but that the chunks of Zarr V2 are the inner ones of shards; what
-    xarray notes of the names of dimensions in Zarr V2 becomes those of V3, and the other way round.
+    Chunks whose encoding does not change are copied without decoding. With other compressors or in the other Zarr
+    version, arrays keep their chunk shapes and fill values, except that inner chunks of shards become the chunks of a
+    Zarr V2 array. Dimension names are converted between xarray's attribute of Zarr V2 and the metadata of V3.
 
     Parameters
     ----------
     source : Array, Group, str, os.PathLike, mapping, Store or array_like
-        What to copy, or where it is as for `tegula.open`: ``"file.asdf#path"`` is an array of an ASDF file, of which
-        the elements are copied without a mask. An ndarray becomes an array; see `tegula.save`.
+        What to copy, or its location as for `tegula.open`; ``"file.asdf#path"`` is an array in an ASDF file, which is
+        copied without its mask. An ndarray becomes an array; see `tegula.save`.
     store : str, os.PathLike, mapping or Store
-        Where to, as for `tegula.open_array`; a mapping must be mutable.
+        The store of the copy, as for `tegula.open_array`; a mapping must be mutable.
     path : str
         The path in the store.
     compressors : codec, list of codecs or None
-        The compressors of all arrays, as for `tegula.create_array`; filters go then. By default, all codecs stay.
+        The compressors of all arrays, as for `tegula.create_array`; filters are then dropped. By default, all codecs
+        are kept.
     zarr_format : int, optional
-        3 or 2; by default that of the source.
+        3 or 2; by default the version of the source.
     overwrite : bool
-        Whether to erase an array or group that is there, with all that is in it.
+        Whether to erase an existing array or group, with everything below it.
     max_memory : int or str, optional
-        So many bytes of memory may be used, as a number or like ``"2 GB"``; by default 1 GiB, or what one chunk takes,
+        The memory limit in bytes, as a number or text such as ``"2 GB"``; by default 1 GiB, or the memory for one chunk
         if that is more.
     progress : bool or callable, optional
-        True draws a bar, if standard error is a terminal. A callable is called with the bytes that are done and those
-        of all; elements of variable length count as 16 bytes. What it raises ends the copy, as Ctrl-C does.
+        True draws a bar if standard error is a terminal. A callable is called with the number of bytes that are copied
+        and the total; variable-length elements count as 16 bytes. An exception that it raises, like Ctrl-C, ends the
+        copy.
     storage_options : mapping, optional
-        Of a URL where to, as for `tegula.open_array`. What lies where options are needed is given opened.
+        For the URL of the copy, as for `tegula.open_array`. Pass a source that needs options as an opened node.
 
     Returns
     -------
     Array or Group
-        The copy. Its metadata are stored last: until then nobody finds it. If the copy fails, all of it is erased.
+        The copy. Its metadata is stored last, so nobody sees an incomplete copy. A copy that fails is erased.
 
     Raises
     ------
     NotFoundError
-        If there is no source.
+        If the source does not exist.
     StoreError
-        If something is there already, or one lies in the other.
+        If something is already there, or if the source or the copy contains the other.
     InvalidSelectionError
-        If `max_memory` is less than one chunk takes.
+        If `max_memory` is too small for one chunk.
     UnsupportedError
-        If the other version of Zarr has no form for a codec or data type.
+        If the other Zarr version cannot express a codec or data type.
 
     Examples
     --------
@@ -123,45 +125,45 @@ def rechunk(
 ) -> Array:
     """Copy an array with other chunks, codecs or another fill value, in bounded memory.
 
-    Regions of whole chunks of the copy are read and written one after the other, each on all threads, and so large that
-    as little as possible is decoded more than once. Attributes and names of dimensions are copied too.
+    Regions of whole chunks of the copy are read and written one after the other, each on all threads. They are chosen
+    to decode as few chunks as possible more than once. Attributes and dimension names are copied too.
 
     Parameters
     ----------
     source : Array, str, os.PathLike, mapping, Store or array_like
         The array, as for `tegula.copy`.
     store : str, os.PathLike, mapping or Store
-        Where to, as for `tegula.open_array`; a mapping must be mutable.
+        The store of the copy, as for `tegula.open_array`; a mapping must be mutable.
     path : str
         The path in the store.
     chunks, shards
         The shapes of chunks and shards, as for `tegula.create_array`.
     filters, compressors : codec, list of codecs or None
-        The codecs, as for `tegula.create_array`. By default, all codecs of the source stay.
+        The codecs, as for `tegula.create_array`. By default, all codecs of the source are kept.
     fill_value
-        The value of elements that are not stored; by default that of the source. All elements stay what they are.
+        The value of elements that are not stored; by default the source's. The elements themselves do not change.
     zarr_format : int
         3 or 2.
     overwrite : bool
-        Whether to erase an array or group that is there, with all that is in it.
+        Whether to erase an existing array or group, with everything below it.
     max_memory, progress, storage_options
         As for `tegula.copy`.
 
     Returns
     -------
     Array
-        The copy. Its metadata are stored last: until then nobody finds it. If the copy fails, all of it is erased.
+        The copy. Its metadata is stored last, so nobody sees an incomplete copy. A copy that fails is erased.
 
     Raises
     ------
     NotFoundError
-        If there is no source, or it is a group.
+        If the source does not exist.
     StoreError
-        If something is there already, or one lies in the other.
+        If something is already there, or if the source or the copy contains the other.
     InvalidSelectionError
-        If `max_memory` is less than one chunk takes.
+        If `max_memory` is too small for one chunk.
     UnsupportedError
-        If the other version of Zarr has no form for a codec or data type.
+        If the source is a group, or if the other Zarr version cannot express a codec or data type.
 
     Examples
     --------
@@ -180,7 +182,7 @@ def rechunk(
         return create_array(resolved, path, data=node, overwrite=overwrite, progress=progress, **given)
     if not isinstance(node, Array):
         raise UnsupportedError(
-            f"{node.name} is a group: its arrays are rechunked one by one, and tegula.copy copies it"
+            f"cannot rechunk {node.name}: it is a group; rechunk its arrays one by one, or use tegula.copy"
         )
     fill = None if fill_value is ... else fill_bytes(fill_value, _element(node))
     builder = _tegula.ArrayBuilder.copied(node._native, zarr_format=zarr_format, fill_value=fill)
@@ -201,7 +203,7 @@ def _memory(given: int | str | None) -> int | None:
 
 
 def _opened(source: Any) -> Any:
-    """Return what is to be copied: an array, a group or an ndarray."""
+    """Return the source of a copy: an array, a group or an ndarray."""
     if isinstance(source, (Array, Group)):
         return source
     if isinstance(source, (str, os.PathLike, Mapping, Store)):
@@ -228,7 +230,7 @@ def _size(array: Array) -> int:
 def _copied(
     array: Array, store: Store, path: str, compressors: Codecs | EllipsisType, zarr_format: int | None
 ) -> _tegula.Array:
-    """Return the copy of an array with the same chunks. Nothing of it is stored yet."""
+    """Return the copy of an array with the same chunks, before anything is stored."""
     builder = _tegula.ArrayBuilder.copied(array._native, zarr_format=zarr_format)
     if compressors is not ...:
         builder.compressors = codec_list(compressors)
@@ -244,7 +246,7 @@ def _store_array(
     max_memory: int | None,
     report: Report | None,
 ) -> Array:
-    """Store the copy of an array: its chunks, and then its metadata."""
+    """Store the copy of an array: first the chunks, then the metadata."""
     _refuse_overlap(source, store, native.path)
     make_room(store, native.path, native.zarr_format, overwrite=overwrite)
     try:
@@ -267,7 +269,7 @@ def _store_group(
     max_memory: int | None,
     report: Report | None,
 ) -> Group:
-    """Store the copy of a group: all chunks, then the metadata of arrays, and then of groups, the outermost last."""
+    """Store the copy of a group: all chunks, then the metadata of arrays, then of groups, the outermost last."""
     path = _tegula.node_path(path)
     _refuse_overlap(source, store, path)
     members = _members(source)
@@ -299,7 +301,7 @@ def _store_group(
 
 
 def _members(group: Group) -> dict[str, Array | Group]:
-    """Open all that lies below a group, as the store has it where it can be listed."""
+    """Open everything below a group. If the store can be listed, consolidated metadata is not used."""
     native = group._native
     if native.is_consolidated:
         listed = native.without_consolidated()
@@ -319,16 +321,16 @@ def _members(group: Group) -> dict[str, Array | Group]:
 
 
 def _refuse_overlap(source: Array | Group, store: Store, path: str) -> None:
-    """See that neither lies in the other: what is erased or listed would be what is copied."""
+    """Make sure that neither the source nor the copy contains the other."""
     if isinstance(source, Array) and not _is_zarr(source):
         return
     (one, here), (other, there) = _place(source.store, source.path), _place(store, path)
     if one == other and os.path.commonpath([here, there]) in (here, there):
-        raise StoreError(f"{source.name} cannot be copied to {store._native.display(path)}: one lies in the other")
+        raise StoreError(f"{source.name} cannot be copied to {store._native.display(path)}: one contains the other")
 
 
 def _place(store: Store, path: str) -> tuple[Any, str]:
-    """Return what tells a store from others, and a path in it."""
+    """Return the identity of a store, and a path in it. Paths of local files are absolute."""
     while isinstance(store, ReadOnlyStore):
         store = store.store
     if isinstance(store, FilesystemStore):

@@ -18,16 +18,16 @@ from tegula.stores import FilesystemStore, Store, StoreLike, as_store
 __all__ = ["create_array", "delete"]
 
 METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
-"""The files that make arrays and groups of what lies at a path."""
+"""The names of metadata objects, which make a path an array or a group."""
 
 
 def check_format(zarr_format: int) -> None:
     if zarr_format not in (2, 3):
-        raise UnsupportedError(f"there are Zarr V3 and V2, no V{zarr_format}")
+        raise UnsupportedError(f"unknown Zarr format {zarr_format}; the formats are 3 and 2")
 
 
 def make_room(store: Store, path: str, zarr_format: int, *, overwrite: bool) -> None:
-    """See that nothing is at a path, and that groups lead there."""
+    """Make sure that a path is free, and create the groups above it."""
     where = _tegula.node_path(path)
     names = where.split("/") if where else []
     for depth in range(len(names)):
@@ -38,27 +38,27 @@ def make_room(store: Store, path: str, zarr_format: int, *, overwrite: bool) -> 
             _tegula.Group.create(store._native, above, zarr_format, {})
         else:
             if isinstance(node, _tegula.Array):
-                raise StoreError(f"{node.name} is an array: nothing can be created in it")
+                raise StoreError(f"cannot create a node in {node.name}: it is an array")
     try:
         _look(store, where)
     except NotFoundError:
         return
     if not overwrite:
-        raise StoreError(f"there is something at {store._native.display(where)}; overwrite=True replaces it")
+        raise StoreError(f"{store._native.display(where)} already exists; overwrite=True replaces it")
     erase(store, where)
 
 
 def _look(store: Store, path: str) -> None:
-    """See that something is at a path, if nothing that we could open."""
+    """Raise `NotFoundError` unless a node is at a path. It may be one that cannot be opened."""
     with suppress(InvalidMetadataError, UnsupportedError):
         _tegula.open_node(store._native, path)
 
 
 def erase(store: Store, path: str) -> None:
-    """Erase the array or group at a path, with all that is in it."""
+    """Erase the array or group at a path, with everything below it."""
     where = _tegula.node_path(path)
     _look(store, where)
-    # From the first moment on there is no array of which a part is left.
+    # Metadata first, so that nobody sees an array with missing chunks.
     for name in METADATA:
         store._native.erase(f"{where}/{name}" if where else name)
     store._native.erase_below(where)
@@ -66,14 +66,14 @@ def erase(store: Store, path: str) -> None:
 
 
 def discard(store: Store, native: _tegula.Array) -> None:
-    """Erase an array that could not be stored whole, and nothing else that lies there."""
+    """Erase an array that was not stored completely, and nothing else at its path."""
     native.erase_metadata()
     native.erase_chunks([(0, count) for count in native.chunk_grid_shape])
     remove_folders(store, native.path)
 
 
 def remove_folders(store: Store, where: str) -> None:
-    """Remove empty folders, which others take for something."""
+    """Remove empty folders, which other libraries take for groups."""
     if isinstance(store, FilesystemStore):
         for folder, *_ in os.walk(os.path.join(store.path, where), topdown=False):
             with suppress(OSError):
@@ -81,9 +81,9 @@ def remove_folders(store: Store, where: str) -> None:
 
 
 def delete(store: StoreLike, path: str = "/", *, storage_options: Mapping[str, Any] | None = None) -> None:
-    """Delete the array or group at a path of a store, with all that is in it.
+    """Delete the array or group at a path of a store, with everything below it.
 
-    Consolidated metadata of a group above do not learn of it before `tegula.consolidate_metadata` makes them again.
+    Consolidated metadata of a group above it is not updated; call `tegula.consolidate_metadata` again.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def new_group(
     zarr_format: int = 3,
     overwrite: bool = False,
 ) -> _tegula.Group:
-    """Create a group, and groups that lead to it."""
+    """Create a group, and the groups above it."""
     check_format(zarr_format)
     make_room(store, path, zarr_format, overwrite=overwrite)
     return _tegula.Group.create(store._native, path, zarr_format, dict(attributes or {}))
@@ -145,7 +145,7 @@ def create_array(
     progress: Progress = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Array:
-    """Create an array, and groups that lead to it. Its metadata are written, and no chunk unless there are `data`.
+    """Create an array, and the groups above it. Chunks are written only if `data` is given.
 
     Parameters
     ----------
@@ -154,60 +154,61 @@ def create_array(
     path : str
         The path in the store.
     shape : int or sequence of int
-        The shape of the array; where there are `data`, theirs.
+        The shape of the array; by default the shape of `data`.
     dtype : data type
-        Booleans, numbers (those of the package ``ml_dtypes`` too), ``datetime64`` and ``timedelta64``, structs, text
-        and bytes of fixed length (``U7``, ``S7``), raw bytes (``V4``); of variable length, ``"string"`` (also ``str``
-        and ``StringDType``) and ``"bytes"``. It is stored little-endian. Where there are `data`, theirs.
+        The data type of the elements; by default the type of `data`. Booleans, numbers (including those of
+        ``ml_dtypes``), ``datetime64`` and ``timedelta64``, structs, fixed-length text and bytes (``U7``, ``S7``), raw
+        bytes (``V4``), and the variable-length types ``"string"`` (also ``str`` and ``StringDType``) and ``"bytes"``.
+        Elements are stored little-endian.
     data : array_like, optional
-        The elements. They are stored before the metadata: whoever finds the array finds all of it.
+        The elements. They are stored before the metadata, so nobody sees an incomplete array.
     chunks : sequence of int or "auto"
-        The shape of a chunk (of an inner chunk, with `shards`); -1 for all of an axis. "auto": chunks of at most 1 MiB,
-        for which the longest axis is halved again and again.
+        The chunk shape, or with `shards` the shape of inner chunks. -1 is the full length of an axis. "auto" halves the
+        longest axis until a chunk has at most 1 MiB.
     shards : sequence of int, "auto" or None
-        The shape of shards, a multiple of that of chunks: one object holds so many. None: there are no shards. "auto":
-        there are none either, unless `chunks` are left to us too and would be more than 10,000. A shard has 64 chunks
-        then, the axis with the most chunks being doubled again and again. Zarr V2 has no shards, and where there are
-        `codecs`, these say what there is.
+        The shard shape, a multiple of the chunk shape: one object stores a whole shard. None: no shards. "auto": no
+        shards either, unless `chunks` is "auto" too and gives more than 10,000 chunks. A shard then has 64 chunks, by
+        doubling the axis with the most chunks. With Zarr V2 or `codecs`, "auto" means no shards.
     fill_value
-        The value of elements that were never stored.
+        The value of elements that are not stored.
     filters : codec or list of codecs, optional
-        Codecs of elements, such as ``{"name": "transpose", "configuration": {"order": [1, 0]}}``; of Zarr V2 as
-        numcodecs configures them, such as ``{"id": "delta", "dtype": "<i4"}``, or numcodecs' own objects.
+        Array-to-array codecs, such as ``{"name": "transpose", "configuration": {"order": [1, 0]}}``. For Zarr V2,
+        configurations or objects of numcodecs, such as ``{"id": "delta", "dtype": "<i4"}``.
     compressors : codec, list of codecs or None
-        Codecs of bytes: names such as ``"zstd"``, ``"zstd:5"``, ``"gzip:6"``, ``"blosc:zstd:5:bitshuffle"`` and
-        ``"crc32c"``, or ``{"name": ..., "configuration": ...}`` as in the metadata, ``{"id": ...}`` or an object of
-        numcodecs, or a codec of zarr-python; None or ``"none"``: none. Of several in Zarr V2 the last is `compressor`.
+        Bytes-to-bytes codecs: names such as ``"zstd"``, ``"zstd:5"``, ``"gzip:6"``, ``"blosc:zstd:5:bitshuffle"`` and
+        ``"crc32c"``; ``{"name": ..., "configuration": ...}`` as in the metadata; ``{"id": ...}`` or an object of
+        numcodecs; or a codec of zarr-python. None or ``"none"``: no compressors. In Zarr V2, the last one becomes
+        ``compressor`` and the others become filters.
     codecs : list of codecs, optional
-        All codecs of a chunk as in the metadata of Zarr V3, in place of `filters` and `compressors`.
+        The complete codec chain, as in the metadata of Zarr V3, in place of `filters` and `compressors`.
     dimension_names : sequence of str or None, optional
         The names of the dimensions (Zarr V3).
     attributes : mapping, optional
-        What to write beside it: JSON.
+        Attributes of the array, as JSON values.
     zarr_format : int
         3 or 2.
     overwrite : bool
-        Whether to erase an array or group that is there, with all that is in it.
+        Whether to erase an existing array or group, with everything below it.
     progress : bool or callable, optional
-        How far the storing of `data` is; as for `tegula.save`.
+        Reports the progress of storing `data`; as for `tegula.save`.
     storage_options : mapping, optional
         As for `tegula.open_array`.
 
     Returns
     -------
     Array
-        The array, all of which has the fill value.
+        The array.
 
     Raises
     ------
     StoreError
-        If something is there already.
+        If something is already there.
     TypeError
-        If there are neither `data` nor a shape and a data type.
+        If neither `data` nor both `shape` and `dtype` are given.
     InvalidMetadataError
         If the properties contradict each other.
     UnsupportedError
-        If there is no such data type or codec.
+        If the data type or a codec is not supported.
 
     Examples
     --------
@@ -247,7 +248,7 @@ def create_array(
 
 
 STEP = 64 << 20
-"""Elements are stored in regions of so many bytes, if someone wants to know how far that is."""
+"""Bytes stored between two reports of progress."""
 
 
 def _fill(array: Array, elements: NDArray[Any], progress: Progress) -> None:
@@ -256,7 +257,7 @@ def _fill(array: Array, elements: NDArray[Any], progress: Progress) -> None:
         if report is None or not array.shape or not elements.size:
             array[...] = elements
         else:
-            # Whole rows of chunks, so that none is written twice.
+            # Whole rows of chunks, so that no chunk is written twice.
             chunk = array._native.grid_chunk_shape[0]
             row = elements.nbytes // len(elements)
             length = chunk * max(STEP // max(row * chunk, 1), 1)
@@ -270,13 +271,13 @@ def _fill(array: Array, elements: NDArray[Any], progress: Progress) -> None:
 def _what(
     shape: int | Sequence[int] | None, dtype: DTypeLike | None, data: Any
 ) -> tuple[tuple[int, ...], DataType, NDArray[Any] | None]:
-    """Return the shape, the data type and, if there are such, the elements of a new array."""
+    """Return the shape, the data type and, if given, the elements of a new array."""
     given = None if shape is None else (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     if data is None:
         if given is None or dtype is None:
-            raise TypeError("an array is created of a shape and a data type, or of data")
+            raise TypeError("create_array needs a shape and a dtype, or data")
         return tuple(int(length) for length in given), data_type(dtype), None
     elements = np.asarray(data)
     if given is not None and given != elements.shape:
-        raise InvalidMetadataError(f"data of shape {elements.shape} do not fill an array of shape {given}")
+        raise InvalidMetadataError(f"data of shape {elements.shape} does not fit an array of shape {given}")
     return elements.shape, data_type(elements.dtype if dtype is None else dtype), elements

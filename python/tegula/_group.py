@@ -1,4 +1,4 @@
-"""Groups of arrays and groups."""
+"""Groups: nodes that contain arrays and groups."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
@@ -15,7 +15,7 @@ __all__ = ["Group"]
 
 
 class Group(Mapping[str, "Array | Group"]):
-    """A group of arrays and groups: a mapping of their names, or paths, to them.
+    """A group of arrays and groups, as a mapping of names or paths to nodes.
 
     `tegula.open_group` and `tegula.create_group` make groups.
 
@@ -53,39 +53,39 @@ class Group(Mapping[str, "Array | Group"]):
 
     @property
     def attrs(self) -> Attributes:
-        """What users wrote beside the group: a mapping, whose changes are stored at once."""
+        """The attributes, as a mapping. Changes are stored immediately."""
         return Attributes(self)
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """The metadata as they are stored: ``zarr.json``, or ``.zgroup`` of Zarr V2."""
+        """The stored metadata: the contents of ``zarr.json``, or of ``.zgroup`` for Zarr V2."""
         return self._native.metadata()
 
     @property
     def zarr_format(self) -> int:
-        """The version of Zarr: 3 or 2."""
+        """The Zarr version: 3 or 2."""
         return self._native.zarr_format
 
     @property
     def store(self) -> Store:
-        """The store it lies in."""
+        """The store that contains the group."""
         return self._store
 
     @property
     def path(self) -> str:
-        """Its path in the store, without a slash at either end."""
+        """The path in the store, without a slash at either end."""
         return self._native.path
 
     @property
     def name(self) -> str:
-        """Store and path, for people."""
+        """The store and path, for messages."""
         return self._native.name
 
     def _path(self, name: str) -> str:
         return f"{self.path}/{name}" if self.path else name
 
     def __getitem__(self, name: str) -> "Array | Group":
-        """Open an array or group by its name, or by a path from here."""
+        """Open an array or group by its name, or by its path relative to this group."""
         if not isinstance(name, str):
             raise TypeError(f"the name of an array or group is a str, not {type(name).__name__}")
         if not name.strip("/"):
@@ -98,7 +98,7 @@ class Group(Mapping[str, "Array | Group"]):
         return Group._wrap(native, self._store)
 
     def _open(self, names: list[str]) -> "Iterator[tuple[str, Array | Group]]":
-        """Open members together; where one cannot be opened, that is raised when its turn comes."""
+        """Open members in batches. An error is raised when its member is reached."""
         for first in range(0, len(names), _TOGETHER):
             some = names[first : first + _TOGETHER]
             for name, found in zip(some, self._native.open_members(some), strict=True):
@@ -114,7 +114,7 @@ class Group(Mapping[str, "Array | Group"]):
         except NotFoundError:
             return False
         except Error:
-            # Something is there, if nothing that we could open.
+            # A node that cannot be opened is still a member.
             return True
         return True
 
@@ -125,7 +125,7 @@ class Group(Mapping[str, "Array | Group"]):
         return len(self.members())
 
     def __bool__(self) -> bool:
-        # An empty group is a group.
+        # `group or default` must not drop an empty group.
         return True
 
     def __eq__(self, other: object) -> bool:
@@ -136,16 +136,17 @@ class Group(Mapping[str, "Array | Group"]):
 
     @property
     def is_consolidated(self) -> bool:
-        """Whether what lies below is known from consolidated metadata, the group's own or those of one above it."""
+        """Whether members come from consolidated metadata, of this group or of one above it."""
         return self._native.is_consolidated
 
     def members(self, *, recursive: bool = False) -> dict[str, Literal["array", "group"]]:
-        """Return what lies in the group by name, without opening it.
+        """Return the kinds of the members by name, without opening them.
 
         Parameters
         ----------
         recursive : bool
-            Whether to go into groups: names are then paths from here, and groups stand before what is in them.
+            Whether to include the members of groups. Names are then paths relative to this group, and a group precedes
+            its members.
         """
         return dict(self._native.members(recursive))
 
@@ -153,30 +154,30 @@ class Group(Mapping[str, "Array | Group"]):
         return [name for name, found in self._native.members(False) if found == kind]
 
     def array_keys(self) -> list[str]:
-        """Return the names of the arrays of the group."""
+        """Return the names of the arrays in the group."""
         return self._keys("array")
 
     def group_keys(self) -> list[str]:
-        """Return the names of the groups of the group."""
+        """Return the names of the groups in the group."""
         return self._keys("group")
 
     def arrays(self) -> dict[str, Array]:
-        """Open the arrays of the group."""
+        """Open the arrays in the group."""
         return {name: node for name, node in self._open(self.array_keys()) if isinstance(node, Array)}
 
     def groups(self) -> dict[str, "Group"]:
-        """Open the groups of the group."""
+        """Open the groups in the group."""
         return {name: node for name, node in self._open(self.group_keys()) if isinstance(node, Group)}
 
     def traverse(self) -> "Iterator[tuple[str, Array | Group]]":
-        """Open all that lies below, group after group.
+        """Open everything below the group, one node after the other.
 
         Yields
         ------
         path : str
-            The path from here. Names are sorted, and groups stand before what is in them.
+            The path relative to this group. Names are sorted, and a group precedes its members.
         node : Array or Group
-            What is there.
+            The node.
 
         Examples
         --------
@@ -188,17 +189,17 @@ class Group(Mapping[str, "Array | Group"]):
         return self._open(list(self.members(recursive=True)))
 
     def tree(self, *, level: int | None = None) -> Tree:
-        """Draw what lies below, with shapes and data types of arrays.
+        """Draw everything below the group, with the shapes and data types of arrays.
 
         Parameters
         ----------
         level : int, optional
-            How many levels to draw; all, if there is none.
+            The number of levels to draw; by default all.
 
         Returns
         -------
         Tree
-            `str` and `print` give text. Notebooks show it so that groups fold.
+            `print` shows text; notebooks show groups that fold.
         """
         members = self._native.members(level != 1)
         shown = [(path, kind) for path, kind in members if level is None or path.count("/") < level]
@@ -213,7 +214,7 @@ class Group(Mapping[str, "Array | Group"]):
 
     @property
     def info(self) -> str:
-        """A description for people."""
+        """A summary as text."""
         kinds = list(self.members().values())
         rows = [
             ("name", self.name),
@@ -230,8 +231,7 @@ class Group(Mapping[str, "Array | Group"]):
     def create_array(self, name: str, **properties: Any) -> Array:
         """Create an array in the group; see `tegula.create_array` for its properties.
 
-        Consolidated metadata do not learn of it before `tegula.consolidate_metadata` makes them again: this group no
-        longer uses them then.
+        Consolidated metadata is not updated, and this group stops using it; call `tegula.consolidate_metadata` again.
         """
         self._forget()
         return create_array(self._store, self._path(name), **{"zarr_format": self.zarr_format, **properties})
@@ -239,18 +239,16 @@ class Group(Mapping[str, "Array | Group"]):
     def create_group(self, name: str, **properties: Any) -> "Group":
         """Create a group in the group; see `tegula.create_group` for its properties.
 
-        Consolidated metadata do not learn of it before `tegula.consolidate_metadata` makes them again: this group no
-        longer uses them then.
+        Consolidated metadata is not updated, and this group stops using it; call `tegula.consolidate_metadata` again.
         """
         self._forget()
         native = new_group(self._store, self._path(name), **{"zarr_format": self.zarr_format, **properties})
         return Group._wrap(native, self._store)
 
     def __delitem__(self, name: str) -> None:
-        """Delete an array or group by its name, or by a path from here, with all that is in it.
+        """Delete an array or group, by its name or its path relative to this group, with everything below it.
 
-        Consolidated metadata do not learn of it before `tegula.consolidate_metadata` makes them again: this group no
-        longer uses them then.
+        Consolidated metadata is not updated, and this group stops using it; call `tegula.consolidate_metadata` again.
         """
         if not isinstance(name, str):
             raise TypeError(f"the name of an array or group is a str, not {type(name).__name__}")
@@ -267,7 +265,7 @@ class Group(Mapping[str, "Array | Group"]):
         return _reopen, (self._store, self.path, use_consolidated)
 
 
-# So many members are opened at a time.
+# Number of members opened per batch.
 _TOGETHER = 4096
 
 

@@ -1,4 +1,4 @@
-"""New arrays: what callers may write for data types, chunks and codecs, in the terms of the metadata."""
+"""Properties of new arrays: data types, chunks and codecs as callers write them, in the terms of the metadata."""
 
 import importlib.util
 from collections.abc import Mapping, Sequence
@@ -10,19 +10,19 @@ from numpy.typing import DTypeLike
 from tegula.errors import InvalidMetadataError, UnsupportedError
 
 Codec: TypeAlias = Any
-"""A name, such as "zstd:5"; a mapping, as in metadata or as numcodecs configures a codec; an object of numcodecs."""
+"""A shorthand such as "zstd:5", a mapping as in metadata or a configuration of numcodecs, or a codec object."""
 
 Codecs: TypeAlias = Codec | Sequence[Codec] | None
 
 DataType: TypeAlias = np.dtype[Any] | str
-"""NumPy's data type of elements of fixed size, or Zarr's name of one of variable length."""
+"""NumPy's data type for elements of fixed size, or Zarr's name for a variable-length type."""
 
 VARIABLE = {"string": "string", "str": "string", "bytes": "variable_length_bytes"}
-"""What callers may write for elements of variable length."""
+"""Zarr's names of variable-length types, by the names that callers use."""
 
 
 def data_type(dtype: DTypeLike) -> DataType:
-    """Return the data type of a new array's elements, in this machine's byte order."""
+    """Return the data type of a new array's elements, in native byte order."""
     if dtype is str or dtype is bytes:
         return VARIABLE[dtype.__name__]
     if isinstance(dtype, str) and (name := VARIABLE.get(dtype, dtype)) in VARIABLE.values():
@@ -30,7 +30,7 @@ def data_type(dtype: DTypeLike) -> DataType:
     try:
         found = np.dtype(dtype)
     except TypeError:
-        # Names that NumPy knows once this is imported.
+        # The package ml_dtypes registers more names with NumPy.
         if not isinstance(dtype, str) or importlib.util.find_spec("ml_dtypes") is None:
             raise
         import ml_dtypes
@@ -42,21 +42,23 @@ def data_type(dtype: DTypeLike) -> DataType:
         return "string"
     if found.hasobject or found.subdtype is not None or found.itemsize == 0:
         raise UnsupportedError(
-            f"arrays of {found} cannot be created; there are booleans, numbers, times, structs, raw bytes, text (U), "
-            'bytes (S) of fixed length, "string" and "bytes" of variable length'
+            f"arrays of {found} cannot be created; the data types are booleans, numbers, times, structs, raw bytes, "
+            'fixed-length text (U) and bytes (S), and variable-length "string" and "bytes"'
         )
     return found.newbyteorder("=")
 
 
 def fill_bytes(fill_value: Any, dtype: DataType) -> bytes:
-    """Return the bytes of a fill value; None, and the number 0 for what is no number: zero or empty."""
+    """Return the bytes of a fill value. None, and 0 for types other than numbers, give zero bytes or an empty value."""
     zero = fill_value is None or (isinstance(fill_value, int) and fill_value == 0)
     if isinstance(dtype, str):
         if zero:
             return b""
-        due = str if dtype == "string" else bytes
-        if not isinstance(fill_value, due):
-            raise InvalidMetadataError(f"a fill value of {dtype} is {due.__name__}, not {type(fill_value).__name__}")
+        expected = str if dtype == "string" else bytes
+        if not isinstance(fill_value, expected):
+            raise InvalidMetadataError(
+                f"a fill value of {dtype} is {expected.__name__}, not {type(fill_value).__name__}"
+            )
         return fill_value.encode() if isinstance(fill_value, str) else bytes(fill_value)
     if fill_value is None or (zero and dtype.kind in "VSUmM"):
         return bytes(dtype.itemsize)
@@ -86,7 +88,7 @@ def chunk_lengths(given: Any, shape: tuple[int, ...], what: str) -> Any:
 
 
 def codec_list(given: Codecs) -> list[str | dict[str, Any]]:
-    """Return codecs as shorthands and JSON; what objects of numcodecs and zarr-python are, they say themselves."""
+    """Return codecs as shorthands and JSON. Objects of numcodecs and zarr-python give their configurations."""
     items = [given] if not isinstance(given, Sequence) or isinstance(given, str) else given
     return [_described(item) for item in items if item is not None]
 
