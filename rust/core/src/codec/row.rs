@@ -13,7 +13,7 @@ pub(crate) struct Row {
     pub(crate) aliases: &'static [&'static str],
     /// Creates the codec from its configuration, for elements of a data type.
     pub(crate) create: fn(&Configuration, &DataType) -> Result<Codec>,
-    /// An example of a configuration, for chunks of shape 8 x 12.
+    /// An example of a configuration, for chunks of shape 8 x 12, that numcodecs would accept too if it has the codec.
     pub(crate) example: &'static str,
     /// Damage that the codec does not detect, if the decoded size is unknown.
     pub(crate) undetected: &'static [Damage],

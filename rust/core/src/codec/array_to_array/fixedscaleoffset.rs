@@ -15,12 +15,11 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Number;
 
-use super::number::numpy::round;
 use super::number::real::{Real, Wide, blocks, encoded_type, named_type};
+use super::number::steps::Steps;
 use crate::codec::{ArrayToArray, Codec, Configuration, configure};
 use crate::data_type::DataType;
 use crate::error::{Error, Result};
-use crate::float::{Format, from_f16};
 
 #[derive(Debug)]
 struct FixedScaleOffset {
@@ -137,60 +136,5 @@ impl ArrayToArray for FixedScaleOffset {
             self.encoded.store_from(self.decoded, numbers, to);
             Ok(())
         })
-    }
-}
-
-/// Steps of arithmetic on a block of floating-point numbers of `NumPy`, each rounded to the precision that they have.
-pub(super) struct Steps<'a> {
-    numbers: &'a mut Wide,
-    half: Option<&'static Format>,
-}
-
-impl<'a> Steps<'a> {
-    pub(super) fn new(real: Real, numbers: &'a mut Wide) -> Self {
-        let half = match real {
-            Real::Small(format) => Some(format),
-            _ => None,
-        };
-        Self { numbers, half }
-    }
-
-    pub(super) fn subtract(&mut self, factor: f64) {
-        self.step(factor, |number, factor| number - factor, |number, factor| number - factor);
-    }
-
-    pub(super) fn multiply(&mut self, factor: f64) {
-        self.step(factor, |number, factor| number * factor, |number, factor| number * factor);
-    }
-
-    pub(super) fn divide(&mut self, factor: f64) {
-        self.step(factor, |number, factor| number / factor, |number, factor| number / factor);
-    }
-
-    pub(super) fn round(&mut self) {
-        self.step(0.0, |number, _| round(number.into()) as f32, |number, _| round(number));
-    }
-
-    fn step(&mut self, factor: f64, single: impl Fn(f32, f32) -> f32, double: impl Fn(f64, f64) -> f64) {
-        match (&mut *self.numbers, self.half) {
-            (Wide::F64(numbers), _) => {
-                for number in numbers {
-                    *number = double(*number, factor);
-                }
-            }
-            (Wide::F32(numbers), None) => {
-                for number in numbers {
-                    *number = single(*number, factor as f32);
-                }
-            }
-            (Wide::F32(numbers), Some(half)) => {
-                let rounded = |number: f64| from_f16(half.encode(number) as u16);
-                let factor = rounded(factor);
-                for number in numbers {
-                    *number = rounded(single(*number, factor).into());
-                }
-            }
-            _ => {}
-        }
     }
 }

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::fixedscaleoffset::Steps;
 use super::number::real::{Real, blocks, cast, encoded_type, named_type};
+use super::number::steps::Steps;
 use crate::codec::{ArrayToArray, Codec, Configuration, configure};
 use crate::data_type::DataType;
 use crate::error::{Error, Result};

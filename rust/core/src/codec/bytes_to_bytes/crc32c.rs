@@ -33,11 +33,13 @@ pub(super) enum Location {
     End,
 }
 
+type Sum = dyn Fn(&[u8]) -> u32 + Send + Sync;
+
 /// A codec that adds a little-endian checksum of four bytes.
 pub(super) struct Checksum {
     pub(super) name: &'static str,
     pub(super) location: Location,
-    pub(super) sum: Box<dyn Fn(&[u8]) -> u32 + Send + Sync>,
+    pub(super) sum: Box<Sum>,
 }
 
 pub(super) fn create(configuration: &Configuration, _: &DataType) -> Result<Codec> {

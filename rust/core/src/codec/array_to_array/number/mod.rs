@@ -2,3 +2,4 @@
 
 pub(crate) mod numpy;
 pub(crate) mod real;
+pub(crate) mod steps;

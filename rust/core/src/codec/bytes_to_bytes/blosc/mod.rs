@@ -33,8 +33,7 @@ use crate::codec::{BytesToBytes, Codec, Configuration, Pieces, ReadEncoded, Size
 use crate::data_type::DataType;
 use crate::error::{Error, Result};
 
-pub(super) const EXAMPLE: &str =
-    r#"{"cname": "zstd", "clevel": 5, "shuffle": "bitshuffle", "typesize": 4, "blocksize": 0}"#;
+pub(super) const EXAMPLE: &str = r#"{"cname": "zstd", "clevel": 5, "shuffle": 2, "typesize": 4, "blocksize": 0}"#;
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]

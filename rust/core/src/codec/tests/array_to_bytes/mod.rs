@@ -101,7 +101,7 @@ fn decode(codec: &Codec, encoded: &[u8], elements: &Elements, shape: &[u64]) -> 
 fn same(name: &str, found: &Elements, expected: &Elements) {
     match (found, expected) {
         (Elements::Fixed(found), Elements::Fixed(expected)) => {
-            assert!(found == expected, "{name}: {found:?} not {expected:?}")
+            assert!(found == expected, "{name}: {found:?} not {expected:?}");
         }
         (Elements::Variable(found), Elements::Variable(expected)) => {
             let shown = |elements: &[Vec<u8>]| -> Vec<String> {

@@ -150,7 +150,7 @@ fn truncated_bytes_are_an_error() {
                     Err(error) => assert_eq!(error.kind(), ErrorKind::CorruptData, "{error}"),
                     // Four zeros are the checksum of no bytes.
                     Ok(_) => {
-                        assert!(row.undetected.contains(&Damage::Truncation) || cut == [0; 4], "{} {end}", row.name)
+                        assert!(row.undetected.contains(&Damage::Truncation) || cut == [0; 4], "{} {end}", row.name);
                     }
                 }
             }
