@@ -216,7 +216,17 @@ fn rows() -> impl Iterator<Item = &'static row::Row> {
 
 /// The row of a codec, by its name or an alias.
 fn find(name: &str) -> Option<&'static row::Row> {
-    rows().find(|row| row.name == name || row.aliases.contains(&name))
+    rows().find(|row| row.is_named(name))
+}
+
+/// Whether the tables have an array-to-bytes codec of a name.
+pub(crate) fn is_array_to_bytes(name: &str) -> bool {
+    array_to_bytes::TABLE.iter().any(|row| row.is_named(name))
+}
+
+/// Whether the tables have a bytes-to-bytes codec of a name.
+pub(crate) fn is_bytes_to_bytes(name: &str) -> bool {
+    bytes_to_bytes::TABLE.iter().any(|row| row.is_named(name))
 }
 
 /// Whether the tables have a codec; registered codecs do not count.

@@ -49,6 +49,11 @@ impl Row {
         Self { name, aliases, create, example, undetected: &[], lossy: &[], unencodable: &[], is_refused: false }
     }
 
+    /// Whether the row has a name, or an alias of it.
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        self.name == name || self.aliases.contains(&name)
+    }
+
     pub(super) const fn undetected(self, undetected: &'static [Damage]) -> Self {
         Self { undetected, ..self }
     }

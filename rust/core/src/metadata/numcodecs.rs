@@ -5,21 +5,13 @@
 use serde_json::{Value, json};
 
 use super::Order;
-use crate::codec::{self, Configuration, Named, numcodecs_id};
+use crate::codec::{self, Configuration, Named, is_array_to_bytes, is_bytes_to_bytes, numcodecs_id};
 use crate::data_type::DataType;
 use crate::error::{Error, Place, Result};
 use crate::json::{list, object, read, show, string};
 
 /// Codecs that the Zarr V3 specification itself defines, under the names that numcodecs uses.
 const CORE: [&str; 4] = ["zstd", "gzip", "blosc", "crc32c"];
-
-/// Codecs of bytes that Zarr V3 has under `numcodecs.` and their name.
-const PREFIXED: [&str; 10] =
-    ["zlib", "bz2", "lzma", "lz4", "shuffle", "crc32", "adler32", "fletcher32", "jenkins_lookup3", "base64"];
-
-/// Codecs of numcodecs from elements to bytes. Zarr V2 lists them among the filters.
-const SERIALIZERS: [&str; 8] =
-    ["vlen-utf8", "vlen-bytes", "vlen-array", "categorize", "json2", "msgpack2", "pcodec", "zfpy"];
 
 /// The values of blosc's `shuffle`, numbered as numcodecs does.
 const SHUFFLES: [&str; 3] = ["noshuffle", "shuffle", "bitshuffle"];
@@ -65,7 +57,8 @@ impl V2Codecs {
             } else {
                 found.filters.push(value);
             }
-            serialized |= SERIALIZERS.contains(&id);
+            // Zarr V2 lists array-to-bytes codecs among the filters.
+            serialized |= is_array_to_bytes(id);
         }
         Ok(found)
     }
@@ -86,10 +79,12 @@ pub(crate) fn to_v3(codec: Named, data_type: &DataType) -> Result<Named> {
     let Named { mut name, mut configuration } = codec;
     let bare = name.strip_prefix("numcodecs.").unwrap_or(&name).to_owned();
     complete(&bare, &mut configuration, data_type)?;
-    if bare == "crc32c" && !configuration.is_empty() || PREFIXED.contains(&&*bare) {
-        name = format!("numcodecs.{bare}");
-    } else if CORE.contains(&&*bare) {
+    // In Zarr V3, the location of crc32c is an addition of numcodecs.
+    let is_core = CORE.contains(&&*bare) && (bare != "crc32c" || configuration.is_empty());
+    if is_core {
         name = bare;
+    } else if is_bytes_to_bytes(&bare) && numcodecs_id(&bare).is_some() {
+        name = format!("numcodecs.{bare}");
     }
     Ok(Named { name, configuration })
 }
