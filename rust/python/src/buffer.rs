@@ -243,9 +243,10 @@ impl Origin {
         Ok(Self::Variable(Given::new(array, data_type)?, strides))
     }
 
-    /// Returns an ndarray of bytes as it is.
-    pub(crate) fn bytes(array: &Bound<'_, PyUntypedArray>) -> PyResult<Self> {
-        Memory::new(array, &array.dtype(), &[array.len() as u64]).map(Self::Fixed)
+    /// Returns the elements of an array of any data type, as they are in memory.
+    pub(crate) fn any(array: &Bound<'_, PyUntypedArray>) -> PyResult<Self> {
+        let shape: Dims = array.shape().iter().map(|length| *length as u64).collect();
+        Memory::new(array, &array.dtype(), &shape).map(Self::Fixed)
     }
 
     /// Returns the memory.

@@ -40,7 +40,9 @@ mod _tegula {
     #[pymodule_export]
     use crate::arrow::{arrow_array, arrow_schema};
     #[pymodule_export]
-    use crate::asdf::{AsdfFile, ZarrBlocks, append_asdf, block_labels, compress_block, decompress_block, write_asdf};
+    use crate::asdf::{
+        AsdfFile, AsdfNode, BlockCompression, ZarrBlocks, append_asdf, block_labels, compress_block, decompress_block, write_asdf,
+    };
     #[pymodule_export]
     use crate::builder::ArrayBuilder;
     #[pymodule_export]

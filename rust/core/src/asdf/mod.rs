@@ -15,6 +15,7 @@ mod compression;
 mod datatype;
 mod file;
 mod inline;
+mod layout;
 mod lz4_frame;
 mod ndarray;
 mod nodes;
@@ -45,6 +46,7 @@ pub use compression::{Compression, compress, compression_label, compression_labe
 pub use datatype::{Datatype, Field};
 pub use file::{FILE_FORMAT, FIRST_STANDARD, Layout};
 pub use inline::Inline;
+pub use layout::{BlockCompression, BlockData, BlockLayout, Memory, NewArray, Storage};
 pub use ndarray::{Ndarray, Source};
 pub use nodes::{NewNdarray, Target, external_uri};
 pub use open::{AsdfFile, OpenOptions};

@@ -5,8 +5,10 @@ use super::block::BlockHeader;
 use super::datatype::Datatype;
 use super::ndarray::Source;
 use super::open::AsdfFile;
-use super::tag::{Class, NDARRAY_TAG};
+use super::tag::{COMPLEX_TAG, Class, NDARRAY_TAG};
 use super::yaml::{Document, NodeId, Style};
+use crate::codec::Endian;
+use crate::data_type::{DataType, Kind};
 use crate::error::{Place, Result};
 
 /// Where the elements of an array will be.
@@ -95,6 +97,106 @@ impl Document {
         self.set_tag(node, NDARRAY_TAG);
         node
     }
+
+    /// Adds an array with its elements in the tree. Returns `None` if the tree cannot hold them: if there are no axes,
+    /// or texts that are not valid ASCII or Unicode, or integers that need a node of their own.
+    pub fn add_inline_ndarray(
+        &mut self,
+        datatype: &Datatype,
+        shape: &[u64],
+        bytes: &[u8],
+        mask: Option<NodeId>,
+    ) -> Option<NodeId> {
+        if shape.is_empty() {
+            return None;
+        }
+        let data = self.add_elements(datatype, shape, &mut { bytes })?;
+        let (datatype, _) = datatype.to_node(self);
+        let entries = [("data", data), ("datatype", datatype), ("shape", self.add_lengths(shape))];
+        let node = self.add_map(entries.into_iter().chain(mask.map(|mask| ("mask", mask))));
+        self.set_tag(node, NDARRAY_TAG);
+        Some(node)
+    }
+
+    /// Adds nested lists of elements, which it takes from the front of `bytes`.
+    fn add_elements(&mut self, datatype: &Datatype, shape: &[u64], bytes: &mut &[u8]) -> Option<NodeId> {
+        if let Some((length, shape)) = shape.split_first() {
+            let items = (0..*length).map(|_| self.add_elements(datatype, shape, bytes)).collect::<Option<_>>()?;
+            return Some(self.add_sequence(items));
+        }
+        if let Datatype::Record(fields) = datatype {
+            let fields = fields.iter().map(|field| self.add_elements(&field.datatype, &field.shape, bytes));
+            let fields = fields.collect::<Option<_>>()?;
+            return Some(self.add_sequence(fields));
+        }
+        let (element, rest) = bytes.split_at_checked(datatype.size())?;
+        *bytes = rest;
+        match datatype {
+            Datatype::Scalar(data_type, endian) => self.add_number(data_type, *endian, element),
+            Datatype::Ascii(_) => {
+                let text = std::str::from_utf8(element).ok().filter(|text| text.is_ascii())?;
+                Some(self.add_str(text.trim_end_matches('\0')))
+            }
+            Datatype::Ucs4(_, endian) => {
+                let letter = |code: &[u8; 4]| {
+                    let (little, big) = (u32::from_le_bytes(*code), u32::from_be_bytes(*code));
+                    char::from_u32(if *endian == Endian::Little { little } else { big })
+                };
+                let text: Option<String> = element.as_chunks::<4>().0.iter().map(letter).collect();
+                Some(self.add_str(text?.trim_end_matches('\0')))
+            }
+            Datatype::Record(_) => None,
+        }
+    }
+
+    fn add_number(&mut self, data_type: &DataType, endian: Endian, element: &[u8]) -> Option<NodeId> {
+        let mut bytes = element.to_vec();
+        if endian == Endian::Big {
+            bytes.chunks_mut(data_type.word().max(1)).for_each(<[u8]>::reverse);
+        }
+        Some(match data_type.kind() {
+            Kind::Bool => self.add_bool(bytes != [0]),
+            Kind::Int => {
+                let negative = bytes.last().is_some_and(|byte| *byte >= 0x80);
+                let mut wide = [if negative { 0xff } else { 0 }; 16];
+                wide[..bytes.len()].copy_from_slice(&bytes);
+                // The schema of integers allows no more.
+                let value = i128::from_le_bytes(wide);
+                (value >= i128::from(i64::MIN) + 2).then(|| self.add_int(value))?
+            }
+            Kind::UInt => {
+                let mut wide = [0; 16];
+                wide[..bytes.len()].copy_from_slice(&bytes);
+                let value = i128::from_le_bytes(wide);
+                (value <= i128::from(i64::MAX)).then(|| self.add_int(value))?
+            }
+            Kind::Float => self.add_float(float(&bytes)?),
+            Kind::Complex => {
+                let (re, im) = bytes.split_at(bytes.len() / 2);
+                let node = self.add_complex(float(re)?, float(im)?);
+                self.set_tag(node, COMPLEX_TAG);
+                node
+            }
+            _ => return None,
+        })
+    }
+
+    /// Adds a complex number in Python's notation.
+    fn add_complex(&mut self, re: f64, im: f64) -> NodeId {
+        let text = |value: f64| if value.is_nan() { "nan".to_owned() } else { format!("{value:?}") };
+        let sign = if im.is_sign_negative() && !im.is_nan() { "" } else { "+" };
+        self.add_scalar(format!("({}{sign}{}j)", text(re), text(im)), Style::Plain)
+    }
+}
+
+/// A floating-point number from its little-endian bytes.
+fn float(bytes: &[u8]) -> Option<f64> {
+    Some(match bytes.len() {
+        2 => half::f16::from_le_bytes(bytes.try_into().ok()?).to_f64(),
+        4 => f32::from_le_bytes(bytes.try_into().ok()?).into(),
+        8 => f64::from_le_bytes(bytes.try_into().ok()?),
+        _ => return None,
+    })
 }
 
 impl AsdfFile {

@@ -1,13 +1,21 @@
 //! ASDF files; see `tegula::asdf`. What users see of them is in `tegula.asdf`.
 
+/// A class or function of `tegula.asdf._tree`.
+macro_rules! helper {
+    ($py:expr, $name:literal) => {{
+        static OBJECT: pyo3::sync::PyOnceLock<pyo3::Py<pyo3::PyAny>> = PyOnceLock::new();
+        OBJECT.import($py, "tegula.asdf._tree", $name)
+    }};
+}
+
 mod blocks;
 mod dtype;
-mod out;
+mod memory;
 mod tree;
 mod write;
 
 pub(crate) use blocks::{ZarrBlocks, block_labels, compress_block, decompress_block};
-pub(crate) use write::{append_asdf, write_asdf};
+pub(crate) use write::{AsdfNode, BlockCompression, append_asdf, write_asdf};
 
 use std::collections::HashMap;
 

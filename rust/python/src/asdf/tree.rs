@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyList, PySet, PyString, PyTuple};
 use tegula::asdf::yaml::{Document, Kind, NodeId, Scalar, YAML_TAG_PREFIX};
 use tegula::asdf::{AsdfFile, Class, Source};
@@ -48,14 +47,6 @@ struct Converter<'a, 'py> {
     keys: HashMap<&'a str, Bound<'py, PyString>>,
     /// Collections, the keys in them, and the references that stand there.
     references: Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>, NodeId)>,
-}
-
-/// A class or function of `tegula.asdf._tree`.
-macro_rules! helper {
-    ($py:expr, $name:literal) => {{
-        static HELPER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        HELPER.import($py, "tegula.asdf._tree", $name)
-    }};
 }
 
 /// Tags of YAML itself that a node of the kind may have without saying anything new.

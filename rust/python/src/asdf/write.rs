@@ -2,69 +2,111 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray};
+use numpy::{PyUntypedArray, PyUntypedArrayMethods};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use tegula::asdf::yaml::{Document, Kind, NodeId, Style, YAML_TAG_PREFIX};
-use tegula::asdf::{BlockHeader, COMPLEX_TAG, INTEGER_TAG, NewNdarray, Target, ZarrNode, append_rows};
-use tegula::store::Identity;
+use tegula::asdf::{BlockLayout, COMPLEX_TAG, FileOptions, INTEGER_TAG, NewArray, Storage, append_rows};
 
-use super::out::{Block, Blocks, Lie, Options, Put, Storage};
+use super::memory::{Callback, base, memory};
 use super::{AsdfFile, dtype};
 use crate::array::Array;
 use crate::buffer::Origin;
-use crate::call::detached;
+use crate::call::{attached, detached};
 use crate::errors::{OrRaise, exception};
+use crate::json;
 
-/// As deep as trees can be read again.
+/// The deepest tree that readers accept.
 const DEEPEST: usize = 900;
 
-/// Makes a tree; each object becomes one node, wherever it stands.
-struct Builder<'py> {
-    py: Python<'py>,
-    document: Document,
-    done: HashMap<usize, NodeId>,
-    /// Objects stay alive, so that no other gets their address.
-    kept: Vec<Bound<'py, PyAny>>,
-    blocks: Blocks,
-    /// Blocks of files, by the file and the offset there.
-    copied: HashMap<(Identity, u64), usize>,
-    options: Options,
+/// The compression of blocks: a label and the options of its codec.
+#[pyclass(module = "tegula._tegula", frozen)]
+pub(crate) struct BlockCompression(tegula::asdf::BlockCompression);
+
+#[pymethods]
+impl BlockCompression {
+    #[new]
+    fn new(py: Python<'_>, label: &str, options: &Bound<'_, PyDict>) -> PyResult<Self> {
+        tegula::asdf::BlockCompression::new(label, json::object_from_python(options)?).map(Self).or_raise(py)
+    }
 }
 
-/// Writes a tree to a file. Options: `compression` (a label or None), `compression_kwargs`, `checksums`, `pad_blocks` (a
-/// bool or a factor), `include_block_index`, `version` (of the standard), `keep_zarr_v3`.
-///
-/// Of an ndarray, `simplify` can say `storage` ("internal", "external" or "streamed"), `compression`,
-/// `compression_kwargs` and `save_base` in a dict behind all else.
+/// What becomes of an object that is not plain data.
+#[pyclass(module = "tegula._tegula")]
+pub(crate) enum AsdfNode {
+    /// It is written like another object.
+    Plain { value: Py<PyAny> },
+    /// A scalar whose text is not quoted.
+    Scalar { text: String },
+    /// A set, as a dict of its items.
+    Set { items: Py<PyDict> },
+    /// A new ndarray.
+    Ndarray {
+        array: Py<PyUntypedArray>,
+        mask: Option<Py<PyUntypedArray>>,
+        storage: String,
+        compression: Option<Py<BlockCompression>>,
+        save_base: bool,
+    },
+    /// An ndarray of an opened file, copied as it is stored.
+    Copy { file: Py<AsdfFile>, node: usize },
+    /// A Zarr array.
+    Zarr { array: Py<Array> },
+}
+
+/// Makes a tree; each object becomes one node, wherever it is in the tree.
+struct Builder<'py> {
+    py: Python<'py>,
+    /// Returns an `AsdfNode` for an object.
+    describe: Bound<'py, PyAny>,
+    document: Document,
+    layout: BlockLayout,
+    keep_zarr_v3: bool,
+    done: HashMap<usize, NodeId>,
+    /// Keeps objects alive, so that no other object gets the address of one.
+    kept: Vec<Bound<'py, PyAny>>,
+}
+
+/// Writes a tree to a file. `blocks` are callables that return the first blocks of the file, whose numbers the tree
+/// already contains, and `compression` is theirs.
 #[pyfunction]
-#[pyo3(signature = (tree, path, options=None))]
-pub(crate) fn write_asdf(tree: &Bound<'_, PyAny>, path: PathBuf, options: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
+#[pyo3(signature = (tree, path, describe, *, blocks, compression, standard, padding, index, checksums, keep_zarr_v3))]
+pub(crate) fn write_asdf(
+    tree: &Bound<'_, PyAny>,
+    path: PathBuf,
+    describe: &Bound<'_, PyAny>,
+    blocks: Vec<Py<PyAny>>,
+    compression: Option<&Bound<'_, BlockCompression>>,
+    standard: &str,
+    padding: Option<f64>,
+    index: bool,
+    checksums: bool,
+    keep_zarr_v3: bool,
+) -> PyResult<()> {
     let py = tree.py();
     let mut builder = Builder {
         py,
+        describe: describe.clone(),
         document: Document::new(),
+        layout: BlockLayout::new(path),
+        keep_zarr_v3,
         done: HashMap::new(),
         kept: Vec::new(),
-        blocks: Blocks::new(&path),
-        copied: HashMap::new(),
-        options: Options::new(py, options)?,
     };
-    // What converters want in blocks of their own: their numbers are in the tree already.
-    for data in tree.getattr("blocks")?.try_iter()? {
-        let compression = builder.options.of_array(py, None, 1)?.compression;
-        builder.blocks.list.push(Block::Scattered(data?.unbind(), compression));
+    for data in blocks {
+        let compression = compression.map(|compression| &compression.get().0);
+        builder.layout.add_block(Box::new(Callback(data)), compression).or_raise(py)?;
     }
     let root = builder.node(tree, 0)?;
     builder.document.set_root(root);
-    let Builder { document, blocks, options, .. } = builder;
-    detached(py, move || blocks.write(&path, document, &options))
+    let Builder { document, layout, .. } = builder;
+    let options = FileOptions { standard, padding, index, ..FileOptions::default() };
+    detached(py, move || layout.write(document, &options, checksums))
 }
 
-/// Adds rows to a stream, by the path of its node; how many there are then.
+/// Adds rows, in C order, to the streamed array at a path of the tree; returns the number of rows there are then.
 #[pyfunction]
 pub(crate) fn append_asdf(
     py: Python<'_>,
@@ -72,15 +114,8 @@ pub(crate) fn append_asdf(
     node: &str,
     rows: &Bound<'_, PyUntypedArray>,
 ) -> PyResult<u64> {
-    let rows = Origin::bytes(rows)?;
+    let rows = Origin::any(rows)?;
     detached(py, move || append_rows(&path, node, rows.buffer().bytes))
-}
-
-/// A function of the Python package.
-pub(super) fn helper<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    static MODULE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let module = MODULE.get_or_try_init(py, || Ok::<_, PyErr>(py.import("tegula.asdf._write")?.into_any().unbind()))?;
-    module.bind(py).getattr(name)
 }
 
 impl<'py> Builder<'py> {
@@ -136,19 +171,52 @@ impl<'py> Builder<'py> {
             self.document.set_tag(node, COMPLEX_TAG);
             return Ok(node);
         }
-        let (kind, parts): (String, Bound<'py, PyTuple>) = helper(self.py, "simplify")?.call1((object,))?.extract()?;
-        match &*kind {
-            "same" => self.node(&parts.get_item(0)?, depth + 1),
-            "ndarray" => self.ndarray(&parts, depth),
-            "copy" => self.copy(parts.get_item(0)?.cast()?, parts.get_item(1)?.extract()?),
-            "zarr" => self.zarr(parts.get_item(0)?.cast()?),
-            "timestamp" => Ok(self.document.add_scalar(parts.get_item(0)?.extract::<String>()?, Style::Plain)),
-            _ => {
-                let node = self.node(&parts.get_item(0)?, depth + 1)?;
-                self.document.set_tag(node, &format!("{YAML_TAG_PREFIX}{kind}"));
+        let answer = self.describe.call1((object,))?;
+        match &*answer.cast::<AsdfNode>()?.borrow() {
+            AsdfNode::Plain { value } => self.node(value.bind(self.py), depth + 1),
+            AsdfNode::Scalar { text } => Ok(self.document.add_scalar(text.as_str(), Style::Plain)),
+            AsdfNode::Set { items } => {
+                let node = self.node(items.bind(self.py), depth + 1)?;
+                self.document.set_tag(node, &format!("{YAML_TAG_PREFIX}set"));
                 Ok(node)
             }
+            AsdfNode::Ndarray { array, mask, storage, compression, save_base } => {
+                let (array, storage) = (array.bind(self.py), storage_from(storage)?);
+                let mask = match mask.as_ref().map(|mask| mask.bind(self.py)) {
+                    Some(mask) if storage == Storage::Inline => Some(self.ndarray(mask, None, storage, None, false)?),
+                    Some(mask) => Some(self.node(mask, depth + 1)?),
+                    None => None,
+                };
+                self.ndarray(array, mask, storage, compression.as_ref().map(Py::get), *save_base)
+            }
+            AsdfNode::Copy { file, node } => {
+                let (file, node) = (file.get(), file.get().node(*node)?);
+                attached(self.py, || self.layout.add_copy(&mut self.document, &file.0, node))
+            }
+            AsdfNode::Zarr { array } => {
+                let array = array.get().core();
+                detached(self.py, || self.layout.add_zarr(&mut self.document, array, self.keep_zarr_v3))
+            }
         }
+    }
+
+    fn ndarray(
+        &mut self,
+        array: &Bound<'py, PyUntypedArray>,
+        mask: Option<NodeId>,
+        storage: Storage,
+        compression: Option<&BlockCompression>,
+        save_base: bool,
+    ) -> PyResult<NodeId> {
+        let array = NewArray {
+            datatype: &dtype::of(&array.dtype())?,
+            memory: memory(array)?,
+            base: if save_base { Some(base(array)?) } else { None },
+            storage,
+            compression: compression.map(|compression| &compression.0),
+            mask,
+        };
+        self.layout.add_array(&mut self.document, array).or_raise(self.py)
     }
 
     /// Gives a node the tag of the object, if that has one.
@@ -209,7 +277,7 @@ impl<'py> Builder<'py> {
             return Ok(self.document.add_int(value));
         }
         let (sign, words, digits): (String, Vec<u32>, String) =
-            helper(self.py, "words")?.call1((object,))?.extract()?;
+            helper!(self.py, "words")?.call1((object,))?.extract()?;
         let document = &mut self.document;
         let length = document.add_int(words.len() as u64);
         let words = words.iter().map(|word| document.add_int(*word)).collect();
@@ -225,54 +293,14 @@ impl<'py> Builder<'py> {
         document.set_tag(node, INTEGER_TAG);
         Ok(node)
     }
+}
 
-    /// An array out of its bytes (or itself, where these are not at hand), data type, shape, mask, which of both, and
-    /// what is said of it.
-    fn ndarray(&mut self, parts: &Bound<'py, PyTuple>, depth: usize) -> PyResult<NodeId> {
-        let descr = parts.get_item(1)?.cast_into::<PyArrayDescr>()?;
-        let datatype = dtype::of(&descr)?;
-        let shape: Vec<u64> = parts.get_item(2)?.extract()?;
-        let (data, mask) = (parts.get_item(0)?, parts.get_item(3)?);
-        let said: Option<Bound<'py, PyDict>> = if parts.len() > 5 { parts.get_item(5)?.extract()? } else { None };
-        let options = self.options.of_array(self.py, said.as_ref(), descr.itemsize())?;
-        if options.storage == Storage::Streamed && shape.is_empty() {
-            return Err(exception(self.py, "UnsupportedError", "an array without axes cannot be a stream"));
-        }
-        let lie = Lie::new(data, parts.get_item(4)?.is_truthy()?, &options)?;
-        self.kept.extend(lie.base().cloned());
-        let (offset, strides) = (lie.offset, lie.strides.clone());
-        let put = self.blocks.put(lie, options)?;
-        let mask = if mask.is_none() { None } else { Some(self.node(&mask, depth + 1)?) };
-        let target = match &put {
-            Put::Block(number) => Target::Block(*number),
-            Put::Stream => Target::Stream,
-            Put::External(uri) => Target::External(uri),
-        };
-        let strides = strides.as_deref();
-        let array = NewNdarray { target, datatype: &datatype, shape: &shape, offset, strides, mask };
-        Ok(self.document.add_new_ndarray(&array))
-    }
-
-    /// An ndarray of an opened file: its block is copied as it is.
-    fn copy(&mut self, file: &Bound<'py, AsdfFile>, node: usize) -> PyResult<NodeId> {
-        let (blocks, copied) = (&mut self.blocks.list, &mut self.copied);
-        let mut number = |file: &tegula::asdf::AsdfFile, header: BlockHeader| {
-            *copied.entry((file.identity(), header.offset)).or_insert_with(|| {
-                blocks.push(Block::Copied(file.clone(), header));
-                blocks.len() - 1
-            })
-        };
-        let id = file.get().node(node)?;
-        file.get().0.copy_ndarray(id, &mut self.document, &mut number).or_raise(self.py)
-    }
-
-    fn zarr(&mut self, array: &Bound<'py, Array>) -> PyResult<NodeId> {
-        let array = array.get().core().clone();
-        let keep_v3 = self.options.keep_zarr_v3;
-        let node = Arc::new(detached(self.py, || ZarrNode::new(&array, keep_v3))?);
-        let first = self.blocks.list.len();
-        let id = node.to_node(&mut self.document, first);
-        self.blocks.list.extend((0..node.blocks()).map(|number| Block::Zarr(node.clone(), number, first)));
-        Ok(id)
+fn storage_from(name: &str) -> PyResult<Storage> {
+    match name {
+        "internal" => Ok(Storage::Internal),
+        "inline" => Ok(Storage::Inline),
+        "external" => Ok(Storage::External),
+        "streamed" => Ok(Storage::Streamed),
+        _ => Err(PyValueError::new_err(format!("unknown array storage {name:?}"))),
     }
 }

@@ -1,0 +1,477 @@
+//! The layout of a new file: which array becomes which block, in this file or in a file beside it.
+//!
+//! Nodes are added to the tree while blocks are planned, because a node names its block by number. Bytes are asked for
+//! when the file is written, block by block.
+
+use std::collections::HashMap;
+use std::io::{Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::block::BlockHeader;
+use super::build::ZarrNode;
+use super::compression::Compression;
+use super::datatype::Datatype;
+use super::nodes::{NewNdarray, Target, external_uri};
+use super::open::AsdfFile;
+use super::standard::{ROOT_TAG, for_standard};
+use super::write::{FileOptions, FileWriter, OutBlock};
+use super::yaml::{Document, NodeId};
+use crate::array::Array;
+use crate::error::{Error, Place, Result};
+use crate::store::{Identity, replace_named};
+
+/// Where the elements of a new ndarray are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Storage {
+    /// In a block of the file.
+    #[default]
+    Internal,
+    /// In the tree, if the tree can hold them, else in a block.
+    Inline,
+    /// In the block of a separate file.
+    External,
+    /// In the last block of the file, which can grow.
+    Streamed,
+}
+
+/// The bytes of a block, available when the block is written.
+pub trait BlockData: Send {
+    /// Calls `take` once, with all bytes.
+    fn lend(&self, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>;
+}
+
+impl BlockData for Vec<u8> {
+    fn lend(&self, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        take(self)
+    }
+}
+
+/// The compression of blocks: a label and the options of its codec. The codec is made for each array, as blosc needs
+/// the item size.
+#[derive(Clone, Debug)]
+pub struct BlockCompression {
+    label: String,
+    options: Map<String, Value>,
+}
+
+impl BlockCompression {
+    /// Checks label and options; see [`Compression::new`].
+    pub fn new(label: &str, options: Map<String, Value>) -> Result<Self> {
+        let this = Self { label: label.to_owned(), options };
+        this.codec(1).map(|_| this)
+    }
+
+    /// Returns the codec for elements of a size in bytes.
+    fn codec(&self, item_size: usize) -> Result<Compression> {
+        let mut options = self.options.clone();
+        let automatic = options.get("typesize").is_none_or(|size| size.as_str() == Some("auto"));
+        if matches!(&*self.label, "blsc" | "bls2") && automatic {
+            options.insert("typesize".into(), item_size.clamp(1, 255).into());
+        }
+        Compression::new(&self.label, &options)
+    }
+}
+
+/// Elements in memory, at strides.
+pub struct Memory {
+    /// The bytes from the lowest to the highest element.
+    pub data: Box<dyn BlockData>,
+    /// The address of the lowest byte, by which views of one memory are recognized.
+    pub address: usize,
+    /// The offset of the first element in the bytes.
+    pub offset: usize,
+    /// The shape.
+    pub shape: Vec<u64>,
+    /// Bytes between neighbors along each axis.
+    pub strides: Vec<i64>,
+    /// Bytes of an element.
+    pub item_size: usize,
+}
+
+impl Memory {
+    fn is_empty(&self) -> bool {
+        self.shape.contains(&0) || self.item_size == 0
+    }
+
+    /// The number of bytes from the lowest to the highest element.
+    fn length(&self) -> u64 {
+        if self.is_empty() {
+            return 0;
+        }
+        let reach = |(length, stride): (&u64, &i64)| (length - 1).saturating_mul(stride.unsigned_abs());
+        self.shape.iter().zip(&self.strides).map(reach).fold(self.item_size as u64, u64::saturating_add)
+    }
+
+    /// Whether the elements follow each other in the given order of axes, without gaps.
+    fn follows(&self, order: impl DoubleEndedIterator<Item = usize>) -> bool {
+        let mut stride = self.item_size as i64;
+        let mut follows = |axis: usize| {
+            let length = self.shape[axis];
+            let fits = length == 1 || self.strides[axis] == stride;
+            stride = stride.saturating_mul(i64::try_from(length).unwrap_or(i64::MAX));
+            fits
+        };
+        self.is_empty() || order.rev().all(&mut follows)
+    }
+
+    /// Whether the elements are in C order without gaps.
+    fn is_contiguous(&self) -> bool {
+        self.follows(0..self.shape.len())
+    }
+
+    /// The strides of elements without gaps in any order of axes. Those of axes of length one are made regular.
+    fn dense_strides(&self) -> Option<Vec<i64>> {
+        let mut axes: Vec<usize> = (0..self.shape.len()).collect();
+        axes.sort_by_key(|axis| std::cmp::Reverse((self.strides[*axis], self.shape[*axis])));
+        if !self.follows(axes.iter().copied()) {
+            return None;
+        }
+        let mut strides = vec![0; axes.len()];
+        let mut stride = self.item_size as i64;
+        for axis in axes.into_iter().rev() {
+            strides[axis] = stride;
+            stride = stride.saturating_mul(self.shape[axis].max(1) as i64);
+        }
+        Some(strides)
+    }
+
+    /// The offset of the first element in the bytes of `base`, if this is a view of it that a node can describe.
+    fn offset_in(&self, base: &Self) -> Option<u64> {
+        let low = self.address.checked_sub(base.address)? as u64;
+        let inside = low + self.length() <= base.length();
+        let regular = !self.is_empty() && !self.strides.contains(&0) && base.dense_strides().is_some();
+        (inside && regular).then_some(low + self.offset as u64)
+    }
+
+    /// Calls `take` once, with the elements in C order.
+    pub fn lend_gathered(&self, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        if self.is_contiguous() {
+            return self.data.lend(take);
+        }
+        self.data.lend(&mut |bytes| {
+            let length = self.shape.iter().product::<u64>() as usize * self.item_size;
+            let mut gathered = Vec::new();
+            gathered.try_reserve_exact(length).map_err(|_| Error::store(format!("no memory for {length} bytes")))?;
+            gather(bytes, self.offset as i64, &self.shape, &self.strides, self.item_size, &mut gathered);
+            take(&gathered)
+        })
+    }
+}
+
+/// Adds an array with its elements in the tree; `None` if the tree cannot hold them.
+fn inline(
+    document: &mut Document,
+    datatype: &Datatype,
+    memory: &Memory,
+    mask: Option<NodeId>,
+) -> Result<Option<NodeId>> {
+    let mut node = None;
+    memory.lend_gathered(&mut |bytes| {
+        node = document.add_inline_ndarray(datatype, &memory.shape, bytes, mask);
+        Ok(())
+    })?;
+    Ok(node)
+}
+
+/// Appends elements in C order.
+fn gather(bytes: &[u8], first: i64, shape: &[u64], strides: &[i64], size: usize, gathered: &mut Vec<u8>) {
+    let at = |index: u64, stride: i64| (first + index as i64 * stride) as usize;
+    let (Some((length, shape)), Some((stride, strides))) = (shape.split_first(), strides.split_first()) else {
+        return gathered.extend_from_slice(&bytes[first as usize..][..size]);
+    };
+    if !shape.is_empty() {
+        (0..*length).for_each(|k| gather(bytes, at(k, *stride) as i64, shape, strides, size, gathered));
+    } else if *stride == size as i64 {
+        gathered.extend_from_slice(&bytes[first as usize..][..*length as usize * size]);
+    } else {
+        // A size that the compiler knows makes copies of single elements several times as fast.
+        match size {
+            1 => gathered.extend((0..*length).map(|k| bytes[at(k, *stride)])),
+            2 => each::<2>(bytes, *length, |k| at(k, *stride), gathered),
+            4 => each::<4>(bytes, *length, |k| at(k, *stride), gathered),
+            8 => each::<8>(bytes, *length, |k| at(k, *stride), gathered),
+            _ => (0..*length).for_each(|k| gathered.extend_from_slice(&bytes[at(k, *stride)..][..size])),
+        }
+    }
+}
+
+fn each<const N: usize>(bytes: &[u8], length: u64, at: impl Fn(u64) -> usize, gathered: &mut Vec<u8>) {
+    for k in 0..length {
+        if let Some(element) = bytes[at(k)..].first_chunk::<N>() {
+            gathered.extend_from_slice(element);
+        }
+    }
+}
+
+/// An ndarray to be written.
+pub struct NewArray<'a> {
+    /// The data type.
+    pub datatype: &'a Datatype,
+    /// The elements.
+    pub memory: Memory,
+    /// The memory that the array is a view of, if that is to be written once for all its views.
+    pub base: Option<Memory>,
+    /// Where the elements are stored.
+    pub storage: Storage,
+    /// The compression of the block, except in a stream.
+    pub compression: Option<&'a BlockCompression>,
+    /// The node of the mask.
+    pub mask: Option<NodeId>,
+}
+
+/// A block to be written.
+enum Block {
+    /// Bytes as they are in memory.
+    Bytes(Box<dyn BlockData>, Option<Compression>),
+    /// Elements in C order.
+    Elements(Memory, Option<Compression>),
+    /// A block of another file, as it is stored there.
+    Copied(AsdfFile, BlockHeader),
+    /// A block of a Zarr array: its number in the array, and the number in the file of the array's first block.
+    Zarr(Arc<ZarrNode>, usize, usize),
+}
+
+impl Block {
+    fn write<W: Write + Seek>(&self, writer: &mut FileWriter<W>, checksum: bool, streamed: bool) -> Result<()> {
+        let mut put = |block: OutBlock<'_>| {
+            let block = block.checksum(checksum);
+            writer.block(if streamed { block.streamed() } else { block }).map(drop)
+        };
+        let mut put_bytes = |bytes: &[u8], compression: &Option<Compression>| match compression {
+            Some(compression) if !bytes.is_empty() && !streamed => put(OutBlock::encoded(bytes, compression)),
+            _ => put(OutBlock::new(bytes)),
+        };
+        match self {
+            Self::Bytes(data, compression) => data.lend(&mut |bytes| put_bytes(bytes, compression)),
+            Self::Elements(memory, compression) => memory.lend_gathered(&mut |bytes| put_bytes(bytes, compression)),
+            Self::Copied(file, header) => {
+                let block = OutBlock::pieces(|sink| file.blocks().read_pieces(header, sink));
+                let (compression, size) = (header.compression, header.data_size);
+                put(if header.is_compressed() { block.compressed(compression, size) } else { block })
+            }
+            Self::Zarr(node, number, first) => put(OutBlock::new(node.block(*number, *first)?)),
+        }
+    }
+}
+
+/// Where the elements of an array were put.
+#[derive(Clone, Copy)]
+enum Placed {
+    Block(usize),
+    Stream,
+    External(usize),
+}
+
+/// The blocks of a new file and of the files beside it, and where each array went.
+pub struct BlockLayout {
+    path: PathBuf,
+    blocks: Vec<Block>,
+    /// The last block, if it can grow.
+    stream: Option<Block>,
+    /// The blocks of separate files.
+    externals: Vec<Block>,
+    /// Where memory went that is shared by views, by its address.
+    shared: HashMap<usize, Placed>,
+    /// The blocks copied from other files, by file and offset.
+    copied: HashMap<(Identity, u64), usize>,
+}
+
+impl BlockLayout {
+    /// Plans a file at a path. Files beside it are named after it.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            blocks: Vec::new(),
+            stream: None,
+            externals: Vec::new(),
+            shared: HashMap::new(),
+            copied: HashMap::new(),
+        }
+    }
+
+    /// Adds a block that no node of ours describes; returns its number.
+    pub fn add_block(&mut self, data: Box<dyn BlockData>, compression: Option<&BlockCompression>) -> Result<usize> {
+        let codec = compression.map(|compression| compression.codec(1)).transpose()?;
+        Ok(self.push(Block::Bytes(data, codec)))
+    }
+
+    fn push(&mut self, block: Block) -> usize {
+        self.blocks.push(block);
+        self.blocks.len() - 1
+    }
+
+    /// Adds an ndarray: its node to the tree, and its block.
+    pub fn add_array(&mut self, document: &mut Document, array: NewArray<'_>) -> Result<NodeId> {
+        let NewArray { datatype, memory, base, storage, compression, mask } = array;
+        let streamed = storage == Storage::Streamed;
+        if streamed && memory.shape.is_empty() {
+            return Err(Error::unsupported("an array without axes cannot be streamed, as it has no rows"));
+        }
+        if storage == Storage::Inline
+            && let Some(node) = inline(document, datatype, &memory, mask)?
+        {
+            return Ok(node);
+        }
+        let shape = memory.shape.clone();
+        let codec = compression.filter(|_| !streamed).map(|compression| compression.codec(memory.item_size));
+        let codec = codec.transpose()?;
+        let view = base.filter(|_| !streamed).and_then(|base| Some((memory.offset_in(&base)?, base)));
+        let (placed, offset, strides) = if let Some((offset, base)) = view {
+            let strides = if memory.is_contiguous() { None } else { Some(memory.strides) };
+            let placed = match self.shared.get(&base.address) {
+                Some(placed) => *placed,
+                None => {
+                    let placed = self.place(Block::Bytes(base.data, codec), storage)?;
+                    self.shared.insert(base.address, placed);
+                    placed
+                }
+            };
+            (placed, offset, strides)
+        } else if let Some(strides) = memory.dense_strides().filter(|_| !streamed && !memory.is_contiguous()) {
+            (self.place(Block::Bytes(memory.data, codec), storage)?, 0, Some(strides))
+        } else {
+            (self.place(Block::Elements(memory, codec), storage)?, 0, None)
+        };
+        let uri;
+        let target = match placed {
+            Placed::Block(number) => Target::Block(number),
+            Placed::Stream => Target::Stream,
+            Placed::External(number) => {
+                uri = external_uri(&self.external_name(number));
+                Target::External(&uri)
+            }
+        };
+        let strides = strides.as_deref();
+        Ok(document.add_new_ndarray(&NewNdarray { target, datatype, shape: &shape, offset, strides, mask }))
+    }
+
+    fn place(&mut self, block: Block, storage: Storage) -> Result<Placed> {
+        match storage {
+            Storage::Internal | Storage::Inline => Ok(Placed::Block(self.push(block))),
+            Storage::Streamed if self.stream.is_some() => {
+                Err(Error::metadata("a file has one streamed array at most, and there is one already"))
+            }
+            Storage::Streamed => {
+                self.stream = Some(block);
+                Ok(Placed::Stream)
+            }
+            Storage::External => {
+                self.externals.push(block);
+                Ok(Placed::External(self.externals.len() - 1))
+            }
+        }
+    }
+
+    /// Adds an ndarray of an opened file: its node to the tree, and its block as it is stored.
+    pub fn add_copy(&mut self, document: &mut Document, file: &AsdfFile, node: NodeId) -> Result<NodeId> {
+        let (blocks, copied) = (&mut self.blocks, &mut self.copied);
+        file.copy_ndarray(node, document, &mut |file, header| {
+            *copied.entry((file.identity(), header.offset)).or_insert_with(|| {
+                blocks.push(Block::Copied(file.clone(), header));
+                blocks.len() - 1
+            })
+        })
+    }
+
+    /// Adds a Zarr array: its node to the tree, and a block for each chunk; see [`ZarrNode::new`].
+    pub fn add_zarr(&mut self, document: &mut Document, array: &Array, keep_v3: bool) -> Result<NodeId> {
+        let node = Arc::new(ZarrNode::new(array, keep_v3)?);
+        let first = self.blocks.len();
+        self.blocks.extend((0..node.blocks()).map(|number| Block::Zarr(node.clone(), number, first)));
+        Ok(node.to_node(document, first))
+    }
+
+    fn external_name(&self, number: usize) -> String {
+        let stem = self.path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        format!("{}{number:04}.asdf", stem.unwrap_or_default())
+    }
+
+    /// Writes the files: first those beside it, each complete before it gets its name, and last the file itself.
+    pub fn write(&self, mut document: Document, options: &FileOptions<'_>, checksums: bool) -> Result<()> {
+        for_standard(&mut document, options.standard)?;
+        let save = |path: &Path, document: &Document, blocks: &[Block], stream: Option<&Block>| {
+            let written = replace_named(path, |file| {
+                let mut writer = FileWriter::new(file, options, Some(document))?;
+                blocks.iter().try_for_each(|block| block.write(&mut writer, checksums, false))?;
+                stream.iter().try_for_each(|block| block.write(&mut writer, checksums, true))?;
+                writer.finish().map(drop)
+            });
+            written.place(|| path.display().to_string())
+        };
+        for (number, block) in self.externals.iter().enumerate() {
+            let mut empty = Document::new();
+            empty.set_tag(empty.root(), ROOT_TAG);
+            for_standard(&mut empty, options.standard)?;
+            let path = self.path.with_file_name(self.external_name(number));
+            save(&path, &empty, std::slice::from_ref(block), None)?;
+        }
+        save(&self.path, &document, &self.blocks, self.stream.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn memory(shape: &[u64], strides: &[i64], offset: usize, bytes: &[u8]) -> Memory {
+        let data = Box::new(bytes.to_vec());
+        Memory { data, address: 100, offset, shape: shape.to_vec(), strides: strides.to_vec(), item_size: 2 }
+    }
+
+    fn gathered(memory: &Memory) -> Vec<u8> {
+        let mut found = Vec::new();
+        let keep = memory.lend_gathered(&mut |bytes| {
+            found = bytes.to_vec();
+            Ok(())
+        });
+        keep.map(|()| found).unwrap()
+    }
+
+    #[test]
+    fn elements_are_gathered_in_c_order() {
+        let bytes: Vec<u8> = (0..24).collect();
+        let rows = memory(&[2, 3], &[6, 2], 0, &bytes[..12]);
+        assert!(rows.is_contiguous());
+        assert_eq!(gathered(&rows), bytes[..12]);
+        let columns = memory(&[3, 2], &[2, 6], 0, &bytes[..12]);
+        assert_eq!((columns.is_contiguous(), columns.dense_strides()), (false, Some(vec![2, 6])));
+        assert_eq!(gathered(&columns), [0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11]);
+        let back = memory(&[3], &[-4], 8, &bytes[..10]);
+        assert_eq!((back.length(), back.dense_strides()), (10, None));
+        assert_eq!(gathered(&back), [8, 9, 4, 5, 0, 1]);
+        let repeated = memory(&[2, 2], &[0, 2], 0, &bytes[..4]);
+        assert_eq!(gathered(&repeated), [0, 1, 2, 3, 0, 1, 2, 3]);
+        assert_eq!(gathered(&memory(&[], &[], 0, &bytes[..2])), [0, 1]);
+        assert!(gathered(&memory(&[0, 3], &[6, 2], 0, &[])).is_empty());
+    }
+
+    #[test]
+    fn views_share_the_block_of_their_base() {
+        let bytes: Vec<u8> = (0..12).collect();
+        let datatype = Datatype::from_code("<i2").unwrap();
+                let view = |shape: &[u64], strides: &[i64], address: usize, offset: usize| {
+            let part = memory(shape, strides, offset, &bytes[address - 100..]);
+            NewArray {
+                datatype: &datatype,
+                memory: Memory { address, ..part },
+                base: Some(memory(&[2, 3], &[6, 2], 0, &bytes)),
+                storage: Storage::Internal,
+                compression: None,
+                mask: None,
+            }
+        };
+        let (mut document, mut layout) = (Document::new(), BlockLayout::new("a.asdf"));
+        let row = layout.add_array(&mut document, view(&[3], &[2], 106, 0)).unwrap();
+        let back = layout.add_array(&mut document, view(&[2], &[-6], 100, 6)).unwrap();
+        let alone = layout.add_array(&mut document, view(&[2, 3], &[0, 2], 100, 0)).unwrap();
+        let text = |node, key: &str| document.get(node, key).and_then(|value| document.text(value));
+        assert_eq!((text(row, "source"), text(row, "offset")), (Some("0"), Some("6")));
+        assert_eq!((text(back, "source"), text(back, "offset")), (Some("0"), Some("6")));
+        assert!(document.get(row, "strides").is_none() && document.get(back, "strides").is_some());
+        assert_eq!((text(alone, "source"), text(alone, "offset")), (Some("1"), None));
+        assert_eq!(layout.blocks.len(), 2);
+    }
+}
