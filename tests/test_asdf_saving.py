@@ -246,7 +246,7 @@ def test_options_of_files(tmp_path):
             same(file["a"], np.arange(9999) % 99)
     with pytest.raises(ValueError, match="unknown array storage"):
         save(path, tree, all_array_storage="elsewhere")
-    with pytest.raises(tegula.UnsupportedError, match="need a name"):
+    with pytest.raises(tegula.UnsupportedError, match="pass a path"):
         tegula.asdf.AsdfFile(tree).write_to(io.BytesIO(), all_array_storage="external")
 
 

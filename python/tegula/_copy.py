@@ -11,6 +11,7 @@ from tegula import _tegula
 from tegula._array.array import Array
 from tegula._create import METADATA, check_format, create_array, discard, make_room, remove_folders
 from tegula._group import Group
+from tegula._mask import unmasked
 from tegula._new_array import Codecs, DataType, chunk_lengths, codec_list, fill_bytes
 from tegula._open import open as open_node
 from tegula._progress import Progress, Report, joined, reporting
@@ -44,8 +45,8 @@ def copy(
     Parameters
     ----------
     source : Array, Group, str, os.PathLike, mapping, Store or array_like
-        What to copy, or its location as for `tegula.open`; ``"file.asdf#path"`` is an array in an ASDF file, which is
-        copied without its mask. An ndarray becomes an array; see `tegula.save`.
+        What to copy, or its location as for `tegula.open`; ``"file.asdf#path"`` is an array in an ASDF file, which must
+        have no mask. An ndarray becomes an array; see `tegula.save`.
     store : str, os.PathLike, mapping or Store
         The store of the copy, as for `tegula.open_array`; a mapping must be mutable.
     path : str
@@ -204,11 +205,11 @@ def _memory(given: int | str | None) -> int | None:
 
 def _opened(source: Any) -> Any:
     """Return the source of a copy: an array, a group or an ndarray."""
-    if isinstance(source, (Array, Group)):
-        return source
     if isinstance(source, (str, os.PathLike, Mapping, Store)):
-        return open_node(source, mode="r")
-    return np.asarray(source)
+        source = open_node(source, mode="r")
+    if isinstance(source, Array):
+        source._refuse_mask()
+    return source if isinstance(source, (Array, Group)) else unmasked(source)
 
 
 def _is_zarr(array: Array) -> bool:

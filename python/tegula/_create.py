@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from tegula import _tegula
 from tegula._array.array import Array
+from tegula._mask import unmasked
 from tegula._new_array import Codecs, DataType, chunk_lengths, codec_list, data_type, fill_bytes
 from tegula._progress import Progress, reporting
 from tegula.errors import InvalidMetadataError, NotFoundError, StoreError, UnsupportedError
@@ -277,7 +278,7 @@ def _what(
         if given is None or dtype is None:
             raise TypeError("create_array needs a shape and a dtype, or data")
         return tuple(int(length) for length in given), data_type(dtype), None
-    elements = np.asarray(data)
+    elements = unmasked(data)
     if given is not None and given != elements.shape:
         raise InvalidMetadataError(f"data of shape {elements.shape} does not fit an array of shape {given}")
     return elements.shape, data_type(elements.dtype if dtype is None else dtype), elements

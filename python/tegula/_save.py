@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tegula._array.array import Array
 from tegula._create import create_array, new_group
 from tegula._group import Group
+from tegula._mask import unmasked
 from tegula._open import open as open_node
 from tegula._progress import Progress, joined, reporting
 from tegula.stores import StoreLike, as_store
@@ -69,7 +70,7 @@ def save(
             return create_array(resolved, path, data=data, overwrite=overwrite, progress=report, **properties)
         native = new_group(resolved, path, zarr_format=properties.get("zarr_format", 3), overwrite=overwrite)
         group = Group._wrap(native, resolved)
-        arrays = {name: np.asarray(elements) for name, elements in data.items()}
+        arrays = {name: unmasked(elements) for name, elements in data.items()}
         total, done = sum(elements.nbytes for elements in arrays.values()), 0
         for name, elements in arrays.items():
             group.create_array(name, data=elements, progress=joined(report, done, total), **properties)
@@ -94,7 +95,7 @@ def load(
     Returns
     -------
     ndarray, or dict of str to ndarray
-        The elements. For a group, the keys are the paths of the arrays in it.
+        The elements, masked if the array has a mask. For a group, the keys are the paths of the arrays in it.
 
     Examples
     --------
@@ -105,5 +106,6 @@ def load(
     """
     node = open_node(store, path, mode="r", storage_options=storage_options)
     if isinstance(node, Group):
-        return {name: np.asarray(array[...]) for name, array in node.traverse() if isinstance(array, Array)}
-    return np.asarray(node[...])
+        return {name: np.asanyarray(array[...]) for name, array in node.traverse() if isinstance(array, Array)}
+    elements: NDArray[Any] = np.asanyarray(node[...])
+    return elements

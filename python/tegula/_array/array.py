@@ -294,6 +294,7 @@ class Array(Indexing, Retrieving, Storing, Changing):
         >>> other[...]
         array([0, 1, 2, 3, 4, 5])
         """
+        self._refuse_mask()
         memory = None if max_memory is None else _tegula.bytes_of(max_memory)
         with reporting(progress, "copying") as report:
             _tegula.copy_array(self._native, target._native, max_memory=memory, is_new=False, progress=report)

@@ -71,6 +71,9 @@ class Handle:
             raise TypeError(f"{type(self).__name__} has no native array")
         return self._loaded
 
+    def _refuse_mask(self) -> None:
+        """Raise if the array has a mask, which a copy would lose."""
+
     @property
     def _native(self) -> _tegula.Array:
         return (self._loaded or self._load()).native

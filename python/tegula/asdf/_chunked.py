@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import numpy as np
-
 from tegula._array.array import Array
 from tegula._create import create_array
+from tegula._mask import unmasked
 from tegula._new_array import Codec
 from tegula.stores import MemoryStore
 
@@ -21,22 +20,22 @@ def chunked(
     fill_value: Any = 0,
     attributes: Mapping[str, Any] | None = None,
 ) -> Array:
-    """Return a Zarr array of Zarr V2 in memory, which a tree holds as chunks instead of as one block.
+    """Return an array of Zarr V2 in memory, which is written to an ASDF file as a block for each chunk.
 
-    Readers then read, and decompress, only the chunks that they want.
+    Readers of the file then read and decompress only the chunks they need.
 
     Parameters
     ----------
-    data : ndarray, Array or anything that NumPy makes an array of
-        The elements; of an `Array` a row of chunks at a time.
+    data : Array or array_like
+        The elements. Of an `Array`, one row of chunks is read at a time.
     chunks : sequence of int or "auto"
-        The shape of a chunk; -1 for all of an axis. "auto": chunks of at most 1 MiB.
+        The shape of a chunk; -1 for a whole axis. "auto": chunks of at most 1 MiB.
     compressor : codec or None
-        How chunks are compressed: ``"zstd"``, ``"zstd:5"``, ``"zlib:6"``, ``"blosc:lz4:5:shuffle"`` and the like.
+        The compression of chunks: ``"zstd"``, ``"zstd:5"``, ``"zlib:6"``, ``"blosc:lz4:5:shuffle"`` and the like.
     fill_value
-        The value of chunks that need not be stored, as all of their elements have it.
+        The fill value: chunks with nothing else are not stored.
     attributes : mapping, optional
-        What to write beside it: JSON. Other readers than tegula do not know attributes.
+        Attributes, as for JSON. Only tegula reads them from ASDF files.
 
     Examples
     --------
@@ -46,7 +45,9 @@ def chunked(
     >>> tegula.open_array("image.asdf#image")[60, 70:73]
     array([6070, 6071, 6072])
     """
-    elements = data if isinstance(data, Array) else np.asanyarray(data)
+    elements = data if isinstance(data, Array) else unmasked(data)
+    if isinstance(elements, Array):
+        elements._refuse_mask()
     array = create_array(
         MemoryStore(),
         shape=elements.shape,

@@ -14,7 +14,7 @@ import numpy as np
 from tegula import _tegula
 from tegula._array.array import Array
 from tegula.asdf._array import AsdfArray
-from tegula.asdf._lent import lent_array, open_lent
+from tegula.asdf._library_blocks import library_blocks, open_in_library
 from tegula.asdf._zarr import from_zarr
 from tegula.errors import UnsupportedError
 
@@ -91,8 +91,8 @@ class _Zarr:
 
     def to_yaml_tree(self, obj: _V2Node, tag: str, ctx: Any) -> dict[str, Any]:
         blocks, array = obj.blocks, obj.array
-        lent = lent_array(array)
-        keys = [None] * len(blocks) if lent is None else lent.keys_of(blocks.places())
+        stored = library_blocks(array)
+        keys = [None] * len(blocks) if stored is None else stored.keys_of(blocks.places())
         first = None
         for number, key in enumerate(keys):
             index = ctx.find_available_block_index(_Data(blocks, number, first), key or ctx.generate_block_key())
@@ -103,7 +103,7 @@ class _Zarr:
         return {**blocks.documents(), "chunk_block_map": index}
 
     def from_yaml_tree(self, node: Any, tag: str, ctx: Any) -> Array:
-        return open_lent(node, ctx)
+        return open_in_library(node, ctx)
 
 
 class _Data:
@@ -224,6 +224,6 @@ def accelerate() -> None:
         import asdf
         from asdf.exceptions import AsdfWarning
     except ImportError as error:
-        raise UnsupportedError("there is no asdf library: pip install 'tegula[asdf]'") from error
+        raise UnsupportedError("accelerate needs the asdf library: pip install 'tegula[asdf]'") from error
     warnings.filterwarnings("ignore", "Found more than one compressor for", AsdfWarning)
     asdf.get_config().add_extension(_CompressionExtension(ACCELERATION_URI, _tegula.block_labels()))

@@ -284,7 +284,7 @@ class AsdfFile(TreeMapping):
         """
         if version is None:
             version = self.version if self.version in _write.VERSIONS else _write.STANDARD
-        job = _write.Job(
+        job = _write.WriteJob(
             settings=self._settings,
             storage=checked_storage(all_array_storage),
             compression=checked_label(all_array_compression),
@@ -359,7 +359,7 @@ class AsdfFile(TreeMapping):
             raise InvalidSelectionError(
                 f"cannot append to {node!r}, an array of shape {shape}: the rows have shape {elements.shape}"
             )
-        return _tegula.append_asdf(path, node, _write.gather(elements))
+        return _tegula.append_asdf(path, node, np.ascontiguousarray(elements))
 
     def _writable(self) -> tuple[_tegula.AsdfFile, str]:
         """Return the opened file and its path, if the file may be changed."""

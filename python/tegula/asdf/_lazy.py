@@ -1,4 +1,4 @@
-"""Arrays in nodes that converters of the ``asdf`` library take: of the library's own type, read by tegula."""
+"""Arrays for converters of the ``asdf`` library: of the library's type, read by tegula."""
 
 import threading
 from typing import Any
@@ -8,15 +8,16 @@ from asdf.tags.core.ndarray import NDArrayType
 from numpy.typing import DTypeLike, NDArray
 
 from tegula.asdf._array import AsdfArray
+from tegula.asdf._shim import set_ndarray
 
 __all__ = ["LazyArray"]
 
 
 class LazyArray(NDArrayType):
-    """An array that the library takes for one of its own.
+    """A stored array that the library treats as one of its own.
 
-    It is read whole when it is first used, into memory that can be written. Before that, indexing reads no more than it
-    asks for, and gives read-only arrays: what is written to a part would not be seen in the whole.
+    Its first use reads all of it into writable memory. Before that, indexing reads only the selected elements and
+    returns read-only arrays, because a write to a part would not show in the whole.
 
     Parameters
     ----------
@@ -25,28 +26,23 @@ class LazyArray(NDArrayType):
     """
 
     def __init__(self, stored: AsdfArray) -> None:
-        # The library's own attributes, which its other methods use; its constructor wants callbacks of its blocks.
-        self._source = 0
-        self._data_callback = None
-        self._array: NDArray[Any] | None = None
-        self._mask = None
-        self._shape = list(stored.shape)
-        self._dtype = stored.dtype
-        self._offset = 0
-        self._strides = None
-        self._order = "A"
+        set_ndarray(self, stored.shape, stored.dtype)
         self._stored = stored
         self._lock = threading.Lock()
 
+    # Of the library's class.
+    _array: NDArray[Any] | None
+    _shape: list[int]
+
     def __getattr__(self, name: str) -> Any:
-        # Whoever walks through trees asks for attributes that no array has; the elements need not be read for that.
+        # Code that walks through trees asks for attributes that arrays lack. That must not read the elements.
         if name.startswith("_") and not name.startswith("__"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return super().__getattr__(name)
 
     @property
     def stored(self) -> AsdfArray | None:
-        """The array of the file, as long as nothing can have been written to what was read of it."""
+        """The array of the file; None once the elements were read, as they may have been written to."""
         return self._stored if self._array is None else None
 
     def _make_array(self) -> NDArray[Any]:
@@ -61,7 +57,7 @@ class LazyArray(NDArrayType):
         elements = self._make_array()
         if dtype is not None and np.dtype(dtype) != elements.dtype:
             if copy is False:
-                raise ValueError("another data type needs a copy")
+                raise ValueError(f"cannot convert {elements.dtype} to {np.dtype(dtype)} without a copy")
             return elements.astype(dtype)
         return elements.copy() if copy else elements
 

@@ -6,26 +6,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tegula._array.array import Array
+from tegula.asdf import _shim
 from tegula.asdf._array import AsdfArray
 from tegula.asdf._history import copy_for_writing
 from tegula.asdf._tree import Reference, TaggedDict, TaggedList, TaggedString, words
+from tegula.asdf._walk import TreeCopier, walk
 from tegula.errors import InvalidMetadataError, UnsupportedError
 
 try:
     import asdf
-    from asdf import schema, yamlutil
+    from asdf import schema
     from asdf.exceptions import AsdfConversionWarning
     from asdf.extension import SerializationContext
     from asdf.tagged import Tagged
-    from asdf.tagged import TaggedDict as TheirDict
-    from asdf.tagged import TaggedList as TheirList
-    from asdf.tagged import TaggedString as TheirString
+    from asdf.tagged import TaggedDict as LibraryDict
+    from asdf.tagged import TaggedList as LibraryList
+    from asdf.tagged import TaggedString as LibraryString
     from asdf.tags.core import AsdfObject, IntegerType
     from asdf.tags.core.ndarray import NDArrayType, numpy_dtype_to_asdf_datatype
 except ImportError as error:
-    raise UnsupportedError(
-        "converters and schemas are those of the asdf library: pip install 'tegula[asdf]'"
-    ) from error
+    raise UnsupportedError("converters and schemas need the asdf library: pip install 'tegula[asdf]'") from error
 
 from tegula.asdf._lazy import LazyArray
 
@@ -37,273 +37,232 @@ __all__ = ["Library"]
 _CORE = "tag:stsci.edu:asdf/core/"
 
 _LAST_WITH_DEFAULTS = (1, 5, 0)
-"""Newer versions of the standard have no defaults in schemas."""
+"""The last version of the standard whose schemas have defaults."""
 
-OURS = (np.ndarray, np.ma.MaskedArray, np.memmap, np.complex64, np.complex128, NDArrayType, LazyArray, IntegerType)
-"""Types that the library has converters for, and tegula writes by itself."""
+_WRITTEN_BY_TEGULA = (
+    np.ndarray,
+    np.ma.MaskedArray,
+    np.memmap,
+    np.complex64,
+    np.complex128,
+    NDArrayType,
+    LazyArray,
+    IntegerType,
+)
+"""Types that have converters in the library, and that tegula writes without them."""
 
 
 class Library:
-    """The library, as it is set up for a version of the standard.
+    """The library, configured for a version of the standard.
 
     Parameters
     ----------
     version : str
         The version of the standard.
     ignore_unrecognized_tag : bool
-        Whether to be silent of tags that have no converter.
+        Whether not to warn of tags without a converter.
     """
 
     def __init__(self, version: str, *, ignore_unrecognized_tag: bool = False) -> None:
-        self._silent = ignore_unrecognized_tag
+        self.is_silent = ignore_unrecognized_tag
         try:
-            self._file = asdf.AsdfFile(version=version, ignore_unrecognized_tag=ignore_unrecognized_tag)
+            self.file = asdf.AsdfFile(version=version, ignore_unrecognized_tag=ignore_unrecognized_tag)
         except ValueError:
             warnings.warn(f"the asdf library does not know version {version} of the standard", stacklevel=4)
-            self._file = asdf.AsdfFile(ignore_unrecognized_tag=ignore_unrecognized_tag)
+            self.file = asdf.AsdfFile(ignore_unrecognized_tag=ignore_unrecognized_tag)
+        self.version = tuple(int(part) for part in self.file.version_string.split("."))
 
     @property
     def manager(self) -> Any:
-        """The library's extension manager, which knows converters by tags and types."""
-        return self._file.extension_manager
-
-    # Reading.
+        """The library's extension manager, which finds converters by tags and types."""
+        return self.file.extension_manager
 
     def convert(self, tree: Any, source: "Opened | None") -> Any:
-        """Put into a tree, where nodes have tags that converters know, what these make of them."""
-        reader = _Reader(self, source)
-        with self._file._tree_modification_context:
-            return reader.walk(tree)
+        """Replace the tagged nodes of a tree by the objects that converters make of them."""
+        with _shim.modifying(self.file):
+            return _Reader(self, source).convert(tree)
 
-    def _version(self) -> tuple[int, ...]:
-        return tuple(int(part) for part in self._file.version_string.split("."))
+    def simplify(self, tree: dict[Any, Any]) -> tuple[dict[Any, Any], list[Any]]:
+        """Convert objects into nodes that tegula can write, and the data of blocks that these nodes refer to.
 
-    # Writing.
-
-    def simplify(self, tree: dict[Any, Any]) -> "tuple[dict[Any, Any], list[Any]]":
-        """Return a tree of what tegula writes by itself, and what converters want in blocks of their own.
-
-        The blocks are the first of the file. The extensions that took part are noted in the tree's history.
+        The blocks are the first of the file. The extensions that were used are recorded in the history of the tree.
         """
         context = _WriteContext(self)
         writer = _Writer(self, context)
-        simple = {key: writer.walk(value) for key, value in tree.items() if key != "history"}
-        writer.foreign(AsdfObject())
+        simple = {key: writer.copy(value) for key, value in tree.items() if key != "history"}
+        writer.to_node(AsdfObject())
         history = copy_for_writing(tree)
-        self._file._update_extension_history(history, context)
+        _shim.record_extensions(self.file, history, context)
         if "history" in history:
             # The library writes it first.
-            simple = {"history": writer.walk(history["history"]), **simple}
+            simple = {"history": writer.copy(history["history"]), **simple}
         return simple, context.blocks
 
-    # Schemas.
-
     def validate(self, tree: Any) -> None:
-        """Ask the schemas of all tags.
+        """Validate a tree against the schemas of its tags.
 
         Raises
         ------
         InvalidMetadataError
-            If the tree is not as they want it.
+            If the tree does not match a schema.
         """
-        simple = _Writer(self, _WriteContext(self)).walk(dict(tree) if isinstance(tree, dict) else tree)
-        tagged = _Down(nodes=True).walk(simple)
+        simple = _Writer(self, _WriteContext(self)).copy(dict(tree) if isinstance(tree, dict) else tree)
+        tagged = _NodeCopier().copy(simple)
         if isinstance(tagged, dict):
-            tagged = TheirDict(dict(tagged), f"{_CORE}asdf-1.{'1' if self._version() >= (1, 2) else '0'}.0")
+            tagged = LibraryDict(dict(tagged.items()), f"{_CORE}asdf-1.{'1' if self.version >= (1, 2) else '0'}.0")
         try:
-            schema.validate(tagged, self._file)
+            schema.validate(tagged, self.file)
         except asdf.ValidationError as error:
-            raise InvalidMetadataError(f"the tree is not as its schemas want it: {error}") from error
+            raise InvalidMetadataError(f"the tree does not match its schemas: {error}") from error
 
     def schema_info(self, tree: Any, key: str, path: str | None, *, preserve_list: bool) -> Any:
-        """Return what schemas say of a tree; see ``asdf.AsdfFile.schema_info``."""
-        from asdf import _node_info
-
-        seen = _Down(nodes=False, mapping=_SeenDict).walk(tree)
-        return _node_info.collect_schema_info(
-            key, path, seen, preserve_list=preserve_list, extension_manager=self.manager
-        )
+        """Collect an annotation from the schemas of a tree; see ``asdf.AsdfFile.schema_info``."""
+        tagged = _LibraryCopier(_TraversableDict).copy(tree)
+        return _shim.collect_schema_info(key, path, tagged, preserve_list=preserve_list, manager=self.manager)
 
 
 class _Reader:
-    """Walks through a tree of ours."""
+    """Replaces tagged nodes of tegula's trees."""
 
     def __init__(self, library: Library, source: "Opened | None") -> None:
         self._library = library
         self._context = _ReadContext(library, source)
-        self._down = _Down(nodes=False)
+        self._copier = _LibraryCopier()
         self._unknown: set[str] = set()
-        self._done: dict[int, Any] = {}
-        self._defaults = library._version() <= _LAST_WITH_DEFAULTS and asdf.get_config().legacy_fill_schema_defaults
+        self._done: dict[int, tuple[Any, Any]] = {}
+        has_defaults = library.version <= _LAST_WITH_DEFAULTS
+        self._fills_defaults = has_defaults and asdf.get_config().legacy_fill_schema_defaults
 
-    def walk(self, tree: Any) -> Any:
-        """Convert what is below a collection, and itself."""
-        if self._is_known(tree):
-            tree = self._made(tree)
-        stack, seen = [tree], set()
-        while stack:
-            collection = stack.pop()
-            if id(collection) in seen or not isinstance(collection, (dict, list)):
-                continue
-            seen.add(id(collection))
-            entries = collection.items() if isinstance(collection, dict) else enumerate(collection)
-            for key, value in list(entries):
-                if not self._is_known(value):
-                    stack.append(value)
-                    continue
-                made = collection[key] = self._made(value)
-                if made is value:
-                    # It has failed. What is in it may be more than plain data all the same.
-                    stack.append(value)
+    def convert(self, tree: Any) -> Any:
+        """Convert a tree in place; return it, or the object that its root became."""
+        if self._has_converter(tree):
+            tree = self._object(tree)
+        for collection, key, value in walk(tree):
+            if self._has_converter(value):
+                collection[key] = self._object(value)
         return tree
 
-    def _is_known(self, value: Any) -> bool:
+    def _has_converter(self, value: Any) -> bool:
         if not isinstance(value, (TaggedDict, TaggedList, TaggedString)):
             return False
         if self._library.manager.handles_tag(value.tag):
             return True
-        if value.tag not in self._unknown and not self._library._silent:
+        if value.tag not in self._unknown and not self._library.is_silent:
             self._unknown.add(value.tag)
-            warnings.warn(f"{value.tag} has no converter: it stays what it is", AsdfConversionWarning, stacklevel=7)
+            message = f"{value.tag} has no converter; the node is not converted"
+            warnings.warn(message, AsdfConversionWarning, stacklevel=6)
         return False
 
-    def _made(self, value: Any) -> Any:
-        if id(value) in self._done:
-            return self._done[id(value)][1]
-        node = self._down.walk(value)
-        if self._defaults:
-            schema.fill_defaults(node, self._library._file, reading=True)
-        made = yamlutil.tagged_tree_to_custom_tree(node, self._library._file, _serialization_context=self._context)
-        # What has failed stays what it was.
-        made = value if isinstance(made, Tagged) else made
-        self._done[id(value)] = value, made
-        return made
+    def _object(self, value: Any) -> Any:
+        """Return the object of a node; the node itself if the converter failed."""
+        if id(value) not in self._done:
+            node = self._copier.copy(value)
+            if self._fills_defaults:
+                schema.fill_defaults(node, self._library.file, reading=True)
+            made = _shim.to_objects(node, self._library.file, self._context)
+            self._done[id(value)] = value, value if isinstance(made, Tagged) else made
+        return self._done[id(value)][1]
 
 
-class _Down:
-    """Makes the library's tagged trees out of ours. With `nodes`, arrays become nodes too, as schemas see them."""
+class _LibraryCopier(TreeCopier):
+    """Copies trees of tegula into tagged trees of the library."""
 
-    def __init__(self, *, nodes: bool, mapping: Any = TheirDict) -> None:
-        self._nodes = nodes
+    def __init__(self, mapping: Any = LibraryDict) -> None:
+        super().__init__()
         self._mapping = mapping
-        self._done: dict[int, Any] = {}
-        self._kept: list[Any] = []
 
-    def walk(self, value: Any) -> Any:
+    def _empty(self, collection: Any) -> Any:
+        if isinstance(collection, dict):
+            return self._mapping({}, collection.tag) if isinstance(collection, TaggedDict) else {}
+        return LibraryList([], collection.tag) if isinstance(collection, TaggedList) else []
+
+    def _replace(self, value: Any) -> Any:
         if isinstance(value, TaggedString):
-            return _their_string(str(value), value.tag)
-        if isinstance(value, (dict, list, tuple, AsdfArray)):
-            done = self._done.get(id(value))
-            return self._container(value) if done is None else done
-        return self._node(value) if self._nodes else value
+            return _shim.tagged_string(str(value), value.tag)
+        if isinstance(value, AsdfArray) and not value.is_zarr:
+            return LazyArray(value)
+        return value
 
-    def _container(self, value: Any) -> Any:
-        self._kept.append(value)
-        if isinstance(value, AsdfArray):
-            made = self._node(value) if self._nodes else value if value.is_zarr else LazyArray(value)
-            self._done[id(value)] = made
-            return made
-        if isinstance(value, dict):
-            entries: dict[Any, Any] = {}
-            made = self._mapping(entries, value.tag) if isinstance(value, TaggedDict) else entries
-            self._done[id(value)] = made
-            entries.update((key, self.walk(item)) for key, item in value.items())
-            return made
-        items: list[Any] = []
-        made = TheirList(items, value.tag) if isinstance(value, TaggedList) else items
-        self._done[id(value)] = made
-        items.extend(self.walk(item) for item in value)
-        return made
 
-    def _node(self, value: Any) -> Any:
-        """Return the node that an object will be."""
+class _NodeCopier(_LibraryCopier):
+    """Copies trees into nodes as schemas describe them: arrays become their nodes too."""
+
+    def _replace(self, value: Any) -> Any:
+        if isinstance(value, TaggedString):
+            return super()._replace(value)
         if isinstance(value, Reference):
             return {"$ref": value.uri}
         if isinstance(value, np.generic):
             value = value.item()
         if isinstance(value, complex):
-            return _their_string(str(value), f"{_CORE}complex-1.0.0")
-        if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) + 2 <= value < 2**63:
+            return _shim.tagged_string(str(value), f"{_CORE}complex-1.0.0")
+        if isinstance(value, Array) and getattr(value, "is_zarr", True):
+            return {"chunk_block_map": 0}
+        if isinstance(value, LazyArray):
+            value = value.stored or value._make_array()
+        if not isinstance(value, (np.ndarray, AsdfArray)):
+            return value
+        datatype, order = numpy_dtype_to_asdf_datatype(value.dtype)
+        node = {"source": 0, "datatype": datatype, "byteorder": order, "shape": list(value.shape)}
+        return LibraryDict(node, f"{_CORE}ndarray-1.1.0")
+
+    def copy(self, value: Any) -> Any:
+        """Copy an object; integers that need more than 64 bits become nodes."""
+        if type(value) is int and not -(2**63) + 2 <= value < 2**63:
             sign, found, digits = words(value)
-            inline = TheirDict({"data": found, "datatype": "uint32", "shape": [len(found)]}, f"{_CORE}ndarray-1.1.0")
-            return TheirDict({"sign": sign, "string": digits, "words": inline}, f"{_CORE}integer-1.1.0")
-        return _array_node(value)
+            inline = {"data": found, "datatype": "uint32", "shape": [len(found)]}
+            node = {"sign": sign, "string": digits, "words": LibraryDict(inline, f"{_CORE}ndarray-1.1.0")}
+            return LibraryDict(node, f"{_CORE}integer-1.1.0")
+        return super().copy(value)
 
 
-class _SeenDict(TheirDict):
+class _TraversableDict(LibraryDict):
     """A node whose schema the library looks at, although no converter made an object of it."""
 
     def __asdf_traverse__(self) -> Any:
         return self.data
 
 
-def _array_node(value: Any) -> Any:
-    if isinstance(value, Array) and getattr(value, "is_zarr", True):
-        return {"chunk_block_map": 0}
-    if isinstance(value, LazyArray):
-        value = value.stored or value._make_array()
-    if not isinstance(value, (np.ndarray, AsdfArray)):
-        return value
-    datatype, order = numpy_dtype_to_asdf_datatype(value.dtype)
-    node = {"source": 0, "datatype": datatype, "byteorder": order, "shape": list(value.shape)}
-    return TheirDict(node, f"{_CORE}ndarray-1.1.0")
-
-
-def _their_string(text: str, tag: str) -> Any:
-    string = TheirString(text)
-    string._tag = tag
-    return string
-
-
-class _Writer:
-    """Copies a tree, and makes of objects that only converters know what tegula writes."""
+class _Writer(TreeCopier):
+    """Copies trees, and converts objects that only converters know into nodes."""
 
     def __init__(self, library: Library, context: "_WriteContext") -> None:
-        self._library = library
-        self._manager = _Foreign(library.manager)
+        super().__init__()
+        self._file = library.file
+        self._manager = _ForeignTypes(library.manager)
         self._context = context
-        self._done: dict[int, tuple[Any, Any]] = {}
 
-    def walk(self, value: Any) -> Any:
-        if type(value) in (str, int, float, bool, type(None)):
-            return value
-        done = self._done.get(id(value))
-        if done is not None:
-            return done[1]
+    def _empty(self, collection: Any) -> Any:
+        if self._manager.handles_type(type(collection)):
+            return None
+        tag = _shim.tag_of(collection)
+        if isinstance(collection, dict):
+            return {} if tag is None else TaggedDict(tag)
+        return [] if tag is None else TaggedList(tag)
+
+    def _replace(self, value: Any) -> Any:
         if self._manager.handles_type(type(value)):
-            made = self.foreign(value)
-        elif isinstance(value, TheirString):
-            made = TaggedString(str(value), value._tag) if value._tag else str(value)
-        elif isinstance(value, dict):
-            tag = getattr(value, "_tag", None) or getattr(value, "tag", None)
-            made = TaggedDict(tag) if isinstance(tag, str) else {}
-            self._done[id(value)] = value, made
-            made.update((key, self.walk(item)) for key, item in value.items())
-        elif isinstance(value, (list, tuple)):
-            tag = getattr(value, "_tag", None) or getattr(value, "tag", None)
-            made = TaggedList(tag) if isinstance(tag, str) else []
-            self._done[id(value)] = value, made
-            made.extend(self.walk(item) for item in value)
-        else:
-            return value
-        self._done[id(value)] = value, made
-        return made
+            return self.to_node(value)
+        if isinstance(value, LibraryString):
+            tag = _shim.tag_of(value)
+            return str(value) if tag is None else TaggedString(str(value), tag)
+        return value
 
-    def foreign(self, value: Any) -> Any:
+    def to_node(self, value: Any) -> Any:
         """Ask a converter."""
-        node = yamlutil.custom_tree_to_tagged_tree(value, self._library._file, _serialization_context=self._context)
-        return self.walk(node) if node is not value else value
+        node = _shim.to_tagged(value, self._file, self._context)
+        return self.copy(node) if node is not value else value
 
 
-class _Foreign:
-    """An extension manager that leaves alone what tegula writes by itself."""
+class _ForeignTypes:
+    """An extension manager that ignores types which tegula writes without converters."""
 
     def __init__(self, manager: Any) -> None:
         self._manager = manager
 
     def handles_type(self, kind: type) -> bool:
         return (
-            kind not in OURS
+            kind not in _WRITTEN_BY_TEGULA
             and not issubclass(kind, (Array, Reference, Tagged))
             and kind.__module__.partition(".")[0] not in ("builtins", "zarr")
             and bool(self._manager.handles_type(kind))
@@ -314,42 +273,41 @@ class _Foreign:
 
 
 class _ReadContext(SerializationContext):
-    """What converters ask while they read."""
+    """The context of converters that read."""
 
     def __init__(self, library: Library, source: "Opened | None") -> None:
-        theirs = library._file
         url = None if source is None else source.native.name
-        super().__init__(theirs.version_string, library.manager, url, theirs._blocks)
+        super().__init__(library.file.version_string, library.manager, url, _shim.block_manager(library.file))
         self._source = source
 
     def get_block_data_callback(self, index: int, key: Any = None) -> Any:  # noqa: ARG002 - blocks do not move
-        """Return what gives the bytes of a block when it is called."""
+        """Return a callback that reads a block."""
         if self._source is None:
-            raise UnsupportedError("the tree was not read from a file that has blocks")
+            raise UnsupportedError(f"cannot read block {index}: the tree was not read from a file")
         native = self._source.native
 
         def data(_attr: str | None = None) -> Any:
             if _attr not in (None, "data", "cached_data"):
-                raise AttributeError(f"of a block there are its data, and no {_attr!r}")
+                raise AttributeError(f"a block has data, but no {_attr!r}")
             return np.frombuffer(bytearray(native.block(index)), np.uint8)
 
         return data
 
     def generate_block_key(self) -> Any:
-        """Return a key, by which a converter tells blocks apart."""
+        """Return a key by which a converter tells blocks apart."""
         return object()
 
 
 class _WriteContext(SerializationContext):
-    """What converters ask while they write."""
+    """The context of converters that write."""
 
     def __init__(self, library: Library) -> None:
-        theirs = library._file
-        super().__init__(theirs.version_string, _Foreign(library.manager), None, theirs._blocks)
+        manager = _ForeignTypes(library.manager)
+        super().__init__(library.file.version_string, manager, None, _shim.block_manager(library.file))
         self.blocks: list[Any] = []
 
     def find_available_block_index(self, data_callback: Any, key: Any = None) -> int:  # noqa: ARG002 - all are new
-        """Return the number of a block, whose bytes will be asked for when it is written."""
+        """Return the number of a block. The callback is called when the block is written."""
         for number, known in enumerate(self.blocks):
             if known is data_callback:
                 return number
@@ -357,5 +315,5 @@ class _WriteContext(SerializationContext):
         return len(self.blocks) - 1
 
     def generate_block_key(self) -> Any:
-        """Return a key, by which a converter tells blocks apart."""
+        """Return a key by which a converter tells blocks apart."""
         return object()

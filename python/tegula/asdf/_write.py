@@ -1,9 +1,8 @@
-"""Writing trees."""
+"""Writing trees: what each object of a tree becomes in a file."""
 
 import datetime as dt
 import sys
-import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
@@ -13,17 +12,17 @@ from numpy.typing import NDArray
 
 from tegula import _tegula
 from tegula._array.array import Array
+from tegula._tegula import AsdfNode
 from tegula.asdf._array import AsdfArray
-from tegula.asdf._inline import inline_node
 from tegula.asdf._settings import ArrayOptions, ArraySettings, is_mapped
-from tegula.asdf._tree import Reference, TaggedDict, words
+from tegula.asdf._tree import Reference, TaggedDict
 from tegula.asdf._zarr import from_zarr, is_zarr_python
 from tegula.errors import UnsupportedError
 
-__all__ = ["STANDARD", "VERSIONS", "Job", "gather", "simplify", "stored_as", "words"]
+__all__ = ["STANDARD", "VERSIONS", "WriteJob", "stored_as"]
 
 STANDARD = "1.6.0"
-"""The version of the ASDF standard that is written, if there is no reason to write another one."""
+"""The version of the ASDF standard that is written by default."""
 
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0", "1.3.0", "1.4.0", "1.5.0", STANDARD)
 """The versions that can be written."""
@@ -32,85 +31,150 @@ _ROOT = "tag:stsci.edu:asdf/core/asdf-1.1.0"
 _SOFTWARE = "tag:stsci.edu:asdf/core/software-1.0.0"
 
 
-class _Here(threading.local):
-    """The file that this thread is writing."""
-
-    job: "Job | None" = None
-
-
-_here = _Here()
-
-
 @dataclass
-class Job:
-    """A file that is written, and how; see `tegula.asdf.AsdfFile.write_to`."""
+class WriteJob:
+    """How one file is written; see `tegula.asdf.AsdfFile.write_to`."""
 
-    settings: ArraySettings = field(default_factory=ArraySettings)
-    storage: str | None = None
-    compression: str | None = "input"
-    compression_kwargs: dict[str, Any] = field(default_factory=dict)
-    pad_blocks: bool | float = False
-    include_block_index: bool = True
-    version: str = STANDARD
-    checksums: bool = True
-    keep_zarr_v3: bool = False
-    converters: Literal["asdf"] | None = None
-    has_path: bool = True
+    settings: ArraySettings
+    storage: str | None
+    compression: str | None
+    compression_kwargs: dict[str, Any]
+    pad_blocks: bool | float
+    include_block_index: bool
+    version: str
+    checksums: bool
+    keep_zarr_v3: bool
+    converters: Literal["asdf"] | None
+    has_path: bool
     """Whether other files can be written beside the file."""
-    has_stream: bool = False
-    """Whether an array of a stream goes on to be one."""
+    has_stream: bool = field(default=False, init=False)
+    """Whether an array that was streamed in its own file is streamed in this one."""
 
     def write(self, tree: Any, path: str) -> None:
         """Write a tree to a file."""
         if not isinstance(tree, dict):
-            raise UnsupportedError(f"a tree is a dict, not {type(tree).__name__}")
-        first: list[Any] = []
+            raise UnsupportedError(f"cannot write a tree that is a {type(tree).__name__}: it must be a dict")
+        blocks: list[Any] = []
         if self.converters is not None:
             from tegula.asdf._library import Library
 
-            tree, first = Library(self.version).simplify(tree)
-        before, _here.job = _here.job, self
-        try:
-            options = {
-                "checksums": self.checksums,
-                "compression": None if self.compression == "input" else self.compression,
-                "compression_kwargs": self.compression_kwargs,
-                "include_block_index": self.include_block_index,
-                "keep_zarr_v3": self.keep_zarr_v3,
-                "pad_blocks": self.pad_blocks,
-                "version": self.version,
-            }
-            _tegula.write_asdf(_Root(tree, first), path, options)
-        finally:
-            _here.job = before
+            tree, blocks = Library(self.version).simplify(tree)
+        root = {"asdf_library": _software(), **{key: tree[key] for key in tree if key != "asdf_library"}}
+        _tegula.write_asdf(TaggedDict(_ROOT, root), path, self, blocks)
 
-    def options(self, array: Any) -> ArrayOptions:
-        """Return how an array is to be written."""
-        said = self.settings.of(array)
-        override = self.compression != "input"
-        return ArrayOptions(
-            storage=self.storage or said.storage,
-            compression=self.compression if override else said.compression,
-            compression_kwargs=self.compression_kwargs if override else said.compression_kwargs,
-            save_base=said.save_base,
+    # The native module reads these and other attributes of the job.
+
+    @property
+    def padding(self) -> float | None:
+        """The multiple of their size that blocks are padded to; None: no padding."""
+        if isinstance(self.pad_blocks, bool):
+            return 1.1 if self.pad_blocks else None
+        return self.pad_blocks
+
+    @property
+    def block_compression(self) -> _tegula.BlockCompression | None:
+        """The compression of blocks that converters make."""
+        return _compression(None if self.compression == "input" else self.compression, self.compression_kwargs)
+
+    def describe(self, value: Any) -> AsdfNode:  # noqa: C901, PLR0911, PLR0912 - a table
+        """Return what an object becomes that is neither plain data nor a collection."""
+        if isinstance(value, np.ndarray) and type(value).__module__.partition(".")[0] == "numpy":
+            return self._ndarray(value, self._options(value))
+        if isinstance(value, np.generic):
+            if value.dtype.kind in "biufcSU" and value.dtype.char not in "gG":
+                return AsdfNode.Plain(value.item())
+            return self._ndarray(np.asarray(value), ArrayOptions())
+        if isinstance(value, Array):
+            return self._array(value)
+        if isinstance(value, dt.datetime):
+            return AsdfNode.Scalar(value.isoformat(sep=" "))
+        if isinstance(value, dt.date):
+            return AsdfNode.Scalar(value.isoformat())
+        if isinstance(value, (set, frozenset)):
+            return AsdfNode.Set(dict.fromkeys(value))
+        if isinstance(value, Reference):
+            return AsdfNode.Plain({"$ref": value.uri})
+        if isinstance(value, int):
+            return AsdfNode.Plain(int(value))
+        if isinstance(value, (bytearray, memoryview)):
+            return AsdfNode.Plain(bytes(value))
+        if hasattr(value, "_make_array"):
+            # An array of the asdf library. Ours is copied as it is stored, unless it was written to.
+            stored = getattr(value, "stored", None)
+            return self.describe(value._make_array() if stored is None else stored)
+        if is_zarr_python(value):
+            return AsdfNode.Zarr(from_zarr(value)._native)
+        if "asdf" in sys.modules and type(value).__name__ == "IntegerType":
+            return AsdfNode.Plain(int(value))
+        raise UnsupportedError(
+            f"cannot write {type(value).__module__}.{type(value).__qualname__} to an ASDF file, which holds dicts, "
+            "lists, strings, numbers, bools, None, bytes, dates, sets, ndarrays and Zarr arrays; "
+            'converters="asdf" writes objects that extensions of the asdf library know'
         )
 
+    def _options(self, array: Any) -> ArrayOptions:
+        """Return how an array is written: options of the file override those of the array."""
+        own = self.settings.of(array)
+        storage = self.storage or own.storage
+        if self.compression == "input":
+            return ArrayOptions(storage, own.compression, own.compression_kwargs, own.save_base)
+        return ArrayOptions(storage, self.compression, self.compression_kwargs, own.save_base)
 
-class _Root(dict[Any, Any]):
-    """The tree with what every file has; objects in it that refer to the tree itself stay what they are."""
+    def _array(self, array: Array) -> AsdfNode:
+        """Return what a stored array becomes: a copy of its blocks, unless options ask for something else."""
+        if not isinstance(array, AsdfArray) or array.is_zarr:
+            return AsdfNode.Zarr(array._native)
+        if array.is_chunked:
+            return AsdfNode.Plain(self._chunked(array))
+        options = self._options(array)
+        storage, label = array._stored_as()
+        if storage == "streamed" and options.storage is None and not self.has_stream:
+            # A file has one stream; the others become plain blocks.
+            self.has_stream = True
+            options.storage = "streamed"
+            return self._ndarray(array[...], options)
+        # Blocks of external files are copied into this one.
+        storage = "inline" if storage == "inline" else "internal"
+        is_unchanged = options.storage in (None, storage) and options.compression in ("input", label)
+        if is_unchanged and not array._drops_mask:
+            return AsdfNode.Copy(array._source.native, array._node)
+        if options.compression == "input":
+            options.compression = label
+        return self._ndarray(array[...], options)
 
-    tag = _ROOT
+    def _chunked(self, array: AsdfArray) -> Any:
+        """Return the node of a chunked ndarray. Its chunks are arrays, and are written like others."""
+        node = array._source.native.parts(array._node, array._source)
+        options = self.settings.find(array)
+        if options is not None:
+            if options.storage == "streamed":
+                raise UnsupportedError(f"{array.name} is chunked and cannot be streamed")
+            for chunk in node["chunks"]:
+                self.settings.change(chunk["ndarray"]).__dict__.update(options.__dict__)
+        return node
 
-    def __init__(self, tree: dict[Any, Any], blocks: list[Any]) -> None:
-        self.blocks = blocks
-        """What gives the bytes of blocks that come before all others."""
-        try:
-            ours = version("tegula")
-        except PackageNotFoundError:
-            ours = _tegula.__version__
-        software = {"author": "The tegula developers", "name": "tegula", "version": ours}
-        super().__init__({"asdf_library": TaggedDict(_SOFTWARE, software)})
-        self.update((key, value) for key, value in tree.items() if key != "asdf_library")
+    def _ndarray(self, array: NDArray[Any], options: ArrayOptions) -> AsdfNode:
+        """Return an ndarray as bytes and a mask.
+
+        See https://asdf-standard.readthedocs.io/en/latest/generated/stsci.edu/asdf/core/ndarray-1.1.0.html
+        """
+        storage = options.storage or "internal"
+        if storage == "external" and not self.has_path:
+            raise UnsupportedError("cannot write external arrays beside a file object; pass a path to write_to")
+        mask = None
+        if isinstance(array, np.ma.MaskedArray):
+            mask = None if array.mask is np.ma.nomask else np.ma.getmaskarray(array)
+            array = np.ma.getdata(array)
+            if mask is not None and mask.dtype.names and storage == "inline":
+                storage = "internal"
+        compression = None if options.compression == "input" else options.compression
+        return AsdfNode.Ndarray(
+            _packed(np.asarray(array)),
+            mask,
+            storage,
+            _compression(compression, options.compression_kwargs),
+            bool(options.save_base) and not is_mapped(array),
+        )
 
 
 def stored_as(array: Any) -> tuple[str, str | None]:
@@ -118,120 +182,20 @@ def stored_as(array: Any) -> tuple[str, str | None]:
     return array._stored_as() if isinstance(array, AsdfArray) else ("internal", None)
 
 
-def simplify(value: Any) -> tuple[str, tuple[Any, ...]]:  # noqa: C901, PLR0911, PLR0912 - a table
-    """Say what an object is to be in a file, for the native module: a kind and what belongs to it."""
-    if isinstance(value, np.ndarray) and type(value).__module__.partition(".")[0] == "numpy":
-        return _elements(value)
-    if isinstance(value, np.generic):
-        if value.dtype.kind in "biufcSU" and value.dtype.char not in "gG":
-            return "same", (value.item(),)
-        return "ndarray", _ndarray(np.asarray(value))
-    if isinstance(value, Array):
-        return _array(value)
-    if isinstance(value, dt.datetime):
-        return "timestamp", (value.isoformat(sep=" "),)
-    if isinstance(value, dt.date):
-        return "timestamp", (value.isoformat(),)
-    if isinstance(value, (set, frozenset)):
-        return "set", (dict.fromkeys(value),)
-    if isinstance(value, Reference):
-        return "same", ({"$ref": value.uri},)
-    if isinstance(value, int):
-        return "same", (int(value),)
-    if isinstance(value, (bytearray, memoryview)):
-        return "same", (bytes(value),)
-    if hasattr(value, "_make_array"):
-        # An array of the asdf library; of ours it knows the stored one, as long as nothing was written to it.
-        whole = getattr(value, "stored", None)
-        return simplify(value._make_array() if whole is None else whole)
-    if is_zarr_python(value):
-        return "zarr", (from_zarr(value)._native,)
-    if "asdf" in sys.modules and type(value).__name__ == "IntegerType":
-        return "same", (int(value),)
-    raise UnsupportedError(
-        f"{type(value).__module__}.{type(value).__qualname__} cannot be written to an ASDF file: there are dicts, "
-        "lists, strings, numbers, bools, None, bytes, dates, sets, ndarrays and Zarr arrays; more are there with "
-        'converters="asdf", which asks the asdf library'
-    )
+def _compression(label: str | None, options: dict[str, Any]) -> _tegula.BlockCompression | None:
+    return None if label is None else _tegula.BlockCompression(label, options)
 
 
-def _job() -> Job:
-    return _here.job or Job()
-
-
-def _array(array: Array) -> tuple[str, tuple[Any, ...]]:
-    """Say what a stored array is to be: what it is, unless something else was said."""
-    if not isinstance(array, AsdfArray) or array.is_zarr:
-        return "zarr", (array._native,)
-    if array.is_chunked:
-        return "same", (_parts(array),)
-    job = _job()
-    options = job.options(array)
-    storage, label = array._stored_as()
-    if storage == "streamed" and options.storage is None and not job.has_stream:
-        # There is one stream in a file.
-        job.has_stream = True
-        return _elements(array[...], replace(options, storage="streamed"))
-    # A block is copied into this file, wherever it comes from.
-    storage = "inline" if storage == "inline" else "internal"
-    if options.storage in (None, storage) and options.compression in ("input", label):
-        return "copy", (array._source.native, array._node)
-    if options.compression == "input":
-        options.compression = label
-    return _elements(array[...], options)
-
-
-def _parts(array: AsdfArray) -> Any:
-    """Return the node of a chunked ndarray, in which each chunk is an array that is written as others are."""
-    job = _job()
-    node = array._source.native.parts(array._node, array._source)
-    said = job.settings.find(array)
-    if said is not None:
-        if said.storage == "streamed":
-            raise UnsupportedError(f"{array.name} is chunked: it cannot be a stream")
-        for chunk in node["chunks"]:
-            job.settings.change(chunk["ndarray"]).__dict__.update(said.__dict__)
-    return node
-
-
-def _elements(array: NDArray[Any], options: ArrayOptions | None = None) -> tuple[str, tuple[Any, ...]]:
-    """Say what an ndarray is to be: a block, or a part of the tree."""
-    options = options or _job().options(array)
-    if options.storage == "inline":
-        node = inline_node(_plain(array))
-        if node is not None:
-            return "same", (node,)
-    if options.storage == "external" and not _job().has_path:
-        raise UnsupportedError("arrays in files of their own need a name of the file, which they lie beside")
-    said = {
-        "storage": "internal" if options.storage == "inline" else options.storage,
-        "compression": None if options.compression == "input" else options.compression,
-        "compression_kwargs": options.compression_kwargs,
-        "save_base": bool(options.save_base) and not is_mapped(array),
-    }
-    return "ndarray", (*_ndarray(array), said)
-
-
-def _plain(array: NDArray[Any]) -> NDArray[Any]:
-    return array if isinstance(array, np.ma.MaskedArray) else _packed(array)
-
-
-def _ndarray(array: NDArray[Any]) -> tuple[Any, np.dtype[Any], tuple[int, ...], Any, bool]:
-    """Return the bytes of an array, or itself where they are yet to be gathered; data type, shape, mask; which of both.
-
-    See https://asdf-standard.readthedocs.io/en/latest/generated/stsci.edu/asdf/core/ndarray-1.1.0.html
-    """
-    mask = None
-    if isinstance(array, np.ma.MaskedArray):
-        mask = None if array.mask is np.ma.nomask else np.ma.getmaskarray(array)
-        array = np.ma.getdata(array)
-    array = _packed(np.asarray(array))
-    whole = bool(array.flags.c_contiguous)
-    return (gather(array) if whole else array), array.dtype, array.shape, mask, whole
+def _software() -> TaggedDict:
+    try:
+        ours = version("tegula")
+    except PackageNotFoundError:
+        ours = _tegula.__version__
+    return TaggedDict(_SOFTWARE, {"author": "The tegula developers", "name": "tegula", "version": ours})
 
 
 def _packed(array: NDArray[Any]) -> NDArray[Any]:
-    """Return the same elements, without gaps between fields, as a data type that ASDF has."""
+    """Return the same elements without gaps between fields, as a data type that ASDF has."""
     dtype = array.dtype
     if dtype.names is not None:
         packed = recfunctions.repack_fields(np.empty(0, dtype), recurse=True).dtype
@@ -244,14 +208,5 @@ def _packed(array: NDArray[Any]) -> NDArray[Any]:
             'converters="asdf"'
         )
     if dtype.kind not in "biufcSU" or dtype.char in "gG":
-        raise UnsupportedError(f"arrays of {dtype} cannot be written to an ASDF file")
+        raise UnsupportedError(f"cannot write an array of {dtype} to an ASDF file: it has no such data type")
     return array
-
-
-def gather(array: Any) -> NDArray[np.uint8]:
-    """Return the bytes of an array, or of what gives one, in C order; without a copy if they lie so."""
-    if callable(array):
-        array = np.asarray(array())
-    if array.size == 0:
-        return np.empty(0, np.uint8)
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)

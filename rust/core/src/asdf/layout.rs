@@ -321,14 +321,9 @@ impl BlockLayout {
         let view = base.filter(|_| !streamed).and_then(|base| Some((memory.offset_in(&base)?, base)));
         let (placed, offset, strides) = if let Some((offset, base)) = view {
             let strides = if memory.is_contiguous() { None } else { Some(memory.strides) };
-            let placed = match self.shared.get(&base.address) {
-                Some(placed) => *placed,
-                None => {
-                    let placed = self.place(Block::Bytes(base.data, codec), storage)?;
-                    self.shared.insert(base.address, placed);
-                    placed
-                }
-            };
+            let known = self.shared.get(&base.address).copied();
+            let placed = known.map_or_else(|| self.place(Block::Bytes(base.data, codec), storage), Ok)?;
+            self.shared.insert(base.address, placed);
             (placed, offset, strides)
         } else if let Some(strides) = memory.dense_strides().filter(|_| !streamed && !memory.is_contiguous()) {
             (self.place(Block::Bytes(memory.data, codec), storage)?, 0, Some(strides))
@@ -452,7 +447,7 @@ mod tests {
     fn views_share_the_block_of_their_base() {
         let bytes: Vec<u8> = (0..12).collect();
         let datatype = Datatype::from_code("<i2").unwrap();
-                let view = |shape: &[u64], strides: &[i64], address: usize, offset: usize| {
+        let view = |shape: &[u64], strides: &[i64], address: usize, offset: usize| {
             let part = memory(shape, strides, offset, &bytes[address - 100..]);
             NewArray {
                 datatype: &datatype,

@@ -31,7 +31,7 @@ pub(super) fn memory(array: &Bound<'_, PyUntypedArray>) -> PyResult<Memory> {
 }
 
 /// Returns the memory that an ndarray is a view of.
-pub(super) fn base<'py>(array: &Bound<'py, PyUntypedArray>) -> PyResult<Memory> {
+pub(super) fn base(array: &Bound<'_, PyUntypedArray>) -> PyResult<Memory> {
     let mut base = array.clone();
     while let Ok(next) = base.getattr("base")?.cast_into() {
         base = next;

@@ -3,7 +3,7 @@
 /// A class or function of `tegula.asdf._tree`.
 macro_rules! helper {
     ($py:expr, $name:literal) => {{
-        static OBJECT: pyo3::sync::PyOnceLock<pyo3::Py<pyo3::PyAny>> = PyOnceLock::new();
+        static OBJECT: pyo3::sync::PyOnceLock<pyo3::Py<pyo3::PyAny>> = pyo3::sync::PyOnceLock::new();
         OBJECT.import($py, "tegula.asdf._tree", $name)
     }};
 }

@@ -59,7 +59,6 @@ pub(crate) enum AsdfNode {
 /// Makes a tree; each object becomes one node, wherever it is in the tree.
 struct Builder<'py> {
     py: Python<'py>,
-    /// Returns an `AsdfNode` for an object.
     describe: Bound<'py, PyAny>,
     document: Document,
     layout: BlockLayout,
@@ -69,41 +68,51 @@ struct Builder<'py> {
     kept: Vec<Bound<'py, PyAny>>,
 }
 
+/// How a file is written: the attributes of `tegula.asdf._write.WriteJob`.
+#[derive(FromPyObject)]
+pub(crate) struct WriteJob<'py> {
+    /// Returns an `AsdfNode` for an object.
+    describe: Bound<'py, PyAny>,
+    /// The compression of blocks that converters make.
+    block_compression: Option<Bound<'py, BlockCompression>>,
+    version: String,
+    padding: Option<f64>,
+    include_block_index: bool,
+    checksums: bool,
+    keep_zarr_v3: bool,
+}
+
 /// Writes a tree to a file. `blocks` are callables that return the first blocks of the file, whose numbers the tree
-/// already contains, and `compression` is theirs.
+/// already contains.
 #[pyfunction]
-#[pyo3(signature = (tree, path, describe, *, blocks, compression, standard, padding, index, checksums, keep_zarr_v3))]
 pub(crate) fn write_asdf(
     tree: &Bound<'_, PyAny>,
     path: PathBuf,
-    describe: &Bound<'_, PyAny>,
+    job: WriteJob<'_>,
     blocks: Vec<Py<PyAny>>,
-    compression: Option<&Bound<'_, BlockCompression>>,
-    standard: &str,
-    padding: Option<f64>,
-    index: bool,
-    checksums: bool,
-    keep_zarr_v3: bool,
 ) -> PyResult<()> {
     let py = tree.py();
     let mut builder = Builder {
         py,
-        describe: describe.clone(),
+        describe: job.describe,
         document: Document::new(),
         layout: BlockLayout::new(path),
-        keep_zarr_v3,
+        keep_zarr_v3: job.keep_zarr_v3,
         done: HashMap::new(),
         kept: Vec::new(),
     };
     for data in blocks {
-        let compression = compression.map(|compression| &compression.get().0);
+        let compression = job.block_compression.as_ref().map(|compression| &compression.get().0);
         builder.layout.add_block(Box::new(Callback(data)), compression).or_raise(py)?;
     }
     let root = builder.node(tree, 0)?;
     builder.document.set_root(root);
     let Builder { document, layout, .. } = builder;
-    let options = FileOptions { standard, padding, index, ..FileOptions::default() };
-    detached(py, move || layout.write(document, &options, checksums))
+    let (standard, padding, index, checksums) = (job.version, job.padding, job.include_block_index, job.checksums);
+    detached(py, move || {
+        let options = FileOptions { standard: &standard, padding, index, ..FileOptions::default() };
+        layout.write(document, &options, checksums)
+    })
 }
 
 /// Adds rows, in C order, to the streamed array at a path of the tree; returns the number of rows there are then.

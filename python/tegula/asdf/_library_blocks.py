@@ -1,11 +1,10 @@
-"""Zarr arrays in files that the ``asdf`` library has opened.
+"""Zarr arrays in files that the ``asdf`` library opened.
 
-A file of the local filesystem that is only read is opened again by tegula, which then reads by itself: in parts, in
-threads, and after the library closed it. Of all others the library is asked for blocks, one at a time: its blocks move
-when it updates a file, and it tells who holds the keys to them.
+Tegula opens a local file that is open for reading a second time, and reads parts of it in threads, also after the
+library closed it. In all other files the library is asked for blocks, one at a time: its blocks move when it updates a
+file, and the holders of their keys are told.
 """
 
-import functools
 import json
 import math
 import os
@@ -18,70 +17,46 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from tegula._array.array import Array
+from tegula.asdf import _shim
 from tegula.asdf._file import AsdfFile
 from tegula.asdf._opened import Opened
 from tegula.errors import Error, InvalidMetadataError, UnsupportedError
 from tegula.stores import FilesystemStore, MappingStore
 
-__all__ = ["lent_array", "open_lent"]
+__all__ = ["library_blocks", "open_in_library"]
 
 _opened: weakref.WeakKeyDictionary[Any, Opened] = weakref.WeakKeyDictionary()
 _locks: weakref.WeakKeyDictionary[Any, threading.Lock] = weakref.WeakKeyDictionary()
 
 
-class _Token:
-    """What stands for a block where the library moves it."""
-
-    __slots__ = ("__weakref__",)
-
-
-@functools.cache
-def _own_keys(base: Any) -> Any:
-    """Return the library's class of keys, changed so that each key belongs to an object of its own.
-
-    When the library has moved blocks it finds who reads them by the object that their keys belong to. Of several keys
-    of one object it finds the first only.
-    """
-
-    class Key(base):  # type: ignore[misc]
-        def __init__(self, obj: Any = None, _key: int | None = None) -> None:
-            self.token = _Token() if obj is None else obj
-            super().__init__(self.token, _key)
-
-        def _assign_object(self, obj: Any) -> None:  # noqa: ARG002 - that is the array
-            super()._assign_object(self.token)
-
-    return Key
-
-
-class LentBlocks(MutableMapping[str, bytes]):
-    """Blocks of the library as a store of chunks. What is written stays in memory, until the file is written."""
+class LibraryBlocks(MutableMapping[str, bytes]):
+    """Blocks of the library as a store of chunks. Chunks that are written stay in memory until the file is written."""
 
     def __init__(self, documents: dict[str, bytes], grid: tuple[int, ...], block: int, ctx: Any) -> None:
         self._documents = documents
         self._grid = grid
         self._written: dict[str, bytes | None] = {}
         # The library's blocks share a file with one position.
-        self._lock = _locks.setdefault(ctx._blocks, threading.Lock())
+        self._lock = _locks.setdefault(_shim.block_manager(ctx), threading.Lock())
         key = ctx.generate_block_key()
         with self._lock:
             found = np.frombuffer(ctx.get_block_data_callback(block, key)(), "<i4")
-        keys = _own_keys(type(key))  # type: ignore[arg-type]
+        keys = _shim.key_type(type(key))
         self._map_key = keys()
         ctx.get_block_data_callback(block, self._map_key)
         self._blocks: dict[int, tuple[Any, Any]] = {}
         if found.size != math.prod(grid):
-            raise InvalidMetadataError(f"the map has {found.size} entries for {math.prod(grid)} chunks")
+            raise InvalidMetadataError(f"chunk_block_map has {found.size} entries for {math.prod(grid)} chunks")
         for chunk in np.flatnonzero(found >= 0).tolist():
             key = keys()
             self._blocks[chunk] = key, ctx.get_block_data_callback(int(found[chunk]), key)
 
     def keys_of(self, places: list[int]) -> list[Any]:
-        """Return the library's keys to blocks that are written again, and to the map; None for new ones."""
+        """Return the library's keys of the blocks of chunks, None for new ones, and the key of the map."""
         return [*(self._blocks.get(place, (None,))[0] for place in places), self._map_key]
 
     def _chunk(self, key: str) -> int | None:
-        """Return the place of a chunk in the map."""
+        """Return the index of a chunk in the map."""
         try:
             indices = [int(index) for index in key.split(".")]
             if not self._grid:
@@ -107,7 +82,7 @@ class LentBlocks(MutableMapping[str, bytes]):
 
     def __setitem__(self, key: str, value: bytes) -> None:
         if key in self._documents or self._chunk(key) is None:
-            raise UnsupportedError("metadata of an array in an ASDF file cannot be changed")
+            raise UnsupportedError(f"cannot write {key}: metadata of an array in an ASDF file cannot change")
         self._written[key] = bytes(value)
 
     def __delitem__(self, key: str) -> None:
@@ -126,67 +101,64 @@ class LentBlocks(MutableMapping[str, bytes]):
 
 
 def _stored(data: Any) -> bytes:
-    """Read a block; of a file of the system without its position, which whoever else reads may be using."""
-    file = getattr(data(_attr="_fd")(), "_fd", None)
-    header = data(_attr="header")
+    """Read a block; in a local file without moving its position, which other readers may be using."""
+    file, header, offset = _shim.block_data(data)
     try:
-        number = file.fileno()  # type: ignore[union-attr]
+        descriptor = file.fileno()
     except (AttributeError, OSError):
-        number = None
-    if number is None or header["flags"] or header["compression"].strip(b"\0"):
+        descriptor = None
+    if descriptor is None or header["flags"] or header["compression"].strip(b"\0"):
         return bytes(data())
-    return os.pread(number, header["used_size"], data(_attr="data_offset"))
+    return os.pread(descriptor, header["used_size"], offset)
 
 
-def lent_array(array: Array) -> LentBlocks | None:
-    """Return the library's blocks that an array lies in, if it does."""
+def library_blocks(array: Array) -> LibraryBlocks | None:
+    """Return the library's blocks that an array is stored in, if any."""
     mapping = array.store.mapping if isinstance(array.store, MappingStore) else None
-    return mapping if isinstance(mapping, LentBlocks) else None
+    return mapping if isinstance(mapping, LibraryBlocks) else None
 
 
-def open_lent(node: Any, ctx: Any) -> Array:
-    """Open the array of a node that the library has read.
+def open_in_library(node: Any, ctx: Any) -> Array:
+    """Open the Zarr array of a node that the library read.
 
     Parameters
     ----------
     node : mapping
         The node.
     ctx : asdf.extension.SerializationContext
-        The library's way to blocks.
+        The library's access to blocks.
     """
     block = node.get("chunk_block_map")
     if not isinstance(block, int):
-        raise UnsupportedError("the chunks are in another store, not in blocks")
-    own = _own(block, ctx)
-    return _lent(dict(node), block, ctx) if own is None else own
+        raise UnsupportedError("cannot open a Zarr array whose chunks are in another store instead of blocks")
+    array = _open_again(block, ctx)
+    return _open_blocks(dict(node), block, ctx) if array is None else array
 
 
-def _own(block: int, ctx: Any) -> Array | None:
-    """Open an array in a file that does not change under the library."""
-    blocks = ctx._blocks.blocks
-    handle = blocks[0]._fd() if len(blocks) else None
+def _open_again(block: int, ctx: Any) -> Array | None:
+    """Open the array in a local file that does not change, independently of the library."""
+    blocks, file = _shim.block_manager(ctx), _shim.open_file(ctx)
     address = urlsplit(ctx.url or "")
-    if handle is None or handle.mode != "r" or address.scheme != "file":
+    if file is None or address.scheme != "file":
         return None
     try:
         path = unquote(address.path)
-        known = _opened.get(ctx._blocks)
-        if known is None:
-            if not os.path.samestat(os.fstat(handle._fd.fileno()), os.stat(path)):
+        opened = _opened.get(blocks)
+        if opened is None:
+            if not os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
                 return None
             folder, name = os.path.split(path)
-            known = Opened.open(FilesystemStore(folder), name, AsdfFile, memmap=False)
-            _opened[ctx._blocks] = known
-        found = known.native.zarr_nodes().get(block)
-        return None if found is None else known.array(found)
+            opened = _opened[blocks] = Opened.open(FilesystemStore(folder), name, AsdfFile, memmap=False)
+        node = opened.native.zarr_nodes().get(block)
+        return None if node is None else opened.array(node)
     except (AttributeError, OSError, Error):
         return None
 
 
-def _lent(node: dict[str, Any], block: int, ctx: Any) -> Array:
+def _open_blocks(node: dict[str, Any], block: int, ctx: Any) -> Array:
     if "zarr.json" in node:
         metadata = _plain(node["zarr.json"])
-        # The chunks have no keys in the file.
+        # Chunks have no keys in the file.
         metadata["chunk_key_encoding"] = {"name": "v2", "configuration": {"separator": "."}}
         chunks = metadata["chunk_grid"]["configuration"]["chunk_shape"]
         documents = {"zarr.json": metadata}
@@ -198,11 +170,11 @@ def _lent(node: dict[str, Any], block: int, ctx: Any) -> Array:
         chunks = metadata["chunks"]
     grid = tuple(-(-length // chunk) for length, chunk in zip(metadata["shape"], chunks, strict=True))
     texts = {name: json.dumps(document).encode() for name, document in documents.items()}
-    return Array._open(MappingStore(LentBlocks(texts, grid, block, ctx)))
+    return Array._open(MappingStore(LibraryBlocks(texts, grid, block, ctx)))
 
 
 def _plain(value: Any) -> Any:
-    """Return what JSON can say of a node."""
+    """Return a node as JSON."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
