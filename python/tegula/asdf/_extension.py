@@ -1,8 +1,8 @@
-"""What tegula adds to the ``asdf`` library, which finds it by the entry point ``asdf.extensions``.
+"""Extensions of the ``asdf`` library, which finds them by the entry point ``asdf.extensions``.
 
-Zarr arrays: ``asdf.open`` gives tegula arrays for them, and ``asdf.AsdfFile`` takes tegula's and zarr-python's arrays,
-a block for each chunk. And codecs of blocks that the library lacks; `accelerate` puts ours before those that it has.
-Where asdf-zarr and asdf-compression are installed they come first, and keep the tags, types and labels that they know.
+With them ``asdf.open`` returns tegula arrays for Zarr nodes, ``asdf.AsdfFile`` takes arrays of tegula and zarr-python,
+which become a block for each chunk, and the library gets the codecs of blocks that it lacks. `accelerate` prefers
+tegula's codecs to the library's. If asdf-zarr or asdf-compression is installed, its tags, types and labels come first.
 """
 
 import warnings
@@ -21,20 +21,20 @@ from tegula.errors import UnsupportedError
 __all__ = ["accelerate", "extensions"]
 
 V2_TAG = "asdf://asdf-format.org/zarr/tags/zarr-1.0.0"
-"""The tag, and the URI of the extension, of asdf-zarr 0.0.4 and later."""
+"""Tag and extension URI of asdf-zarr 0.0.4 and later."""
 
 OLD_V2_TAG = "asdf://stsci.edu/example-project/tags/zarr-1.0.0"
-"""The same of asdf-zarr before 0.0.4."""
+"""Tag and extension URI of earlier versions of asdf-zarr."""
 
 V3_TAG = "asdf://tegula/zarr/tags/zarr-v3-1.0.0"
-"""The tag of arrays of Zarr V3, which is tegula's own."""
+"""Tegula's tag of arrays of Zarr V3."""
 
 V3_URI = "asdf://tegula/zarr/extensions/zarr-v3-1.0.0"
 COMPRESSION_URI = "asdf://tegula/compression/extensions/compression-1.0.0"
 ACCELERATION_URI = "asdf://tegula/compression/extensions/acceleration-1.0.0"
 
 BUILT_IN = ("zlib", "bzp2", "lz4")
-"""Labels that the library itself has. It warns at each block whose label has two codecs."""
+"""Labels of the library's codecs. It warns at each block whose label has two codecs."""
 
 
 class _V2Node:
@@ -50,7 +50,7 @@ class _V3Node(_V2Node):
 
 
 def _blocks_of(array: Array) -> _tegula.ZarrBlocks:
-    """Choose what an array becomes: others read Zarr V2 only, but have nothing like shards, nor all data types."""
+    """Return an array's blocks: of Zarr V2, which others read, unless it has shards or a data type that V2 lacks."""
     if array.is_sharded:
         return _tegula.ZarrBlocks(array._native, True)
     try:
@@ -60,7 +60,7 @@ def _blocks_of(array: Array) -> _tegula.ZarrBlocks:
 
 
 class _Arrays:
-    """Turns arrays into what has a tag: a Zarr node, or an ndarray."""
+    """Converts arrays into objects that have a tag: Zarr nodes and ndarrays."""
 
     tags: tuple[str, ...] = ()
     types = (Array, AsdfArray, "zarr.core.array.Array", "tegula.asdf._lazy.LazyArray")
@@ -97,9 +97,9 @@ class _Zarr:
         for number, key in enumerate(keys):
             index = ctx.find_available_block_index(_Data(blocks, number, first), key or ctx.generate_block_key())
             first = index if first is None else first
-            # The map says the number of a chunk by that of the first.
+            # The map counts on from the first block.
             if index != first + number:
-                raise UnsupportedError("the blocks of a Zarr array must follow each other")
+                raise UnsupportedError("cannot write a Zarr array: the library did not number its blocks consecutively")
         return {**blocks.documents(), "chunk_block_map": index}
 
     def from_yaml_tree(self, node: Any, tag: str, ctx: Any) -> Array:
@@ -107,7 +107,7 @@ class _Zarr:
 
 
 class _Data:
-    """The bytes of a block, made when it is written."""
+    """A callback that makes the bytes of a block when it is written."""
 
     def __init__(self, blocks: _tegula.ZarrBlocks, number: int, first: int | None) -> None:
         self._blocks = blocks
@@ -119,7 +119,7 @@ class _Data:
 
 
 class _Extension:
-    """What the library asks extensions for."""
+    """The attributes that the library needs of an extension."""
 
     converters: Iterable[Any] = ()
     compressors: Iterable[Any] = ()
@@ -151,7 +151,7 @@ class Compressor:
     Parameters
     ----------
     label : str
-        What stands in the header of a block.
+        The label in the header of a block.
     """
 
     def __init__(self, label: str) -> None:
@@ -170,18 +170,18 @@ class Compressor:
 
 
 def _known_labels() -> set[str]:
-    """Return the labels that the library, and other extensions, have codecs for."""
+    """Return the labels for which the library or another extension has a codec."""
     from importlib.metadata import entry_points
 
     labels = set(BUILT_IN)
     for point in entry_points(group="asdf.extensions"):
         package = point.dist.name if point.dist is not None else ""
-        # What comes of these is never a codec, and there is much of it.
+        # These have no codecs, and take long to import.
         if package in ("asdf", "tegula") or point.value.startswith(("asdf_astropy", "gwcs", "asdf._core")):
             continue
         try:
             found = point.load()()
-        except Exception:  # noqa: BLE001, S112 - the library warns of an extension that fails
+        except Exception:  # noqa: BLE001, S112 - the library warns of it
             continue
         for extension in found if isinstance(found, (list, tuple)) else [found]:
             labels.update(codec.label.decode("ascii") for codec in getattr(extension, "compressors", ()))
@@ -201,17 +201,17 @@ def extensions() -> list[Any]:
 
 
 def accelerate() -> None:
-    """Have the ``asdf`` library use tegula's codecs for all labels of blocks, also for those that it has itself.
+    """Make the ``asdf`` library use tegula's codecs for all labels of blocks, including those it has codecs for.
 
-    They work on several threads where a label allows it, and decode straight into the array's memory. Others read the
-    files as before. This goes for the library's current configuration: for a part of a program where that is
-    ``with asdf.config_context():``, otherwise for the whole process. The library's warning that there is more than one
-    codec for a label is switched off for the process.
+    They use several threads if the format of a label allows it, and decode into the array's memory. Others can read the
+    files as before. This changes the library's current configuration: inside ``with asdf.config_context():`` until its
+    end, otherwise for the whole process. The library's warning that a label has more than one codec is switched off for
+    the process.
 
     Raises
     ------
     UnsupportedError
-        Where the ``asdf`` library is not installed.
+        If the ``asdf`` library is not installed.
 
     Examples
     --------

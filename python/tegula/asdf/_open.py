@@ -30,59 +30,56 @@ def open(  # noqa: A001 - tegula.asdf.open is what it is called
     uri: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> AsdfFile:
-    """Open an ASDF file. Its tree is read, and no block.
+    """Open an ASDF file. This reads the tree, and no block.
 
     Parameters
     ----------
     fd : str, os.PathLike, Store, bytes or file
-        The file, or its URL; a store that it lies in, under `key`; its bytes; or what is open for reading bytes. Of a
-        file of the system that is open at its beginning the path is opened again; anything else is read whole, from
-        its position.
+        The path or URL of the file; the store that contains it, with `key`; its bytes; or a binary file. A local file
+        at its beginning is opened again by its path; any other is read to its end, from its position.
     key : str, optional
         The key of the file in a store.
     mode : {None, "r", "rw"}
-        "r": `AsdfFile.update` is refused. Arrays of files are never written in place: what is to change is replaced in
-        the tree, and the file written by `AsdfFile.update`.
+        "r": `AsdfFile.update` and `AsdfFile.append` are refused. Arrays are never written in place: replace them in the
+        tree, and write the file with `AsdfFile.update`.
     memmap : bool
-        Whether arrays whose elements lie in the file as they are in memory are read-only views of the file.
-        Otherwise they are read into memory of their own.
+        Whether arrays that are stored as they are in memory become read-only views of a memory map. Otherwise their
+        elements are read into new memory.
     lazy_load : bool
         Whether arrays are read when they are used. Otherwise all ndarrays are read now, by several threads, and the
-        tree holds NumPy's ndarrays. Zarr arrays are read when they are used in any case.
+        tree contains NumPy's ndarrays. Zarr arrays are always read when they are used.
     validate_checksums : bool
-        Whether the checksum of a block is compared with its data when the block is first touched. This reads it whole.
+        Whether the checksum of a block is compared with its data before the first read, which then reads all of it.
     allow_external : bool
-        Whether Zarr stores beside the file may be anywhere, as it names them. Otherwise only those in its folder are
-        opened.
+        Whether Zarr stores that the file names by absolute paths are opened. Otherwise only those in its folder are.
     validate : bool
-        Whether the ``asdf`` library's schemas are asked about the tree; see `AsdfFile.validate`.
+        Whether the tree is validated with the ``asdf`` library's schemas; see `AsdfFile.validate`.
     converters : {None, "asdf"}
-        "asdf": nodes with tags are given to the converters that are installed for the ``asdf`` library, which make
-        objects of them: those of asdf-astropy, gwcs, ... Arrays in such nodes are the library's lazy arrays.
-        Converters are other people's code, which runs on what the file says.
+        "asdf": tagged nodes are passed to the converters that are installed for the ``asdf`` library (asdf-astropy,
+        gwcs, ...), which make objects of them. Arrays in such nodes are the library's lazy arrays. Converters are code
+        of other packages, which runs on the content of the file.
     ignore_unrecognized_tag : bool
-        With converters: whether to be silent about tags that have none. These nodes stay what they are.
+        With converters: whether not to warn of tags without a converter. Their nodes are not converted.
     legacy_defaults : bool
-        Whether the tree of a file that follows version 1.5 of the standard, or an older one, gets the values that their
-        schemas give to what is left out.
+        Whether the tree of a file that follows version 1.5 or earlier of the standard gets the defaults of its schemas.
     uri : str, optional
-        For bytes and open files: the path that stands for the file, from which it finds files that it refers to.
+        For bytes and binary files: a path, relative to whose folder other files are found.
     storage_options : mapping, optional
-        Of a URL: how the server is reached; see `tegula.RemoteStore`.
+        For a URL: how to reach the server; see `tegula.RemoteStore`.
 
     Returns
     -------
     AsdfFile
-        A context manager; but leaving it ends nothing that arrays need.
+        A context manager. Arrays remain usable after it was left.
 
     Raises
     ------
     NotFoundError
         If there is no such file.
     InvalidMetadataError
-        If it is not an ASDF file, or its tree is not YAML, or not what its schemas want.
+        If it is not an ASDF file, its tree is not YAML, or the tree does not match its schemas.
     UnsupportedError
-        If converters or schemas are asked for, and the ``asdf`` library is not installed.
+        If converters or schemas are needed and the ``asdf`` library is not installed.
 
     Examples
     --------
@@ -93,10 +90,10 @@ def open(  # noqa: A001 - tegula.asdf.open is what it is called
     array([0, 1, 2, 3])
     """
     if mode not in (None, "r", "rw"):
-        raise ValueError(f'{mode!r} is not a mode; there are "r" and "rw"')
+        raise ValueError(f'unknown mode {mode!r}; use "r" or "rw"')
     if converters not in (None, "asdf"):
-        raise ValueError(f'{converters!r} names no converters; there are those of "asdf"')
-    store, key = _place(fd, key, uri, storage_options)
+        raise ValueError(f'unknown converters {converters!r}; use "asdf" or None')
+    store, key = _locate(fd, key, uri, storage_options)
     options = {"memmap": memmap, "validate_checksums": validate_checksums, "allow_external": allow_external}
     file = Opened.open(store, key, AsdfFile, **options).file
     file._mode = mode
@@ -111,27 +108,27 @@ def open(  # noqa: A001 - tegula.asdf.open is what it is called
     return file
 
 
-def _place(fd: Any, key: str | None, uri: str | None, storage_options: Mapping[str, Any] | None) -> tuple[Store, str]:
-    """Return the store and the key of what is to be opened."""
+def _locate(fd: Any, key: str | None, uri: str | None, storage_options: Mapping[str, Any] | None) -> tuple[Store, str]:
+    """Return the store and the key of a file."""
     if isinstance(fd, Store):
         if key is None:
-            raise TypeError("a file in a store has a key")
+            raise TypeError("pass the key of the file in the store")
         return fd, key
     if isinstance(fd, (bytes, bytearray, memoryview)):
-        return _held(bytes(fd), uri)
+        return _bytes_store(bytes(fd), uri)
     if hasattr(fd, "read"):
         path = _path_of(fd)
         if path is None:
             data = fd.read()
             if not isinstance(data, bytes):
-                raise TypeError(f"a file is open for reading bytes, not {type(data).__name__}")
-            return _held(data, uri)
+                raise TypeError(f"open the file in binary mode: reading it returned {type(data).__name__}")
+            return _bytes_store(data, uri)
         fd = path
     return locate_file(os.fspath(fd), storage_options)
 
 
 def _path_of(file: Any) -> str | None:
-    """Return the path of an open file, if it is still there and nothing was read of it."""
+    """Return the path of a local file, if it still leads there and nothing was read from the file."""
     try:
         name = file.name
         if isinstance(name, str) and file.tell() == 0 and os.path.samestat(os.fstat(file.fileno()), os.stat(name)):
@@ -141,17 +138,17 @@ def _path_of(file: Any) -> str | None:
     return None
 
 
-def _held(data: bytes, uri: str | None) -> tuple[Store, str]:
-    """Return a store of bytes."""
+def _bytes_store(data: bytes, uri: str | None) -> tuple[Store, str]:
+    """Return a store that contains the bytes of a file, and its key."""
     folder, name = os.path.split("" if uri is None else uri.removeprefix("file://"))
     name = name or "memory.asdf"
     if uri is None or "://" in folder:
         return MemoryStore({name: data}), name
-    return MappingStore(_Beside(folder or ".", name, data)), name
+    return MappingStore(_Folder(folder or ".", name, data)), name
 
 
-class _Beside(Mapping[str, bytes]):
-    """The files of a folder, one of which is not read from there."""
+class _Folder(Mapping[str, bytes]):
+    """The files of a folder, one of which is in memory."""
 
     def __init__(self, folder: str, name: str, data: bytes) -> None:
         self._folder = FilesystemStore(folder)
@@ -194,12 +191,12 @@ def info(fd: Any, **options: Any) -> None:
 
 
 def open_node(path: str | os.PathLike[str], node: str, *, storage_options: Mapping[str, Any] | None = None) -> Array:
-    """Open the array at a path of a file's tree; what ``tegula.open_array("file.asdf#path")`` does.
+    """Open the array at a path of a file's tree, as ``tegula.open_array("file.asdf#path")`` does.
 
     Parameters
     ----------
     path : str or os.PathLike
-        The file, or its URL.
+        The path or URL of the file.
     node : str
         Names and indices, joined by ``/``.
     storage_options : mapping, optional

@@ -17,16 +17,16 @@ def is_zarr_python(value: Any) -> bool:
 
 
 def from_zarr(array: Any) -> Array:
-    """Open an array of zarr-python in its store, to be read.
+    """Open an array of zarr-python for reading, in its store.
 
     Parameters
     ----------
     array : zarr.Array
-        The array, of version 3 of zarr-python.
+        An array of zarr-python 3.
     """
     store = getattr(array, "store", None)
     if not hasattr(store, "get") or not hasattr(array, "store_path"):
-        raise UnsupportedError("of arrays of zarr-python those of its version 3 can be written to an ASDF file")
+        raise UnsupportedError("cannot write an array of zarr-python 2 to an ASDF file; use zarr-python 3")
     root = getattr(store, "root", None)
     objects: Store
     if type(store).__name__ == "LocalStore" and root is not None:

@@ -1,4 +1,4 @@
-//! Nodes of ndarrays for a tree that is to be written
+//! Nodes of new ndarrays
 //! ([the schema](https://asdf-standard.readthedocs.io/en/latest/generated/stsci.edu/asdf/core/ndarray-1.1.0.html)).
 
 use super::block::BlockHeader;
@@ -11,35 +11,35 @@ use crate::codec::Endian;
 use crate::data_type::{DataType, Kind};
 use crate::error::{Place, Result};
 
-/// Where the elements of an array will be.
+/// Where the elements of a new array are.
 #[derive(Clone, Copy, Debug)]
 pub enum Target<'a> {
-    /// In a block, by its number.
+    /// In the block of this number.
     Block(usize),
     /// In the last block of the file, which can grow.
     Stream,
-    /// In the first block of another file, which a URI names.
+    /// In the first block of another file, by its URI.
     External(&'a str),
 }
 
-/// An array that is to be written outside the tree.
+/// A new ndarray whose elements are outside the tree.
 #[derive(Clone, Copy, Debug)]
 pub struct NewNdarray<'a> {
-    /// Where the elements will be.
+    /// Where the elements are.
     pub target: Target<'a>,
-    /// What they are.
+    /// The data type.
     pub datatype: &'a Datatype,
-    /// The shape; of a stream, the length of the first axis is for the block to tell.
+    /// The shape. The first length of a stream is not written, as the size of the block gives it.
     pub shape: &'a [u64],
-    /// The first element, in bytes of the block.
+    /// The offset of the first element in the block, in bytes.
     pub offset: u64,
-    /// Bytes from one element to the next for each axis; `None`: in C order without gaps.
+    /// Bytes between neighbors along each axis; `None`: in C order without gaps.
     pub strides: Option<&'a [i64]>,
-    /// What says which elements are not valid.
+    /// The node of the mask.
     pub mask: Option<NodeId>,
 }
 
-/// The URI of a file by its name, seen from a file beside it.
+/// Returns the URI of a file in the same folder by its name.
 pub fn external_uri(name: &str) -> String {
     use std::fmt::Write;
     let mut uri = String::with_capacity(name.len());
@@ -59,13 +59,13 @@ impl Document {
         self.add_sequence(lengths)
     }
 
-    /// Adds an array that lies in a block in C order, with a mask if it has one.
+    /// Adds an array in a block, in C order.
     pub fn add_ndarray(&mut self, block: usize, datatype: &Datatype, shape: &[u64], mask: Option<NodeId>) -> NodeId {
         let target = Target::Block(block);
         self.add_new_ndarray(&NewNdarray { target, datatype, shape, offset: 0, strides: None, mask })
     }
 
-    /// Adds an array that lies outside the tree.
+    /// Adds an array whose elements are outside the tree.
     pub fn add_new_ndarray(&mut self, array: &NewNdarray<'_>) -> NodeId {
         let source = match array.target {
             Target::Block(number) => self.add_int(number as u64),
@@ -200,8 +200,8 @@ fn float(bytes: &[u8]) -> Option<f64> {
 }
 
 impl AsdfFile {
-    /// Adds an ndarray node of this file to another tree. Its block is to be copied as it is: `number` tells what it
-    /// will be counted by there.
+    /// Adds an ndarray node of this file to another tree. Its block must be copied as it is stored: `number` returns
+    /// the number of the copy.
     pub fn copy_ndarray(
         &self,
         node: NodeId,
@@ -233,7 +233,7 @@ impl AsdfFile {
             entries.push((document.copy_from(tree, *key), value));
         }
         let copy = document.add_mapping(entries);
-        // What older versions of the standard have the newest has, too.
+        // The newest version of the schema allows all that older ones do.
         document.set_tag(copy, NDARRAY_TAG);
         Ok(copy)
     }

@@ -1,4 +1,4 @@
-//! An opened file as a store, so that whoever reads of it reads one version.
+//! An opened file as a store, so that all its arrays read the same version of it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::store::{ByteRange, Identity, Object, Profile, Stat, Store};
 
-/// The opened file as a store: under any key lies this file, as it was opened.
+/// A store that contains the file under every key, as it was opened.
 pub(super) struct Opened {
     object: Arc<dyn Object>,
     stat: Stat,

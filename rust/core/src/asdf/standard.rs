@@ -1,4 +1,4 @@
-//! Versions of the standard that a file can be written for, and the tags that each of them has
+//! Versions of the standard that can be written, and their tags
 //! ([changes](https://asdf-standard.readthedocs.io/en/latest/changes.html)).
 
 use std::sync::Arc;
@@ -7,16 +7,16 @@ use super::tag::{INTEGER_TAG, NDARRAY_TAG};
 use super::yaml::Document;
 use crate::error::{Error, Result};
 
-/// The version of the standard that we write, where no other is asked for.
+/// The version of the standard that is written by default.
 pub const STANDARD: &str = "1.6.0";
 
 /// The tag of the root of a tree.
 pub const ROOT_TAG: &str = "tag:stsci.edu:asdf/core/asdf-1.1.0";
 
-/// Versions that can be written.
+/// The versions that can be written.
 const VERSIONS: [&str; 7] = ["1.0.0", "1.1.0", "1.2.0", "1.3.0", "1.4.0", "1.5.0", STANDARD];
 
-/// Tags as we write them, the version that brought them, and what was there before.
+/// Tags of the default version, the version that introduced them, and the tag before.
 const TAGS: &[(&str, &str, Option<&str>)] = &[
     (ROOT_TAG, "1.2.0", Some("tag:stsci.edu:asdf/core/asdf-1.0.0")),
     (NDARRAY_TAG, STANDARD, Some("tag:stsci.edu:asdf/core/ndarray-1.0.0")),
@@ -24,11 +24,13 @@ const TAGS: &[(&str, &str, Option<&str>)] = &[
     ("tag:stsci.edu:asdf/core/integer-1.0.0", "1.3.0", None),
 ];
 
-/// Makes a tree one of a version of the standard. What that version cannot say is an error.
+/// Replaces the tags of a tree by those of another version of the standard. Fails if that version lacks one.
 pub fn for_standard(document: &mut Document, version: &str) -> Result<()> {
     if !VERSIONS.contains(&version) {
         let versions = VERSIONS.join(", ");
-        return Err(Error::unsupported(format!("unknown version {version:?} of the standard; there are {versions}")));
+        return Err(Error::unsupported(format!(
+            "unknown version {version:?} of the ASDF standard; use one of {versions}"
+        )));
     }
     // The versions sort as text.
     for (tag, since, before) in TAGS.iter().filter(|(_, since, _)| version < *since) {
@@ -36,13 +38,14 @@ pub fn for_standard(document: &mut Document, version: &str) -> Result<()> {
         for node in 0..document.len() {
             let Some(node) = document.id(node).filter(|node| document.tag(*node) == Some(tag)) else { continue };
             if before.is_none() {
-                let what = format!("integers of more than 64 bits are there since version {since} of the standard");
+                let what =
+                    format!("cannot write integers of more than 64 bits before version {since} of the ASDF standard");
                 return Err(Error::unsupported(what));
             }
             let half =
                 document.get(node, "datatype").is_some_and(|datatype| document.text(datatype) == Some("float16"));
             if *tag == NDARRAY_TAG && half {
-                let what = format!("arrays of float16 are there since version {since} of the standard");
+                let what = format!("cannot write arrays of float16 before version {since} of the ASDF standard");
                 return Err(Error::unsupported(what));
             }
             document.node_mut(node).tag.clone_from(&before);

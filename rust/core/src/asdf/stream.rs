@@ -1,7 +1,7 @@
-//! Streams: arrays in the last block of a file, to which rows can be added
+//! Streams: arrays in the last block of a file, to which rows can be appended
 //! ([the specification](https://asdf-standard.readthedocs.io/en/latest/file_layout.html#streams)).
 //!
-//! How many rows there are is what the size of the file says. Readers that are at it see the rows that are there whole.
+//! The size of the file gives the number of rows. Readers see complete rows only.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
@@ -14,33 +14,35 @@ use crate::error::{Error, Place, Result};
 use crate::store::{FilesystemStore, WritableStore};
 use crate::subset::product;
 
-/// Adds rows to the streamed array at a path of names and indices; how many there are then. Who else adds rows in this way
-/// waits until that is done; what remains of a row that was cut off is overwritten.
+/// Appends rows, in C order, to the streamed array at a path of the tree; returns the new number of rows. Locks the
+/// file against other calls, and overwrites an incomplete row at its end.
 pub fn append_rows(path: &Path, node: &str, rows: &[u8]) -> Result<u64> {
     let name = path.file_name().and_then(|name| name.to_str());
-    let name = name.ok_or_else(|| Error::not_found(format!("{} is not the name of a file", path.display())))?;
+    let name = name.ok_or_else(|| Error::not_found(format!("{} is not the path of a file", path.display())))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let store = Arc::new(FilesystemStore::new(folder));
     let _guard = store.lock(name)?;
     let file = AsdfFile::open(store.clone(), name)?;
     let append = || {
         let stream = file.ndarray(file.find(node)?)?;
-        let none = || Error::unsupported(format!("{node:?} is not a stream: only such can grow"));
-        let Source::Block(number) = stream.source else { return Err(none()) };
+        let refused = || Error::unsupported(format!("cannot append to {node:?}: it is not a streamed array"));
+        let Source::Block(number) = stream.source else { return Err(refused()) };
         let header = file.blocks().block(number)?;
         if !header.streamed || !stream.streamed || stream.strides.is_some() {
-            return Err(none());
+            return Err(refused());
         }
         let row = product(&stream.shape).and_then(|elements| elements.checked_mul(stream.datatype.size() as u64));
-        let row = row.filter(|row| *row > 0).ok_or_else(|| Error::metadata("the rows of a stream take no bytes"))?;
+        let row = row
+            .filter(|row| *row > 0)
+            .ok_or_else(|| Error::metadata(format!("cannot append to {node:?}: its rows have no elements")))?;
         if !(rows.len() as u64).is_multiple_of(row) {
-            return Err(Error::selection(format!("{} bytes are not rows of {row}", rows.len())));
+            return Err(Error::selection(format!("{} bytes are no multiple of the {row} bytes of a row", rows.len())));
         }
         let there = header.used.saturating_sub(stream.offset) / row;
         let end = header.data_offset + stream.offset + there * row;
         let target = OpenOptions::new().write(true).open(path)?;
         if let Err(error) = target.write_all_at(rows, end) {
-            // Some rows without the others would be worse than none.
+            // All rows or none.
             let _ = target.set_len(end);
             return Err(Error::from(error));
         }

@@ -1,8 +1,7 @@
 //! Writing ASDF files: header, tree, blocks, block index
 //! ([the specification](https://asdf-standard.readthedocs.io/en/latest/file_layout.html)).
 //!
-//! Blocks are written one after the other as they come, so no more than one is in memory. A file appears under its name
-//! only when it is complete.
+//! Blocks are written one after the other, and no more than one is in memory. A file gets its name when it is complete.
 
 use std::borrow::Cow;
 use std::io::{BufWriter, Cursor, Seek, SeekFrom, Write};
@@ -20,17 +19,17 @@ use super::yaml::Document;
 use crate::error::{Error, Place, Result};
 use crate::store::replace_named;
 
-/// Takes pieces of a block.
+/// Receives the pieces of a block.
 pub type Sink<'s> = dyn FnMut(&[u8]) -> Result<()> + 's;
 
-/// Hands the pieces of a block to a sink.
+/// Passes the pieces of a block to a sink.
 type Produce<'a> = dyn FnOnce(&mut Sink<'_>) -> Result<()> + 'a;
 
-/// The data of a block as they are to be stored.
+/// The data of a block.
 enum Payload<'a> {
     Bytes(Cow<'a, [u8]>),
     Pieces(Box<Produce<'a>>),
-    /// To be compressed.
+    /// Data that are compressed when they are written.
     Data(Cow<'a, [u8]>, Compression),
 }
 
@@ -48,36 +47,36 @@ impl<'a> OutBlock<'a> {
         Self { payload, compression: [0; 4], data_size: None, checksum: true, streamed: false }
     }
 
-    /// A block of these bytes.
+    /// Returns a block of bytes.
     pub fn new(bytes: impl Into<Cow<'a, [u8]>>) -> Self {
         Self::of(Payload::Bytes(bytes.into()))
     }
 
-    /// A block of what `produce` hands to the sink, piece by piece.
+    /// Returns a block of the pieces that `produce` passes to the sink.
     pub fn pieces(produce: impl FnOnce(&mut Sink<'_>) -> Result<()> + 'a) -> Self {
         Self::of(Payload::Pieces(Box::new(produce)))
     }
 
-    /// A block of data that are to be compressed.
+    /// Returns a block that is compressed when it is written.
     pub fn encoded(data: impl Into<Cow<'a, [u8]>>, compression: &Compression) -> Self {
         let data = data.into();
         let size = data.len() as u64;
         Self::of(Payload::Data(data, compression.clone())).compressed(compression.label(), size)
     }
 
-    /// The bytes are compressed, and have `data_size` bytes once they are decompressed.
+    /// Declares that the bytes are compressed already, and decompress to `data_size` bytes.
     #[must_use]
     pub fn compressed(self, compression: [u8; 4], data_size: u64) -> Self {
         Self { compression, data_size: Some(data_size), ..self }
     }
 
-    /// With or without a checksum; with it, where nothing is said.
+    /// Sets whether the block gets a checksum, as it does by default.
     #[must_use]
     pub fn checksum(self, checksum: bool) -> Self {
         Self { checksum, ..self }
     }
 
-    /// The block runs to the end of the file, and can be appended to: it is the last, and the file has no index.
+    /// Makes the block run to the end of the file, so that it can grow: it is the last, and the file has no index.
     #[must_use]
     pub fn streamed(self) -> Self {
         Self { streamed: true, ..self }
@@ -87,12 +86,12 @@ impl<'a> OutBlock<'a> {
 /// How a file is written.
 #[derive(Clone, Debug)]
 pub struct FileOptions<'a> {
-    /// The version of the standard that the file says it follows. The tree is to be one of that version.
+    /// The version of the standard in the header. The tree must be one of that version.
     pub standard: &'a str,
-    /// Comments before the tree, without `#`, a line each.
+    /// Comments in the header, without `#`, one a line.
     pub comments: &'a [String],
-    /// Room to grow, for the tree and for each block: they get so many times their size, rounded up to whole blocks of
-    /// the filesystem. `None`: they get none.
+    /// The multiple of their size that the tree and each block are padded to, rounded up to whole blocks of the file
+    /// system. `None`: no padding.
     pub padding: Option<f64>,
     /// Whether the file ends with an index of its blocks.
     pub index: bool,
@@ -104,21 +103,21 @@ impl Default for FileOptions<'_> {
     }
 }
 
-/// What filesystems give to files at a time.
+/// The allocation unit of file systems, in bytes.
 const SECTOR: u64 = 4096;
 
-/// Bytes behind so many used ones, in the way in which the Python library reckons.
-fn room(padding: Option<f64>, used: u64) -> Result<u64> {
+/// Returns the bytes of padding after `used` bytes, as the Python library computes them.
+fn padding_after(padding: Option<f64>, used: u64) -> Result<u64> {
     let Some(factor) = padding else { return Ok(0) };
-    // Without it a mistaken factor would fill the disk.
+    // A mistaken factor would fill the disk.
     if !(0.0..=1000.0).contains(&factor) {
-        return Err(Error::metadata(format!("padding to {factor} times the size: there is 0 to 1000")));
+        return Err(Error::metadata(format!("cannot pad blocks to {factor} times their size; use 0 to 1000")));
     }
     let sectors = (used as f64 * factor / SECTOR as f64).ceil() as u64 + 1;
     Ok(sectors.saturating_mul(SECTOR).saturating_sub(used))
 }
 
-/// Writes an ASDF file from its beginning to its end.
+/// Writes an ASDF file from beginning to end.
 pub struct FileWriter<W: Write + Seek> {
     out: BufWriter<W>,
     position: u64,
@@ -135,7 +134,7 @@ impl<W: Write + Seek> FileWriter<W> {
         let standard = format!("ASDF_STANDARD {}", options.standard);
         for line in [&standard].into_iter().chain(options.comments) {
             if line.contains(['\n', '\r']) {
-                return Err(Error::metadata(format!("the comment {line:?} has more than one line")));
+                return Err(Error::metadata(format!("cannot write the comment {line:?}: it has more than one line")));
             }
             head = head + "#" + line + "\n";
         }
@@ -145,12 +144,12 @@ impl<W: Write + Seek> FileWriter<W> {
         this.put(head.as_bytes())?;
         if let Some(document) = document {
             this.put(&document.to_bytes()?)?;
-            this.put_zeros(room(padding, this.position)?)?;
+            this.put_zeros(padding_after(padding, this.position)?)?;
         }
         Ok(this)
     }
 
-    /// Writes a block; what it is counted by.
+    /// Writes a block; returns its number.
     pub fn block(&mut self, block: OutBlock<'_>) -> Result<usize> {
         let number = self.offsets.len();
         self.write_block(block).place(|| format!("block {number}"))?;
@@ -159,10 +158,10 @@ impl<W: Write + Seek> FileWriter<W> {
 
     fn write_block(&mut self, block: OutBlock<'_>) -> Result<()> {
         if self.streamed {
-            return Err(Error::metadata("no block can follow a streamed one"));
+            return Err(Error::metadata("cannot write a block after a streamed one"));
         }
         if block.streamed && block.compression != [0; 4] {
-            return Err(Error::metadata("a streamed block cannot be compressed"));
+            return Err(Error::metadata("cannot compress a streamed block"));
         }
         let offset = self.position;
         let checksum = block.checksum && !block.streamed;
@@ -178,12 +177,12 @@ impl<W: Write + Seek> FileWriter<W> {
         };
         let padding = self.padding.filter(|_| !block.streamed);
         let complete = |header: &mut BlockHeader, used: u64| {
-            (header.allocated, header.used) = (used + room(padding, used)?, used);
+            (header.allocated, header.used) = (used + padding_after(padding, used)?, used);
             header.data_size = block.data_size.unwrap_or(used);
             Ok::<_, Error>(())
         };
         match block.payload {
-            Payload::Bytes(bytes) if !checksum || bytes.len() < HASHED_ASIDE => {
+            Payload::Bytes(bytes) if !checksum || bytes.len() < IN_PARALLEL => {
                 complete(&mut header, bytes.len() as u64)?;
                 if checksum {
                     header.checksum = md5(&bytes);
@@ -226,14 +225,16 @@ impl<W: Write + Seek> FileWriter<W> {
         self.put_zeros(header.allocated - header.used)?;
         if !header.is_compressed() && header.data_size != header.used {
             let BlockHeader { data_size, used, .. } = header;
-            return Err(Error::metadata(format!("{used} bytes are {data_size} without being compressed")));
+            return Err(Error::metadata(format!(
+                "an uncompressed block of {used} bytes declares {data_size} bytes of data"
+            )));
         }
         self.offsets.push(offset);
         self.streamed = header.streamed;
         Ok(())
     }
 
-    /// Writes the block index; hands back what was written to.
+    /// Writes the block index; returns the writer.
     pub fn finish(mut self) -> Result<W> {
         if self.index && !self.offsets.is_empty() && !self.streamed {
             let mut index = String::from_utf8_lossy(INDEX_MAGIC).into_owned() + "\n%YAML 1.1\n---\n";
@@ -261,9 +262,10 @@ impl<W: Write + Seek> FileWriter<W> {
         Ok(())
     }
 
-    /// Writes a header anew, now that it is known what it has to say.
+    /// Writes the header of the block again, which is complete now.
     fn amend(&mut self, header: &BlockHeader) -> Result<()> {
-        let back = i64::try_from(self.position - header.offset).map_err(|_| Error::store("the block is too large"))?;
+        let back = i64::try_from(self.position - header.offset)
+            .map_err(|_| Error::store("a block has more than 2^63 bytes"))?;
         self.out.seek(SeekFrom::Current(-back))?;
         self.out.write_all(&header.to_bytes())?;
         self.out.seek(SeekFrom::Current(back - HEADER_LENGTH as i64))?;
@@ -271,17 +273,18 @@ impl<W: Write + Seek> FileWriter<W> {
     }
 }
 
-/// Compresses data on a thread of its own, or several, while what is compressed already goes to the sink.
+/// Compresses data on other threads, and passes what is compressed to the sink meanwhile.
 fn encode(data: &[u8], compression: &Compression, sink: &mut Sink<'_>) -> Result<()> {
-    if data.len() < HASHED_ASIDE {
+    if data.len() < IN_PARALLEL {
         return sink(&compression.encode(data)?);
     }
     thread::scope(|scope| {
         let (give, take) = sync_channel::<Vec<u8>>(4);
         let encode = || {
             let give = give;
-            // Who does not take any more has failed, and says so.
-            compression.encode_to(data, &mut |part| give.send(part).map_err(|_| Error::store("the writer is gone")))
+            // A writer that no longer receives has failed, and reports why.
+            compression
+                .encode_to(data, &mut |part| give.send(part).map_err(|_| Error::store("writing the block failed")))
         };
         let encoder = thread::Builder::new().spawn_scoped(scope, encode)?;
         let mut written = Ok(());
@@ -291,13 +294,13 @@ fn encode(data: &[u8], compression: &Compression, sink: &mut Sink<'_>) -> Result
                 break;
             }
         }
-        let encoded = encoder.join().unwrap_or_else(|_| Err(Error::store("the encoder has failed")));
+        let encoded = encoder.join().unwrap_or_else(|_| Err(Error::store("compressing the block failed")));
         written.and(encoded)
     })
 }
 
-/// From this size on, the checksum is computed while the bytes are written, on a thread of its own.
-const HASHED_ASIDE: usize = 4 << 20;
+/// From this size in bytes on, checksums are computed and data compressed on other threads than the writing one.
+const IN_PARALLEL: usize = 4 << 20;
 
 /// Writes a file into memory.
 pub fn write_bytes<'a>(
@@ -310,8 +313,8 @@ pub fn write_bytes<'a>(
     Ok(writer.finish()?.into_inner())
 }
 
-/// Writes a file under a name, at once or not at all: what was there stays whole until the new file is complete. Where the
-/// name is a link, the file that it leads to is replaced; the new file has the permissions of the old one.
+/// Writes a file, which replaces an old one when it is complete and keeps its permissions. If the path is a link, the
+/// file it leads to is replaced.
 pub fn write_file<'a>(
     path: &Path,
     options: &FileOptions<'_>,

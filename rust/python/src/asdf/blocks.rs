@@ -1,4 +1,4 @@
-//! What the `asdf` library's own reader and writer get of us: blocks of Zarr arrays, and codecs of blocks by their labels.
+//! Blocks of Zarr arrays, and codecs of blocks, for the reader and writer of the `asdf` library.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub(crate) struct ZarrBlocks(Arc<ZarrNode>);
 
 #[pymethods]
 impl ZarrBlocks {
-    /// Looks which chunks there are. `keep_v3`: an array of Zarr V3 stays such.
+    /// Finds the stored chunks of an array. `keep_v3`: an array of Zarr V3 stays V3.
     #[new]
     fn new(py: Python<'_>, array: &Bound<'_, Array>, keep_v3: bool) -> PyResult<Self> {
         let array = array.get().core().clone();
@@ -32,7 +32,7 @@ impl ZarrBlocks {
         self.0.tag()
     }
 
-    /// What stands in the node beside `chunk_block_map`.
+    /// The entries of the node other than `chunk_block_map`.
     fn documents<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         for (name, value) in self.0.documents() {
@@ -45,25 +45,25 @@ impl ZarrBlocks {
         self.0.blocks()
     }
 
-    /// The places of the chunks in the map, block by block.
+    /// The indices of the chunks in the map, block by block.
     fn places(&self) -> Vec<usize> {
         self.0.places()
     }
 
-    /// The bytes of one of its blocks, which are counted from `first` on in the file; the last is the map.
+    /// The bytes of a block; the last is the map. `first` is the number of the first block in the file.
     fn block<'py>(&self, py: Python<'py>, number: usize, first: usize) -> PyResult<Bound<'py, PyBytes>> {
         let node = self.0.clone();
         Ok(PyBytes::new(py, &detached(py, move || node.block(number, first))?))
     }
 }
 
-/// The labels of blocks that there are codecs for.
+/// The labels that have codecs.
 #[pyfunction]
 pub(crate) fn block_labels() -> Vec<String> {
     compression_labels()
 }
 
-/// Encodes data, in parts that follow each other; the options are those that the Python libraries have for a label.
+/// Encodes data in consecutive parts. The options are those of the Python libraries.
 #[pyfunction]
 #[pyo3(signature = (label, data, **options))]
 pub(crate) fn compress_block<'py>(
@@ -84,7 +84,7 @@ pub(crate) fn compress_block<'py>(
     Ok(parts.into_iter().map(|part| PyBytes::new(py, &part)).collect())
 }
 
-/// Decodes data into memory, which they are to fill.
+/// Decodes data into memory of their exact size.
 #[pyfunction]
 pub(crate) fn decompress_block(
     py: Python<'_>,

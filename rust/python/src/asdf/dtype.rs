@@ -1,4 +1,4 @@
-//! Datatypes of ASDF as data types of `NumPy`, and back.
+//! Conversion between data types of ASDF and `NumPy`.
 
 use numpy::PyArrayDescr;
 use pyo3::prelude::*;
@@ -8,7 +8,7 @@ use tegula::asdf::{Datatype, Field};
 use crate::errors::{OrRaise, exception};
 use crate::subset::tuple;
 
-/// What a datatype is to `NumPy`.
+/// Returns the data type of stored elements.
 pub(super) fn stored<'py>(py: Python<'py>, datatype: &Datatype) -> PyResult<Bound<'py, PyArrayDescr>> {
     let Datatype::Record(fields) = datatype else {
         return PyArrayDescr::new(py, datatype.code().unwrap_or_default());
@@ -23,11 +23,11 @@ pub(super) fn stored<'py>(py: Python<'py>, datatype: &Datatype) -> PyResult<Boun
             (name, inner, tuple(py, &field.shape)?).into_pyobject(py)?.into_any().cast_into::<PyTuple>()?
         })?;
     }
-    // Two fields of one name, or names that it reserves.
+    // NumPy refuses duplicate and reserved names.
     PyArrayDescr::new(py, list).map_err(|error| exception(py, "InvalidMetadataError", &format!("datatype: {error}")))
 }
 
-/// What an array of a datatype has as elements: numbers come in this machine's byte order, all else is as it is stored.
+/// Returns the data type of elements that were read: numbers are in this machine's byte order, all else is as stored.
 pub(super) fn native<'py>(py: Python<'py>, datatype: &Datatype) -> PyResult<Bound<'py, PyArrayDescr>> {
     let descr = stored(py, datatype)?;
     match datatype {
@@ -36,7 +36,7 @@ pub(super) fn native<'py>(py: Python<'py>, datatype: &Datatype) -> PyResult<Boun
     }
 }
 
-/// The datatype that elements of a data type are written as; their fields lie one after the other.
+/// Returns the datatype of elements to be written, whose fields have no gaps.
 pub(super) fn of(descr: &Bound<'_, PyArrayDescr>) -> PyResult<Datatype> {
     let names = descr.getattr("names")?;
     if names.is_none() {

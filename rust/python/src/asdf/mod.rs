@@ -1,4 +1,4 @@
-//! ASDF files; see `tegula::asdf`. What users see of them is in `tegula.asdf`.
+//! ASDF files; see `tegula::asdf`. The interface for users is in `tegula.asdf`.
 
 /// A class or function of `tegula.asdf._tree`.
 macro_rules! helper {
@@ -37,10 +37,10 @@ use crate::subset::tuple;
 #[pyclass(module = "tegula._tegula", frozen)]
 pub(crate) struct AsdfFile(pub(crate) tegula::asdf::AsdfFile);
 
-/// What is known of an array without reading it: shape (None: its block tells), data type, and the node of its mask.
+/// An array as its node describes it: shape (None for a stream), data type, and the node of the mask.
 type Description<'py> = (Option<Bound<'py, PyTuple>>, Bound<'py, PyArrayDescr>, Option<usize>);
 
-/// Where elements lie in the file as they are in memory: the first byte, and the strides.
+/// Elements that are stored as they are in memory: the offset in the file, and the strides, in bytes.
 type Mapped = (u64, Vec<i64>);
 
 /// A block: offset, allocated bytes, used bytes, decompressed bytes, compression.
@@ -52,10 +52,10 @@ fn label(header: &BlockHeader) -> String {
 
 impl AsdfFile {
     fn node(&self, node: usize) -> PyResult<NodeId> {
-        self.0.tree().id(node).ok_or_else(|| PyIndexError::new_err("there is no such node"))
+        self.0.tree().id(node).ok_or_else(|| PyIndexError::new_err(format!("the tree has no node {node}")))
     }
 
-    /// Calls `what` for the file and the node that a node is, or refers to.
+    /// Follows references from a node, and calls `what` with the file and the node where they lead.
     fn followed<T: Send>(
         &self,
         py: Python<'_>,
@@ -72,7 +72,7 @@ impl AsdfFile {
 
 #[pymethods]
 impl AsdfFile {
-    /// Opens a file. `allow_external`: whether it may name stores of Zarr arrays by absolute paths.
+    /// Opens a file. `allow_external`: whether Zarr stores that it names by absolute paths are opened.
     #[staticmethod]
     #[pyo3(signature = (store, key, validate_checksums, allow_external=false))]
     fn open(
@@ -105,7 +105,7 @@ impl AsdfFile {
         (options.validate_checksums, options.allow_external)
     }
 
-    /// The version of the standard, if the file says it.
+    /// The version of the standard, if the header gives it.
     #[getter]
     fn standard(&self) -> Option<&str> {
         self.0.layout().standard.as_deref()
@@ -121,7 +121,7 @@ impl AsdfFile {
         self.0.layout().comments.clone()
     }
 
-    /// Whether the file under the name is still the one that was opened.
+    /// Whether the key still leads to the file that was opened.
     fn is_current(&self, py: Python<'_>) -> bool {
         py.detach(|| self.0.is_current())
     }
@@ -132,12 +132,12 @@ impl AsdfFile {
         self.0.tree().root().index()
     }
 
-    /// A node and all below it as Python's objects. `owner` makes what is not plain data.
+    /// Converts a node and all below it into Python's objects. `owner` makes arrays and references.
     fn tree<'py>(&self, node: usize, owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         tree::convert(&self.0, self.node(node)?, owner)
     }
 
-    /// A chunked ndarray as the mapping that it is in the file, with the arrays of its chunks.
+    /// Converts the node of a chunked ndarray, with the arrays of its chunks.
     fn parts<'py>(&self, node: usize, owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         tree::convert_as(&self.0, self.node(node)?, owner, true)
     }
@@ -150,7 +150,7 @@ impl AsdfFile {
         Ok(self.0.path_of(self.node(node)?))
     }
 
-    /// Whether a node is an array, or refers to one.
+    /// Whether a node is an array or a reference to one.
     fn is_array(&self, py: Python<'_>, node: usize) -> PyResult<bool> {
         self.followed(py, node, |file, node| {
             Ok(matches!(file.class(node), Class::Ndarray | Class::Chunked | Class::Zarr))
@@ -161,12 +161,12 @@ impl AsdfFile {
         Ok(self.0.class(self.node(node)?) == Class::Zarr)
     }
 
-    /// Whether a node is an array that is put together of others.
+    /// Whether a node is a chunked ndarray.
     fn is_chunked(&self, node: usize) -> PyResult<bool> {
         Ok(self.0.class(self.node(node)?) == Class::Chunked)
     }
 
-    /// The nodes of Zarr arrays, by the numbers of the blocks that hold their maps.
+    /// The nodes of Zarr arrays, by the numbers of the blocks of their maps.
     fn zarr_nodes(&self) -> HashMap<i64, usize> {
         let tree = self.0.tree();
         let nodes = (0..tree.len()).filter_map(|node| tree.id(node)).filter(|node| self.0.class(*node) == Class::Zarr);
@@ -177,7 +177,7 @@ impl AsdfFile {
         nodes.filter_map(map).collect()
     }
 
-    /// The file and the node that a URI names.
+    /// The file and the node that a URI leads to.
     fn target(&self, py: Python<'_>, uri: &str) -> PyResult<(Self, usize)> {
         let (file, node) = detached(py, || {
             let (file, node) = self.0.target(uri)?;
@@ -186,7 +186,7 @@ impl AsdfFile {
         Ok((Self(file), node.index()))
     }
 
-    /// Follows references: the file (None: this one) and the node where they lead.
+    /// The file (None: this one) and the node that references from a node lead to.
     fn target_of(&self, py: Python<'_>, node: usize) -> PyResult<(Option<Self>, usize)> {
         let (file, found) = self.followed(py, node, |file, node| Ok((file.clone(), node)))?;
         let other = (file.key() != self.0.key()).then_some(Self(file));
@@ -209,7 +209,7 @@ impl AsdfFile {
         Ok((shape, dtype::native(py, &ndarray.datatype)?, ndarray.mask.map(NodeId::index)))
     }
 
-    /// Where the elements of an ndarray are, and the label of their compression.
+    /// Where the elements of an ndarray are stored, and the label of their compression.
     fn storage(&self, py: Python<'_>, node: usize) -> PyResult<(&'static str, String)> {
         let node = self.node(node)?;
         detached(py, || {
@@ -225,7 +225,7 @@ impl AsdfFile {
         })
     }
 
-    /// The data type of an ndarray as it is stored, and its shape.
+    /// The data type of the stored elements of an ndarray, and its shape.
     fn stored<'py>(&self, py: Python<'py>, node: usize) -> PyResult<(Bound<'py, PyArrayDescr>, Bound<'py, PyTuple>)> {
         let node = self.node(node)?;
         let (ndarray, array) = detached(py, || {
@@ -255,7 +255,7 @@ impl AsdfFile {
         Array::with_dtype(array, dtype::native(py, &ndarray.datatype)?)
     }
 
-    /// Where the elements of an array lie in this file, if they lie there as they are in memory.
+    /// The offset and strides of an array's elements, if they are in this file as they are in memory.
     fn mapped(&self, array: &Bound<'_, Array>) -> PyResult<Option<Mapped>> {
         let mapped = attached(array.py(), || array.get().core().mappable())?;
         let own = self.0.name();
@@ -263,7 +263,7 @@ impl AsdfFile {
         Ok(here.map(|mapped| (mapped.offset, mapped.strides)))
     }
 
-    /// The data of a block, decompressed.
+    /// The decompressed data of a block.
     fn block<'py>(&self, py: Python<'py>, number: i64) -> PyResult<Bound<'py, PyBytes>> {
         Ok(PyBytes::new(py, &detached(py, || self.0.block_data(number))?))
     }

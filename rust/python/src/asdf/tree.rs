@@ -1,8 +1,8 @@
 //! Trees of ASDF files as Python's objects.
 //!
-//! Everything is converted at once but for arrays, which `owner` makes out of the numbers of their nodes. A node is
-//! converted once, so that what the file shares is shared, and a tree may hold itself. References within the file are
-//! set when all else is there.
+//! `owner` makes arrays from the numbers of their nodes; everything else is converted at once. A node is converted
+//! once, so that objects are shared as in the file, and a tree can contain itself. References within the file are
+//! replaced last.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ pub(super) fn convert<'py>(file: &AsdfFile, node: NodeId, owner: &Bound<'py, PyA
     convert_as(file, node, owner, false)
 }
 
-/// The same; `in_parts`: a chunked ndarray is the mapping that it is in the file, with the arrays of its chunks.
+/// Converts a node and all below it; `in_parts`: a chunked ndarray becomes a mapping with the arrays of its chunks.
 pub(super) fn convert_as<'py>(
     file: &AsdfFile,
     node: NodeId,
@@ -41,26 +41,26 @@ struct Converter<'a, 'py> {
     file: &'a AsdfFile,
     tree: &'a Document,
     owner: &'a Bound<'py, PyAny>,
-    /// A chunked ndarray that is to be what it is in the file.
+    /// The chunked ndarray that becomes a mapping.
     in_parts: Option<NodeId>,
     done: Vec<Option<Bound<'py, PyAny>>>,
     keys: HashMap<&'a str, Bound<'py, PyString>>,
-    /// Collections, the keys in them, and the references that stand there.
+    /// The collection, the key and the node of each reference.
     references: Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>, NodeId)>,
 }
 
-/// Tags of YAML itself that a node of the kind may have without saying anything new.
+/// Whether a node has no tag, or one of YAML's own that its kind implies.
 fn is_plain(tag: Option<&str>) -> bool {
     tag.is_none_or(|tag| matches!(tag.strip_prefix(YAML_TAG_PREFIX), Some("map" | "seq" | "str")))
 }
 
-/// Lists in lists as a key: deeper is a mistake or an attack.
+/// The deepest nesting of lists in a key: deeper is a mistake or an attack.
 const DEEPEST_KEY: usize = 8;
 
-/// Scalars beyond this are converted once, wherever they stand.
+/// Longer scalars are converted once, wherever they are.
 const LONG: usize = 64;
 
-/// The tag of the root; every file has it.
+/// The beginning of the root's tag.
 const ROOT_TAG: &str = "tag:stsci.edu:asdf/core/asdf-";
 
 impl<'a, 'py> Converter<'a, 'py> {
@@ -74,7 +74,7 @@ impl<'a, 'py> Converter<'a, 'py> {
             }
             let scalar = self.scalar(id, text)?;
             if text.len() > LONG {
-                // By aliases a short file can name a long text very often.
+                // A short file can repeat a long text by aliases.
                 self.done[id.index()] = Some(scalar.clone());
             }
             return Ok(scalar);
@@ -94,7 +94,7 @@ impl<'a, 'py> Converter<'a, 'py> {
         self.owner.call_method1("array", (id.index(),))
     }
 
-    /// An array in the tree is there already; one that cannot be read raises when it is used.
+    /// Converts an ndarray. Elements in the tree are read now; if that fails, the array raises when it is used.
     fn ndarray(&mut self, id: NodeId) -> PyResult<Bound<'py, PyAny>> {
         let array = self.array(id)?;
         let tree = self.tree;
@@ -157,7 +157,7 @@ impl<'a, 'py> Converter<'a, 'py> {
         Ok(dict)
     }
 
-    /// What stands in a collection; a reference is noted and set later.
+    /// Converts the value of a collection. References are recorded, and replaced later.
     fn item(
         &mut self,
         collection: &Bound<'py, PyAny>,
@@ -190,20 +190,24 @@ impl<'a, 'py> Converter<'a, 'py> {
                 Ok(PyTuple::new(self.py, items)?.into_any())
             }
             (Kind::Mapping { .. } | Kind::Sequence { .. }, _, _) => {
-                Err(exception(self.py, "InvalidMetadataError", "a collection is the key of a mapping"))
+                Err(exception(self.py, "InvalidMetadataError", "a mapping has a collection as its key"))
             }
             _ => self.node(id),
         }
     }
 
-    /// `!!omap` and `!!pairs`: lists of mappings of one entry each.
+    /// Converts `!!omap` and `!!pairs`: lists of mappings with one entry each.
     fn pairs(&mut self, id: NodeId, items: &'a [NodeId], ordered: bool) -> PyResult<Bound<'py, PyAny>> {
         let py = self.py;
         let (dict, list) = (PyDict::new(py), PyList::empty(py));
         self.done[id.index()] = Some(if ordered { dict.clone().into_any() } else { list.clone().into_any() });
         for item in items {
             let Some([(key, value)]) = self.tree.pairs(*item) else {
-                return Err(exception(py, "InvalidMetadataError", "a list of pairs holds something else"));
+                return Err(exception(
+                    py,
+                    "InvalidMetadataError",
+                    "a !!pairs or !!omap list has an item that is no mapping of one entry",
+                ));
             };
             let (key, value) = (self.key(*key)?, self.node(*value)?);
             if ordered {
@@ -236,7 +240,7 @@ impl<'a, 'py> Converter<'a, 'py> {
         })
     }
 
-    /// An integer: 32-bit words in the tree, or as a decimal number, or words in a block.
+    /// Converts an integer from 32-bit words in the tree, a decimal number, or words in a block.
     fn integer(&mut self, id: NodeId) -> PyResult<Bound<'py, PyAny>> {
         let (py, file, tree) = (self.py, self.file, self.tree);
         let text = |key| tree.get(id, key).and_then(|value| tree.text(value));
@@ -254,9 +258,9 @@ impl<'a, 'py> Converter<'a, 'py> {
         }
     }
 
-    /// Puts into place what references lead to; those that lead elsewhere, or nowhere, become objects that can try.
+    /// Replaces references by the nodes they lead to; those to other files, or to nothing, become `Reference` objects.
     fn set_references(&mut self) -> PyResult<()> {
-        // What is converted here may hold more.
+        // Nodes that are converted here can contain more.
         while let Some((collection, key, id)) = self.references.pop() {
             let uri = self.file.reference(id).unwrap_or_default();
             let local = uri.starts_with('#');
@@ -273,5 +277,5 @@ impl<'a, 'py> Converter<'a, 'py> {
 }
 
 fn unhashable(py: Python<'_>, error: &PyErr) -> PyErr {
-    exception(py, "InvalidMetadataError", &format!("a key of a mapping: {error}"))
+    exception(py, "InvalidMetadataError", &format!("a mapping has a key that Python cannot hash: {error}"))
 }

@@ -130,7 +130,11 @@ pub(crate) fn append_asdf(
 impl<'py> Builder<'py> {
     fn node(&mut self, object: &Bound<'py, PyAny>, depth: usize) -> PyResult<NodeId> {
         if depth > DEEPEST {
-            return Err(exception(self.py, "UnsupportedError", "the tree is too deep for a file"));
+            return Err(exception(
+                self.py,
+                "UnsupportedError",
+                &format!("cannot write a tree that is more than {DEEPEST} levels deep"),
+            ));
         }
         if let Ok(text) = object.cast_exact::<PyString>() {
             return Ok(self.document.add_str(text.to_str()?));
@@ -166,7 +170,7 @@ impl<'py> Builder<'py> {
         Ok(node)
     }
 
-    /// Everything that is neither plain data nor a collection of such.
+    /// Adds an object that is neither plain data nor a collection.
     fn other(&mut self, object: &Bound<'py, PyAny>, depth: usize) -> PyResult<NodeId> {
         if let Ok(text) = object.cast::<PyString>() {
             let node = self.document.add_str(text.to_str()?);
@@ -228,7 +232,7 @@ impl<'py> Builder<'py> {
         self.layout.add_array(&mut self.document, array).or_raise(self.py)
     }
 
-    /// Gives a node the tag of the object, if that has one.
+    /// Sets the tag of an object, if it has one.
     fn tagged(&mut self, object: &Bound<'py, PyAny>, node: NodeId) -> PyResult<NodeId> {
         if let Some(tag) = object.getattr_opt("tag")?
             && let Ok(tag) = tag.cast::<PyString>()
@@ -249,7 +253,7 @@ impl<'py> Builder<'py> {
         depth: usize,
     ) -> PyResult<NodeId> {
         let node = self.document.add_sequence(Vec::new());
-        // What holds itself meets itself here.
+        // Before the items, as the list may contain itself.
         self.done.insert(object.as_ptr().addr(), node);
         let items: Vec<_> = values.map(|value| self.node(&value, depth + 1)).collect::<PyResult<_>>()?;
         let flow = items.iter().all(|item| self.is_leaf(*item));
@@ -274,13 +278,13 @@ impl<'py> Builder<'py> {
             if key.is_instance_of::<PyInt>() {
                 return self.node(key, 0);
             }
-            let message = format!("{} is the key of a mapping: ASDF has str, int and bool", key.get_type());
+            let message = format!("cannot write a mapping with a key of {}: keys are str, int or bool", key.get_type());
             return Err(exception(self.py, "UnsupportedError", &message));
         };
         Ok(self.document.add_str(text.to_str()?))
     }
 
-    /// ASDF has literals of 64 bits only; other integers are words in the tree.
+    /// Adds an integer. Those of more than 64 bits become a node of 32-bit words.
     fn integer(&mut self, object: &Bound<'py, PyAny>) -> PyResult<NodeId> {
         if let Ok(value) = object.extract::<i64>() {
             return Ok(self.document.add_int(value));
