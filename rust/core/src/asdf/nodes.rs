@@ -304,4 +304,45 @@ mod tests {
         assert_eq!(read("rows"), [0, 1, 2, 3, 4, 5]);
         assert_eq!(external_uri("a b#é.asdf"), "a%20b%23%C3%A9.asdf");
     }
+
+    #[test]
+    fn arrays_in_the_tree() {
+        let read = |code: &str, shape: &[u64], bytes: &[u8]| {
+            let datatype = Datatype::from_code(code).unwrap();
+            let mut document = Document::new();
+            let node = document.add_inline_ndarray(&datatype, shape, bytes, None)?;
+            let root = document.root();
+            document.insert(root, "a", node);
+            let store = MemoryStore::new();
+            let written = write_bytes(&FileOptions::default(), Some(&document), std::iter::empty()).unwrap();
+            store.set("a.asdf", &written).unwrap();
+            let file = AsdfFile::open(Arc::new(store), "a.asdf").unwrap();
+            let ndarray = file.ndarray(file.find("a").unwrap()).unwrap();
+            let Source::Inline(inline) = ndarray.source else { panic!("not in the tree") };
+            assert_eq!((inline.shape.as_slice(), &inline.datatype), (shape, &datatype));
+            Some(inline.bytes.to_vec())
+        };
+        let floats: Vec<u8> =
+            [0.1f64, -0.0, 1e300, f64::INFINITY].iter().flat_map(|value| value.to_le_bytes()).collect();
+        let cases: &[(&str, &[u64], &[u8])] = &[
+            ("<i2", &[2, 2], &[1, 0, 255, 255, 0, 128, 2, 1]),
+            ("<u4", &[1], &[255; 4]),
+            ("<f8", &[4], &floats),
+            ("<f2", &[1], &[0, 0x3c]),
+            ("<c16", &[2], &floats),
+            ("|b1", &[3], &[0, 1, 1]),
+            ("|S3", &[2], b"a\0\0yes"),
+            ("<U2", &[1], &[0xe9, 0, 0, 0, 0, 0, 0, 0]),
+            ("<i4", &[0, 3], &[]),
+        ];
+        for (code, shape, bytes) in cases {
+            assert_eq!(read(code, shape, bytes).as_deref(), Some(*bytes), "{code}");
+        }
+        // A number without axes, an integer that needs a node of its own, bytes that are not ASCII, no such character.
+        for (code, shape, bytes) in
+            [("<i2", &[][..], &[1, 0][..]), ("<u8", &[1], &[255; 8]), ("|S1", &[1], &[200]), ("<U1", &[1], &[255; 4])]
+        {
+            assert_eq!(read(code, shape, bytes), None, "{code}");
+        }
+    }
 }
