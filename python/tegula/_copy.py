@@ -205,7 +205,7 @@ def _memory(given: int | str | None) -> int | None:
 
 def _opened(source: Any) -> Any:
     """Return the source of a copy: an array, a group or an ndarray."""
-    if isinstance(source, (str, os.PathLike, Mapping, Store)):
+    if not isinstance(source, Group) and isinstance(source, (str, os.PathLike, Mapping, Store)):
         source = open_node(source, mode="r")
     if isinstance(source, Array):
         source._refuse_mask()
