@@ -24,7 +24,7 @@ METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 
 def check_format(zarr_format: int) -> None:
     if zarr_format not in (2, 3):
-        raise UnsupportedError(f"unknown Zarr format {zarr_format}; the formats are 3 and 2")
+        raise UnsupportedError(f"Zarr V{zarr_format} is not supported; the formats are V3 and V2")
 
 
 def make_room(store: Store, path: str, zarr_format: int, *, overwrite: bool) -> None:
