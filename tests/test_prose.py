@@ -26,8 +26,21 @@ BANNED = re.compile("|".join(rf"\b(?:{phrase}|{phrase[0].upper()}{phrase[1:]})\b
 # Not rewritten yet. The list only shrinks.
 UNFINISHED = (
     "python/tegula/_array/",
-    "python/tegula/asdf/",
-    "rust/",
+    "python/tegula/asdf/_array.py",
+    "python/tegula/asdf/_open.py",
+    "python/tegula/asdf/_shim.py",
+    "rust/ARCHITECTURE.md",
+    "rust/core/src/asdf/",
+    "rust/core/src/chunk_grid/",
+    "rust/core/src/chunk_key.rs",
+    "rust/core/src/copy/",
+    "rust/core/src/group.rs",
+    "rust/core/src/metadata/",
+    "rust/core/src/runtime",
+    "rust/core/src/store/",
+    "rust/core/src/write/",
+    "rust/core/tests/",
+    "rust/python/src/",
     "tests/test_zip.py",
 )
 
