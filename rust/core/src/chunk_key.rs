@@ -1,10 +1,10 @@
-//! Under which key a chunk is stored.
+//! Keys of chunks.
 
 use std::fmt::Write;
 
 use crate::error::{Error, Result};
 
-/// How the indices of a chunk become its key, below the array's path.
+/// Encodes the indices of a chunk as its key below the array's path.
 ///
 /// Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/chunk-key-encodings/index.html>
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,13 +23,13 @@ pub enum ChunkKeyEncoding {
     DefaultSuffix {
         /// `/` or `.`
         separator: char,
-        /// What stands behind the indices; see [`check_suffix`].
+        /// Suffix after the indices; see [`check_suffix`].
         suffix: String,
     },
 }
 
 impl ChunkKeyEncoding {
-    /// Writes the key of a chunk behind what is in `key`.
+    /// Appends the key of a chunk to `key`.
     pub fn write(&self, chunk: &[u64], key: &mut String) {
         let (mut first, separator) = match self {
             Self::Default { separator } | Self::DefaultSuffix { separator, .. } => {
@@ -51,7 +51,7 @@ impl ChunkKeyEncoding {
         }
     }
 
-    /// The chunk of a key below the array's path, of so many dimensions; `None`: this is the key of no chunk.
+    /// Decodes a key below the array's path; `None` if it is not the key of a chunk with this number of dimensions.
     pub fn read(&self, key: &str, dimensionality: usize) -> Option<Vec<u64>> {
         let (indices, separator) = match self {
             Self::Default { separator } => (key.strip_prefix('c')?, separator),

@@ -1,4 +1,4 @@
-//! An object of which parts are in memory already.
+//! An object with parts of it already in memory.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -7,38 +7,38 @@ use super::{ByteRange, Object, Stat, clipped, reserve, resolve};
 use crate::error::{Error, Result};
 use crate::runtime::{PerProcess, gather_map, lock};
 
-/// Nothing larger is read ahead: as many parts as are announced at once are kept until they are read.
+/// Maximum size of a part read ahead, as all announced parts are kept until they are read.
 const MOST: u64 = 128 << 10;
 
-/// Parts of no more bytes than these are kept, beside the first ones.
+/// Maximum size of all kept parts, without the first ones.
 const KEPT: usize = 64 << 20;
 
 type Later = VecDeque<(u64, Arc<Vec<u8>>)>;
 
-/// An object that was read before it was asked for: parts of it are answered from memory.
+/// An object that answers reads of some of its parts from memory.
 pub(crate) struct Ahead {
     object: Arc<dyn Object>,
     stat: Stat,
     most: u64,
-    /// Those that it was made with: each its offset and its bytes.
+    /// The parts it was made with: (offset, bytes).
     first: Vec<(u64, Vec<u8>)>,
-    /// Those that came later, the newest first.
+    /// Parts read later, the newest first.
     later: PerProcess<Mutex<Later>>,
 }
 
 impl Ahead {
-    /// An object of which some parts were read: (offset, bytes).
+    /// Wraps an object and parts that were read of it: (offset, bytes).
     pub(crate) fn new(object: Arc<dyn Object>, stat: Stat, first: Vec<(u64, Vec<u8>)>) -> Self {
         Self { object, stat, most: MOST, first, later: PerProcess::new(Mutex::default) }
     }
 
-    /// The same, which reads more ahead at once; for one who reads one part.
+    /// Sets the maximum size of a part read ahead; for a caller that reads one part.
     pub(crate) fn up_to(self, most: u64) -> Self {
         Self { most, ..self }
     }
 
-    /// Reads the head and the tail of an object, of at most so many bytes each, both at once; `None`: there is no such
-    /// object.
+    /// Reads at most `head` bytes from the start and `tail` bytes from the end of an object, concurrently; `None`: there is
+    /// no such object.
     pub(crate) fn ends(object: Arc<dyn Object>, head: u64, tail: u64) -> Result<Option<Self>> {
         let ranges = [ByteRange::Range { offset: 0, length: head }, ByteRange::Suffix(tail)];
         let wanted = &ranges[usize::from(head == 0)..];
@@ -56,7 +56,7 @@ impl Ahead {
         Ok(Some(Self::new(object, stat, first)))
     }
 
-    /// Whether bytes are in memory; then they are given to `take`.
+    /// Calls `take` with bytes that are in memory; returns false if they are not.
     fn find(&self, offset: u64, length: usize, take: impl FnOnce(&[u8])) -> bool {
         let within = |start: u64, bytes: &[u8]| {
             let from = usize::try_from(offset.checked_sub(start)?).ok()?;

@@ -1,16 +1,16 @@
-//! Locks of single bytes of a file that belong to the open file, not to the process: `fcntl` with `F_OFD_SETLK`.
+//! Locks of single bytes of a file, which belong to the open file rather than the process: `fcntl` with `F_OFD_SETLK`.
 //!
 //! <https://man7.org/linux/man-pages/man2/F_OFD_SETLK.2const.html>
 
 use std::fs::File;
 use std::io;
 
-/// What is done with a byte.
+/// The lock mode of a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// Others may share it.
+    /// Other open files may share it.
     Shared,
-    /// Nobody else has it.
+    /// No other open file holds it.
     Exclusive,
     Free,
 }
@@ -25,7 +25,7 @@ pub(super) fn wait(file: &File, byte: i64, mode: Mode) -> io::Result<()> {
     }
 }
 
-/// Locks a byte; false: another has it.
+/// Tries to lock a byte; returns false if another open file holds it.
 pub(super) fn attempt(file: &File, byte: i64, mode: Mode) -> io::Result<bool> {
     match system::lock(file, byte, mode, false) {
         Ok(()) => Ok(true),
@@ -34,7 +34,7 @@ pub(super) fn attempt(file: &File, byte: i64, mode: Mode) -> io::Result<bool> {
     }
 }
 
-/// Whether an error says that there are no such locks.
+/// Whether an error means that the filesystem has no byte locks.
 pub(super) fn unsupported(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported
         || matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP | libc::ENOLCK))

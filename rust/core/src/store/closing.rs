@@ -1,7 +1,7 @@
-//! Closing files that were replaced.
+//! Closing replaced files on another thread.
 //!
-//! With the last handle on a file that has no name any more the system frees its pages and its place on the disk. For a
-//! large file that takes longer than an update of an inner chunk, so that another thread does it.
+//! When the last handle on a file without a name is closed, the system frees its pages and disk blocks. For a large file
+//! that takes longer than an update of an inner chunk.
 
 use std::fs::File;
 use std::io;
@@ -11,22 +11,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::runtime::{PerProcess, spawn};
 
-/// Smaller files are closed at once.
+/// Minimum size of a file that is closed on another thread.
 const LARGE: u64 = 1 << 20;
 
-/// So many files at most wait to be closed, as they take place on the disk until then.
+/// Maximum number of files that wait to be closed, because they occupy the disk until then.
 const MOST: usize = 8;
 
 static WAITING: PerProcess<AtomicUsize> = PerProcess::new(AtomicUsize::default);
 
-/// The file at a path that `new` is about to replace, to be closed later, if both are large.
+/// Opens the file at a path that `new` will replace, to be closed later, if both are large.
 pub(super) fn replaced(path: &Path, new: &File) -> io::Result<Option<File>> {
     let large = |metadata: std::fs::Metadata| metadata.is_file() && metadata.len() >= LARGE;
     let both = large(new.metadata()?) && path.metadata().is_ok_and(large);
     Ok(if both { File::open(path).ok() } else { None })
 }
 
-/// Closes a file, which others may have open.
+/// Closes a file.
 pub(super) fn close(file: File) {
     let goes = |metadata: std::fs::Metadata| metadata.nlink() == 0 && metadata.len() >= LARGE;
     if !file.metadata().is_ok_and(goes) {

@@ -1,4 +1,4 @@
-//! A folder of the local filesystem as a store.
+//! Folders of the local filesystem.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -38,14 +38,14 @@ impl FilesystemStore {
         Self { root, profile, fsync: false }
     }
 
-    /// Whether a write comes back only when the disk has the object and its name, so that it outlives a loss of power.
-    /// Without, it outlives the end of this process, however that comes.
+    /// Whether a write returns only after the object and its name are on the disk, so that they survive a loss of power.
+    /// Without it, they survive any end of this process.
     #[must_use]
     pub fn with_fsync(self, fsync: bool) -> Self {
         Self { fsync, ..self }
     }
 
-    /// The folder.
+    /// Returns the folder.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -54,15 +54,15 @@ impl FilesystemStore {
         self.root.join(key)
     }
 
-    /// Replaces a file, and makes the folders that lead to it where there are none.
+    /// Replaces a file, and creates its parent folders if they are missing.
     fn write_whole(&self, path: &Path, fill: impl Fn(&mut File) -> io::Result<()>) -> io::Result<()> {
         let mut old = None;
         let mut write = || {
             replace_file(path, |file| {
                 fill(file)?;
                 old = closing::replaced(path, file)?;
-                // By this clock two files differ in age where by that of the filesystem they may not, so that caches
-                // tell them apart. Some filesystems keep no such time.
+                // This clock is finer than the filesystem's, so that caches can distinguish two files by their times. It
+                // fails on filesystems without such times.
                 let _ = file.set_modified(SystemTime::now());
                 if self.fsync { file.sync_all() } else { Ok(()) }
             })
@@ -78,7 +78,7 @@ impl FilesystemStore {
         self.settle(path)
     }
 
-    /// Sees that a name that was given or taken lasts.
+    /// Waits until a created or removed name is on the disk, if `fsync` is set.
     fn settle(&self, path: &Path) -> io::Result<()> {
         match path.parent() {
             Some(folder) if self.fsync => sync_folder(folder),
@@ -93,7 +93,7 @@ impl fmt::Debug for FilesystemStore {
     }
 }
 
-/// The one name of a file or folder, which all handles on it share.
+/// Returns the canonical path of a file or folder, so that all handles on it share an identity.
 pub(super) fn place(path: &Path) -> PathBuf {
     fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
 }
@@ -121,7 +121,7 @@ impl FileObject {
         }
         let mut hasher = DefaultHasher::new();
         (metadata.mtime(), metadata.mtime_nsec(), metadata.ino(), metadata.ctime_nsec()).hash(&mut hasher);
-        // Most filesystems stamp changes by a clock that ticks every few milliseconds.
+        // The clock of most filesystems ticks every few milliseconds.
         let age = metadata.modified().ok().and_then(|changed| changed.elapsed().ok());
         let settled = age.is_some_and(|age| age > Duration::from_millis(20));
         let stat = Stat { size: metadata.len(), version: hasher.finish(), settled };
@@ -137,16 +137,16 @@ impl Drop for FileObject {
     }
 }
 
-/// Why something cannot be written: a folder that is gone again is no answer to the question what is stored.
+/// The error of a write. A missing parent folder is not `NotFound`, which would mean that the object is not stored.
 #[allow(clippy::needless_pass_by_value)] // for `map_err`
 fn unwritten(error: io::Error) -> Error {
     Error::store(error.to_string())
 }
 
-/// The file may have been cut short since it was opened.
+/// The error of a read, if the file may have been truncated since it was opened.
 fn cut_short(error: io::Error) -> Error {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => Error::corrupt("the file was cut short while it was read"),
+        io::ErrorKind::UnexpectedEof => Error::corrupt("the file was truncated while it was read"),
         _ => error.into(),
     }
 }
@@ -201,7 +201,7 @@ impl Store for FilesystemStore {
             match fs::metadata(entry.path()) {
                 Ok(metadata) if metadata.is_dir() => listing.prefixes.push(name),
                 Ok(_) => listing.keys.push(name),
-                Err(_) => {} // a link to nowhere, or erased since
+                Err(_) => {} // a dangling link, or erased since
             }
         }
         listing.keys.sort();
@@ -252,7 +252,7 @@ impl WritableStore for FilesystemStore {
         }
     }
 
-    /// Other processes wait too, and threads that have the folder under another name.
+    /// Excludes other processes too, and threads that use another path to the folder.
     fn lock(&self, key: &str) -> Result<Guard> {
         check_key(key)?;
         let path = self.path(key);

@@ -1,12 +1,12 @@
-//! One lock file for each folder, of which a writer locks the byte that the name of its file hashes to.
+//! One lock file per folder, in which a writer locks the byte that its file's name hashes to.
 //!
-//! A process opens the file once for all of its threads, which wait for each other in its own table, and keeps it while
-//! any of them holds a byte, or for as long as a [`LockScope`] lives: then a lock costs two calls of the system. While a
-//! process has the file open it shares the lock of the [`USERS`] byte. The last one can take that byte for itself, and
-//! removes the file; who opened the file meanwhile finds that it is no longer there, and opens the next.
+//! A process opens the lock file once for all of its threads, which wait for each other in its own table. It keeps the file
+//! open while any thread holds a byte or a [`LockScope`] lives; a lock then costs two system calls. While the file is
+//! open, the process shares the lock of the [`USERS`] byte. The last process gets that byte exclusively and removes the
+//! file; a process that opened it meanwhile sees that its name is gone, and opens the next one.
 //!
-//! The locks belong to the open file, which a forked child has too, but never uses: it has a table of its own. Where a
-//! process is killed that held a byte, its forked children keep that byte locked until they end.
+//! The locks belong to the open file. A forked child has it open too, but never uses it, because it has its own table. If
+//! a process that holds a byte is killed, its forked children keep that byte locked until they end.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File};
@@ -21,22 +21,22 @@ use super::profile::Identity;
 use super::single_lock::{SingleLock, is_at, open};
 use crate::runtime::{PerProcess, lock};
 
-/// The byte that all share who have the file open.
+/// The byte that every process shares while it has the file open.
 const USERS: i64 = i64::MAX - 1;
 
-/// So many files that nobody uses stay open within a scope.
+/// Maximum number of unused lock files that stay open within a scope.
 const IDLE: usize = 64;
 
 /// The lock file of a folder, open and shared.
 struct LockFile {
     file: File,
     path: PathBuf,
-    /// Tells it apart from every other one of this process.
+    /// Distinguishes the file from all others that this process opened.
     identity: Identity,
 }
 
 impl LockFile {
-    /// `None`: there are no such locks here.
+    /// Opens or creates the file; `None` if the filesystem has no byte locks.
     fn open(folder: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<Option<Self>> {
         let path = folder.join(LOCK);
         loop {
@@ -54,7 +54,7 @@ impl LockFile {
         }
     }
 
-    /// Removes the file, unless another process uses it. Then that one removes it.
+    /// Removes the file unless another process uses it, which then removes it.
     fn finish(&self) {
         if wait(&self.file, USERS, Mode::Free).is_ok() {
             remove_unused(&self.file, &self.path);
@@ -62,17 +62,17 @@ impl LockFile {
     }
 }
 
-/// Removes an open lock file that nobody shares; whether it did.
+/// Removes an open lock file that no process shares; returns whether it did.
 fn remove_unused(file: &File, path: &Path) -> bool {
-    // Of two that get here at once one fails, and the other removes the file.
+    // If two processes get here at the same time, one removes the file and the other fails.
     let last = attempt(file, USERS, Mode::Exclusive).unwrap_or(false);
     let removed = last && is_at(file, path).unwrap_or(false) && fs::remove_file(path).is_ok();
-    // A forked child has the file too: closing it would not do.
+    // Closing does not unlock if a forked child has the file open too.
     let _ = attempt(file, USERS, Mode::Free);
     removed
 }
 
-/// Whether nobody uses the lock file at a path, which then can be removed.
+/// Whether no process uses the lock file at a path; with `remove`, removes it then.
 pub(super) fn is_left_over(path: &Path, remove: bool) -> io::Result<bool> {
     let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
     if remove {
@@ -92,7 +92,7 @@ pub(super) fn is_left_over(path: &Path, remove: bool) -> io::Result<bool> {
 struct Table {
     open: HashMap<PathBuf, Entry>,
     scopes: usize,
-    /// Those that nobody used when they came here, the longest idle first.
+    /// Folders whose file was unused when it was added, the longest idle first.
     idle: VecDeque<PathBuf>,
 }
 
@@ -104,7 +104,7 @@ struct Entry {
 
 static TABLE: PerProcess<Mutex<Table>> = PerProcess::new(Mutex::default);
 
-/// Finds the file of a folder, which is used until it is [`release`]d.
+/// Returns the file of a folder, in use until it is [`release`]d.
 fn acquire(folder: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<Option<Arc<LockFile>>> {
     let find = |table: &mut Table| {
         let entry = table.open.get_mut(folder)?;
@@ -116,7 +116,7 @@ fn acquire(folder: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Resul
     }
     let Some(file) = LockFile::open(folder, create)? else { return Ok(None) };
     let mut table = lock(TABLE.get());
-    // Should another thread have been faster, this one is closed, and that thread's file is there to stay.
+    // If another thread was faster, its file is used and this one is closed.
     if let Some(found) = find(&mut table) {
         return Ok(Some(found));
     }
@@ -128,7 +128,7 @@ fn acquire(folder: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Resul
 fn release(folder: &Path, file: &Arc<LockFile>) {
     let mut table = lock(TABLE.get());
     let Table { open, scopes, idle } = &mut *table;
-    // Where the folder has another one now, ours was no longer there.
+    // The folder has another file now if ours had lost its name.
     let Some(entry) = open.get_mut(folder).filter(|entry| Arc::ptr_eq(&entry.file, file)) else { return };
     entry.users -= 1;
     if entry.users > 0 {
@@ -156,7 +156,7 @@ fn release(folder: &Path, file: &Arc<LockFile>) {
     }
 }
 
-/// As long as one lives, lock files stay open between one lock and the next.
+/// Keeps lock files open between locks while it lives.
 pub(crate) struct LockScope {
     process: u32,
 }
@@ -206,14 +206,14 @@ fn byte_of(path: &Path) -> i64 {
 }
 
 impl FolderGuard {
-    /// Waits until nobody else holds the file at a path; `None`: there are no such locks here.
+    /// Waits for the lock of the file at a path; `None` if the filesystem has no byte locks.
     pub(super) fn wait(path: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<Option<Self>> {
         let folder = path.parent().unwrap_or(Path::new("."));
         let byte = byte_of(path);
         loop {
             let Some(file) = acquire(folder, create)? else { return Ok(None) };
             let held = Held::wait(file.identity, byte.cast_unsigned());
-            // From here on it is released when it is dropped.
+            // From here on, dropping the guard releases the file.
             let guard = Self { folder: folder.to_owned(), file, byte, process: process::id(), _held: held };
             wait(&guard.file.file, byte, Mode::Exclusive)?;
             if is_at(&guard.file.file, &guard.file.path)? {
@@ -231,7 +231,7 @@ impl FolderGuard {
 
 impl Drop for FolderGuard {
     fn drop(&mut self) {
-        // What a forked child finds in its memory is its parent's.
+        // In a forked child this is the parent's guard.
         if self.process == process::id() {
             let _ = wait(&self.file.file, self.byte, Mode::Free);
             release(&self.folder, &self.file);
@@ -239,8 +239,8 @@ impl Drop for FolderGuard {
     }
 }
 
-/// Waits until nobody else holds the file at a path: no other thread, and no other process where the filesystem has locks.
-/// Folders that lead there are made by `create`.
+/// Waits for the lock of the file at a path, against other threads and, if the filesystem has locks, other processes.
+/// `create` makes missing parent folders.
 pub(super) fn lock_file(path: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<Guard> {
     if let Some(guard) = FolderGuard::wait(path, create)? {
         return Ok(Guard::new(guard));

@@ -39,7 +39,7 @@ impl fmt::Debug for MemoryStore {
 }
 
 fn poisoned<E>(_: E) -> Error {
-    Error::store("a writer of this store died half-way")
+    Error::store("a thread panicked while it wrote to this store")
 }
 
 impl Store for MemoryStore {

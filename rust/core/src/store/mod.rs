@@ -73,18 +73,18 @@ use std::sync::Arc;
 
 use crate::error::{Error, Place, Result};
 
-/// Where the bytes of a key really are; see [`Store::locate`].
+/// Where the bytes of a key are stored; see [`Store::locate`].
 #[derive(Clone)]
 pub struct Location {
     /// The store that holds the object.
     pub store: Arc<dyn Store>,
     /// The object's key there.
     pub key: String,
-    /// The part of the object; `None`: all of it.
+    /// Offset and length of the part of the object; `None`: all of it.
     pub part: Option<(u64, u64)>,
 }
 
-/// What a store holds directly under a prefix; see [`Store::list_dir`].
+/// Names directly under a prefix; see [`Store::list_dir`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// Names of objects, without the prefix, sorted.
@@ -201,13 +201,13 @@ impl dyn Store + '_ {
     }
 }
 
-/// Reads a whole object into memory; `None`: there is no such object.
+/// Reads a whole object of at most `limit` bytes into memory; `None`: there is no such object.
 pub fn get(store: &dyn Store, key: &str, limit: u64) -> Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     Ok(store.open(key)?.read(ByteRange::All, limit, &mut bytes)?.map(|_| bytes))
 }
 
-/// What of some keys lies directly under a prefix, as [`Store::list_dir`] says it.
+/// Lists the names directly under a prefix among some keys, as [`Store::list_dir`] returns them.
 pub fn listing<'a>(keys: impl IntoIterator<Item = &'a str>, prefix: &str) -> Listing {
     let mut listing = Listing::default();
     for key in keys {
@@ -227,7 +227,7 @@ pub fn listing<'a>(keys: impl IntoIterator<Item = &'a str>, prefix: &str) -> Lis
     listing
 }
 
-/// All keys below a prefix, sorted by their names.
+/// Lists all keys below a prefix, sorted.
 pub fn keys_below(store: &dyn Store, prefix: &str) -> Result<Vec<String>> {
     let (mut keys, mut prefixes) = (Vec::new(), vec![prefix.to_owned()]);
     while let Some(prefix) = prefixes.pop() {

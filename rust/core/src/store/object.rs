@@ -188,7 +188,9 @@ pub fn resolve(range: ByteRange, size: u64, limit: u64) -> Result<(u64, usize)> 
         ByteRange::Suffix(length) => match size.checked_sub(length) {
             Some(offset) => (offset, length),
             None => {
-                return Err(Error::corrupt(format!("the last {length} bytes of an object of {size} were asked for")));
+                return Err(Error::corrupt(format!(
+                    "cannot read the last {length} bytes of an object of {size} bytes"
+                )));
             }
         },
     };
@@ -198,7 +200,7 @@ pub fn resolve(range: ByteRange, size: u64, limit: u64) -> Result<(u64, usize)> 
                 usize::try_from(length).map_err(|_| Error::corrupt(format!("{length} bytes do not fit in memory")))?;
             Ok((offset, length))
         }
-        _ => Err(Error::corrupt(format!("bytes {offset} to {offset}+{length} lie outside an object of {size} bytes"))),
+        _ => Err(Error::corrupt(format!("cannot read {length} bytes at byte {offset} of an object of {size} bytes"))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Objects made of bytes and of parts of the object that they replace, which need not pass through our memory.
+//! Objects made of new bytes and of parts of the object that they replace, which the system can copy.
 
 use std::fs::File;
 use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
@@ -7,12 +7,12 @@ use super::system::{Filesystem, cut_short, map, set_aside};
 use super::{Object, reserve};
 use crate::error::{Error, Result};
 
-/// A piece of an object that is to be stored; see [`WritableStore::set_parts`](super::WritableStore::set_parts).
+/// A piece of a new object; see [`WritableStore::set_parts`](super::WritableStore::set_parts).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
-    /// Bytes.
+    /// New bytes.
     Bytes(&'a [u8]),
-    /// A part of the object as it is now.
+    /// A range of the old object.
     Kept {
         /// First byte.
         offset: u64,
@@ -22,7 +22,7 @@ pub enum Piece<'a> {
 }
 
 impl Piece<'_> {
-    /// Number of bytes.
+    /// Returns the number of bytes.
     pub fn length(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
@@ -31,14 +31,14 @@ impl Piece<'_> {
     }
 }
 
-/// Parts of an object are read together as far as they make no more bytes than these.
+/// Maximum size of a read that joins parts of the old object.
 const READ: u64 = 8 << 20;
 
-/// Puts pieces together at the end of `into`. Parts of the old object that lie at most `gap` bytes apart are read at once.
+/// Appends pieces to `into`. Parts of the old object at most `gap` bytes apart are read together.
 pub fn assemble(pieces: &[Piece<'_>], old: Option<&dyn Object>, gap: u64, into: &mut Vec<u8>) -> Result<()> {
     let total = pieces.iter().fold(0, |total: u64, piece| total.saturating_add(piece.length()));
     reserve(into, usize::try_from(total).unwrap_or(usize::MAX))?;
-    // Offset in the old object, length, and where in the new one.
+    // Offset in the old object, length, and offset in the new one.
     let mut kept = Vec::new();
     for piece in pieces {
         match piece {
@@ -83,10 +83,10 @@ pub fn assemble(pieces: &[Piece<'_>], old: Option<&dyn Object>, gap: u64, into: 
     Ok(())
 }
 
-/// Of longer files the filesystem is asked how they are written fastest.
+/// Minimum size of a file that is written in the way of its filesystem.
 const LARGE: u64 = 1 << 20;
 
-/// So much of the old file is mapped at once.
+/// Number of bytes of the old file mapped at once.
 const WINDOW: u64 = 16 << 20;
 
 /// Writes pieces to an empty file.
@@ -105,7 +105,7 @@ pub(super) fn write(pieces: &[Piece<'_>], old: Option<&File>, into: &mut File) -
     }
 }
 
-/// Writes pieces; what is kept is copied by the system, which shares it where it can.
+/// Writes pieces; the system copies the kept ones, and shares their extents if it can.
 fn write_shared(pieces: &[Piece<'_>], mut old: &File, into: &mut File) -> io::Result<()> {
     let together = |one: &Piece<'_>, other: &Piece<'_>| matches!((one, other), (Piece::Bytes(_), Piece::Bytes(_)));
     for group in pieces.chunk_by(together) {
@@ -114,7 +114,7 @@ fn write_shared(pieces: &[Piece<'_>], mut old: &File, into: &mut File) -> io::Re
             continue;
         };
         old.seek(SeekFrom::Start(offset))?;
-        // Between files this is `copy_file_range`, and where that cannot be done, a copy.
+        // Between files this is `copy_file_range`, or a copy if that is not possible.
         if io::copy(&mut old.take(length), into)? != length {
             return Err(cut_short());
         }
@@ -122,7 +122,7 @@ fn write_shared(pieces: &[Piece<'_>], mut old: &File, into: &mut File) -> io::Re
     Ok(())
 }
 
-/// Pieces of which none is longer than a window.
+/// Splits kept pieces at the size of a window.
 fn cut<'a>(pieces: &[Piece<'a>]) -> Vec<Piece<'a>> {
     let mut all = Vec::with_capacity(pieces.len());
     for piece in pieces {
@@ -136,14 +136,14 @@ fn cut<'a>(pieces: &[Piece<'a>]) -> Vec<Piece<'a>> {
     all
 }
 
-/// Writes pieces; what is kept is written out of maps of the old file, which takes one copy and few calls.
+/// Writes pieces, the kept ones from maps of the old file, which takes one copy and few system calls.
 fn write_mapped(pieces: &[Piece<'_>], old: Option<&File>, into: &mut File) -> io::Result<()> {
-    /// No system takes more pieces at once.
+    /// Maximum number of pieces that `writev` takes.
     const MOST: usize = 1024;
     let pieces = cut(pieces);
     let mut rest = &pieces[..];
     while !rest.is_empty() {
-        // Where in the old file lies what is kept, and how much that is.
+        // The range of the old file that holds the kept pieces, and their total length.
         let (mut span, mut kept) = (None, 0);
         let mut fits = |piece: &&Piece<'_>| {
             let Piece::Kept { offset, length } = **piece else { return true };
@@ -181,7 +181,7 @@ fn write_all(mut slices: &mut [IoSlice<'_>], into: &mut File) -> io::Result<()> 
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => IoSlice::advance_slices(&mut slices, written),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // A page of a map behind the end of the file.
+            // A page of the map past the end of the file.
             Err(error) if error.raw_os_error() == Some(libc::EFAULT) => return Err(cut_short()),
             Err(error) => return Err(error),
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{InMemory, Listing, Location, Object, ObjectPart, Profile, Store};
 use crate::error::{Error, Result};
 
-/// What a key of a [`ReferenceStore`] stands for.
+/// The target of a key of a [`ReferenceStore`].
 #[derive(Clone, Debug)]
 pub enum Reference {
     /// A part of an object of another store.
@@ -23,7 +23,7 @@ pub enum Reference {
     Inline(Arc<[u8]>),
 }
 
-/// Keys that stand for parts of the objects of another store.
+/// A store whose keys refer to parts of another store's objects.
 pub struct ReferenceStore {
     target: Arc<dyn Store>,
     references: HashMap<String, Reference>,
@@ -71,7 +71,7 @@ impl Store for ReferenceStore {
 
     fn list_dir(&self, prefix: &str) -> Result<Listing> {
         if !prefix.is_empty() {
-            return Err(Error::unsupported("references are listed from the root only"));
+            return Err(Error::unsupported("references can only be listed from the root"));
         }
         let mut keys: Vec<_> = self.references.keys().cloned().collect();
         keys.sort();

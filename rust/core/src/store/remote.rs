@@ -1,11 +1,11 @@
 //! Objects over HTTP(S), S3, Google Cloud Storage and Azure, by the crate
 //! [`object_store`](https://docs.rs/object_store).
 //!
-//! Nothing is asked that the next read tells: a handle costs no request, and a read that finds nothing says so. What an
-//! object is (its size, and its etag as the version) is known from the answers. A handle reads one version: once it has
-//! read anything, it asks for that version (`If-Match`), and what is of another is an error.
+//! A handle sends no request; the first read finds out whether the object exists. Size and version (the etag) of an object
+//! come with each answer. A handle reads one version: after its first read it asks for that version (`If-Match`), and an
+//! answer of another version is an error.
 //!
-//! Writers are kept apart by etags: [`WritableStore::set_if`]. What HTTP servers hold is read only, and cannot be listed.
+//! Writers are excluded by etags: [`WritableStore::set_if`]. HTTP servers are read-only and cannot be listed.
 
 mod client;
 mod failure;
@@ -35,7 +35,7 @@ use crate::runtime::{lock, waiting};
 #[derive(Clone)]
 pub struct RemoteStore {
     spec: Arc<Spec>,
-    /// What comes before keys: empty, or a path and `/`.
+    /// Prefix of all keys: empty, or a path and `/`.
     prefix: String,
     /// The URL for people.
     name: Arc<str>,
@@ -44,7 +44,7 @@ pub struct RemoteStore {
 
 impl RemoteStore {
     /// The objects below a URL: `https://host/path`, `s3://bucket/path`, `gs://bucket/path`, `az://container/path`.
-    /// Nothing is asked yet.
+    /// Sends no request.
     pub fn new(url: &str, options: &RemoteOptions) -> Result<Self> {
         let (spec, path) = Spec::parse(url, options)?;
         let profile = Profile {
@@ -57,18 +57,18 @@ impl RemoteStore {
         };
         let base = spec.display();
         let name = if path.is_empty() { base } else { format!("{base}/{path}") };
-        // What is wrong with the options is told here.
+        // Returns errors of the options now.
         Client::of(&spec)?;
         let prefix = if path.is_empty() { path } else { path + "/" };
         Ok(Self { spec: spec.into(), prefix, name: name.into(), profile })
     }
 
-    /// The URL, without what may be secret in it.
+    /// Returns the URL without secrets.
     pub fn url(&self) -> &str {
         &self.name
     }
 
-    /// What this process's client has done for all stores on this server or bucket.
+    /// Returns the counts of this process's client, which all stores on this server or bucket share.
     pub fn stats(&self) -> Result<RemoteStats> {
         Ok(Client::of(&self.spec)?.stats())
     }
@@ -79,10 +79,10 @@ impl RemoteStore {
     }
 
     fn failed(&self, key: &str, failure: Failure) -> Error {
-        told(failure, &self.display(key))
+        error_of(failure, &self.display(key))
     }
 
-    /// Stores an object; false: the condition does not hold.
+    /// Stores an object; returns false if the condition does not hold.
     fn put(&self, key: &str, value: &[u8], mode: PutMode) -> Result<bool> {
         check_key(key)?;
         let (path, client) = (self.path(key)?, Client::of(&self.spec)?);
@@ -105,7 +105,7 @@ impl RemoteStore {
                 Ok(false)
             }
             Err(failure) => {
-                // It may be stored all the same.
+                // The object may be stored anyway.
                 client.note(&path, None);
                 Err(self.failed(key, failure))
             }
@@ -113,15 +113,13 @@ impl RemoteStore {
     }
 }
 
-/// The error that a caller sees.
-fn told(failure: Failure, place: &str) -> Error {
+/// Returns the error for callers.
+fn error_of(failure: Failure, place: &str) -> Error {
     let error = match failure {
         Failure::Answer(object_store::Error::NotSupported { .. }) => {
             Error::store("the server does not answer requests for a range of bytes with that range (206)")
         }
-        Failure::Answer(error) if failure::is_beyond(&error) => {
-            Error::corrupt("bytes were asked for that lie outside of the object")
-        }
+        Failure::Answer(error) if failure::is_beyond(&error) => Error::corrupt("the range is outside the object"),
         Failure::Answer(error) => Error::store(failure::said(&error)),
         Failure::Changed => Error::store("the object changed while it was read"),
         Failure::Wrong(error) => error,
@@ -140,22 +138,22 @@ struct RemoteObject {
     path: Path,
     /// The object, for people.
     place: Box<str>,
-    /// Whether the last bytes can be asked for.
+    /// Whether the server supports suffix ranges.
     has_tail: bool,
     /// The version that is read.
     held: Mutex<Option<Seen>>,
-    /// Whether anything of that version was read, or it was asked about.
+    /// Whether an answer has confirmed that version.
     sure: AtomicBool,
     changed: AtomicBool,
 }
 
 impl RemoteObject {
-    /// Takes in an answer: what was read, or `None` where there is nothing.
+    /// Checks the version of an answer; `None` if there is no such object.
     fn answer<T>(&self, answer: std::result::Result<(T, Seen), Failure>) -> Result<Option<(T, Stat)>> {
         match answer {
             Ok((value, seen)) => {
                 let mut held = lock(&self.held);
-                // Of two first reads at once each may have met another version.
+                // Two concurrent first reads may have got different versions.
                 if held.as_ref().is_some_and(|held| held.stat != seen.stat) {
                     drop(held);
                     return self.answer(Err(Failure::Changed));
@@ -178,7 +176,7 @@ impl RemoteObject {
                     }
                     self.changed.store(true, Ordering::Relaxed);
                 }
-                Err(told(failure, &self.place))
+                Err(error_of(failure, &self.place))
             }
         }
     }
@@ -194,11 +192,11 @@ impl RemoteObject {
         self.get(Some(GetRange::Bounded(offset..end)), most)
     }
 
-    /// What a range has of the object.
+    /// Reads the part of a range that is inside the object.
     fn most(&self, range: ByteRange, limit: u64) -> Result<Option<(Vec<u8>, Stat)>> {
         let found = match range {
             ByteRange::All => self.get(None, limit),
-            // No bytes cannot be asked for.
+            // HTTP has no empty ranges.
             ByteRange::Range { length: 0, .. } | ByteRange::Suffix(0) => {
                 return Ok(self.stat()?.map(|stat| (Vec::new(), stat)));
             }
@@ -211,7 +209,7 @@ impl RemoteObject {
             }
         };
         match found {
-            // Nothing of an empty object can be asked for by a range.
+            // Every range is outside an empty object.
             Err(error) if error.kind() == crate::ErrorKind::CorruptData && range != ByteRange::All => {
                 match self.stat()? {
                     Some(stat) if clipped(range, stat.size).1 == 0 => Ok(Some((Vec::new(), stat))),
@@ -350,14 +348,14 @@ impl WritableStore for RemoteStore {
 
     fn set_if(&self, key: &str, value: Option<&[u8]>, version: Option<u64>) -> Result<bool> {
         let Some(value) = value else {
-            return Err(Error::unsupported(format!("{self:?} removes objects whatever their version")));
+            return Err(Error::unsupported(format!("{self:?} cannot remove an object only if it has a version")));
         };
         let Some(version) = version else { return self.put(key, value, PutMode::Create) };
         match Client::of(&self.spec)?.seen(&self.path(key)?).filter(|seen| seen.stat.version == version) {
-            // It was read again since, and was another.
+            // A later read saw another version.
             None => Ok(false),
             Some(Seen { etag: None, version: None, .. }) => {
-                Err(Error::store("the server tells no versions (etags) by which writers could be kept apart")
+                Err(Error::store("the server returns no etags, which are needed to exclude other writers")
                     .at(self.display(key)))
             }
             Some(Seen { etag: e_tag, version, .. }) => {
@@ -376,7 +374,7 @@ impl WritableStore for RemoteStore {
         }
     }
 
-    /// Threads that wait for each other let others compute meanwhile, as the one they wait for may be among those.
+    /// Threads that wait give up their turn to compute, which the holder of the lock may need.
     fn lock(&self, key: &str) -> Result<Guard> {
         Ok(waiting(|| Guard::in_process(self.profile.identity, key)))
     }

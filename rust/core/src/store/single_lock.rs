@@ -1,4 +1,4 @@
-//! A lock file for each file: where there are no [locks of bytes](super::folder_lock).
+//! A lock file per file, for systems without [byte locks](super::folder_lock).
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use super::lock::LOCK;
 
-/// A locked file beside the file that is to be changed, which other processes see too. It goes when it is unlocked.
+/// A locked file beside the file that is changed, visible to other processes; removed when it is unlocked.
 pub(super) struct SingleLock {
     file: File,
     path: PathBuf,
 }
 
 impl SingleLock {
-    /// Waits for the lock of a file; `None`: the filesystem has no locks.
+    /// Waits for the lock of a file; `None` if the filesystem has no locks.
     pub(super) fn wait(path: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<Option<Self>> {
         let folder = path.parent().unwrap_or(Path::new("."));
         let mut name = OsString::from(format!("{LOCK}-"));
@@ -32,7 +32,7 @@ impl SingleLock {
                     locked => break locked?,
                 }
             }
-            // Who held it before has removed it: then others may have locked the next file of that name already.
+            // The previous holder removed the file: another process may have locked the next file of that name already.
             if is_at(&file, &path)? {
                 return Ok(Some(Self { file, path }));
             }
@@ -42,14 +42,14 @@ impl SingleLock {
 
 impl Drop for SingleLock {
     fn drop(&mut self) {
-        // First removed, then unlocked: what is locked and still there is the lock.
+        // Removed before it is unlocked, so that a locked file that still has its name is the lock.
         let _ = fs::remove_file(&self.path);
-        // Closing would not do where a forked child has the file too.
+        // Closing does not unlock if a forked child has the file open too.
         let _ = self.file.unlock();
     }
 }
 
-/// Opens a lock file, and makes it and its folder where they are not there.
+/// Opens a lock file; creates it and its folder if they are missing.
 pub(super) fn open(path: &Path, folder: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<File> {
     let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
     match open() {
@@ -61,13 +61,13 @@ pub(super) fn open(path: &Path, folder: &Path, create: &dyn Fn(&Path) -> io::Res
     }
 }
 
-/// Whether an open file still is the one at a path. As long as it is open, no other file has its number.
+/// Whether an open file is the file at a path. No other file gets its inode number while it is open.
 pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
 
-    let own = file.metadata()?;
+    let open = file.metadata()?;
     match fs::metadata(path) {
-        Ok(found) => Ok((found.dev(), found.ino()) == (own.dev(), own.ino())),
+        Ok(found) => Ok((found.dev(), found.ino()) == (open.dev(), open.ino())),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
         Err(error) => Err(error),
     }

@@ -1,4 +1,4 @@
-//! What the system does for large files that are written.
+//! System calls that speed up writing large files.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -7,10 +7,10 @@ use std::{mem::MaybeUninit, os::fd::AsRawFd};
 
 use memmap2::{Mmap, MmapOptions};
 
-/// How a filesystem is written to fastest.
+/// Filesystems, by how they are written fastest.
 #[derive(PartialEq, Eq)]
 pub(super) enum Filesystem {
-    /// It finds a place for each page, unless it has set one aside for the file.
+    /// Ext4, which allocates page by page unless space was preallocated.
     Ext,
     /// In memory.
     Memory,
@@ -22,7 +22,7 @@ impl Filesystem {
     #[cfg(target_os = "linux")]
     pub(super) fn of(file: &File) -> Self {
         let mut about = MaybeUninit::<libc::statfs>::uninit();
-        // SAFETY: an open file, and a place for the answer, which is read where there is one.
+        // SAFETY: the file is open; the structure is read only if the call filled it.
         let kind = unsafe {
             (libc::fstatfs(file.as_raw_fd(), about.as_mut_ptr()) == 0).then(|| about.assume_init_ref().f_type)
         };
@@ -39,23 +39,23 @@ impl Filesystem {
     }
 }
 
-/// Sets room aside for a file that is about to be written.
+/// Preallocates space for a file that is about to be written.
 pub(super) fn set_aside(file: &File, length: u64) {
     #[cfg(target_os = "linux")]
     if let Ok(length) = length.try_into() {
-        // SAFETY: an open file. What comes of it does not matter: if there is no room, the write says so.
+        // SAFETY: the file is open. The result does not matter: without space, the write fails.
         unsafe { libc::fallocate(file.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE, 0, length) };
     }
     #[cfg(not(target_os = "linux"))]
     let _ = (file, length);
 }
 
-/// A file that may replace another. Ext4 hands all of one that does to the disk when it gets its name, so that after a
-/// loss of power there is one of the two: here it begins with that while the file is written.
+/// A file that may replace another. When such a file is renamed, ext4 writes all of it to the disk, so that one of the two
+/// survives a loss of power; here that begins while the file is written.
 pub(crate) struct Early<'f> {
     file: &'f mut File,
     at_once: bool,
-    /// Bytes that were written since it was told to.
+    /// Bytes written since the system was last told to start.
     new: u64,
 }
 
@@ -89,10 +89,10 @@ impl Seek for Early<'_> {
     }
 }
 
-/// Has the system begin to write a file to the disk.
+/// Tells the system to start writing a file to the disk.
 fn hand_over(file: &File) {
     #[cfg(target_os = "linux")]
-    // SAFETY: an open file. What comes of it does not matter: it will be written later, too.
+    // SAFETY: the file is open. The result does not matter: the system writes the file anyway.
     unsafe {
         libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE)
     };
@@ -100,12 +100,12 @@ fn hand_over(file: &File) {
     let _ = file;
 }
 
-/// Why a file that is changed does not have what it had.
+/// The error of an old file that lost bytes.
 pub(super) fn cut_short() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the file was cut short while it was changed")
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the file was truncated while it was changed")
 }
 
-/// A map of a part of a file, of which `used` bytes are wanted.
+/// Maps the bytes `first..last` of a file, `used` of which will be read.
 pub(super) fn map(file: Option<&File>, first: u64, last: u64, used: u64) -> io::Result<Mmap> {
     let file = file.ok_or(io::ErrorKind::InvalidInput)?;
     if last > file.metadata()?.len() {
@@ -116,6 +116,6 @@ pub(super) fn map(file: Option<&File>, first: u64, last: u64, used: u64) -> io::
     if used >= (last - first) / 2 {
         options.populate();
     }
-    // SAFETY: only the system reads the map, and to it a file that others change or cut short meanwhile is no harm.
+    // SAFETY: only the system reads the map, which tolerates that others change or truncate the file.
     unsafe { options.map(file) }
 }

@@ -1,5 +1,4 @@
-//! Files that become objects once they are whole, and what of them and of locks is left behind by processes that were
-//! killed.
+//! Temporary files that replace objects once they are complete, and the files that killed processes left.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -15,23 +14,23 @@ use super::lock::{LOCK, hash};
 use super::system::Early;
 use crate::runtime::PerProcess;
 
-/// Files of such names are no objects.
+/// Prefix of the names of files that are not objects.
 pub(super) const TEMPORARY: &str = ".tegula-";
 
-/// A temporary file that is older belongs to nobody, whatever the number of its process says.
+/// Age from which a temporary file is left over, whatever its process id says.
 const OLD: Duration = Duration::from_secs(60 * 60);
 
-/// Folders in folders are not followed deeper.
+/// Maximum depth of folders that are searched.
 const DEPTH: usize = 256;
 
-/// Tells where the numbers of processes have the same meaning: on one host, until it is booted again, in one container.
+/// Identifies where process ids have the same meaning: one boot of one host, in one container.
 static HERE: PerProcess<Option<u64>> = PerProcess::new(|| {
     let boot = fs::read("/proc/sys/kernel/random/boot_id").ok()?;
     let container = fs::read_link("/proc/self/ns/pid").ok()?;
     Some(hash(&[&boot, container.as_os_str().as_encoded_bytes()].concat()))
 });
 
-/// Creates a file of a name that nobody else has.
+/// Creates a file with a unique name.
 fn create(folder: &Path) -> io::Result<(File, PathBuf)> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let here = HERE.get().unwrap_or_default();
@@ -39,14 +38,14 @@ fn create(folder: &Path) -> io::Result<(File, PathBuf)> {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = folder.join(format!("{TEMPORARY}{here:016x}-{}-{count}", process::id()));
         match OpenOptions::new().write(true).create_new(true).open(&path) {
-            // A process that had our number was killed.
+            // Left by a killed process with the same id.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             opened => return Ok((opened?, path)),
         }
     }
 }
 
-/// Replaces a file by what `write` writes to a temporary name beside it: the old file stays whole until the new one is.
+/// Replaces a file by what `write` writes to a temporary file beside it; the old file stays until the new one is complete.
 pub(crate) fn replace_file<E: From<io::Error>>(
     path: &Path,
     write: impl FnOnce(&mut File) -> Result<(), E>,
@@ -59,14 +58,14 @@ pub(crate) fn replace_file<E: From<io::Error>>(
     done
 }
 
-/// Replaces a file for somebody who names it: where the name is a link, the file that it leads to, with the permissions
-/// that this has. What is no file, or may not be written, is not replaced.
+/// Replaces a file that a user named: follows links and keeps the permissions. Fails if the path is not a regular file or
+/// may not be written.
 pub(crate) fn replace_named<E: From<io::Error>>(
     path: &Path,
     write: impl FnOnce(&mut Early<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     let followed = followed(path)?;
-    // Not for what is in it, nor to change it: to learn whether that may be.
+    // Opened only to find out whether it may be written.
     let old = match OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&followed) {
         Ok(file) => Some(file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -74,7 +73,7 @@ pub(crate) fn replace_named<E: From<io::Error>>(
     };
     let about = old.as_ref().map(File::metadata).transpose()?;
     if about.as_ref().is_some_and(|about| !about.is_file()) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is something that is not a file").into());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file").into());
     }
     replace_file(&followed, |file| {
         if let Some(about) = &about {
@@ -86,9 +85,9 @@ pub(crate) fn replace_named<E: From<io::Error>>(
     Ok(())
 }
 
-/// Where a path leads, if what is there is a link; it may lead to nothing.
+/// Follows the links at a path; the target need not exist.
 fn followed(path: &Path) -> io::Result<PathBuf> {
-    /// As many as the system follows.
+    /// The number of links that Linux follows.
     const LINKS: usize = 40;
     let mut path = path.to_owned();
     for _ in 0..LINKS {
@@ -97,17 +96,17 @@ fn followed(path: &Path) -> io::Result<PathBuf> {
             Err(_) => return Ok(path),
         }
     }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "there are too many links"))
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "too many levels of symbolic links"))
 }
 
-/// Waits until what was created, renamed or removed in a folder is on the disk.
+/// Waits until names created, renamed or removed in a folder are on the disk.
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    // The folder of a path of one name is the one that we are in.
+    // The parent of a bare name is the current folder.
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     File::open(folder)?.sync_all()
 }
 
-/// Makes a folder and those that lead there, and waits until they are on the disk if `sync`.
+/// Creates a folder and its parents; with `sync`, waits until they are on the disk.
 pub(super) fn create_folder(folder: &Path, sync: bool) -> io::Result<()> {
     let new = if sync { folder.ancestors().take_while(|above| !above.exists()).count() } else { 0 };
     fs::create_dir_all(folder)?;
@@ -115,7 +114,7 @@ pub(super) fn create_folder(folder: &Path, sync: bool) -> io::Result<()> {
     folder.ancestors().take(new).try_for_each(|folder| sync_folder(&parent(folder).unwrap_or_else(|| ".".into())))
 }
 
-/// Temporary files and lock files below a folder that nobody uses any more. Links are not followed.
+/// Finds unused temporary files and lock files below a folder, without following links.
 pub(super) fn left_over(folder: &Path, remove: bool) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![(folder.to_owned(), 0)];
@@ -133,7 +132,7 @@ pub(super) fn left_over(folder: &Path, remove: bool) -> io::Result<Vec<PathBuf>>
                 folders.push((entry.path(), depth + 1));
             } else if kind.is_file() && name.starts_with(TEMPORARY) {
                 match nobody_uses(&entry.path(), &name, remove) {
-                    // It has just become an object, or gone.
+                    // Renamed or removed meanwhile.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     unused => found.extend(unused?.then(|| entry.path())),
                 }
@@ -144,7 +143,7 @@ pub(super) fn left_over(folder: &Path, remove: bool) -> io::Result<Vec<PathBuf>>
     Ok(found)
 }
 
-/// Whether nobody uses a file, which then can be removed.
+/// Whether a file is unused; with `remove`, removes it then.
 fn nobody_uses(path: &Path, name: &str, remove: bool) -> io::Result<bool> {
     if name == LOCK {
         return is_left_over(path, remove);
@@ -153,7 +152,7 @@ fn nobody_uses(path: &Path, name: &str, remove: bool) -> io::Result<bool> {
         let file = File::open(path)?;
         let free = file.try_lock().is_ok();
         if free && remove {
-            // While it is locked, as its users remove it.
+            // Removed while it is locked, as its users do.
             fs::remove_file(path)?;
         }
         return Ok(free);
@@ -167,7 +166,7 @@ fn nobody_uses(path: &Path, name: &str, remove: bool) -> io::Result<bool> {
     Ok(unused)
 }
 
-/// The process that writes a temporary file, if its number means something here.
+/// Returns the process that writes a temporary file, if its id has a meaning here.
 fn writer(name: &str) -> Option<u32> {
     let (here, rest) = name.strip_prefix(TEMPORARY)?.split_once('-')?;
     let (writer, _) = rest.split_once('-')?;

@@ -8,7 +8,7 @@
 use super::super::{Listing, Object, check_key, reserve};
 use crate::error::{Error, Result};
 
-/// No directory is larger: it stays in memory.
+/// Maximum size of a directory, which stays in memory.
 const LIMIT: u64 = 512 << 20;
 
 const END: [u8; 4] = *b"PK\x05\x06";
@@ -26,44 +26,44 @@ pub(super) const LOCAL_SIZE: u64 = 30;
 /// The name is UTF-8.
 const UTF8: u16 = 1 << 11;
 
-/// What an archive says of its entries.
+/// The directory of an archive.
 pub(super) struct Directory {
-    /// As it is stored.
+    /// The stored bytes.
     bytes: Vec<u8>,
-    /// Names that are not there as they are.
+    /// Decoded names that differ from the stored bytes.
     renamed: Vec<String>,
     /// The entries whose names are keys, sorted by name.
     slots: Vec<Slot>,
-    /// Bytes before the archive, which its offsets do not count.
+    /// Number of bytes before the archive, which its offsets do not include.
     before: u64,
 }
 
 #[derive(Clone, Copy)]
 struct Slot {
-    /// Where in the directory the entry is.
+    /// Offset of the entry in the directory.
     at: u32,
     /// The index of its name in `renamed`, or [`AS_STORED`].
     renamed: u32,
-    /// Where the next entry begins, or the directory.
+    /// Offset of the next entry, or of the directory.
     end: u64,
 }
 
 const AS_STORED: u32 = u32::MAX;
 
-/// An entry, as the directory has it.
+/// An entry of the directory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) flags: u16,
     pub(super) method: u16,
     pub(super) crc: u32,
-    /// The size as it is stored.
+    /// The stored size in bytes.
     pub(super) compressed: u64,
     pub(super) size: u64,
-    /// Where its local header is.
+    /// Offset of its local header.
     pub(super) header: u64,
-    /// Where its bytes end at the latest.
+    /// Upper bound of the end of its bytes.
     pub(super) end: u64,
-    /// Where in the directory its name is.
+    /// The range of its name in the directory.
     name: (usize, usize),
 }
 
@@ -83,25 +83,25 @@ fn starts(bytes: &[u8], at: usize, signature: [u8; 4]) -> bool {
     bytes.get(at..).is_some_and(|rest| rest.starts_with(&signature))
 }
 
-/// Where the directory is, as the end of the archive says.
+/// The position of the directory, from the record at the end of the archive.
 struct End {
-    /// Its first byte in the file.
+    /// Offset of the directory in the file.
     start: u64,
     size: u64,
-    /// Bytes before the archive.
+    /// Number of bytes before the archive.
     before: u64,
     entries: u64,
-    /// Whether all of the number is there, or only its last 16 bits.
+    /// Whether `entries` is the whole number or only its last 16 bits.
     exact: bool,
 }
 
 impl End {
-    /// The end of an archive of `size` bytes.
+    /// Reads the end of an archive of `size` bytes.
     fn read(archive: &dyn Object, size: u64) -> Result<Self> {
         let length = size.min((END_SIZE + usize::from(u16::MAX) + END64_SIZE + LOCATOR64_SIZE) as u64);
         let (first, mut tail) = (size - length, vec![0; length as usize]);
         archive.read_at(first, &mut tail)?;
-        // A comment follows, which reaches to the end of the file; but some have something behind it.
+        // The comment that follows should reach the end of the file, but some files have bytes after it.
         let ends = |at: &usize| tail.len() - at - END_SIZE == usize::from(u16_at(&tail, at + 20));
         let fits = |at: &usize| tail.len() - at - END_SIZE >= usize::from(u16_at(&tail, at + 20));
         let found = || (0..(tail.len() + 1).saturating_sub(END_SIZE)).rev().filter(|at| starts(&tail, *at, END));
@@ -127,7 +127,7 @@ impl End {
         let locator = at.checked_sub(LOCATOR64_SIZE).filter(|at| starts(&tail, *at, LOCATOR64));
         if let Some(locator) = locator {
             let mut record = [0; END64_SIZE];
-            // Where something stands before the archive, the offset is too small by that.
+            // The offset is too small by the bytes before the archive.
             let beside = (first + locator as u64).checked_sub(END64_SIZE as u64);
             for start in [Some(u64_at(&tail, locator + 8)), beside].into_iter().flatten() {
                 if start.checked_add(END64_SIZE as u64).is_some_and(|end| end <= first + locator as u64) {
@@ -139,7 +139,7 @@ impl End {
                 }
             }
             if !record.starts_with(&END64) {
-                return Err(Error::corrupt("the end of the directory (zip64) is not where it should be"));
+                return Err(Error::corrupt("the zip64 end of the directory is missing"));
             }
             if (u32_at(&record, 16), u32_at(&record, 20)) != (0, 0) {
                 return Err(Error::unsupported("the zip archive is one of several volumes"));
@@ -149,7 +149,7 @@ impl End {
         } else if disks != (0, 0) || u16_at(&tail, at + 8) != entries {
             return Err(Error::unsupported("the zip archive is one of several volumes"));
         }
-        let bad = || Error::corrupt(format!("a directory of {} bytes at byte {} is not there", end.size, end.before));
+        let bad = || Error::corrupt(format!("there is no directory of {} bytes at byte {}", end.size, end.before));
         let start = end.start.checked_sub(end.size).ok_or_else(bad)?;
         let before = start.checked_sub(end.before).ok_or_else(bad)?;
         Ok(Self { start, before, ..end })
@@ -161,7 +161,7 @@ impl Directory {
     pub(super) fn read(archive: &dyn Object, size: u64) -> Result<Self> {
         let end = End::read(archive, size)?;
         if end.size > LIMIT {
-            return Err(Error::unsupported(format!("a directory of {} bytes; at most {LIMIT} are read", end.size)));
+            return Err(Error::unsupported(format!("the directory has {} bytes, more than {LIMIT}", end.size)));
         }
         let mut bytes = Vec::new();
         reserve(&mut bytes, end.size as usize)?;
@@ -174,7 +174,7 @@ impl Directory {
         while at < directory.bytes.len() {
             let (entry, next) = directory.parse(at)?;
             if entry.header >= end.start {
-                return Err(Error::corrupt(format!("the entry at byte {} lies behind the last one", entry.header)));
+                return Err(Error::corrupt(format!("the entry at byte {} is not before the directory", entry.header)));
             }
             let slot = directory.name_of(&entry, at).map(|renamed| Slot { at: at as u32, renamed, end: end.start });
             headers.push((entry.header, slot.map(|_| directory.slots.len())));
@@ -185,7 +185,7 @@ impl Directory {
         if found != end.entries && (end.exact || found & 0xffff != end.entries) {
             return Err(Error::corrupt(format!("there are {found} entries instead of {}", end.entries)));
         }
-        // An entry ends where another begins: no bytes are two entries'.
+        // An entry ends where the next begins, so that entries do not overlap.
         headers.sort_unstable();
         for pair in headers.windows(2) {
             if let [(_, Some(slot)), (next, _)] = pair {
@@ -197,7 +197,7 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Sorts the entries by name; of several of one name the last counts.
+    /// Sorts the entries by name; of entries with the same name, the last counts.
     fn sort(&mut self) {
         let mut slots = std::mem::take(&mut self.slots);
         slots.sort_unstable_by(|one, other| self.name(one).cmp(self.name(other)).then(one.at.cmp(&other.at)));
@@ -212,7 +212,7 @@ impl Directory {
         self.slots = slots;
     }
 
-    /// The entry at a byte of the directory, and where the next one is.
+    /// Parses the entry at an offset of the directory; returns it with the offset of the next.
     fn parse(&self, at: usize) -> Result<(Entry, usize)> {
         let bad = |cause: &str| Error::corrupt(format!("the entry at byte {at} of the directory {cause}"));
         let header = self.bytes.get(at..at + CENTRAL_SIZE).ok_or_else(|| bad("is cut off"))?;
@@ -247,14 +247,14 @@ impl Directory {
             crc: u32_at(header, 16),
             compressed,
             size,
-            header: offset.checked_add(self.before).ok_or_else(|| bad("lies behind all bytes"))?,
+            header: offset.checked_add(self.before).ok_or_else(|| bad("has an offset past 2^64"))?,
             end: 0,
             name,
         };
         Ok((entry, next))
     }
 
-    /// The field of a kind among those between two bytes of the directory.
+    /// Finds the extra field of a kind in a range of the directory.
     fn extra(&self, mut at: usize, end: usize, kind: u16) -> Result<Option<&[u8]>, &'static str> {
         let mut found = None;
         while end - at >= 4 {
@@ -270,14 +270,14 @@ impl Directory {
         Ok(found)
     }
 
-    /// Where the name of an entry is, as [`Slot::renamed`]; `None`: it is not a key.
+    /// Returns the [`Slot::renamed`] of an entry's name; `None` if the name is not a key.
     fn name_of(&mut self, entry: &Entry, at: usize) -> Option<u32> {
         let stored = self.stored_name(entry);
         if entry.flags & UTF8 != 0 || stored.is_ascii() {
             let plain = std::str::from_utf8(stored).is_ok_and(|name| check_key(name).is_ok());
             return plain.then_some(AS_STORED);
         }
-        // A field may say it in UTF-8; it counts as long as the name is the one it was written for.
+        // The Unicode path field is valid if its checksum fits the stored name.
         let extra = entry.name.1 + usize::from(u16_at(&self.bytes, at + 30));
         let unicode = self.extra(entry.name.1, extra, 0x7075).ok().flatten().and_then(|field| {
             let same = field.first() == Some(&1) && u32_at(field, 1) == super::method::crc32(stored);
@@ -299,12 +299,12 @@ impl Directory {
         &self.bytes[start..start + usize::from(u16_at(&self.bytes, slot.at as usize + 28))]
     }
 
-    /// The name of an entry, as its local header has to repeat it.
+    /// Returns the stored name of an entry, which its local header must repeat.
     pub(super) fn stored_name(&self, entry: &Entry) -> &[u8] {
         &self.bytes[entry.name.0..entry.name.1]
     }
 
-    /// The entry of a key.
+    /// Finds the entry of a key.
     pub(super) fn find(&self, key: &str) -> Result<Option<Entry>> {
         let Ok(found) = self.slots.binary_search_by(|slot| self.name(slot).cmp(key.as_bytes())) else {
             return Ok(None);
@@ -314,7 +314,7 @@ impl Directory {
         Ok(Some(Entry { end: slot.end, ..entry }))
     }
 
-    /// What lies directly under a prefix. What lies deeper is jumped over.
+    /// Lists the names directly under a prefix; skips deeper ones by binary search.
     pub(super) fn list(&self, prefix: &str) -> Listing {
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         let mut listing = Listing::default();
@@ -339,7 +339,7 @@ impl Directory {
 }
 
 impl Entry {
-    /// The bytes between the local header and the entry's own, out of the header; an error if it is another entry's.
+    /// Checks a local header; returns the lengths of its name and its extra fields.
     pub(super) fn check_local(&self, header: &[u8]) -> Result<(usize, usize)> {
         if !starts(header, 0, LOCAL) {
             return Err(Error::corrupt(format!("no entry begins at byte {} of the archive", self.header)));
@@ -351,7 +351,7 @@ impl Entry {
         Ok((u16_at(header, 26).into(), u16_at(header, 28).into()))
     }
 
-    /// Whether it is encrypted, or a patch to something else.
+    /// Whether the entry is encrypted or a patch.
     pub(super) fn is_unreadable(&self) -> bool {
         self.flags & UNREADABLE != 0
     }

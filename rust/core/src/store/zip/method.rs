@@ -1,4 +1,4 @@
-//! How the bytes of an entry are compressed.
+//! Compression methods of entries.
 
 use std::cell::RefCell;
 use std::io::Read;
@@ -15,7 +15,7 @@ const BZIP2: u16 = 12;
 const LZMA: u16 = 14;
 const ZSTD: u16 = 93;
 
-/// What others' methods are called.
+/// Names of methods that are not supported, for errors.
 const OTHERS: &[(u16, &str)] = &[
     (1, "shrink"),
     (2, "reduce"),
@@ -40,9 +40,9 @@ pub(super) fn crc32(bytes: &[u8]) -> u32 {
     crc.sum()
 }
 
-/// Checks that a method is known, and that so many bytes can come of so few: nothing is allocated for them otherwise.
+/// Checks that a method is supported and that `compressed` bytes can decode to `size`, before memory is allocated.
 pub(super) fn check(method: u16, compressed: u64, size: u64) -> Result<()> {
-    // What the densest stream of each makes of a byte, and of the start of it.
+    // The highest possible ratio of each method.
     let most = match method {
         STORED => 1,
         DEFLATE => 1032,
@@ -62,13 +62,13 @@ pub(super) fn check(method: u16, compressed: u64, size: u64) -> Result<()> {
 
 /// Decompresses an entry into all of `into`.
 pub(super) fn decompress(method: u16, compressed: &[u8], into: &mut [u8]) -> Result<()> {
-    let due = into.len();
+    let expected = into.len();
     let size = match method {
         DEFLATE => INFLATE.with_borrow_mut(|inflate| match inflate.deflate_decompress(compressed, into) {
             Ok(size) => Ok(size),
             Err(DecompressionError::BadData) => Err(Error::corrupt("deflate: damaged or cut off")),
             Err(DecompressionError::InsufficientSpace) => {
-                Err(Error::corrupt(format!("deflate: decodes to more than {due} bytes")))
+                Err(Error::corrupt(format!("deflate: decodes to more than {expected} bytes")))
             }
         })?,
         BZIP2 => {
@@ -77,18 +77,22 @@ pub(super) fn decompress(method: u16, compressed: &[u8], into: &mut [u8]) -> Res
                 decoder.read_exact(into)?;
                 decoder.read(&mut [0])
             };
-            due + read().map_err(|error| Error::corrupt(format!("bzip2: {error}")))?
+            expected + read().map_err(|error| Error::corrupt(format!("bzip2: {error}")))?
         }
         LZMA => unpack_lzma(compressed, into)?,
         ZSTD => zstd_safe::decompress(into, compressed)
             .map_err(|code| Error::corrupt(format!("zstd: {}", zstd_safe::get_error_name(code))))?,
         _ => return Err(Error::unsupported(format!("compression method {method}"))),
     };
-    if size == due { Ok(()) } else { Err(Error::corrupt(format!("a zip entry decodes to {size} bytes, not {due}"))) }
+    if size == expected {
+        Ok(())
+    } else {
+        Err(Error::corrupt(format!("a zip entry decodes to {size} bytes, not {expected}")))
+    }
 }
 
-/// Decompresses LZMA behind the header that zip gives it: a version of two bytes, the size of the properties, and these.
-/// The end of the stream is marked or not; with its size, the decoder takes either.
+/// Decompresses LZMA after zip's header: a version of two bytes, the size of the properties, and the properties. With the
+/// size, the decoder accepts a stream with or without an end marker.
 fn unpack_lzma(compressed: &[u8], into: &mut [u8]) -> Result<usize> {
     const SMALLEST: u32 = 4 << 10;
     let bad = |cause: &str| Error::corrupt(format!("lzma: {cause}"));
@@ -96,12 +100,12 @@ fn unpack_lzma(compressed: &[u8], into: &mut [u8]) -> Result<usize> {
     let Some(([_, _, 5, 0, context, dictionary @ ..], stream)) = compressed.split_first_chunk::<9>() else {
         return Err(bad("no properties of five bytes"));
     };
-    // A dictionary that is larger than all there is would only take memory.
+    // A dictionary larger than the output would only take memory.
     let useful = u32::try_from(into.len()).unwrap_or(u32::MAX).max(SMALLEST);
     let dictionary = u32::from_le_bytes(*dictionary).min(useful).to_le_bytes();
     let header = [&[*context], &dictionary[..], &(into.len() as u64).to_le_bytes()].concat();
     let mut decoder = Stream::new_lzma_decoder(u64::MAX).map_err(damaged)?;
-    // The decoder reads nothing where it could not write, so that it needs room for one more byte than there are.
+    // The decoder stops reading when its output is full, so it gets one spare byte to reach the end marker.
     let mut spare = [0];
     decoder.process(&header, &mut spare, Action::Run).map_err(damaged)?;
     let mut status = decoder.process(stream, into, Action::Finish).map_err(damaged)?;
@@ -113,7 +117,7 @@ fn unpack_lzma(compressed: &[u8], into: &mut [u8]) -> Result<usize> {
         Status::StreamEnd if decoder.total_in() == (header.len() + stream.len()) as u64 => {
             Ok(decoder.total_out() as usize)
         }
-        Status::StreamEnd => Err(bad("bytes behind its end")),
+        Status::StreamEnd => Err(bad("bytes after its end")),
         _ => Err(bad("cut off")),
     }
 }

@@ -1,12 +1,12 @@
-//! A zip archive, which is an object of another store, as a store that is read.
+//! Zip archives as read-only stores; an archive is an object of another store.
 //!
 //! Specification: <https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT>
 //!
-//! The directory at its end is read when the archive is opened, and again when the archive has changed. Of entries that
-//! are stored as they are, a read takes just the bytes that are wanted; others are decompressed whole, into no more
-//! than the size that the directory says. The checksum of an entry is checked when all of it is read.
+//! The directory at the archive's end is read when the archive is opened, and again after the archive has changed. Reads of
+//! uncompressed entries take only the bytes that are wanted; other entries are decompressed whole, into no more than the
+//! size in the directory. The checksum of an entry is checked when it is read whole.
 //!
-//! Entries whose names are not keys (folders, absolute names, `..`) are passed over. No bytes are part of two entries.
+//! Entries whose names are not keys (folders, absolute names, `..`) are skipped. Entries do not overlap.
 
 mod directory;
 mod method;
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::error::{Error, Place, Result};
 
-/// The entries of a zip archive. It is not written.
+/// The entries of a zip archive, read-only.
 pub struct ZipStore {
     target: Arc<dyn Store>,
     key: String,
@@ -31,13 +31,13 @@ pub struct ZipStore {
     archive: RwLock<Arc<Archive>>,
 }
 
-/// What is read at first of the end of an archive on another machine.
+/// Number of bytes first read from the end of a remote archive.
 const REMOTE_TAIL: u64 = 128 << 10;
 
-/// An entry of at most so many bytes is read with its header.
+/// Maximum size of a remote entry that is read with its header.
 const REMOTE_ENTRY: u64 = 16 << 20;
 
-/// The gap between an entry's name and its bytes for which an entry on another machine is read at once.
+/// Maximum length of the fields between name and bytes of a remote entry that is read with one request.
 const REMOTE_EXTRA: u64 = 1 << 10;
 
 /// An archive as it was when its directory was read.
@@ -52,7 +52,7 @@ impl ZipStore {
         let path = path.as_ref();
         let name = path.display().to_string();
         let file = path.file_name().and_then(|file| file.to_str());
-        let file = file.ok_or_else(|| Error::unsupported("no name of a file in UTF-8").at(&name))?;
+        let file = file.ok_or_else(|| Error::unsupported("the name of the archive is not valid UTF-8").at(&name))?;
         let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Self::with_name(Arc::new(FilesystemStore::new(folder)), file, name, Identity::of(("zip", place(path))))
     }
@@ -70,10 +70,10 @@ impl ZipStore {
         Ok(Self { target, key: key.to_owned(), name, profile, archive: RwLock::new(Arc::new(archive)) })
     }
 
-    /// The archive as it is now. Locks are tried only: whoever holds one may be gone with a fork.
+    /// Returns the current archive. Locks are only tried, because a holder may have been lost in a fork.
     fn current(&self) -> Result<(Box<dyn Object>, Arc<Archive>)> {
         let object = self.target.open(&self.key)?;
-        // Of a remote archive every read makes sure that it is still this one.
+        // Every read of a remote archive checks that it has not changed.
         let stat = if self.profile.remote { object.recall() } else { object.stat()? };
         if let Ok(archive) = self.archive.try_read()
             && archive.stat.settled
@@ -94,12 +94,12 @@ fn read_archive(store: &dyn Store, key: &str) -> Result<(Box<dyn Object>, Archiv
     let missing = || Error::not_found("no such file");
     let object = store.open(key)?;
     if store.profile().remote {
-        // The end tells how large it is, and often holds all of the directory.
+        // The answer gives the archive's size, and often contains the whole directory.
         let ahead = Ahead::ends(object.into(), 0, REMOTE_TAIL)?.ok_or_else(missing)?;
         let stat = ahead.stat()?.ok_or_else(missing)?;
         let directory = Directory::read(&ahead, stat.size)?;
         let object = store.open(key)?;
-        // What is read through this handle is of the version that was seen last, which must be this one.
+        // This handle reads the version that was seen last, which must be the one whose directory was read.
         if object.recall().is_some_and(|seen| seen != stat) {
             return Err(Error::store("the archive changed while it was read"));
         }
@@ -121,7 +121,7 @@ struct EntryObject {
     archive: Box<dyn Object>,
     directory: Arc<Archive>,
     entry: Entry,
-    /// All of it, once it was decompressed for the sake of a part.
+    /// The whole entry, once it was decompressed to read a part.
     whole: OnceLock<Result<Vec<u8>>>,
 }
 
@@ -140,7 +140,7 @@ impl EntryObject {
         }
     }
 
-    /// The entry's name as it is stored, if there are as many bytes as the directory says, and they can be decompressed.
+    /// Checks that the entry can be decompressed and fits where the directory says; returns its stored name.
     ///
     /// Nothing is allocated for an entry before it was checked.
     fn check(&self) -> Result<&[u8]> {
@@ -154,7 +154,7 @@ impl EntryObject {
         Ok(name)
     }
 
-    /// Checks that so many bytes from the header on are the entry's.
+    /// Checks that `length` bytes from the header on belong to the entry.
     fn fits(&self, length: u64) -> Result<()> {
         let Entry { header, end, .. } = self.entry;
         match header.checked_add(length) {
@@ -163,7 +163,7 @@ impl EntryObject {
         }
     }
 
-    /// Where the entry's bytes begin.
+    /// Returns the offset of the entry's bytes.
     fn start(&self) -> Result<u64> {
         let (name, Entry { compressed, header, .. }) = (self.check()?, self.entry);
         let mut local = vec![0; LOCAL_SIZE as usize + name.len()];
@@ -177,14 +177,14 @@ impl EntryObject {
         Ok(header + before)
     }
 
-    /// Says that all of the entry is about to be read, header and bytes.
+    /// Announces a read of the whole entry, with its header.
     fn announce(&self) -> Result<()> {
         let Entry { compressed, header, end, .. } = self.entry;
         let length = LOCAL_SIZE + (self.check()?.len() as u64) + compressed;
         self.archive.prepare(header, length.saturating_add(REMOTE_EXTRA).min(end.saturating_sub(header)))
     }
 
-    /// Reads all of it.
+    /// Reads the whole entry.
     fn read_whole(&self, into: &mut [u8]) -> Result<()> {
         self.announce()?;
         let (start, Entry { method, compressed, crc, .. }) = (self.start()?, self.entry);
