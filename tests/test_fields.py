@@ -176,9 +176,9 @@ def test_invalid_fields_are_errors(session):
     with array.write_session() as opened:
         target = opened if session else array
         for key, message in [
-            ("nope", "no field 'nope'; there are 'id', 'flux', 'name', 'pair'"),
+            ("nope", "unknown field 'nope'; the fields are 'id', 'flux', 'name', 'pair'"),
             ((["id", "x"], 0), "no field 'x'"),
-            (["id", "id"], "'id' comes twice"),
+            (["id", "id"], "'id' is named twice"),
             (("id", 11), "index 11 is out of bounds"),
         ]:
             with pytest.raises(tegula.InvalidSelectionError, match=message):

@@ -1,4 +1,4 @@
-"""What users write beside an array or a group."""
+"""Attributes of arrays and groups."""
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,13 +18,13 @@ class _Node(Protocol):
 
 
 class Attributes(MutableMapping[str, Any]):
-    """What users wrote beside an array or a group, as a mapping of names to JSON.
+    """The attributes of an array or a group: a mapping of names to JSON values.
 
-    Each change is stored at once, and `update` and `put` store all that they change by one write. The stored document
-    is read again before, so that what others wrote since stays: who changes it waits for others that do, threads
-    always, processes where the store is a local folder; on an object store, who meets another's change begins again.
-    The array has the shape then that is stored. A value that is a list or a dict is a copy: change it, and set it
-    again. Of consolidated metadata above, changes are no part until these are made again.
+    Each change is stored at once; `update` and `put` store all their changes in one write. The stored document is read
+    again first, so that changes by others are kept. Writers of one document wait for each other: threads always,
+    processes if the store is a local folder. On an object store, a writer that finds a change of another process starts
+    again. The handle takes the shape that is stored. A value that is a list or a dict is a copy: change it and set it
+    again. Consolidated metadata of a group above do not see the change until they are consolidated again.
 
     Examples
     --------
@@ -70,36 +70,36 @@ class Attributes(MutableMapping[str, Any]):
         return Attributes, (self._node,)
 
     def asdict(self) -> dict[str, Any]:
-        """Return a copy, which can be changed without changing what is stored."""
+        """Return a copy as a dict. Changes of it are not stored."""
         attributes: dict[str, Any] = self._node._native.attributes()
         return attributes
 
     def update(
         self, other: "SupportsKeysAndGetItem[str, Any] | Iterable[tuple[str, Any]]" = (), /, **attributes: Any
     ) -> None:
-        """Set several attributes by one write.
+        """Set several attributes in one write.
 
         Parameters
         ----------
         other : mapping or pairs
-            The attributes.
+            The attributes to set.
         **attributes
-            More of them.
+            More attributes to set.
         """
         self._change(dict(other, **attributes))
 
     def put(self, attributes: Mapping[str, Any]) -> None:
-        """Replace all attributes by one write.
+        """Replace all attributes in one write.
 
         Parameters
         ----------
         attributes : mapping
-            Those that there are to be.
+            The new attributes.
         """
         self._change(dict(attributes), clear=True)
 
     def clear(self) -> None:
-        """Remove all attributes by one write."""
+        """Remove all attributes in one write."""
         self.put({})
 
     def _change(self, attributes: dict[Any, Any], remove: Iterable[str] = (), *, clear: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""The order of the changes that threads make with one handle."""
+"""Which of the changes that threads make through one handle is the latest."""
 
 import os
 import threading
@@ -22,7 +22,7 @@ _lock = threading.Lock()
 
 
 def _renew() -> None:
-    global _lock  # noqa: PLW0603 - another thread of the parent may have held it
+    global _lock  # noqa: PLW0603 - another thread of the parent may have held the lock
     _lock = threading.Lock()
 
 
@@ -31,7 +31,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def advance(node: _Node, native: _Changed) -> None:
-    """Make a handle what came of a change, unless another thread has made it what came of a later one."""
+    """Give a handle the result of a change, unless it already has the result of a later one."""
     with _lock:
         if native.revision > node._native.revision:
             node._become(native)

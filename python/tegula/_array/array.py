@@ -1,4 +1,4 @@
-"""Stored arrays."""
+"""The class `Array`."""
 
 from collections.abc import Iterator
 from typing import Any, Self, Unpack
@@ -24,23 +24,21 @@ from tegula.stores import Store
 __all__ = ["Array"]
 
 ROWS = 64 << 20
-"""Iteration reads no more rows at once than make so many bytes, but at least one chunk of them."""
+"""Bytes of rows that iteration reads at once, if these are more rows than a chunk has."""
 
 
 class Array(Indexing, Retrieving, Storing, Changing):
     """A chunked array in a store.
 
-    Nothing is read until it is asked for. `tegula.open_array` and `tegula.create_array` make arrays; there is no other
-    way. An array is a handle that costs little, can be shared by threads, survives a fork and pickles. It knows the
-    metadata as they were when it was opened, and the changes that were made with it: of what others change, it learns
-    when it is opened again.
+    `tegula.open_array` and `tegula.create_array` return arrays. An array is a cheap handle: threads can share it, it
+    survives a fork, and it can be pickled. Elements are read when they are accessed. The metadata are those from the
+    time of opening, with the changes made through this handle; open the array again to see changes by others.
 
-    Indexing follows NumPy, and so does what cannot be done. The ``retrieve_`` methods name what they read: chunks,
-    inner chunks of shards, and regions. Where they take a region, that is an `ArraySubset`, or a slice, a range or a
-    pair ``(start, stop)`` for each dimension; an end that a slice leaves out is that of the axis, and unlike those of
-    an index, these bounds are not clipped: what lies outside is an error. Where they take ``out``, elements are read
-    into that ndarray, which needs the shape and data type of what is read, but may have any strides. Every one of them
-    has an ``async_`` twin.
+    Indexing follows NumPy, including its errors. The ``retrieve_`` methods read chunks, inner chunks of shards, and
+    regions. A region is an `ArraySubset`, or a slice, a range or a pair ``(start, stop)`` for each dimension. An end
+    that a slice leaves out is the end of the axis. Unlike those of an index, the bounds of a region are not clipped: a
+    region outside the array is an error. The argument ``out`` is an ndarray to read into; it must have the shape and
+    data type of the result, and may have any strides. Each of these methods has an ``async_`` twin.
 
     Examples
     --------
@@ -71,7 +69,7 @@ class Array(Indexing, Retrieving, Storing, Changing):
 
     @property
     def fill_value(self) -> Any:
-        """The value of elements that were never stored, as a NumPy scalar; of variable length, as what they are."""
+        """The value of elements that are not stored: a NumPy scalar, or an object if they have variable lengths."""
         value = self._native.fill_value
         return value[()] if isinstance(value, np.ndarray) else np.frombuffer(value, self.dtype)[0]
 
@@ -82,17 +80,17 @@ class Array(Indexing, Retrieving, Storing, Changing):
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """The metadata as they are stored: ``zarr.json``, or ``.zarray`` of Zarr V2."""
+        """The stored metadata: ``zarr.json``, or ``.zarray`` in Zarr V2."""
         return self._native.metadata()
 
     @property
     def codecs(self) -> list[dict[str, Any]]:
-        """The codecs of a chunk in the order of encoding, each a name and a configuration in terms of Zarr V3."""
+        """The codecs in the order of encoding, each with name and configuration as in Zarr V3."""
         return self._native.codecs()
 
     @property
     def dimension_names(self) -> tuple[str | None, ...] | None:
-        """The names of the dimensions, if they have any."""
+        """The names of the dimensions; None if they have no names."""
         names = self._native.dimension_names
         return None if names is None else tuple(names)
 
@@ -103,17 +101,17 @@ class Array(Indexing, Retrieving, Storing, Changing):
 
     @property
     def store(self) -> Store:
-        """The store it lies in."""
+        """The store that contains the array."""
         return self._store
 
     @property
     def path(self) -> str:
-        """Its path in the store, without a slash at either end."""
+        """The path of the array in the store, without slashes at the ends."""
         return self._native.path
 
     @property
     def info(self) -> str:
-        """A description for people. Nothing is read for it."""
+        """A description of the array on several lines. Nothing is read for it."""
         rows = [
             ("name", self.name),
             ("format", f"Zarr V{self.zarr_format}"),
@@ -136,7 +134,7 @@ class Array(Indexing, Retrieving, Storing, Changing):
 
     @property
     def options(self) -> CodecOptions:
-        """How it is read and written."""
+        """The options with which the array is read and written."""
         return self._native.options
 
     def with_options(self, options: CodecOptions | None = None, **changes: Unpack[Options]) -> Self:
@@ -158,13 +156,13 @@ class Array(Indexing, Retrieving, Storing, Changing):
         return self._like(self._native.with_options((options or self.options).replace(**changes)))
 
     def with_cache(self, cache: ChunkCache | int | str | None) -> Self:
-        """Return the same array, whose reads keep chunks in a cache.
+        """Return the same array with a cache of chunks.
 
         Parameters
         ----------
         cache : ChunkCache, int, str or None
-            The cache, which several arrays can share; or the bytes of decoded chunks for a new one, as a number or as
-            in ``"256 MB"``; None: no cache.
+            The cache, which several arrays can share; or the size of a new cache of decoded chunks, in bytes or as in
+            ``"256 MB"``; None for no cache.
 
         Examples
         --------
@@ -183,7 +181,7 @@ class Array(Indexing, Retrieving, Storing, Changing):
         return array
 
     def with_string_dtype(self, dtype: DTypeLike) -> Self:
-        """Return the same array, whose text of variable length comes back in another form.
+        """Return the same array with another NumPy data type for text of variable length.
 
         Parameters
         ----------
@@ -193,7 +191,7 @@ class Array(Indexing, Retrieving, Storing, Changing):
         Raises
         ------
         InvalidSelectionError
-            If the elements are not text of variable length, or `dtype` is neither.
+            If the elements are not text of variable length, or `dtype` is not one of these.
 
         Examples
         --------
@@ -203,27 +201,27 @@ class Array(Indexing, Retrieving, Storing, Changing):
         """
         found = np.dtype(dtype)
         if self.data_type != "string" or found.kind not in "TO":
-            raise InvalidSelectionError(f"{self.name}: elements of {self.data_type} cannot come back as {found}")
+            raise InvalidSelectionError(f"{self.name}: elements of {self.data_type} cannot be read as {found}")
         return self._like(self._native.with_elements(found))
 
     @property
     def cache(self) -> ChunkCache | None:
-        """The cache of its chunks, if it has one."""
+        """The cache of chunks; None if the array has no cache."""
         return self._cache
 
     def cache_info(self) -> CacheInfo:
-        """Say how the cache fares; zeros if there is none."""
+        """Return the counts of the cache; zeros if there is no cache."""
         return CacheInfo(*(self._cache.counts() if self._cache is not None else (0, 0, 0, 0)))
 
     def explain(self, selection: Any = ...) -> Explanation:
-        """Say what reading a selection would do: chunks, requests and bytes.
+        """Return the chunks, requests and bytes that a read of a selection takes.
 
-        The indexes of shards are read for it, but no chunk.
+        Shard indexes are read for it, but no chunks.
 
         Parameters
         ----------
         selection
-            What would stand between brackets, or an `ArraySubset`.
+            An index as in ``array[...]``, or an `ArraySubset`.
 
         Examples
         --------
@@ -238,16 +236,16 @@ class Array(Indexing, Retrieving, Storing, Changing):
         return Explanation(**self._native.explain(parsed))
 
     def write_session(self, memory: int | str = "256 MB") -> WriteSession:
-        """Begin a session of writes that come in any order and from many threads, and are put together to chunks.
+        """Begin a session that collects writes, in any order and from any thread, into chunks.
 
-        Each chunk or shard is stored once, as soon as all of its elements are there, or at the end. For many small
-        writes, such as of rows or of tiles that are no multiples of chunks, which one by one would read, change and
-        store the same chunks over and over.
+        Each chunk or shard is stored once: when all of its elements are there, or at the end. Use it for many small
+        writes, such as rows or tiles that do not match the chunks; without a session, each of them reads, changes and
+        stores its chunks.
 
         Parameters
         ----------
         memory : int or str
-            When more bytes than these are staged, the fullest chunks are stored early; a number, or as in ``"256 MB"``.
+            Size of the staged elements, in bytes or as in ``"256 MB"``. Beyond it, the fullest chunks are stored early.
 
         Examples
         --------
@@ -263,28 +261,28 @@ class Array(Indexing, Retrieving, Storing, Changing):
         return WriteSession(self, memory)
 
     def copy_to(self, target: "Array", *, max_memory: int | str | None = None, progress: Progress = None) -> None:
-        """Copy all elements into another array of the same shape and data type, with whatever chunks and codecs.
+        """Copy all elements into another array of the same shape and data type, with any chunks and codecs.
 
-        Regions of whole chunks are read and written one after the other, each on all threads. Where chunks, codecs and
-        fill value are the same, chunks are copied as they are stored, and not decoded. Chunks that are not stored here
-        are not stored there afterwards, where the fill value is the same.
+        Regions of whole chunks are read and written one after the other, each on all threads. If chunks, codecs and
+        fill value are the same, stored chunks are copied without decoding. If the fill value is the same, chunks that
+        are not stored here are not stored in the target either.
 
         Parameters
         ----------
         target : Array
             The other array.
         max_memory : int or str, optional
-            So many bytes of memory may be used, as a number or like ``"2 GB"``; by default 1 GiB, or what one chunk
-            takes, if that is more.
+            Memory to use, in bytes or as in ``"2 GB"``; by default 1 GiB, or the memory that one chunk takes if that is
+            more.
         progress : bool or callable, optional
-            True draws a bar, if standard error is a terminal. A callable is called with the bytes that are done and
-            those of all, after each region; elements of variable length count as 16 bytes. What it raises ends the
-            copy, as Ctrl-C does: chunks of `target` are then as they were, or wholly copied.
+            True draws a bar if standard error is a terminal. A callable is called after each region with the number of
+            copied bytes and of all bytes; an element of variable length counts as 16 bytes. An exception that it raises
+            ends the copy, as Ctrl-C does; each chunk of `target` is then either unchanged or copied.
 
         Raises
         ------
         InvalidSelectionError
-            If shapes or data types differ, or `max_memory` is less than one chunk takes.
+            If shapes or data types differ, or one chunk needs more memory than `max_memory`.
 
         Examples
         --------
@@ -348,7 +346,7 @@ def _restore(
     cache: ChunkCache | None,
     strings: np.dtype[Any] | None = None,
 ) -> Array:
-    """Make a pickled array again. The metadata came along, so that nothing is read."""
+    """Return an array from its pickled state. The state contains the metadata, so that nothing is read."""
     native = _tegula.Array.restore(store._native, path, zarr_format, metadata, attributes)
     if strings is not None:
         native = native.with_elements(strings)

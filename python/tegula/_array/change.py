@@ -1,4 +1,4 @@
-"""Changing what an array is: its attributes and its shape."""
+"""Methods of arrays that change attributes and shape."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,20 +21,19 @@ class Changing(Handle):
 
     @property
     def attrs(self) -> Attributes:
-        """What users wrote beside the array: a mapping, whose changes are stored at once."""
+        """The attributes of the array: a mapping whose changes are stored at once."""
         return Attributes(self)
 
     def resize(self, shape: int | Sequence[int]) -> None:
         """Change the shape to another of as many dimensions.
 
-        Where the array grows, it has the fill value. Where it shrinks, chunks of which nothing is left are erased;
-        those that are cut stay as they are stored, so that what lay past the end is there again when the array grows.
-        Where the lengths of chunks are listed one by one (rectilinear grids), and do not reach as far as the array
-        grows, there is one more chunk.
+        New elements have the fill value. Chunks outside the new shape are erased; chunks partly outside stay as they
+        are stored, so that their elements reappear if the array grows again. If the array grows past the listed chunk
+        lengths of a rectilinear grid, one more chunk is added.
 
-        This array has the new shape then; others that were opened before keep the old one until they are opened again.
-        Others that change the array's metadata wait: threads always, processes where the store is a local folder. On an
-        object store a process that meets another's change begins again.
+        This handle has the new shape afterwards; other handles keep the old shape until the array is opened again.
+        Writers of the metadata wait for each other: threads always, processes if the store is a local folder. On an
+        object store, a process that finds a change of another one starts again.
 
         Parameters
         ----------
@@ -44,7 +43,7 @@ class Changing(Handle):
         Raises
         ------
         InvalidSelectionError
-            If it has another number of dimensions.
+            If `shape` has another number of dimensions.
 
         Examples
         --------
@@ -58,31 +57,31 @@ class Changing(Handle):
     async_resize = twin(resize)
 
     def append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
-        """Write elements behind the end of an axis, as far as the array is stored by now.
+        """Append elements to an axis of the array as it is stored now.
 
-        The elements are stored first, and the new shape last: whoever opens the array sees the old or the new one.
-        Where elements cannot be stored, the array stays what it was. Of several who append at once, each gets a place
-        of its own: threads wait for each other, and processes where the store is a local folder.
+        The elements are stored first and the new shape last: readers see the old or the new array, and a failed append
+        changes nothing. Concurrent appends get separate positions: threads wait for each other, and so do processes if
+        the store is a local folder.
 
         On an object store, where processes cannot wait, the new shape is stored first, so that no other process appends
-        to the same place: until the elements are stored, who reads them finds the fill value.
+        to the same positions. Until the elements are stored, readers find the fill value.
 
         Parameters
         ----------
         data : array_like
-            The elements; along the other axes it is as long as the array.
+            The elements, as long as the array along all other axes.
         axis : int
-            The axis.
+            The axis that grows.
 
         Returns
         -------
         tuple of int
-            The new shape, of which the last positions of the axis are those of `data`.
+            The new shape.
 
         Raises
         ------
         InvalidSelectionError
-            If there is no such axis, or the shape of `data` does not fit.
+            If the axis does not exist, or the shape of `data` does not fit.
 
         Examples
         --------
@@ -101,9 +100,9 @@ def _grow(array: Handle, native: _tegula.Array) -> tuple[int, ...]:
 
 
 def behind(array: Handle, shape: tuple[int, ...], data: Any, axis: int) -> tuple[int, NDArray[Any]]:
-    """Return what is appended, as the native module takes it: the axis, counted from 0, and the elements."""
+    """Return the arguments of a native append: the axis, counted from 0, and the elements."""
     if not -len(shape) <= axis < len(shape):
-        raise InvalidSelectionError(f"{array.name}: there is no axis {axis} of {len(shape)}")
+        raise InvalidSelectionError(f"{array.name}: axis {axis} is outside the array of {len(shape)} dimensions")
     return axis % len(shape), np.asarray(data, array.dtype)
 
 

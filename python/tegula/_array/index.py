@@ -1,4 +1,4 @@
-"""Indexing: what stands between brackets."""
+"""Indexing of arrays with brackets, and with `oindex`, `vindex` and `blocks`."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ class Assignable(Protocol):
 
 
 class Assigner:
-    """Another way to write what stands between brackets; see `WriteSession.oindex`."""
+    """Writes with another kind of index; see `WriteSession.oindex`."""
 
     __slots__ = ("_array", "_parse")
 
@@ -30,7 +30,7 @@ class Assigner:
         self._parse = parse
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Store what is broadcast to what an index selects."""
+        """Broadcast a value to the selected elements and store it."""
         self._array._set(key, value, self._parse)
 
     def __repr__(self) -> str:
@@ -38,7 +38,7 @@ class Assigner:
 
 
 class Indexer(Assigner):
-    """Another way to read what stands between brackets; see `Array.oindex`, `Array.vindex` and `Array.blocks`."""
+    """Reads and writes with another kind of index; see `Array.oindex`, `Array.vindex` and `Array.blocks`."""
 
     __slots__ = ()
 
@@ -48,21 +48,21 @@ class Indexer(Assigner):
         super().__init__(array, parse)
 
     def __getitem__(self, key: Any) -> Any:
-        """Read what an index selects."""
+        """Read the selected elements."""
         return self._array._get(key, self._parse)
 
 
 class Indexing(Handle):
-    """Reading and writing with NumPy's indices, and with others."""
+    """The methods of an array that read and write what an index selects."""
 
     __slots__ = ()
 
     @property
     def oindex(self) -> Indexer:
-        """Orthogonal indices: each item is of its own axis.
+        """Orthogonal indices: each item selects along one axis.
 
         An item is an integer, a slice, a list or array of integers of one dimension, or a mask as long as the axis.
-        What is selected is every combination, as ``array[numpy.ix_(...)]`` has it. Integers drop their axis.
+        Every combination is selected, as in ``array[numpy.ix_(...)]``. Integers drop their axis.
 
         Examples
         --------
@@ -79,10 +79,10 @@ class Indexing(Handle):
 
     @property
     def vindex(self) -> Indexer:
-        """Vectorised indices: lists and arrays of integers that are broadcast together, and masks, as NumPy has them.
+        """Vectorized indices: lists and arrays of integers that are broadcast together, and masks, as in NumPy.
 
-        An element is selected for each element of the arrays. Where there are slices too, the dimensions of the arrays
-        come first in any case, while ``array[...]`` has them where the arrays stand if these stand together.
+        Each element of the broadcast arrays selects one element. With slices, the dimensions of the arrays always come
+        first; in ``array[...]``, adjacent arrays keep their position.
 
         Examples
         --------
@@ -100,7 +100,7 @@ class Indexing(Handle):
     def blocks(self) -> Indexer:
         """The elements of chunks: integers and slices of the grid of chunks (of shards, if the array is sharded).
 
-        Chunks at the array's end are cut there.
+        Chunks are clipped at the end of the array.
 
         Examples
         --------
@@ -138,7 +138,7 @@ class Indexing(Handle):
 
 
 def blocks_of(native: _tegula.Array) -> Parse:
-    """Return what reads indices of an array's chunks."""
+    """Return the parser of indices of an array's chunks."""
     lengths, grid = native.grid_chunk_shape, native.chunk_grid_shape
     return lambda key, shape: parse_blocks(key, shape, lengths, grid)
 
@@ -151,12 +151,12 @@ def assign(
     value: Any,
     parse: Parse,
 ) -> None:
-    """Store in an array, or stage in a session, what is broadcast to what an index selects."""
+    """Broadcast a value to the selected elements and store it in an array, or stage it in a session."""
     names = _fields(key, dtype)
     if names:
         key = key[1:] if isinstance(key, tuple) else ...
     parsed = parse(key, shape)
-    # As NumPy assigns: converted, and repeated along axes of length 1 and those that are not there.
+    # NumPy drops leading axes of length 1 that the target lacks.
     data = _records(dtype, names, value) if names else np.asarray(value, dtype)
     while data.ndim > len(parsed.shape) and len(data) == 1:
         data = data[0]
@@ -168,21 +168,21 @@ def assign(
 
 
 def _fields(key: Any, dtype: np.dtype[Any]) -> str | list[str] | None:
-    """Return the fields that an index of structured elements names in the first place."""
+    """Return the fields that the first item of an index names, if the elements are structured."""
     first = key[0] if isinstance(key, tuple) and key else key
     names = [first] if isinstance(first, str) else first
     if not (dtype.fields and isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
         return None
     for number, name in enumerate(names):
         if name not in dtype.fields:
-            raise InvalidSelectionError(f"there is no field {name!r}; there are {', '.join(map(repr, dtype.fields))}")
+            raise InvalidSelectionError(f"unknown field {name!r}; the fields are {', '.join(map(repr, dtype.fields))}")
         if name in names[:number]:
-            raise InvalidSelectionError(f"field {name!r} comes twice")
+            raise InvalidSelectionError(f"field {name!r} is named twice")
     return first if isinstance(first, str) else list(names)
 
 
 def _records(dtype: np.dtype[Any], names: str | list[str], value: Any) -> NDArray[Any]:
-    """Return what is assigned to fields as records of nothing but these."""
+    """Return a value that is assigned to fields as packed records of these fields."""
     fields: Mapping[str, Any] = dtype.fields or {}
     chosen = [names] if isinstance(names, str) else names
     records = np.dtype({"names": chosen, "formats": [fields[name][0] for name in chosen]})
@@ -190,7 +190,7 @@ def _records(dtype: np.dtype[Any], names: str | list[str], value: Any) -> NDArra
         return np.asarray(value, records)
     field = fields[names][0]
     given = np.asarray(value, field.base)
-    # The last axes of what is given are those of a field that is an array.
+    # If the field is an array, its axes are the last axes of the value.
     data = np.empty(given.shape[: max(given.ndim - field.ndim, 0)], records)
     data[names] = given
     return data

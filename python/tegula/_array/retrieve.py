@@ -1,4 +1,4 @@
-"""Reading by chunks and regions."""
+"""Methods of arrays that read chunks and regions."""
 
 from collections import deque
 from collections.abc import Callable
@@ -39,19 +39,19 @@ class Retrieving(Geometry):
         subset : ArraySubset or a slice, range or pair for each dimension
             The region.
         out : ndarray, optional
-            What to read into.
+            Array to read into, of the shape and data type of the result.
         dtype : optional
-            What the elements must be. They are never converted: any other type is an error before anything is read.
+            Data type that the elements must have. They are never converted; another data type raises an error.
 
         Returns
         -------
         ndarray
-            The elements, of the region's shape; `out`, if it was given.
+            The elements, of the region's shape; `out` if it is given.
 
         Raises
         ------
         InvalidSelectionError
-            If the region does not lie in the array, or does not fit `out` or `dtype`.
+            If the region is not inside the array, or does not fit `out` or `dtype`. Nothing is read then.
         CorruptDataError
             If a chunk cannot be decoded.
 
@@ -77,7 +77,7 @@ class Retrieving(Geometry):
         shape : sequence of int
             The shape of a region.
         out : ndarray, shape (n, *shape), optional
-            What to read into.
+            Array to read into, of the shape and data type of the result.
 
         Returns
         -------
@@ -108,23 +108,22 @@ class Retrieving(Geometry):
         return found.astype(np.int64, copy=False)
 
     def retrieve_variable(self, selection: Any = ...) -> VariableArray:
-        """Read elements of variable length as their bytes and offsets, without an object for each.
+        """Read elements of variable length as bytes and offsets, without an object for each element.
 
         Parameters
         ----------
         selection
-            What would stand between brackets, or an `ArraySubset`.
+            An index as in ``array[...]``, or an `ArraySubset`.
 
         Returns
         -------
         VariableArray
-            The elements: text of data type ``string``, else bytes: those of lists as they are stored, those of JSON as
-            text.
+            The elements. Those of data type ``string``, and JSON, are text; others are bytes, lists as they are stored.
 
         Raises
         ------
         InvalidSelectionError
-            If the elements have a fixed size, or the selection does not fit the array.
+            If the elements have a fixed size, or the selection is not inside the array.
         CorruptDataError
             If a chunk cannot be decoded.
         """
@@ -142,26 +141,26 @@ class Retrieving(Geometry):
     async_retrieve_variable = twin(retrieve_variable)
 
     def retrieve_chunk(self, chunk: Index, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Read a chunk (a shard, if the array is sharded), padding past the array's end included.
+        """Read a chunk (a shard, if the array is sharded), with its padding past the end of the array.
 
         Parameters
         ----------
         chunk : sequence of int
-            Its index in the grid of chunks.
+            The index of the chunk in the chunk grid.
         out : ndarray, optional
-            What to read into.
+            Array to read into, of the shape and data type of the result.
 
         Returns
         -------
         ndarray
-            The elements: the fill value, if it is not stored.
+            The elements, of the chunk's shape; the fill value if the chunk is not stored.
 
         Raises
         ------
         InvalidSelectionError
-            If there is no such chunk in the grid.
+            If the chunk is outside the chunk grid.
         CorruptDataError
-            If it cannot be decoded.
+            If the chunk cannot be decoded.
         """
         return self._native.retrieve_region("chunk", chunk, out)
 
@@ -183,14 +182,14 @@ class Retrieving(Geometry):
     async_retrieve_chunk_if_exists = twin(retrieve_chunk_if_exists)
 
     def retrieve_chunks(self, chunks: Region, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Read a region of chunks as one array, padding past the array's end included.
+        """Read a range of chunks as one array, with padding past the end of the array.
 
         Parameters
         ----------
         chunks : ArraySubset or a slice, range or pair for each dimension
-            The region, in the grid of chunks.
+            The range of chunks in the chunk grid.
         out : ndarray, optional
-            What to read into.
+            Array to read into, of the shape and data type of the result.
         """
         return self._native.retrieve_region("chunks", chunks, out)
 
@@ -204,9 +203,9 @@ class Retrieving(Geometry):
         chunk : sequence of int
             The index of the chunk.
         subset : ArraySubset or a slice, range or pair for each dimension
-            The region, as seen from the chunk's first element.
+            The region, relative to the first element of the chunk.
         out : ndarray, optional
-            What to read into.
+            Array to read into, of the shape and data type of the result.
 
         Examples
         --------
@@ -220,35 +219,35 @@ class Retrieving(Geometry):
     async_retrieve_chunk_subset = twin(retrieve_chunk_subset)
 
     def retrieve_inner_chunk(self, inner: Index, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Read an inner chunk of a sharded array, or a chunk of one that is not.
+        """Read an inner chunk of a sharded array; of any other array, a chunk.
 
         Parameters
         ----------
         inner : sequence of int
-            Its index in the grid of inner chunks of the whole array.
+            The index of the inner chunk in the array's grid of inner chunks.
         out : ndarray, optional
-            What to read into.
+            Array to read into, of the shape and data type of the result.
         """
         return self._native.retrieve_region("inner_chunk", inner, out)
 
     async_retrieve_inner_chunk = twin(retrieve_inner_chunk)
 
     def retrieve_inner_chunks(self, inner: Region, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Read a region of inner chunks of a sharded array, or of chunks of one that is not.
+        """Read a range of inner chunks of a sharded array; of any other array, of chunks.
 
         Parameters
         ----------
         inner : ArraySubset or a slice, range or pair for each dimension
-            The region, in the grid of inner chunks of the whole array.
+            The range of inner chunks in the array's grid of inner chunks.
         out : ndarray, optional
-            What to read into.
+            Array to read into, of the shape and data type of the result.
         """
         return self._native.retrieve_region("inner_chunks", inner, out)
 
     async_retrieve_inner_chunks = twin(retrieve_inner_chunks)
 
     def retrieve_encoded_chunk(self, chunk: Index) -> bytes | None:
-        """Read a chunk as it is stored; None if it is not.
+        """Read the stored bytes of a chunk; None if it is not stored.
 
         Parameters
         ----------
@@ -260,31 +259,31 @@ class Retrieving(Geometry):
     async_retrieve_encoded_chunk = twin(retrieve_encoded_chunk)
 
     def retrieve_encoded_chunks(self, chunks: Region) -> list[bytes | None]:
-        """Read a region of chunks as they are stored, in C order of their indices.
+        """Read the stored bytes of a range of chunks, in C order of their indices.
 
         Parameters
         ----------
         chunks : ArraySubset or a slice, range or pair for each dimension
-            The region, in the grid of chunks.
+            The range of chunks in the chunk grid.
         """
         return self._native.retrieve_encoded_chunks(chunks)
 
     async_retrieve_encoded_chunks = twin(retrieve_encoded_chunks)
 
     def retrieve_encoded_inner_chunk(self, inner: Index) -> bytes | None:
-        """Read an inner chunk as it is stored in its shard, or a chunk of an array that is not sharded.
+        """Read the stored bytes of an inner chunk; of an array that is not sharded, of a chunk.
 
         Parameters
         ----------
         inner : sequence of int
-            Its index in the grid of inner chunks of the whole array.
+            The index of the inner chunk in the array's grid of inner chunks.
         """
         return self._native.retrieve_encoded_inner_chunk(inner)
 
     async_retrieve_encoded_inner_chunk = twin(retrieve_encoded_inner_chunk)
 
     def partial_decoder(self, chunk: Index) -> PartialDecoder:
-        """Return a decoder of parts of a chunk, which keeps what it read between calls.
+        """Return a decoder that reads parts of a chunk and keeps what it decoded between calls.
 
         Parameters
         ----------
@@ -301,7 +300,7 @@ class Retrieving(Geometry):
         return self._native.partial_decoder(chunk)
 
     def chunk_exists(self, chunk: Index) -> bool:
-        """Say whether a chunk is stored."""
+        """Return whether a chunk is stored."""
         return self._native.chunk_exists(chunk)
 
     def map_chunks(
@@ -315,16 +314,16 @@ class Retrieving(Geometry):
         Parameters
         ----------
         f : callable
-            Is called with the index of a chunk and its elements, as far as they lie in the array.
+            Called with the index of a chunk and its elements inside the array.
         chunks : ArraySubset or a slice, range or pair for each dimension, optional
-            The chunks (shards, if the array is sharded); by default all.
+            The chunks (shards, if the array is sharded); by default all chunks.
         concurrency : int
-            So many are read and worked on at once, and no more are held.
+            The number of chunks that are read and processed at once.
 
         Returns
         -------
         list
-            What `f` returned, in C order of the chunks' indices.
+            The results of `f`, in C order of the chunk indices.
 
         Examples
         --------

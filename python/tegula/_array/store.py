@@ -1,4 +1,4 @@
-"""Writing by chunks and regions."""
+"""Methods of arrays that write chunks and regions."""
 
 from typing import Any
 
@@ -16,33 +16,33 @@ class Storing(Handle):
     __slots__ = ()
 
     def store_chunk(self, chunk: Index, data: Any) -> None:
-        """Store a chunk, padding past the array's end included.
+        """Store a chunk, with its padding past the end of the array.
 
-        A chunk of nothing but the fill value is erased instead, unless the option `store_empty_chunks` is set.
+        A chunk that holds only the fill value is erased instead, unless the option `store_empty_chunks` is set.
 
         Parameters
         ----------
         chunk : sequence of int
-            Its index in the grid of chunks.
+            The index of the chunk in the chunk grid.
         data : array_like
             The elements, of the chunk's shape. An ndarray must have the array's data type.
 
         Raises
         ------
         InvalidSelectionError
-            If shape or data type are others, before anything is stored.
+            If the shape or data type of `data` is wrong. Nothing is stored then.
         """
         return self._native.store_region("chunk", chunk, self._data(data))
 
     async_store_chunk = twin(store_chunk)
 
     def store_chunks(self, chunks: Region, data: Any) -> None:
-        """Store a region of chunks, padding past the array's end included.
+        """Store a range of chunks, with padding past the end of the array.
 
         Parameters
         ----------
         chunks : ArraySubset or a slice, range or pair for each dimension
-            The region of the grid of chunks.
+            The range of chunks in the chunk grid.
         data : array_like
             The elements, of the shape of `chunks_subset`. An ndarray must have the array's data type.
         """
@@ -51,14 +51,14 @@ class Storing(Handle):
     async_store_chunks = twin(store_chunks)
 
     def store_chunk_subset(self, chunk: Index, subset: Region, data: Any) -> None:
-        """Store a region of a chunk, as seen from the chunk's first element; see `store_array_subset`.
+        """Store a region of a chunk; see `store_array_subset`.
 
         Parameters
         ----------
         chunk : sequence of int
-            The chunk's index in the grid of chunks.
+            The index of the chunk in the chunk grid.
         subset : ArraySubset or a slice, range or pair for each dimension
-            The region, which may reach into the padding past the array's end.
+            The region, relative to the first element of the chunk. It may include padding past the end of the array.
         data : array_like
             The elements, of the region's shape. An ndarray must have the array's data type.
         """
@@ -69,12 +69,12 @@ class Storing(Handle):
     def store_array_subset(self, subset: Region, data: Any) -> None:
         """Store a region.
 
-        Chunks that the region covers, as far as they lie in the array, are stored without a look at what is there.
-        Others are read, changed and stored again; of shards, no more than the inner chunks that are touched. Writers
-        that touch the same chunk wait for each other, so that none loses what another wrote: threads always, processes
-        where the store is a local folder; on an object store, one that meets another's change begins again. Where
-        processes cannot be made to wait, as in a mapping that is no dict, a region that cuts chunks is refused, unless
-        the option `unlocked_writes` is set.
+        A chunk whose elements in the array are all in the region is stored without reading it. Any other chunk is
+        read, changed and stored; of a shard, only the inner chunks that the region touches. Writers of one chunk wait
+        for each other, so that no change is lost: threads always, processes if the store is a local folder. On an
+        object store, a writer that finds a change of another process starts again. In a store that cannot exclude other
+        processes, such as a mapping that is not a dict, a region that covers chunks in part is refused, unless the
+        option `unlocked_writes` is set.
 
         Parameters
         ----------
@@ -86,9 +86,10 @@ class Storing(Handle):
         Raises
         ------
         InvalidSelectionError
-            If shape or data type are others, or the region does not lie in the array.
+            If the shape or data type of `data` is wrong, or the region is not inside the array.
         UnsupportedError
-            If the region cuts chunks that other processes could write meanwhile; it names one that does not.
+            If the region covers chunks in part that other processes could write too. The message names a region of
+            whole chunks.
 
         Examples
         --------
@@ -102,7 +103,7 @@ class Storing(Handle):
     async_store_array_subset = twin(store_array_subset)
 
     def store_encoded_chunk(self, chunk: Index, encoded: bytes) -> None:
-        """Store a chunk that is encoded already, as `retrieve_encoded_chunk` gives it. Its bytes are not looked at."""
+        """Store the encoded bytes of a chunk, as `retrieve_encoded_chunk` returns them. They are not checked."""
         return self._native.store_encoded_chunk(chunk, encoded)
 
     async_store_encoded_chunk = twin(store_encoded_chunk)
@@ -114,19 +115,19 @@ class Storing(Handle):
     async_erase_chunk = twin(erase_chunk)
 
     def erase_chunks(self, chunks: Region) -> None:
-        """Erase those of a region of chunks that are stored."""
+        """Erase the stored chunks of a range of chunks."""
         return self._native.erase_chunks(chunks)
 
     async_erase_chunks = twin(erase_chunks)
 
     def erase_metadata(self) -> None:
-        """Erase the array's metadata. Chunks stay in the store, where nobody finds them as an array."""
+        """Erase the metadata of the array. Its chunks stay in the store."""
         return self._native.erase_metadata()
 
     async_erase_metadata = twin(erase_metadata)
 
     def partial_encoder(self, chunk: Index) -> PartialEncoder:
-        """Return an encoder of parts of a chunk, which stores several at once.
+        """Return an encoder that stores several parts of a chunk at once.
 
         Parameters
         ----------
@@ -143,21 +144,20 @@ class Storing(Handle):
         return self._native.partial_encoder(chunk)
 
     def compact(self, *, drop_empty: bool = False) -> int:
-        """Rewrite the shards that are larger than they need be.
+        """Rewrite the shards that are larger than necessary.
 
-        Those are rewritten that have bytes which no inner chunk needs, as some writers leave them behind, or whose
-        inner chunks lie in another order than the option `inner_chunk_order` says. Others stay as they are, as do
-        chunks that are no shards. For that only the indexes of shards are read.
+        A shard is rewritten if it has bytes that belong to no inner chunk, as some writers leave them, or if its inner
+        chunks are in another order than the option `inner_chunk_order`. Only shard indexes are read to find out.
 
         Parameters
         ----------
         drop_empty : bool
-            Whether inner chunks are decoded, too, and go if they hold nothing but the fill value.
+            Whether inner chunks are decoded too, and removed if they hold only the fill value.
 
         Returns
         -------
         int
-            How many bytes shorter the shards are in all.
+            The number of bytes by which the shards became shorter.
 
         Examples
         --------
@@ -171,7 +171,7 @@ class Storing(Handle):
     async_compact = twin(compact)
 
     def compact_chunk(self, chunk: Index, *, drop_empty: bool = False) -> int:
-        """Rewrite the shard that a chunk is, as `compact` does; return how many bytes shorter it is."""
+        """Rewrite one shard, as `compact` does; return the number of bytes by which it became shorter."""
         return self._native.compact(chunk, drop_empty)
 
     async_compact_chunk = twin(compact_chunk)

@@ -117,7 +117,7 @@ impl CodecOptions {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let (_, options) = self.__getnewargs_ex__(py)?;
+        let ((), options) = self.__getnewargs_ex__(py)?;
         let spelled = options.iter().map(|(name, value)| Ok(format!("{name}={}", value.repr()?)));
         Ok(format!("CodecOptions({})", spelled.collect::<PyResult<Vec<_>>>()?.join(", ")))
     }

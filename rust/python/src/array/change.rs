@@ -17,7 +17,7 @@ impl Array {
         work: impl FnOnce(&tegula::Array) -> tegula::Result<tegula::Array> + Send + 'static,
     ) -> Answer {
         let (own, before) = (slf.get(), slf.clone().unbind());
-        let array = own.array.clone();
+        let array = own.core.clone();
         perform(
             slf.py(),
             own.done.as_ref(),
@@ -38,7 +38,7 @@ impl Array {
         clear: bool,
     ) -> PyResult<Self> {
         let change = AttributesChange { clear, remove, set: object_from_python(set)? };
-        Ok(self.like(py, detached(py, || self.array.change_attributes(&change))?))
+        Ok(self.like(py, detached(py, || self.core.change_attributes(&change))?))
     }
 
     /// Changes the stored shape.
@@ -52,7 +52,7 @@ impl Array {
         let shape = indices(&data.getattr("shape")?)?;
         let origin = Origin::new(data, &slf.get().elements, &shape)?;
         let (own, before) = (slf.get(), slf.clone().unbind());
-        let array = own.array.clone();
+        let array = own.core.clone();
         let work = move || array.append_from(&shape, axis, origin.buffer()).map(|after| (after, origin));
         perform(slf.py(), own.done.as_ref(), work, move |py, (after, _)| {
             Ok(Py::new(py, before.get().like(py, after))?.into_any())

@@ -35,28 +35,28 @@ pub(super) fn subset_of(array: &tegula::Array, kind: &str, at: &Bound<'_, PyAny>
 impl Array {
     /// Returns the elements of a region.
     fn region(&self, kind: &str, at: &Bound<'_, PyAny>) -> PyResult<ArraySubset> {
-        subset_of(&self.array, kind, at).map(ArraySubset)
+        subset_of(&self.core, kind, at).map(ArraySubset)
     }
 
     /// Returns a range of chunks as an `ArraySubset` of the chunk grid.
     fn grid_region(&self, chunks: &Bound<'_, PyAny>) -> PyResult<ArraySubset> {
-        let found = region(chunks, &self.array.chunk_grid_shape())?;
-        attached(chunks.py(), || self.array.chunks_subset(&found))?;
+        let found = region(chunks, &self.core.chunk_grid_shape())?;
+        attached(chunks.py(), || self.core.chunks_subset(&found))?;
         Ok(ArraySubset(found))
     }
 
     fn chunks_in_array_subset(&self, subset: &Bound<'_, PyAny>) -> PyResult<ArraySubset> {
-        let found = region(subset, self.array.shape())?;
-        attached(subset.py(), || self.array.chunks_in_array_subset(&found)).map(ArraySubset)
+        let found = region(subset, self.core.shape())?;
+        attached(subset.py(), || self.core.chunks_in_array_subset(&found)).map(ArraySubset)
     }
 
     fn chunk_key(&self, chunk: &Bound<'_, PyAny>) -> PyResult<String> {
         let index = indices(chunk)?;
-        attached(chunk.py(), || self.array.chunk_key(&index))
+        attached(chunk.py(), || self.core.chunk_key(&index))
     }
 
     fn chunk_exists(&self, chunk: &Bound<'_, PyAny>) -> PyResult<bool> {
         let index = indices(chunk)?;
-        detached(chunk.py(), || self.array.chunk_exists(&index))
+        detached(chunk.py(), || self.core.chunk_exists(&index))
     }
 }

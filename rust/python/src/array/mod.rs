@@ -33,7 +33,7 @@ use crate::variable::{As, to_python};
 /// Methods that read or write chunks return their answer or, in a [deferred](Array::deferred) array, leave it to asyncio.
 #[pyclass(module = "tegula._tegula", frozen)]
 pub(crate) struct Array {
-    array: tegula::Array,
+    core: tegula::Array,
     elements: Elements,
     /// What another thread calls with the answer; `None`: the caller waits.
     done: Option<Py<PyAny>>,
@@ -47,26 +47,26 @@ impl Array {
 
     /// An array whose elements have another data type in NumPy than their own implies.
     pub(crate) fn with_dtype(array: tegula::Array, dtype: Bound<'_, PyArrayDescr>) -> PyResult<Self> {
-        Ok(Self { elements: Elements::new(array.data_type(), dtype)?, array, done: None })
+        Ok(Self { elements: Elements::new(array.data_type(), dtype)?, core: array, done: None })
     }
 
     /// Returns the array of the core.
     pub(crate) fn core(&self) -> &tegula::Array {
-        &self.array
+        &self.core
     }
 
     /// Returns the elements' type if NumPy's data type tells more than the array's, which is raw bytes.
     pub(crate) fn known(&self, py: Python<'_>) -> PyResult<Option<Field>> {
-        if self.array.data_type().kind() != Kind::Raw {
+        if self.core.data_type().kind() != Kind::Raw {
             return Ok(None);
         }
         let known = field(self.elements.dtype.bind(py))?;
-        Ok((known.data_type != *self.array.data_type()).then_some(known))
+        Ok((known.data_type != *self.core.data_type()).then_some(known))
     }
 
     /// Returns another array with the same type of elements.
     pub(crate) fn like(&self, py: Python<'_>, array: tegula::Array) -> Self {
-        Self { array, elements: self.elements.clone_ref(py), done: None }
+        Self { core: array, elements: self.elements.clone_ref(py), done: None }
     }
 
     /// Carries out work on the array without the GIL. `answer` turns the result into a Python object.
@@ -76,7 +76,7 @@ impl Array {
         work: impl FnOnce(&tegula::Array) -> tegula::Result<T> + Send + 'static,
         answer: impl FnOnce(Python<'_>, T) -> Answer + Send + 'static,
     ) -> Answer {
-        let array = self.array.clone();
+        let array = self.core.clone();
         perform(py, self.done.as_ref(), move || work(&array), answer)
     }
 }
@@ -112,7 +112,7 @@ impl Array {
     }
 
     fn store_metadata(&self, py: Python<'_>) -> PyResult<()> {
-        detached(py, || self.array.store_metadata())
+        detached(py, || self.core.store_metadata())
     }
 
     #[getter]
@@ -122,14 +122,14 @@ impl Array {
 
     #[getter]
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        tuple(py, self.array.shape())
+        tuple(py, self.core.shape())
     }
 
     /// The shape of a stored chunk (a shard, if the array is sharded). Along an axis where lengths differ, it has a tuple
     /// of them.
     #[getter]
     fn grid_chunk_shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let grid = self.array.chunk_grid();
+        let grid = self.core.chunk_grid();
         if let Some(shape) = grid.regular_shape() {
             return tuple(py, &shape);
         }
@@ -142,39 +142,39 @@ impl Array {
 
     #[getter]
     fn chunk_grid_shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        tuple(py, &self.array.chunk_grid_shape())
+        tuple(py, &self.core.chunk_grid_shape())
     }
 
     #[getter]
     fn inner_chunk_shape<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        self.array.inner_chunk_shape().map(|shape| tuple(py, &shape)).transpose()
+        self.core.inner_chunk_shape().map(|shape| tuple(py, &shape)).transpose()
     }
 
     #[getter]
     fn inner_chunk_grid_shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        tuple(py, &attached(py, || self.array.inner_chunk_grid_shape())?)
+        tuple(py, &attached(py, || self.core.inner_chunk_grid_shape())?)
     }
 
     #[getter]
     fn path(&self) -> &str {
-        self.array.path()
+        self.core.path()
     }
 
     #[getter]
     fn name(&self) -> &str {
-        self.array.name()
+        self.core.name()
     }
 
     #[getter]
     fn zarr_format(&self) -> u8 {
-        self.array.metadata().zarr_format
+        self.core.metadata().zarr_format
     }
 
     /// The bytes of the fill value; for elements of variable length, an ndarray of shape () with it.
     #[getter]
     fn fill_value(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let value = self.array.fill_value().bytes();
-        let data_type = self.array.data_type();
+        let value = self.core.fill_value().bytes();
+        let data_type = self.core.data_type();
         if !data_type.is_variable() {
             return Ok(PyBytes::new(py, value).into_any().unbind());
         }
@@ -185,36 +185,36 @@ impl Array {
 
     #[getter]
     fn dimension_names(&self) -> Option<Vec<Option<String>>> {
-        self.array.metadata().dimension_names.clone()
+        self.core.metadata().dimension_names.clone()
     }
 
     fn attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        object_to_python(py, self.array.attributes())
+        object_to_python(py, self.core.attributes())
     }
 
     fn attribute<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-        json::member(py, self.array.attributes(), name)
+        json::member(py, self.core.attributes(), name)
     }
 
     fn attribute_names(&self) -> Vec<String> {
-        self.array.attributes().keys().cloned().collect()
+        self.core.attributes().keys().cloned().collect()
     }
 
     /// The revision of the metadata, counted in this process.
     #[getter]
     fn revision(&self) -> u64 {
-        self.array.revision()
+        self.core.revision()
     }
 
     /// The stored document.
     fn metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        json::to_python(py, &self.array.metadata().document)
+        json::to_python(py, &self.core.metadata().document)
     }
 
     /// The codecs, in the terms of Zarr V3.
     fn codecs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
-        for named in &self.array.metadata().codecs {
+        for named in &self.core.metadata().codecs {
             let codec = PyDict::new(py);
             codec.set_item("name", &named.name)?;
             codec.set_item("configuration", object_to_python(py, &named.configuration)?)?;
@@ -225,22 +225,22 @@ impl Array {
 
     #[getter]
     fn options(&self) -> CodecOptions {
-        self.array.options().into()
+        self.core.options().into()
     }
 
     fn with_options(&self, py: Python<'_>, options: &Bound<'_, CodecOptions>) -> Self {
-        self.like(py, self.array.with_options((*options.get()).into()))
+        self.like(py, self.core.with_options((*options.get()).into()))
     }
 
     /// Returns the array with elements of variable length that are read as NumPy's `dtype`, or (None) as bytes and
     /// offsets.
     fn with_elements(&self, py: Python<'_>, dtype: Option<&Bound<'_, PyArrayDescr>>) -> PyResult<Self> {
-        let mut array = self.like(py, self.array.clone());
+        let mut array = self.like(py, self.core.clone());
         match (dtype, &mut array.elements.variable) {
-            (Some(dtype), _) => array.elements = Elements::new(self.array.data_type(), dtype.clone())?,
+            (Some(dtype), _) => array.elements = Elements::new(self.core.data_type(), dtype.clone())?,
             (None, Some((_, form))) => *form = As::Parts,
             (None, None) => {
-                let (name, data_type) = (self.array.name(), self.array.data_type());
+                let (name, data_type) = (self.core.name(), self.core.data_type());
                 let message = format!("{name}: elements of {data_type} have a fixed size, not a variable length");
                 return Err(exception(py, "InvalidSelectionError", &message));
             }
@@ -251,22 +251,22 @@ impl Array {
     /// The data type as Zarr calls it.
     #[getter]
     fn data_type(&self) -> String {
-        self.array.data_type().to_string()
+        self.core.data_type().to_string()
     }
 
     /// Whether elements have variable lengths.
     #[getter]
     fn is_variable(&self) -> bool {
-        self.array.data_type().is_variable()
+        self.core.data_type().is_variable()
     }
 
     /// Returns the array for one call of asyncio: another thread carries it out and then calls `done(answer, None)` or
     /// `done(None, error)`. The call itself returns `done` at once.
     fn deferred(&self, py: Python<'_>, done: Py<PyAny>) -> Self {
-        Self { done: Some(done), ..self.like(py, self.array.clone()) }
+        Self { done: Some(done), ..self.like(py, self.core.clone()) }
     }
 
     fn with_cache(&self, py: Python<'_>, cache: Option<&Bound<'_, ChunkCache>>) -> Self {
-        self.like(py, self.array.with_cache(cache.map(|cache| cache.get().cache.clone())))
+        self.like(py, self.core.with_cache(cache.map(|cache| cache.get().cache.clone())))
     }
 }

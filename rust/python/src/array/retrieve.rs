@@ -16,7 +16,7 @@ use crate::selection::Positions;
 impl Array {
     /// Allocates memory for elements of a shape, or checks `out`.
     fn target(&self, py: Python<'_>, shape: &[u64], out: Option<&Bound<'_, PyAny>>) -> PyResult<Target> {
-        Target::new(py, out, &self.elements, shape, None, self.array.fill_value().bytes())
+        Target::new(py, out, &self.elements, shape, None, self.core.fill_value().bytes())
     }
 
     /// Reads elements into memory and returns the ndarray.
@@ -45,15 +45,15 @@ impl Array {
         at: &Bound<'_, PyAny>,
         out: Option<&Bound<'_, PyAny>>,
     ) -> Answer {
-        let subset = subset_of(&self.array, kind, at)?;
+        let subset = subset_of(&self.core, kind, at)?;
         let target = self.target(py, subset.shape(), out)?;
         self.read(py, target, move |array, buffer| array.retrieve_subset_into(&subset, buffer))
     }
 
     fn retrieve_selection(&self, py: Python<'_>, positions: Positions<'_, '_>) -> Answer {
-        let selection = positions.selection(self.array.shape(), self.array.name())?;
+        let selection = positions.selection(self.core.shape(), self.core.name())?;
         let (shape, result) = (selection.shape(), positions.result()?);
-        let target = Target::new(py, None, &self.elements, &shape, Some(&result), self.array.fill_value().bytes())?;
+        let target = Target::new(py, None, &self.elements, &shape, Some(&result), self.core.fill_value().bytes())?;
         self.read(py, target, move |array, buffer| array.retrieve_selection_into(&selection, buffer))
     }
 
@@ -72,7 +72,7 @@ impl Array {
             |row: numpy::ndarray::ArrayView1<'_, i64>| row.iter().map(|start| u64::try_from(*start).ok()).collect();
         let starts: Option<Vec<Dims>> = starts.rows().into_iter().map(row).collect();
         let starts = starts.ok_or_else(|| exception(py, "InvalidSelectionError", "a start is negative"))?;
-        attached(py, || self.array.check_subsets(&starts, &shape))?;
+        attached(py, || self.core.check_subsets(&starts, &shape))?;
         let whole: Dims = std::iter::once(starts.len() as u64).chain(shape.iter().copied()).collect();
         let target = self.target(py, &whole, out)?;
         self.read(py, target, move |array, buffer| array.retrieve_array_subsets_into(&starts, &shape, buffer))
@@ -80,7 +80,7 @@ impl Array {
 
     fn retrieve_chunk_if_exists(&self, py: Python<'_>, chunk: &Bound<'_, PyAny>) -> Answer {
         let chunk = indices(chunk)?;
-        let shape = attached(py, || self.array.chunk_shape(&chunk))?;
+        let shape = attached(py, || self.core.chunk_shape(&chunk))?;
         let mut target = self.target(py, &shape, None)?;
         let work = move |array: &tegula::Array| {
             let exists = target.lend(|buffer| array.retrieve_chunk_if_exists_into(&chunk, buffer))?;
@@ -95,7 +95,7 @@ impl Array {
     }
 
     fn retrieve_encoded_chunks(&self, py: Python<'_>, chunks: &Bound<'_, PyAny>) -> Answer {
-        let chunks = region(chunks, &self.array.chunk_grid_shape())?;
+        let chunks = region(chunks, &self.core.chunk_grid_shape())?;
         self.perform(
             py,
             move |array| array.retrieve_encoded_chunks(&chunks),
@@ -113,14 +113,14 @@ impl Array {
 
     fn partial_decoder(&self, chunk: &Bound<'_, PyAny>) -> PyResult<PartialDecoder> {
         let (py, chunk) = (chunk.py(), indices(chunk)?);
-        let decoder = attached(py, || self.array.partial_decoder(&chunk))?;
+        let decoder = attached(py, || self.core.partial_decoder(&chunk))?;
         Ok(PartialDecoder { decoder, elements: self.elements.clone_ref(py) })
     }
 
     /// Returns the chunks, requests and bytes that a read of a selection takes, by name.
     fn explain<'py>(&self, py: Python<'py>, positions: Positions<'_, '_>) -> PyResult<Bound<'py, PyDict>> {
-        let selection = positions.selection(self.array.shape(), self.array.name())?;
-        let found = detached(py, || self.array.explain(&selection))?;
+        let selection = positions.selection(self.core.shape(), self.core.name())?;
+        let found = detached(py, || self.core.explain(&selection))?;
         let dict = PyDict::new(py);
         for (name, count) in [
             ("chunks", found.chunks),

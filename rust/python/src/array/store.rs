@@ -98,7 +98,7 @@ fn records(data_type: &DataType, names: &[String]) -> Result<DataType> {
 
 impl Array {
     fn writer(&self) -> Writer<'_, tegula::Array> {
-        Writer { storing: &self.array, array: &self.array, elements: &self.elements, done: self.done.as_ref() }
+        Writer { storing: &self.core, array: &self.core, elements: &self.elements, done: self.done.as_ref() }
     }
 
     /// Carries out work that gives nothing back.
@@ -134,7 +134,7 @@ impl Array {
     }
 
     fn erase_chunks(&self, py: Python<'_>, chunks: &Bound<'_, PyAny>) -> Answer {
-        let chunks = region(chunks, &self.array.chunk_grid_shape())?;
+        let chunks = region(chunks, &self.core.chunk_grid_shape())?;
         self.command(py, move |array| array.erase_chunks(&chunks))
     }
 
@@ -144,7 +144,7 @@ impl Array {
 
     fn partial_encoder(&self, chunk: &Bound<'_, PyAny>) -> PyResult<PartialEncoder> {
         let (py, chunk) = (chunk.py(), indices(chunk)?);
-        let encoder = attached(py, || self.array.partial_encoder(&chunk))?;
+        let encoder = attached(py, || self.core.partial_encoder(&chunk))?;
         Ok(PartialEncoder { encoder, elements: self.elements.clone_ref(py) })
     }
 
