@@ -177,7 +177,7 @@ def test_invalid_fields_are_errors(session):
         target = opened if session else array
         for key, message in [
             ("nope", "unknown field 'nope'; the fields are 'id', 'flux', 'name', 'pair'"),
-            ((["id", "x"], 0), "no field 'x'"),
+            ((["id", "x"], 0), "unknown field 'x'"),
             (["id", "id"], "'id' is named twice"),
             (("id", 11), "index 11 is out of bounds"),
         ]:
