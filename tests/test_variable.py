@@ -59,7 +59,7 @@ def test_text_comes_as_strings_or_as_objects(tmp_path):
     assert (array[...] == WORDS.astype(object)).all()
     assert pickle.loads(pickle.dumps(array)).dtype == object
     assert (array.with_string_dtype(STRING)[...] == WORDS).all()
-    with pytest.raises(tegula.InvalidSelectionError, match="cannot come back as float64"):
+    with pytest.raises(tegula.InvalidSelectionError, match="cannot be read as float64"):
         array.with_string_dtype(float)
     numbers = tegula.create_array({}, shape=(2,), dtype="int8")
     with pytest.raises(tegula.InvalidSelectionError, match="int8"):
