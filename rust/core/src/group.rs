@@ -1,4 +1,4 @@
-//! Groups: what lies below a path of a store.
+//! Groups, and the arrays and groups below them.
 
 use std::sync::Arc;
 
@@ -12,18 +12,18 @@ use crate::options::global_options;
 use crate::runtime::{gather_map, parallel_map};
 use crate::store::{Store, check_key};
 
-/// Nothing is looked for deeper below a group: a folder so deep is a link to one above itself.
+/// Most levels below a group. A folder deeper than this is taken for a link to one of its parents.
 const DEPTH: usize = 64;
 
-/// Whether a group's consolidated metadata are used: what a writer noted in it of the metadata of all that lies below.
+/// Whether to use a group's consolidated metadata, a copy of the metadata of everything below it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UseConsolidated {
-    /// Where there are such.
+    /// Uses them if there are any.
     #[default]
     IfThere,
-    /// A group without such is an error.
+    /// Fails for a group without them.
     Always,
-    /// The store alone is asked.
+    /// Reads the store only.
     Never,
 }
 
@@ -38,11 +38,11 @@ pub struct Group {
     revision: u64,
 }
 
-/// What a group, this one or one above it, knows of what lies below.
+/// Consolidated metadata of a group or of one of its parents.
 #[derive(Clone, Debug)]
 struct Noted {
     metadata: Arc<Consolidated>,
-    /// The path of this group from there.
+    /// Path of this group from there.
     path: String,
 }
 
@@ -101,20 +101,19 @@ impl Group {
         Ok(Self { consolidated: noted, ..group })
     }
 
-    /// A group with given metadata, which are not written.
+    /// Makes a group from metadata. Nothing is stored.
     pub fn new_with_metadata(store: Arc<dyn Store>, path: &str, metadata: GroupMetadata) -> Result<Self> {
         let use_consolidated = UseConsolidated::IfThere;
         Ok(Self { path: node_path(path)?, store, metadata, consolidated: None, use_consolidated, revision: 0 })
     }
 
-    /// Stores a group at a path, over what is there.
+    /// Stores a group at a path, replacing its metadata if there are any.
     pub fn create(store: Arc<dyn Store>, path: &str, metadata: GroupMetadata) -> Result<Self> {
         write_node(&*store, path, &metadata.files())?;
         Self::new_with_metadata(store, path, metadata)
     }
 
-    /// Changes the stored attributes, and returns the group with all that there are then. Others that change its metadata
-    /// wait.
+    /// Changes the stored attributes, and returns the group with the new ones. Holds the lock of the metadata.
     pub fn change_attributes(&self, change: &AttributesChange) -> Result<Self> {
         let _guard = lock_node(&*self.store, &self.path)?;
         let attributes = change_attributes(&*self.store, &self.path, self.zarr_format(), change)?;
@@ -126,27 +125,27 @@ impl Group {
         self.revision
     }
 
-    /// Notes in the group the metadata of all that lies below, as the store has it now, and returns the group that
+    /// Copies the metadata of everything below, as the store has them now, into the group, and returns the group that
     /// uses them.
     ///
-    /// Fails with [`Unsupported`](ErrorKind::Unsupported) where arrays or groups are of the other version of Zarr.
+    /// Fails with [`Unsupported`](ErrorKind::Unsupported) if an array or group is of the other version of Zarr.
     pub fn consolidate(&self) -> Result<Self> {
         let members = self.without_consolidated().members(true)?;
         consolidate(&*self.store, &self.path, self.zarr_format(), &members)?;
         Self::open(self.store.clone(), &self.path)
     }
 
-    /// The store it lies in.
+    /// The store.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
 
-    /// Its path there; `""`: the root.
+    /// Path in the store; `""` is the root.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Store and path, for people.
+    /// Store and path, for display.
     pub fn name(&self) -> String {
         self.store.display(&self.path)
     }
@@ -156,22 +155,22 @@ impl Group {
         self.metadata.zarr_format
     }
 
-    /// What users wrote beside it.
+    /// The attributes.
     pub fn attributes(&self) -> &Attributes {
         &self.metadata.attributes
     }
 
-    /// What it is.
+    /// The metadata.
     pub fn metadata(&self) -> &GroupMetadata {
         &self.metadata
     }
 
-    /// Whether what lies in it is known from consolidated metadata, its own or those of a group above it.
+    /// Whether members are known from consolidated metadata, of this group or of a parent.
     pub fn is_consolidated(&self) -> bool {
         self.consolidated.is_some()
     }
 
-    /// How it was asked to use consolidated metadata.
+    /// How the group uses consolidated metadata.
     pub fn use_consolidated(&self) -> UseConsolidated {
         self.use_consolidated
     }
@@ -182,16 +181,16 @@ impl Group {
         Self { consolidated: None, use_consolidated: UseConsolidated::Never, ..self.clone() }
     }
 
-    /// The arrays and groups directly in this one, by name.
+    /// Returns the arrays and groups directly in this one, by name.
     pub fn children(&self) -> Result<Vec<(String, NodeKind)>> {
         self.members(false)
     }
 
-    /// The arrays and groups in this one, or `recursive`ly below it, by path from here; each group stands before
-    /// what is in it, and names are sorted.
+    /// Returns the arrays and groups in this one, or `recursive`ly below it, by path from here. Names are sorted, and each
+    /// group comes before its members.
     ///
-    /// Consolidated metadata are believed. Else they are looked for in the store, where folders and files that are not
-    /// Zarr's are passed over; where it cannot be listed, the consolidated metadata of a group above are taken.
+    /// Consolidated metadata are trusted. Without them the store is listed, skipping folders and files that are not Zarr's;
+    /// if it cannot be listed, the consolidated metadata of a parent are used.
     pub fn members(&self, recursive: bool) -> Result<Vec<(String, NodeKind)>> {
         if let Some(noted) = &self.consolidated {
             return Ok(noted.metadata.members(&noted.path, recursive));
@@ -212,7 +211,7 @@ impl Group {
         }
     }
 
-    /// The array or group at a path from here. Where metadata are consolidated, nothing is read.
+    /// Opens the array or group at a path from here. With consolidated metadata, nothing is read.
     pub fn member(&self, path: &str) -> Result<Member> {
         let path = node_path(path)?;
         let full = if path.is_empty() { self.path.clone() } else { metadata_key(&self.path, &path) };
@@ -245,13 +244,13 @@ impl Group {
         }
     }
 
-    /// Opens members by their paths from here, each of which may fail; their metadata are read at once.
+    /// Opens members by their paths from here, in parallel. Each may fail.
     pub fn open_members(&self, paths: &[String]) -> Vec<Result<Member>> {
         let opened = self.each(paths, |path| Ok(self.member(path)));
         opened.unwrap_or_default()
     }
 
-    /// Does `work` for each path, several at once.
+    /// Calls `work` for each path, in parallel.
     fn each<R: Send>(&self, paths: &[String], work: impl Fn(&String) -> Result<R> + Sync) -> Result<Vec<R>> {
         if self.store.profile().remote {
             gather_map(paths, work)
@@ -264,7 +263,7 @@ impl Group {
         Folder { store: &*self.store, path }
     }
 
-    /// What lies in a group of the store, and so many levels deeper.
+    /// Lists a group of the store, and `deeper` more levels.
     fn list(&self, path: &str, deeper: usize) -> Result<Vec<(String, NodeKind)>> {
         let names = self.store.list_dir(path).place(|| format!("cannot list {}", self.store.display(path)))?.prefixes;
         let paths: Vec<_> =
@@ -287,7 +286,7 @@ impl Group {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// What the nearest group above that has consolidated metadata knows.
+    /// The consolidated metadata of the nearest parent that has some.
     fn noted_above(&self) -> Result<Option<Noted>> {
         let mut above = self.path.as_str();
         while let Some(end) = above.rfind('/').or((!above.is_empty()).then_some(0)) {
@@ -307,273 +306,4 @@ impl Group {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::metadata::{Node, open_array, open_node};
-    use crate::store::{Listing, MemoryStore, Object, Profile, WritableStore};
-
-    const ARRAY: &str = r#"{"zarr_format": 3, "node_type": "array", "shape": [4], "data_type": "uint8", "fill_value": 0,
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [2]}}, "chunk_key_encoding": "default",
-        "codecs": ["bytes"]}"#;
-    const GROUP: &str = r#"{"zarr_format": 3, "node_type": "group", "attributes": {"a": NaN}}"#;
-    const ZARRAY: &str = r#"{"zarr_format": 2, "shape": [4], "chunks": [2], "dtype": "|u1", "compressor": null,
-        "fill_value": 0, "order": "C", "filters": null}"#;
-
-    fn store(files: &[(&str, &str)]) -> Arc<MemoryStore> {
-        let store = MemoryStore::new();
-        for (key, text) in files {
-            store.set(key, text.as_bytes()).unwrap();
-        }
-        Arc::new(store)
-    }
-
-    fn hierarchy() -> Arc<MemoryStore> {
-        store(&[
-            ("zarr.json", GROUP),
-            ("README", "no JSON"),
-            ("b/zarr.json", ARRAY),
-            ("b/c/zarr.json", "in an array: not looked at"),
-            ("a/zarr.json", GROUP),
-            ("a/z/zarr.json", GROUP),
-            ("a/z/y/zarr.json", ARRAY),
-            ("a/.zattrs", r#"{"not": "V3"}"#),
-            ("a-old/.zgroup", r#"{"zarr_format": 2}"#),
-            ("a-old/.zattrs", r#"{"a": 1}"#),
-            ("a-old/x/.zarray", ZARRAY),
-            ("empty/folder/file", ""),
-        ])
-    }
-
-    fn show(members: &[(String, NodeKind)]) -> String {
-        members
-            .iter()
-            .flat_map(|(path, kind)| [&**path, if *kind == NodeKind::Array { ":A " } else { ":G " }])
-            .collect()
-    }
-
-    /// A store as a server without a listing has it.
-    #[derive(Debug)]
-    struct Unlisted(Arc<MemoryStore>);
-
-    impl Store for Unlisted {
-        fn open(&self, key: &str) -> Result<Box<dyn Object>> {
-            self.0.open(key)
-        }
-
-        fn display(&self, key: &str) -> String {
-            self.0.display(key)
-        }
-
-        fn profile(&self) -> &Profile {
-            self.0.profile()
-        }
-    }
-
-    #[test]
-    fn members_are_listed() {
-        let root = Group::open(hierarchy(), "/").unwrap();
-        assert_eq!(show(&root.children().unwrap()), "a:G a-old:G b:A ");
-        assert_eq!(show(&root.members(true).unwrap()), "a:G a/z:G a/z/y:A a-old:G a-old/x:A b:A ");
-        assert_eq!((root.zarr_format(), &root.attributes()["a"]), (3, &"NaN".into()));
-        let a = Group::open(hierarchy(), "/a/").unwrap();
-        assert_eq!((a.path(), &*show(&a.members(true).unwrap())), ("a", "z:G z/y:A "));
-        assert_eq!(show(&a.children().unwrap()), "z:G ");
-        let old = Group::open(hierarchy(), "a-old").unwrap();
-        assert_eq!((old.zarr_format(), &old.attributes()["a"]), (2, &1.into()));
-    }
-
-    #[test]
-    fn what_is_not_there_is_named() {
-        let store = hierarchy();
-        for (path, message) in [
-            ("empty", "no array or group at memory:/empty"),
-            ("no", "no array or group at memory:/no"),
-            ("b/../b", "\"b/../b\" is not the path of an array or group"),
-            ("b//b", "\"b//b\" is not the path of an array or group"),
-            ("..", "\"..\" is not the path of an array or group"),
-        ] {
-            let error = open_node(&*store, path).unwrap_err();
-            assert_eq!((error.kind(), error.message()), (ErrorKind::NotFound, message));
-        }
-        assert_eq!(Group::open(store.clone(), "b").unwrap_err().message(), "no group but an array at memory:/b");
-        assert_eq!(open_array(&*store, "a").unwrap_err().message(), "no array but a group at memory:/a");
-        assert!(matches!(open_node(&*store, "b").unwrap(), Node::Array(_)));
-        store.set("b/zarr.json", ARRAY.replace("[4]", "[-4]").as_bytes()).unwrap();
-        let error = open_node(&*store, "b").unwrap_err();
-        assert!(error.message().starts_with("memory:/b/zarr.json: shape: -4"), "{error}");
-    }
-
-    /// What a group of Zarr V3 and one of V2 look like that hold the metadata of all that lies below.
-    fn consolidated() -> [Arc<MemoryStore>; 2] {
-        let v3 = format!(
-            r#"{{"zarr_format": 3, "node_type": "group", "consolidated_metadata": {{"kind": "inline", "metadata":
-            {{"b": {ARRAY}, "a": {GROUP}, "a/z": {ARRAY}, "a-b": {GROUP}}}}}}}"#
-        );
-        let v2 = format!(
-            r#"{{"zarr_consolidated_format": 1, "metadata": {{".zgroup": {{}}, "b/.zarray": {ZARRAY}, "b/.zattrs":
-            {{"x": 1}}, "a/z/.zarray": {ZARRAY}, "a/.zgroup": {{"zarr_format": 2}}, "a-b/.zgroup": {{"zarr_format": 2}}}}}}"#
-        );
-        let old = r#"{"zarr_format": 2}"#;
-        [
-            store(&[("zarr.json", &v3), ("a/zarr.json", GROUP), ("c/zarr.json", ARRAY)]),
-            store(&[(".zgroup", old), ("a/.zgroup", old), ("c/.zarray", ZARRAY), (".zmetadata", &v2)]),
-        ]
-    }
-
-    /// A store that counts what is opened in it.
-    #[derive(Debug)]
-    struct Counted(Arc<MemoryStore>, std::sync::atomic::AtomicUsize);
-
-    impl Store for Counted {
-        fn open(&self, key: &str) -> Result<Box<dyn Object>> {
-            self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            self.0.open(key)
-        }
-
-        fn display(&self, key: &str) -> String {
-            self.0.display(key)
-        }
-
-        fn profile(&self) -> &Profile {
-            self.0.profile()
-        }
-    }
-
-    #[test]
-    fn consolidated_metadata_are_all_that_is_read() {
-        for store in consolidated() {
-            let counted = Arc::new(Counted(store.clone(), 0.into()));
-            let root = Group::open(counted.clone(), "").unwrap();
-            let opened = counted.1.load(std::sync::atomic::Ordering::Relaxed);
-            assert!(root.is_consolidated());
-            assert_eq!(show(&root.children().unwrap()), "a:G a-b:G b:A ");
-            assert_eq!(show(&root.members(true).unwrap()), "a:G a/z:A a-b:G b:A ");
-            let Member::Group(a) = root.member("a/").unwrap() else { panic!("a group") };
-            assert_eq!((a.path(), a.is_consolidated(), &*show(&a.members(true).unwrap())), ("a", true, "z:A "));
-            let Member::Array(z) = a.member("z").unwrap() else { panic!("an array") };
-            assert_eq!((z.path(), z.shape()), ("a/z", [4].as_slice()));
-            assert!(matches!(root.member("a/z").unwrap(), Member::Array(_)));
-            assert_eq!(root.member("c").unwrap_err().kind(), ErrorKind::NotFound);
-            assert_eq!(a.member("../b").unwrap_err().kind(), ErrorKind::NotFound);
-            let Member::Array(b) = root.member("b").unwrap() else { panic!("an array") };
-            assert_eq!(b.attributes().len(), usize::from(root.zarr_format() == 2));
-            assert_eq!(counted.1.load(std::sync::atomic::Ordering::Relaxed), opened);
-            assert_eq!(opened, if root.zarr_format() == 2 { 5 } else { 1 });
-
-            let root = Group::open_with(store.clone(), "", UseConsolidated::Never).unwrap();
-            assert_eq!(show(&root.members(true).unwrap()), "a:G c:A ");
-            assert!(matches!(root.member("c").unwrap(), Member::Array(_)));
-            let Member::Group(a) = root.member("a").unwrap() else { panic!("a group") };
-            assert_eq!(a.use_consolidated(), UseConsolidated::Never);
-            let always = Group::open_with(store.clone(), "", UseConsolidated::Always).unwrap();
-            assert!(always.is_consolidated() && !always.without_consolidated().is_consolidated());
-            let error = Group::open_with(store, "a", UseConsolidated::Always).unwrap_err();
-            assert_eq!(error.message(), "memory:/a has no consolidated metadata");
-        }
-    }
-
-    #[test]
-    fn consolidated_metadata_stand_in_for_a_listing() {
-        for store in consolidated() {
-            let a = Group::open(Arc::new(Unlisted(store.clone())), "a").unwrap();
-            assert_eq!(show(&a.members(true).unwrap()), "z:A ");
-            let alone = Group::open_with(Arc::new(Unlisted(store)), "a", UseConsolidated::Never).unwrap();
-            assert_eq!(alone.members(true).unwrap_err().kind(), ErrorKind::Unsupported);
-        }
-        let unlisted = Group::open(Arc::new(Unlisted(hierarchy())), "a").unwrap();
-        assert_eq!(unlisted.children().unwrap_err().kind(), ErrorKind::Unsupported);
-    }
-
-    #[test]
-    fn consolidated_metadata_that_are_wrong_are_errors() {
-        let group = |inside: &str| {
-            store(&[(
-                "zarr.json",
-                &format!(r#"{{"zarr_format": 3, "node_type": "group", "consolidated_metadata": {inside}}}"#),
-            )])
-        };
-        let inline = |nodes: &str| group(&format!(r#"{{"kind": "inline", "metadata": {nodes}}}"#));
-        let v2 = |text: &str| store(&[(".zgroup", r#"{"zarr_format": 2}"#), (".zmetadata", text)]);
-        for (store, message) in [
-            (group("5"), "consolidated_metadata: 5 is not an object"),
-            (group("{}"), "consolidated_metadata: \"kind\" is missing"),
-            (group(r#"{"kind": "far"}"#), "consolidated_metadata: unknown kind \"far\""),
-            (inline("[]"), "metadata: [] is not an object"),
-            (inline(r#"{"a": 1}"#), "\"a\": 1 is not an object"),
-            (inline(r#"{"a": {"zarr_format": 3}}"#), "\"a\": \"node_type\" is missing"),
-            (inline(&format!(r#"{{"../a": {GROUP}}}"#)), "\"../a\" is not the path of an array or group"),
-            (inline(&format!(r#"{{"/etc": {GROUP}}}"#)), "\"/etc\" is not the path"),
-            (inline(&format!(r#"{{"": {GROUP}}}"#)), "\"\" is not the path"),
-            (inline(&format!(r#"{{"a/b": {GROUP}, "a": {ARRAY}}}"#)), "\"a/b\" lies in \"a\", which is an array"),
-            (v2(r#"{"zarr_consolidated_format": 2, "metadata": {}}"#), "zarr_consolidated_format 2; there is 1"),
-            (v2(r#"{"zarr_consolidated_format": 1}"#), "metadata: null is not an object"),
-            (v2(r#"{"metadata": {"a/.zarray": []}}"#), "\"a/.zarray\": [] is not an object"),
-            (v2(r#"{"metadata": {"a/../b/.zgroup": {"zarr_format": 2}}}"#), "\"a/../b\" is not the path"),
-            (v2("x"), "memory:/.zmetadata: cannot read the JSON"),
-        ] {
-            let error = Group::open(store.clone(), "").unwrap_err();
-            assert!(error.message().contains(message) && error.message().starts_with("memory:/"), "{error}");
-            assert!(Group::open_with(store, "", UseConsolidated::Never).is_ok());
-        }
-        for nothing in ["null", r#"{"kind": "far", "must_understand": false}"#] {
-            assert!(!Group::open(group(nothing), "").unwrap().is_consolidated());
-        }
-        // What is wrong with one node is said where it is opened.
-        let transformed = ARRAY.replace(r#""codecs""#, r#""storage_transformers": [{"name": "twist"}], "codecs""#);
-        let known = ARRAY.replace(r#""codecs""#, r#""new": {"must_understand": false}, "codecs""#);
-        let unknown = ARRAY.replace(r#""codecs""#, r#""new": {"name": "x"}, "codecs""#);
-        let nodes = format!(r#"{{"twisted": {transformed}, "known": {known}, "unknown": {unknown}}}"#);
-        let root = Group::open(inline(&nodes), "").unwrap();
-        assert_eq!(root.children().unwrap().len(), 3);
-        let error = root.member("twisted").unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert!(error.message().contains("memory:/twisted: ") && error.message().contains("\"twist\""), "{error}");
-        assert!(root.member("unknown").unwrap_err().message().contains("unknown member \"new\""));
-        assert!(root.member("known").is_ok());
-        let opened = root.open_members(&["known".into(), "no".into(), "twisted".into()]);
-        assert_eq!(opened.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, false]);
-    }
-
-    #[test]
-    fn a_group_in_itself_ends() {
-        #[derive(Debug)]
-        struct Looped(Arc<MemoryStore>);
-
-        impl Store for Looped {
-            fn open(&self, key: &str) -> Result<Box<dyn Object>> {
-                self.0.open(key.rsplit('/').next().unwrap_or(key))
-            }
-
-            fn list_dir(&self, _: &str) -> Result<Listing> {
-                Ok(Listing { keys: Vec::new(), prefixes: vec!["one".into(), "two".into()] })
-            }
-
-            fn display(&self, key: &str) -> String {
-                key.to_owned()
-            }
-
-            fn profile(&self) -> &Profile {
-                self.0.profile()
-            }
-        }
-
-        let looped = Group::open(Arc::new(Looped(hierarchy())), "").unwrap();
-        assert_eq!(looped.children().unwrap().len(), 2);
-        assert_eq!(looped.members(true).unwrap_err().kind(), ErrorKind::Store);
-    }
-
-    #[test]
-    fn a_new_group_is_read_back() {
-        let attributes: Attributes = [("a".to_owned(), 1.into())].into_iter().collect();
-        let store = store(&[]);
-        for metadata in [GroupMetadata::new_v3, GroupMetadata::new_v2] {
-            for attributes in [attributes.clone(), Attributes::new()] {
-                let path = format!("v{}", metadata(Attributes::new()).zarr_format);
-                let group = Group::create(store.clone(), &path, metadata(attributes.clone())).unwrap();
-                let read = Group::open(store.clone(), &path).unwrap();
-                assert_eq!((read.attributes(), read.zarr_format()), (&attributes, group.zarr_format()));
-                assert_eq!(read.metadata().document, group.metadata().document);
-            }
-        }
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@
 //! use std::sync::Arc;
 //! use ndarray::ArrayD;
 //! use tegula::store::MemoryStore;
-//! use tegula::{ArrayBuilder, ArraySubset};
+//! use tegula::ArrayBuilder;
 //!
 //! # fn main() -> tegula::Result<()> {
 //! let array = ArrayBuilder::new([6, 8], "float32")
@@ -13,11 +13,9 @@
 //!     .fill_value(f32::NAN)
 //!     .create(Arc::new(MemoryStore::new()), "/temperature")?;
 //!
-//! let elements: Vec<f32> = (0..48).map(|i| i as f32).collect();
-//! array.store_array_subset(&array.subset_all(), &elements)?;
-//!
-//! let corner = ArraySubset::new_with_ranges(&[4..6, 6..8]);
-//! assert_eq!(array.retrieve_array_subset::<Vec<f32>>(&corner)?, [38.0, 39.0, 46.0, 47.0]);
+//! let elements = ArrayD::from_shape_fn(vec![6, 8], |index| (8 * index[0] + index[1]) as f32);
+//! array.store_array_subset([0..6, 0..8], &elements)?;
+//! assert_eq!(array.retrieve_array_subset::<Vec<f32>>([4..6, 6..8])?, [38.0, 39.0, 46.0, 47.0]);
 //! let chunk: ArrayD<f32> = array.retrieve_chunk(&[0, 1])?;
 //! assert_eq!(chunk.shape(), [4, 4]);
 //! # Ok(())

@@ -33,6 +33,30 @@ pub struct ArraySubset {
     shape: Dims,
 }
 
+impl From<&Self> for ArraySubset {
+    fn from(subset: &Self) -> Self {
+        subset.clone()
+    }
+}
+
+impl From<Range<u64>> for ArraySubset {
+    fn from(range: Range<u64>) -> Self {
+        Self::new_with_ranges(&[range])
+    }
+}
+
+impl<const N: usize> From<[Range<u64>; N]> for ArraySubset {
+    fn from(ranges: [Range<u64>; N]) -> Self {
+        Self::new_with_ranges(&ranges)
+    }
+}
+
+impl<const N: usize> From<&[Range<u64>; N]> for ArraySubset {
+    fn from(ranges: &[Range<u64>; N]) -> Self {
+        Self::new_with_ranges(ranges)
+    }
+}
+
 impl ArraySubset {
     /// Makes a region from a range for each dimension. A range that ends before its start is empty.
     pub fn new_with_ranges(ranges: &[Range<u64>]) -> Self {

@@ -1,4 +1,4 @@
-//! Copies of arrays, groups and objects; see `tegula::copy`.
+//! Copies of arrays and groups; see `tegula::copy`.
 
 use std::cell::RefCell;
 
@@ -11,19 +11,21 @@ use crate::errors::{OrRaise, exception};
 use crate::group::Group;
 use crate::store::Store;
 
-/// A number of bytes, or text like "2 GB".
+/// Returns a number of bytes, given as an integer or as text like "2 GB".
 #[pyfunction]
 #[pyo3(signature = (value, /))]
 pub(crate) fn bytes_of(value: &Bound<'_, PyAny>) -> PyResult<u64> {
     let Ok(text) = value.extract::<String>() else { return value.extract() };
     match text.parse::<CacheLimit>().or_raise(value.py())? {
         CacheLimit::Bytes(bytes) => Ok(bytes),
-        CacheLimit::Chunks(_) => Err(exception(value.py(), "InvalidSelectionError", "it is no number of bytes")),
+        CacheLimit::Chunks(_) => {
+            Err(exception(value.py(), "InvalidSelectionError", "expected a number of bytes, not of chunks"))
+        }
     }
 }
 
-/// Copies all elements of an array into another one. `progress` is called with the bytes that are copied and those of all;
-/// what it raises, and what signals raise, ends the copy.
+/// Copies all elements of an array into another one. `progress` is called with the number of bytes copied and the total.
+/// Its exceptions and those of signals end the copy.
 #[pyfunction]
 #[pyo3(signature = (source, target, *, max_memory, is_new, progress))]
 pub(crate) fn copy_array(
@@ -57,7 +59,7 @@ pub(crate) fn copy_array(
     raised.map_or(result, Err)
 }
 
-/// Stores a copy of a group, without what lies in it.
+/// Stores a copy of a group without its members.
 #[pyfunction]
 pub(crate) fn copied_group(
     py: Python<'_>,
@@ -70,7 +72,7 @@ pub(crate) fn copied_group(
     detached(py, || tegula::copied_group(&source, store, path, zarr_format)).map(Group)
 }
 
-/// Stores the metadata of many arrays, on all threads.
+/// Stores the metadata of many arrays in parallel.
 #[pyfunction]
 pub(crate) fn store_metadata(py: Python<'_>, arrays: Vec<Bound<'_, Array>>) -> PyResult<()> {
     let arrays: Vec<_> = arrays.iter().map(|array| array.get().core().clone()).collect();

@@ -70,7 +70,7 @@ impl Group {
         self.0.attributes().keys().cloned().collect()
     }
 
-    /// Changes the stored attributes, all at once; the same group with those that there are then.
+    /// Changes the stored attributes in one step, and returns the group with the new ones.
     fn change_attributes(
         &self,
         py: Python<'_>,
@@ -88,7 +88,7 @@ impl Group {
         self.0.revision()
     }
 
-    /// Notes in the group the metadata of all that lies below; the group that uses them.
+    /// Consolidates the metadata of everything below, and returns the group that uses them.
     fn consolidate(&self, py: Python<'_>) -> PyResult<Self> {
         detached(py, || self.0.consolidate()).map(Self)
     }
@@ -103,7 +103,7 @@ impl Group {
         Ok(members.into_iter().map(|(path, node)| (path, kind(node))).collect())
     }
 
-    /// Whether what lies below is known from consolidated metadata.
+    /// Whether members are known from consolidated metadata.
     #[getter]
     fn is_consolidated(&self) -> bool {
         self.0.is_consolidated()
@@ -126,7 +126,7 @@ impl Group {
         member_to_python(py, detached(py, || self.0.member(path))?)
     }
 
-    /// Opens many members, or finds the exceptions that say why one cannot be opened.
+    /// Opens many members; for one that cannot be opened, returns the exception.
     fn open_members<'py>(&self, py: Python<'py>, paths: Vec<String>) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let members = detached(py, || Ok(self.0.open_members(&paths)))?;
         let convert = |member: tegula::Result<Member>| match member.or_raise(py) {
@@ -137,7 +137,7 @@ impl Group {
     }
 }
 
-/// The path of a node as keys begin with it.
+/// The path of a node in the form that keys start with.
 #[pyfunction]
 #[pyo3(signature = (path, /))]
 pub(crate) fn node_path(py: Python<'_>, path: &str) -> PyResult<String> {

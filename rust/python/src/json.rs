@@ -8,7 +8,7 @@ use tegula::metadata::Number;
 
 use crate::errors::OrRaise;
 
-/// Nothing deeper is taken: it is a list that holds itself.
+/// Most levels of nesting. A deeper list probably contains itself.
 const DEPTH: usize = 200;
 
 pub(crate) fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
@@ -36,7 +36,7 @@ pub(crate) fn object_to_python<'py>(py: Python<'py>, members: &Map<String, Value
     Ok(dict)
 }
 
-/// A member by its name, or a `KeyError`.
+/// Returns a member by its name, or raises `KeyError`.
 pub(crate) fn member<'py>(py: Python<'py>, members: &Map<String, Value>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     members.get(name).map_or_else(|| Err(PyKeyError::new_err(name.to_owned())), |value| to_python(py, value))
 }
@@ -54,7 +54,9 @@ pub(crate) fn object_from_python(value: &Bound<'_, PyAny>) -> PyResult<Map<Strin
 
 fn convert(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
     if depth > DEPTH {
-        return Err(PyValueError::new_err(format!("more than {DEPTH} levels of lists and dicts")));
+        return Err(PyValueError::new_err(format!(
+            "cannot convert to JSON: more than {DEPTH} levels of lists and dicts"
+        )));
     }
     let items = |iter: &mut dyn Iterator<Item = Bound<'_, PyAny>>| {
         iter.map(|item| convert(&item, depth + 1)).collect::<PyResult<Vec<_>>>().map(Value::Array)
@@ -95,7 +97,7 @@ fn convert(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
         }
         return Ok(Value::Object(members));
     }
-    // NumPy's scalars and arrays.
+    // NumPy scalars and arrays.
     if let Ok(plain) = value.call_method0("tolist") {
         return convert(&plain, depth + 1);
     }

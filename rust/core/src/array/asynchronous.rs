@@ -16,11 +16,11 @@ impl Array {
     }
 
     /// [`retrieve_array_subset`](Self::retrieve_array_subset) on another thread.
-    pub fn async_retrieve_array_subset<T>(&self, subset: &ArraySubset) -> Pending<T>
+    pub fn async_retrieve_array_subset<T>(&self, subset: impl Into<ArraySubset>) -> Pending<T>
     where
         T: FromArrayBytes + Send + 'static,
     {
-        let subset = subset.clone();
+        let subset = subset.into();
         self.asynchronously(move |array| array.retrieve_array_subset(&subset))
     }
 

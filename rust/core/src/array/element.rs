@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{ArrayBase, ArrayD, Data, Dimension, IxDyn};
 use num_complex::Complex;
 
 use super::buffers::{InputBuffer, OutputBuffer, allocate, check_length};
@@ -10,6 +10,7 @@ use crate::data_type::{DataType, Kind};
 use crate::error::{Error, Result};
 use crate::selection::size_in_memory;
 use crate::slot::{Heaps, Slot, Variable};
+use crate::subset::tuple;
 use crate::view::{Zeroable, bytes_of};
 
 /// Fills a buffer, and returns the heaps of elements of variable length.
@@ -129,8 +130,8 @@ pub trait AsArrayBytes {
     fn array_bytes(&self) -> Cow<'_, [u8]>;
 
     /// Returns the bytes of elements of variable length, to which the slots refer.
-    fn heap(&self) -> &[u8] {
-        &[]
+    fn heap(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&[])
     }
 }
 
@@ -245,8 +246,8 @@ impl AsArrayBytes for ArrayBytes {
         Cow::Owned(offsets.windows(2).flat_map(|pair| slot(pair).to_bytes()).collect())
     }
 
-    fn heap(&self) -> &[u8] {
-        if self.offsets.is_some() { &self.bytes } else { &[] }
+    fn heap(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(if self.offsets.is_some() { &self.bytes } else { &[] })
     }
 }
 
@@ -269,4 +270,72 @@ impl<E: Element> AsArrayBytes for Vec<E> {
     fn array_bytes(&self) -> Cow<'_, [u8]> {
         Cow::Borrowed(E::bytes(self))
     }
+}
+
+impl<E: Element, S: Data<Elem = E>, D: Dimension> AsArrayBytes for ArrayBase<S, D> {
+    fn check(&self, data_type: &DataType, shape: &[u64]) -> Result<()> {
+        check_element::<E>(data_type)?;
+        if self.shape().iter().map(|length| *length as u64).eq(shape.iter().copied()) {
+            return Ok(());
+        }
+        Err(Error::selection(format!("elements of shape {} are given for shape {}", tuple(self.shape()), tuple(shape))))
+    }
+
+    fn array_bytes(&self) -> Cow<'_, [u8]> {
+        match self.as_slice() {
+            Some(elements) => Cow::Borrowed(E::bytes(elements)),
+            None => Cow::Owned(E::bytes(&self.iter().copied().collect::<Vec<E>>()).to_vec()),
+        }
+    }
+}
+
+/// Of `string`.
+impl AsArrayBytes for Vec<String> {
+    fn check(&self, data_type: &DataType, shape: &[u64]) -> Result<()> {
+        check_kind(data_type, Kind::String, "string")?;
+        check_variable(self, shape)
+    }
+
+    fn array_bytes(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(slots(self))
+    }
+
+    fn heap(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(self.concat().into_bytes())
+    }
+}
+
+/// Of `variable_length_bytes`.
+impl AsArrayBytes for Vec<Vec<u8>> {
+    fn check(&self, data_type: &DataType, shape: &[u64]) -> Result<()> {
+        check_kind(data_type, Kind::Bytes, "variable_length_bytes")?;
+        check_variable(self, shape)
+    }
+
+    fn array_bytes(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(slots(self))
+    }
+
+    fn heap(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(self.concat())
+    }
+}
+
+fn check_variable<T: AsRef<[u8]>>(elements: &[T], shape: &[u64]) -> Result<()> {
+    if elements.iter().any(|element| u32::try_from(element.as_ref().len()).is_err()) {
+        return Err(Error::unsupported("an element has more than 2^32 bytes"));
+    }
+    check_length(elements.len() * Slot::SIZE, size_in_memory(shape, Slot::SIZE)?, shape)
+}
+
+/// The slots of elements that follow each other in the heap.
+fn slots<T: AsRef<[u8]>>(elements: &[T]) -> Vec<u8> {
+    let mut offset = 0;
+    let slot = |element: &T| {
+        let length = element.as_ref().len();
+        let slot = Slot { heap: InputBuffer::HEAP, offset, length: length as u32 };
+        offset += length as u64;
+        slot.to_bytes()
+    };
+    elements.iter().flat_map(slot).collect()
 }

@@ -47,13 +47,13 @@ impl PartialEncoder {
         let mut elements = Vec::with_capacity(parts.len());
         for (subset, part) in parts {
             part.check(data_type, subset.shape()).place(|| self.array.name())?;
-            elements.push((c_strides(subset.shape(), data_type.size()), part.array_bytes()));
+            elements.push((c_strides(subset.shape(), data_type.size()), part.array_bytes(), part.heap()));
         }
         let parts: Vec<_> = parts
             .iter()
             .zip(&elements)
-            .map(|((subset, part), (strides, bytes))| {
-                (subset.clone(), InputBuffer { bytes, origin: 0, strides, heap: part.heap() })
+            .map(|((subset, _), (strides, bytes, heap))| {
+                (subset.clone(), InputBuffer { bytes, origin: 0, strides, heap })
             })
             .collect();
         self.partial_encode_from(&parts)

@@ -76,8 +76,8 @@ impl Array {
     }
 
     /// Reads a subset; see [`retrieve_region`](Self::retrieve_region).
-    pub fn retrieve_array_subset<T: FromArrayBytes>(&self, subset: &ArraySubset) -> Result<T> {
-        self.retrieve_region(ArrayRegion::Subset(subset))
+    pub fn retrieve_array_subset<T: FromArrayBytes>(&self, subset: impl Into<ArraySubset>) -> Result<T> {
+        self.retrieve_region(ArrayRegion::Subset(&subset.into()))
     }
 
     /// Checks that regions of one shape are inside the array.

@@ -122,8 +122,11 @@ impl WriteSession {
     }
 
     /// [`Array::store_array_subset`]
-    pub fn store_array_subset<T: AsArrayBytes + ?Sized>(&self, subset: &ArraySubset, elements: &T) -> Result<()> {
-        self.store_region(ArrayRegion::Subset(subset), elements)
+    pub fn store_array_subset<T>(&self, subset: impl Into<ArraySubset>, elements: &T) -> Result<()>
+    where
+        T: AsArrayBytes + ?Sized,
+    {
+        self.store_region(ArrayRegion::Subset(&subset.into()), elements)
     }
 
     /// [`Array::store_subset_from`]

@@ -54,7 +54,7 @@ impl Array {
     ) -> Result<R> {
         elements.check(self.data_type(), shape).place(|| self.name())?;
         let (bytes, strides) = (elements.array_bytes(), c_strides(shape, self.data_type().size()));
-        store(InputBuffer { bytes: &bytes, origin: 0, strides: &strides, heap: elements.heap() })
+        store(InputBuffer { bytes: &bytes, origin: 0, strides: &strides, heap: &elements.heap() })
     }
 
     /// Stores a chunk with its padding; see [`store_region`](Self::store_region).
@@ -76,8 +76,11 @@ impl Array {
     }
 
     /// Stores a subset; see [`store_region`](Self::store_region).
-    pub fn store_array_subset<T: AsArrayBytes + ?Sized>(&self, subset: &ArraySubset, elements: &T) -> Result<()> {
-        self.store_region(ArrayRegion::Subset(subset), elements)
+    pub fn store_array_subset<T>(&self, subset: impl Into<ArraySubset>, elements: &T) -> Result<()>
+    where
+        T: AsArrayBytes + ?Sized,
+    {
+        self.store_region(ArrayRegion::Subset(&subset.into()), elements)
     }
 
     /// Stores a subset from memory with any strides. The subset may reach into the padding of the last chunks; see

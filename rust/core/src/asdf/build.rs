@@ -1,7 +1,6 @@
-//! Nodes of Zarr arrays for a tree that is to be written, and the blocks that go with them.
+//! Writes Zarr arrays as nodes of an ASDF tree and blocks.
 //!
-//! The order: make the nodes, which needs no more than the numbers of the blocks to come; then write the tree; then
-//! the blocks, one by one.
+//! First make the nodes, which need only the numbers of their blocks; then write the tree; then the blocks, one by one.
 
 use std::sync::Arc;
 
@@ -24,16 +23,16 @@ use crate::subset::{ArraySubset, Dims};
 #[derive(Debug)]
 pub struct ZarrNode {
     array: Array,
-    /// Where the array has to be encoded anew: an array of Zarr V2 in memory, for one chunk at a time.
+    /// An array of Zarr V2 in memory that encodes one chunk at a time; `None` if chunks are written as they are stored.
     anew: Option<Array>,
     /// The chunks that are stored.
     chunks: Vec<Dims>,
-    /// For each chunk of the grid its number among those that are stored, or -1.
+    /// For each chunk of the grid, its number among the stored chunks, or -1.
     map: Vec<i32>,
 }
 
 impl ZarrNode {
-    /// Looks which chunks there are. `keep_v3`: an array of Zarr V3 stays such. One that comes from an ASDF file does.
+    /// Finds the chunks that are stored. With `keep_v3`, an array of Zarr V3 stays one, as one from an ASDF file always does.
     pub fn new(array: &Array, keep_v3: bool) -> Result<Self> {
         let metadata = array.metadata();
         let in_blocks = matches!(metadata.chunk_key_encoding, ChunkKeyEncoding::V2 { .. });
@@ -62,17 +61,17 @@ impl ZarrNode {
         Ok(Self { array: array.clone(), anew, chunks, map })
     }
 
-    /// The number of its blocks: one for each chunk that is stored, and behind these the map.
+    /// The number of blocks: one for each stored chunk, then the map.
     pub fn blocks(&self) -> usize {
         self.chunks.len() + 1
     }
 
-    /// The places of the chunks in the map, block by block.
+    /// The positions of the stored chunks in the map, block by block.
     pub fn places(&self) -> Vec<usize> {
         self.map.iter().enumerate().filter(|(_, number)| **number >= 0).map(|(place, _)| place).collect()
     }
 
-    /// Adds the node to a tree; its blocks are counted from `first` on.
+    /// Adds the node to a tree; `first` is the number of its first block.
     pub fn to_node(&self, document: &mut Document, first: usize) -> NodeId {
         let mut entries: Vec<_> =
             self.documents().into_iter().map(|(name, value)| (name, document.add_json(&value))).collect();
@@ -91,7 +90,7 @@ impl ZarrNode {
         if self.metadata().zarr_format == 2 { ZARR_TAG } else { ZARR_V3_TAG }
     }
 
-    /// What stands in the node beside `chunk_block_map`: the documents of metadata, by their names.
+    /// The members of the node beside `chunk_block_map`: metadata documents by name.
     pub fn documents(&self) -> Vec<(&'static str, Value)> {
         let metadata = self.metadata();
         if metadata.zarr_format != 2 {
@@ -99,7 +98,7 @@ impl ZarrNode {
         }
         let mut zarray = metadata.document.clone();
         if let Some(members) = zarray.as_object_mut() {
-            // The chunks have no keys, and readers know no other separator.
+            // Chunks in blocks have no keys, and other readers refuse the member.
             members.shift_remove("dimension_separator");
         }
         let mut documents = vec![(".zarray", zarray)];
@@ -109,14 +108,15 @@ impl ZarrNode {
         documents
     }
 
-    /// The bytes of one of its blocks, which are counted from `first` on in the file.
+    /// Returns the bytes of a block; `first` is the number of the first block in the file.
     pub fn block(&self, number: usize, first: usize) -> Result<Vec<u8>> {
         let Some(chunk) = self.chunks.get(number) else {
             let first = i32::try_from(first).map_err(|_| Error::unsupported("more than 2^31 blocks"))?;
             let numbers = self.map.iter().map(|number| if *number < 0 { -1 } else { number.saturating_add(first) });
             return Ok(numbers.flat_map(i32::to_le_bytes).collect());
         };
-        let gone = || Error::not_found(format!("a chunk of {} is gone", self.array.name()));
+        let gone =
+            || Error::not_found(format!("a chunk of {} was erased while the array was written", self.array.name()));
         let Some(anew) = &self.anew else {
             return self.array.retrieve_encoded_chunk(chunk)?.ok_or_else(gone);
         };
@@ -131,7 +131,7 @@ impl ZarrNode {
     }
 }
 
-/// Whether anything of a region is stored.
+/// Whether any chunk of a region is stored.
 fn is_stored(array: &Array, region: &ArraySubset) -> Result<bool> {
     let explanation = array.explain(&Selection::from(region))?;
     Ok(explanation.bytes_read > explanation.index_bytes)
@@ -206,6 +206,40 @@ mod tests {
             let again = written(&ZarrNode::new(&kept, false).unwrap()).array("a").unwrap();
             assert_eq!(again.metadata().zarr_format, 3);
             assert_eq!(elements(&again), elements(&array));
+        }
+    }
+
+    #[test]
+    fn no_codec_is_dropped() {
+        let named = |name: &str, configuration: Value| json!({"name": name, "configuration": configuration});
+        let bytes = named("bytes", json!({"endian": "little"}));
+        let (lzma, zstd) = (named("numcodecs.lzma", json!({"preset": 1})), named("zstd", json!({"level": 1})));
+        let delta = named("numcodecs.delta", json!({"dtype": "<i2"}));
+        let transpose = named("transpose", json!({"order": [1, 0]}));
+        let scale = named("scale_offset", json!({"offset": 1, "scale": 1}));
+        for (codecs, expected) in [
+            (json!([bytes, lzma]), Some(json!({"compressor": {"id": "lzma", "preset": 1}}))),
+            (json!([delta, bytes, zstd]), Some(json!({"filters": [{"id": "delta", "dtype": "<i2"}]}))),
+            (json!([transpose, bytes, zstd]), Some(json!({"order": "F", "compressor": {"id": "zstd", "level": 1}}))),
+            (json!([bytes, zstd, "crc32c"]), Some(json!({"compressor": {"id": "crc32c"}}))),
+            (json!([scale, bytes, zstd]), None),
+        ] {
+            let index = json!([bytes, "crc32c"]);
+            let shard = json!({"chunk_shape": [2, 4], "codecs": codecs, "index_codecs": index});
+            for codecs in [codecs.clone(), json!([named("sharding_indexed", shard)])] {
+                let array = array(&codecs, Attributes::new());
+                let read = written(&ZarrNode::new(&array, false).unwrap()).array("a").unwrap();
+                let elements = |array: &Array| array.retrieve_array_subset::<Vec<i16>>(array.subset_all()).unwrap();
+                assert_eq!(elements(&read), elements(&array), "{codecs}");
+                let Some(expected) = &expected else {
+                    assert_eq!(read.metadata().document["codecs"], array.metadata().document["codecs"]);
+                    continue;
+                };
+                assert_eq!(read.metadata().zarr_format, 2, "{codecs}");
+                for (member, value) in expected.as_object().unwrap() {
+                    assert_eq!(read.metadata().document[member], *value, "{codecs}");
+                }
+            }
         }
     }
 }

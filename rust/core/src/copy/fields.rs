@@ -1,12 +1,12 @@
-//! Elements of a struct whose fields lie elsewhere, or in the other order of bytes, than in the copy: Zarr V2 has gaps
-//! between fields and an order of bytes for each, V3 has not.
+//! Converts structs whose fields have other offsets or another byte order in the copy: Zarr V2 has gaps between fields and
+//! a byte order for each, V3 has neither.
 
 use std::borrow::Cow;
 
 use crate::data_type::{DataType, Field, Kind};
 use crate::error::{Error, Result};
 
-/// The same data type as Zarr V3 can have it: without gaps between fields, all in this machine's order of bytes.
+/// Returns the data type in the form that Zarr V3 has: without gaps between fields, all in native byte order.
 pub(super) fn packed(data_type: &DataType) -> Result<DataType> {
     if data_type.kind() != Kind::Struct {
         return Ok(data_type.clone());
@@ -21,28 +21,28 @@ pub(super) fn packed(data_type: &DataType) -> Result<DataType> {
     DataType::structure(fields, offset)
 }
 
-/// What makes elements of one data type those of another.
+/// Converts elements of one data type to another.
 #[derive(Debug, Default)]
 pub(super) struct Conversion {
     /// Bytes of an element before and after.
     from: usize,
     to: usize,
-    /// None: elements stay as they are.
+    /// If empty, elements stay as they are.
     moves: Vec<Move>,
 }
 
-/// Bytes that go elsewhere.
+/// Bytes that move to another offset.
 #[derive(Debug, PartialEq, Eq)]
 struct Move {
     from: usize,
     to: usize,
     length: usize,
-    /// Bytes of a word that is reversed; 1: none is.
+    /// Size of a word whose bytes are reversed; 1 if none are.
     word: usize,
 }
 
 impl Conversion {
-    /// From elements of a data type, or of what only a field says: those in the other order of bytes.
+    /// Converts from a data type, or from a field that also has a byte order.
     pub(super) fn new(from: &DataType, known: Option<&Field>, to: &DataType) -> Result<Self> {
         let mut conversion = Self { from: from.size(), to: to.size(), moves: Vec::new() };
         let whole = |data_type: &DataType| Field {
@@ -59,7 +59,7 @@ impl Conversion {
         Ok(conversion)
     }
 
-    /// Adds the moves for a field, whose parent lies at a byte of the element; false: it is another.
+    /// Adds the moves of a field, given the offsets of its parents. Returns false if the fields differ.
     fn add(&mut self, old: &Field, at: usize, new: &Field, target: usize) -> bool {
         let (at, target) = (at + old.offset, target + new.offset);
         if old.name != new.name || old.shape != new.shape {
@@ -79,12 +79,12 @@ impl Conversion {
         from == to
     }
 
-    /// Bytes of memory for an element.
+    /// Bytes of memory that an element takes.
     pub(super) fn memory(&self) -> usize {
         if self.moves.is_empty() { self.from } else { self.from + self.to }
     }
 
-    /// Converts elements, or one.
+    /// Converts one or more elements.
     pub(super) fn apply<'a>(&self, elements: &'a [u8]) -> Cow<'a, [u8]> {
         if self.moves.is_empty() {
             return Cow::Borrowed(elements);

@@ -1,7 +1,7 @@
-//! The metadata of copies: those of the source in either version of Zarr, as far as a copy is not to differ.
+//! The metadata of copies in either version of Zarr.
 //!
-//! Zarr V2 has no names of dimensions. What xarray writes in their place, the attribute `_ARRAY_DIMENSIONS`, becomes such
-//! names in V3, and they become that: <https://docs.xarray.dev/en/stable/internals/zarr-encoding-spec.html>
+//! Zarr V2 has no dimension names. xarray's attribute `_ARRAY_DIMENSIONS` becomes the dimension names of V3, and the other
+//! way round: <https://docs.xarray.dev/en/stable/internals/zarr-encoding-spec.html>
 
 use std::sync::Arc;
 
@@ -20,11 +20,11 @@ use crate::store::Store;
 
 const DIMENSIONS: &str = "_ARRAY_DIMENSIONS";
 
-/// A builder of a copy of an array in a version of Zarr, by default that of the source; arrays of ASDF files that are not
-/// Zarr's become V3. Attributes are those that are stored now.
+/// Returns a builder of a copy of an array in a version of Zarr, by default that of the source. Arrays of ASDF files that are
+/// not Zarr's become V3. The attributes are those that are stored now.
 ///
-/// `elements` is what the elements of the source are, as for [`CopyOptions`](crate::CopyOptions); `fill_value` is one of these
-/// elements, by default the source's fill value.
+/// `elements` describes the elements of the source, as for [`CopyOptions`](crate::CopyOptions); `fill_value` is one of them,
+/// by default the source's fill value.
 pub fn copied(
     source: &Array,
     zarr_format: Option<u8>,
@@ -33,7 +33,7 @@ pub fn copied(
 ) -> Result<ArrayBuilder> {
     let make = || {
         let old = source.metadata();
-        // Metadata of arrays in ASDF files are made up.
+        // The metadata of an array in ASDF blocks are not stored.
         let is_zarr = old.document.get("zarr_format").is_some();
         let from = if is_zarr { old.zarr_format } else { 0 };
         let to = zarr_format.unwrap_or(if is_zarr { from } else { 3 });
@@ -72,7 +72,7 @@ pub fn store_metadata(arrays: &[Array]) -> Result<()> {
     parallel(arrays, global_options().concurrency(), Array::store_metadata)
 }
 
-/// Stores a copy of a group, without what lies in it.
+/// Stores a copy of a group without its members.
 pub fn copied_group(source: &Group, store: Arc<dyn Store>, path: &str, zarr_format: u8) -> Result<Group> {
     let attributes = as_stored(&**source.store(), source.path(), source.zarr_format(), source.attributes())?;
     let metadata = match zarr_format {
@@ -82,11 +82,11 @@ pub fn copied_group(source: &Group, store: Arc<dyn Store>, path: &str, zarr_form
     Group::create(store, path, metadata)
 }
 
-/// Attributes as they are stored, with all numbers that JSON does not have; those that are known, where no metadata are
-/// stored, as in the blocks of an ASDF file.
+/// The attributes as stored, with numbers that JSON lacks; if no metadata are stored, as in ASDF blocks, those that are
+/// known.
 fn as_stored(store: &dyn Store, path: &str, zarr_format: u8, known: &Attributes) -> Result<Attributes> {
     let stored = if zarr_format == 0 { Ok(None) } else { stored_attributes(store, path, zarr_format) };
-    // A store of references may take any key for that of a chunk.
+    // A store of references may take any key for a chunk.
     let stored = if store.profile().refers { stored.unwrap_or(None) } else { stored? };
     Ok(stored.unwrap_or_else(|| known.clone()))
 }

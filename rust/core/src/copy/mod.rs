@@ -1,8 +1,8 @@
 //! Copying one array into another of the same shape and data type, with any chunks, codecs and fill value, in bounded
 //! memory.
 //!
-//! Where nothing about the chunks differs, they are copied as they are stored. Else regions of whole chunks of the target
-//! are read and written one after the other ([`blocks`]), each on all threads.
+//! Chunks whose encoding does not change are copied without decoding. Otherwise regions of whole target chunks are read
+//! and written one by one ([`blocks`]), each on all threads.
 
 mod blocks;
 mod fields;
@@ -24,10 +24,10 @@ use crate::slot::{Heaps, Slot, Variable};
 use crate::subset::{ArraySubset, Dims, tuple};
 use crate::view::{c_strides, zeroed};
 
-/// How far a copy is.
+/// The progress of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// Bytes of elements that are copied; one of variable length counts as its [slot](Slot).
+    /// Bytes of the elements copied so far; one of variable length counts as its [slot](Slot).
     pub done: u64,
     /// Bytes of all elements.
     pub total: u64,
@@ -36,15 +36,14 @@ pub struct Progress {
 /// How a copy is done.
 #[derive(Clone, Copy)]
 pub struct CopyOptions<'a> {
-    /// So many bytes of memory may be used; `None`: 1 GiB, or what one chunk takes, if that is more.
+    /// Memory to use, in bytes; `None` is 1 GiB, or the size of one chunk if that is more.
     pub max_memory: Option<u64>,
     /// Whether no chunk of the target is stored yet, so that none needs to be erased.
     pub target_is_new: bool,
-    /// What the elements of the source are, where its data type is that of [raw](crate::Kind::Raw) bytes, as it is for some
-    /// of ASDF files.
+    /// The elements of a source whose data type is [raw](crate::Kind::Raw) bytes, as that of some arrays of ASDF files is.
     pub elements: Option<&'a Field>,
-    /// Called on the caller's thread at the beginning and after each step. An error ends the copy, between two steps: each
-    /// chunk of the target is what it was, or all of its copy.
+    /// Called on the caller's thread at the start and after each step. An error ends the copy between two steps, so that
+    /// each chunk of the target is either untouched or complete.
     pub progress: &'a dyn Fn(Progress) -> Result<()>,
 }
 
@@ -54,18 +53,18 @@ impl Default for CopyOptions<'_> {
     }
 }
 
-/// So many bytes are copied between two calls of `progress`, if no chunk is larger.
+/// Bytes copied between two calls of `progress`, if no chunk is larger.
 const STEP: u64 = 64 << 20;
 
-/// So many chunks are looked for at once.
+/// Number of chunks whose existence is checked per batch.
 const SOUGHT: usize = 256;
 
 /// Copies all elements of an array into another one.
 ///
-/// Chunks that are not stored are not stored in the target either, where both have the same fill value.
+/// If both arrays have the same fill value, chunks that are missing in the source are missing in the target.
 ///
-/// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is written, where the arrays are of
-/// different shapes or data types, or one chunk does not fit into the memory.
+/// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is written, if the shapes or data
+/// types differ, or one chunk does not fit into the memory.
 pub fn copy(source: &Array, target: &Array, options: &CopyOptions<'_>) -> Result<()> {
     let mut copying = Copying::new(source, target, options)?;
     (options.progress)(copying.progress)?;
@@ -76,7 +75,7 @@ struct Copying<'a> {
     source: Cow<'a, Array>,
     target: Cow<'a, Array>,
     options: &'a CopyOptions<'a>,
-    /// What makes elements of the source those of the target.
+    /// Converts elements of the source to those of the target.
     conversion: Conversion,
     progress: Progress,
 }
@@ -95,16 +94,16 @@ impl<'a> Copying<'a> {
         Ok(Self { source, target, options, conversion, progress })
     }
 
-    /// Goes on by a step.
+    /// Reports a step.
     fn copied(&mut self, elements: u64) -> Result<()> {
         self.progress.done += elements.saturating_mul(self.source.data_type().size() as u64);
         (self.options.progress)(self.progress)
     }
 
-    /// Whether each chunk of the target is to be stored as the source's is.
+    /// Whether chunks of the source can be stored in the target without decoding.
     fn chunks_are_equal(&self) -> bool {
         let (source, target) = (self.source.metadata(), self.target.metadata());
-        // Where elements lie in the blocks of an ASDF file, the codecs do not say.
+        // The codecs of an array in ASDF blocks do not describe how its chunks are stored.
         let told = |document: &serde_json::Value| document.get("zarr_format").is_some();
         told(&source.document)
             && told(&target.document)
@@ -140,7 +139,7 @@ impl<'a> Copying<'a> {
 
     fn copy_blocks(&mut self) -> Result<()> {
         let element = if self.source.data_type().is_variable() {
-            // Its slot, its offset, and its bytes, of which there are two copies for a moment.
+            // Its slot, its offset, and its bytes, which exist twice for a moment.
             (Slot::SIZE + 8) as u64 + 2 * self.sampled()?
         } else {
             self.conversion.memory() as u64
@@ -164,14 +163,14 @@ impl<'a> Copying<'a> {
         Ok(())
     }
 
-    /// Whether a region can be left out: none of its chunks is stored, and what is not stored is the same in both.
+    /// Whether a region can be skipped: none of its chunks is stored, and both arrays have the same fill value.
     fn is_vacant(&self, region: &ArraySubset) -> Result<bool> {
         let fill = self.conversion.apply(self.source.fill_value().bytes());
         if fill != self.target.fill_value().bytes() || self.target.options().store_empty_chunks || region.is_empty() {
             return Ok(false);
         }
         let mut chunks = self.source.chunks_in_array_subset(region)?.indices();
-        // The first is mostly there, and then no other is looked for.
+        // Mostly the first chunk exists, and then no other is checked.
         let mut count = 1;
         loop {
             let batch: Vec<Dims> = chunks.by_ref().take(count).collect();
@@ -191,7 +190,7 @@ impl<'a> Copying<'a> {
         let shape = region.shape();
         let size = size_in_memory(shape, self.source.data_type().size())?;
         if memory.len() < size {
-            // The old is given back before the new is taken.
+            // Frees the old buffer before the new one is allocated.
             *memory = Vec::new();
             *memory = zeroed(size)?;
         }

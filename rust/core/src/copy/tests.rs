@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::store::MemoryStore;
-use crate::{ArrayBuilder, ArrayBytes, DataType, ErrorKind};
+use crate::{ArrayBuilder, DataType, ErrorKind};
 
 fn create(chunks: &[u64], codecs: &serde_json::Value, fill: i32) -> Array {
     let mut builder = ArrayBuilder::new([30, 41], "int32");
@@ -147,18 +147,7 @@ fn strings_are_copied() {
     };
     let source = create(&[9], "none", false);
     let words: Vec<String> = (0..60).map(|k| "x".repeat(k)).collect();
-    let ends = words.iter().scan(0, |end, word| {
-        *end += word.len() as i64;
-        Some(*end)
-    });
-    let words = ArrayBytes {
-        bytes: words.concat().into_bytes(),
-        offsets: Some(std::iter::once(0).chain(ends).collect()),
-        data_type: string.clone(),
-        shape: vec![60],
-    };
-    let part = ArraySubset::new_with_start_shape(&[20], &[60]).unwrap();
-    source.store_array_subset(&part, &words).unwrap();
+    source.store_array_subset(20..80, &words).unwrap();
     for (chunks, fill, max_memory) in [(9, "none", None), (25, "none", Some(40_000)), (25, "", None)] {
         let target = create(&[chunks], fill, true);
         copy(&source, &target, &CopyOptions { max_memory, ..CopyOptions::default() }).unwrap();

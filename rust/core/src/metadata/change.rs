@@ -1,9 +1,8 @@
-//! Changes of stored metadata: a file is read, changed and replaced whole, so that what others wrote into it stays.
+//! Changes of stored metadata: a file is read, changed and replaced whole, so that members of other writers stay.
 //!
-//! Whoever changes the metadata of a node holds its [lock](lock_node) meanwhile: threads wait for each other, and so do
-//! processes where the store can make them; where it compares versions instead, what met another's change is read, changed
-//! and stored again. Callers alone wait for it, never a thread that decodes: so it can be held
-//! while those decode.
+//! A change holds the [lock](lock_node) of the node. Threads wait for each other, and so do processes if the store can lock
+//! for them. If the store compares versions instead, a change that met another one is made again. Only callers wait for
+//! the lock, never the threads that decode, so it may be held while they work.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,19 +12,19 @@ use super::{ArrayMetadata, Attributes, v2, v3};
 use crate::error::Result;
 use crate::store::{Guard, Store};
 
-/// What is to become of the attributes of an array or a group.
+/// A change of the attributes of an array or a group: clear, remove, then set.
 #[derive(Clone, Debug, Default)]
 pub struct AttributesChange {
-    /// Whether those that are there go.
+    /// Whether to remove all.
     pub clear: bool,
-    /// Those that go.
+    /// Names to remove.
     pub remove: Vec<String>,
-    /// Those that are set.
+    /// Attributes to set.
     pub set: Attributes,
 }
 
 impl AttributesChange {
-    /// Changes attributes.
+    /// Returns the attributes after the change.
     #[must_use]
     pub fn apply(&self, mut attributes: Attributes) -> Attributes {
         if self.clear {
@@ -39,11 +38,11 @@ impl AttributesChange {
     }
 }
 
-/// Waits until nobody else changes the metadata at a path, of which there must be some.
+/// Locks the metadata at a path, which must exist.
 pub(crate) fn lock_node(store: &dyn Store, path: &str) -> Result<Guard> {
     let folder = Folder { store, path };
     match folder.kind()? {
-        // Where there is nothing, a lock would make a folder.
+        // If there is nothing, taking the lock would create a folder.
         None => Err(folder.missing()),
         Some(_) => store.lock(&lock_key(path)),
     }
@@ -55,8 +54,7 @@ pub(crate) fn revision() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// The attributes of the array or group at a path as they are stored, so that they are written as they were read; `None`:
-/// there is no such node.
+/// Reads the attributes at a path in the form in which they can be written back unchanged; `None` if there is no node.
 pub(crate) fn stored_attributes(store: &dyn Store, path: &str, zarr_format: u8) -> Result<Option<Attributes>> {
     let path = node_path(path)?;
     let folder = Folder { store, path: &path };
@@ -66,8 +64,7 @@ pub(crate) fn stored_attributes(store: &dyn Store, path: &str, zarr_format: u8) 
     }
 }
 
-/// Changes the attributes of the array or group at a path; returns all that there are then. The caller
-/// holds the lock.
+/// Changes the attributes of the array or group at a path, and returns the new ones. The caller holds the lock.
 pub(crate) fn change_attributes(
     store: &dyn Store,
     path: &str,
@@ -82,8 +79,8 @@ pub(crate) fn change_attributes(
     }
 }
 
-/// Changes the shape of the array at a path, and how it is cut where that goes with it, to those of `array`; false: somebody
-/// who does not wait for locks has changed the shape, which is no longer `from`. The caller holds the lock.
+/// Sets the shape and the chunk grid of the array at a path to those of `array`. Returns false if the stored shape is no
+/// longer `from`, because a writer that ignores locks changed it. The caller holds the lock.
 pub(crate) fn change_shape(store: &dyn Store, path: &str, array: &ArrayMetadata, from: &[u64]) -> Result<bool> {
     let folder = Folder { store, path };
     match array.zarr_format {
@@ -92,7 +89,7 @@ pub(crate) fn change_shape(store: &dyn Store, path: &str, array: &ArrayMetadata,
     }
 }
 
-/// Notes in the group at a path the metadata of all that lies below, which is named by paths from there.
+/// Stores the metadata of everything below a group, given by paths from there, as its consolidated metadata.
 pub(crate) fn consolidate(
     store: &dyn Store,
     path: &str,

@@ -1,4 +1,4 @@
-//! Consolidated metadata: what a group holds of the metadata of all that lies below it.
+//! Consolidated metadata: a copy, in a group, of the metadata of everything below it.
 //!
 //! Zarr V3 writes them into the group's `zarr.json`, by path from there:
 //!
@@ -23,14 +23,14 @@ use super::{ArrayMetadata, GroupMetadata, Node, NodeKind};
 use crate::error::{Error, Place, Result};
 use crate::store::check_key;
 
-/// The metadata of all that lies below a group.
+/// The metadata of everything below a group.
 #[derive(Clone, Debug)]
 pub(crate) struct Consolidated {
-    /// Sorted by path: each group stands before what is in it.
+    /// Sorted by path, each group before its members.
     nodes: Vec<(String, Noted)>,
 }
 
-/// The metadata of a node as they were noted.
+/// The consolidated metadata of one node.
 #[derive(Clone, Debug)]
 pub(super) enum Noted {
     /// A `zarr.json`.
@@ -57,20 +57,20 @@ impl Noted {
     }
 }
 
-/// The order in which each group stands before what is in it.
+/// Orders paths so that each group comes before its members.
 fn order(one: &str, other: &str) -> Ordering {
     one.split('/').cmp(other.split('/'))
 }
 
-/// What a path is from a group on; `None`: it does not lie in the group.
+/// A path relative to a group; `None` if it is not below the group.
 fn below<'a>(path: &'a str, group: &str) -> Option<&'a str> {
     if group.is_empty() { Some(path) } else { path.strip_prefix(group)?.strip_prefix('/') }
 }
 
 impl Consolidated {
-    /// Checks that nodes lie in the group, and in no array.
+    /// Checks that nodes are below the group, and not below an array.
     pub(super) fn new(mut nodes: Vec<(String, Noted)>) -> Result<Self> {
-        // Such a path may have been written to lead out of the store.
+        // Such a path could lead out of the store.
         if let Some((path, _)) = nodes.iter().find(|(path, _)| check_key(path).is_err()) {
             return Err(Error::metadata(format!("{path:?} is not the path of an array or group")));
         }
@@ -89,13 +89,13 @@ impl Consolidated {
         Ok(Self { nodes })
     }
 
-    /// The metadata at a path; `None`: there is nothing.
+    /// The metadata at a path; `None` if there is no node.
     pub(crate) fn node(&self, path: &str) -> Option<Result<Node>> {
         let found = self.nodes.binary_search_by(|(other, _)| order(other, path)).ok()?;
         Some(self.nodes[found].1.node().place(|| format!("consolidated metadata of {path:?}")))
     }
 
-    /// What lies in a group, by path from there, and how to get at its metadata.
+    /// The members of a group, by path from there.
     pub(crate) fn members(&self, group: &str, recursive: bool) -> Vec<(String, NodeKind)> {
         let first = self.nodes.partition_point(|(path, _)| order(path, group).is_lt());
         self.nodes[first..]

@@ -58,7 +58,7 @@ impl Folder<'_> {
         self.read(name, if name == ATTRIBUTES { json::parse_attributes } else { json::parse })
     }
 
-    /// Reads a file whose document is to be written.
+    /// Reads a file whose document will be changed and written back.
     pub(super) fn literal(&self, name: &str) -> Result<Option<Value>> {
         self.read(name, json::parse_literal)
     }
@@ -71,8 +71,8 @@ impl Folder<'_> {
         read().place(|| self.display(name))
     }
 
-    /// Reads a file, changes it and stores it; returns it as it will be read, or `None` where `change` leaves it. The caller
-    /// holds the lock. Where other processes do not wait for that, and were faster, it is read and changed once more.
+    /// Reads a file, changes it and stores it. Returns the new document, or `None` if `change` leaves the file. The caller
+    /// holds the lock. If a store compares versions instead and another process was faster, the change is made again.
     pub(super) fn change(
         &self,
         name: &str,
@@ -96,8 +96,8 @@ impl Folder<'_> {
         }
     }
 
-    /// Changes the shape of the array whose document a file is, and other members with it, to those of `array`; false: it
-    /// is no longer `from`.
+    /// Sets the shape in the document of an array, and other members with it, to those of `array`. Returns false if the
+    /// stored shape is no longer `from`.
     pub(super) fn change_shape(
         &self,
         name: &str,
@@ -119,12 +119,12 @@ impl Folder<'_> {
         Ok(changed.is_some())
     }
 
-    /// The error of a file that should be there.
+    /// The error for a node that is missing.
     pub(super) fn missing(&self) -> Error {
         Error::not_found(format!("no array or group at {}", self.store.display(self.path)))
     }
 
-    /// How a person would name a file.
+    /// The location of a file, for display.
     pub(super) fn display(&self, name: &str) -> String {
         self.store.display(&metadata_key(self.path, name))
     }

@@ -1,14 +1,10 @@
-//! Metadata of arrays and groups: read from Zarr V3 and V2, and given to the rest in one form.
+//! Metadata of arrays and groups, read from Zarr V3 and V2 into one form.
 
 mod change;
-mod chunking;
 mod consolidated;
-mod data_type;
-mod dtype;
 mod fill_value;
 mod folder;
 mod node;
-mod numcodecs;
 mod v2;
 mod v3;
 
@@ -27,17 +23,17 @@ pub use crate::json::{Number, parse as parse_json};
 pub use change::AttributesChange;
 pub(crate) use change::{change_attributes, change_shape, consolidate, lock_node, revision, stored_attributes};
 pub(crate) use consolidated::Consolidated;
-pub use data_type::{data_type_from_json, data_type_to_json};
 pub use fill_value::{fill_value_from_json, fill_value_to_json};
 pub(crate) use folder::Folder;
 pub use folder::{Node, NodeKind, metadata_key, node_path};
 pub use node::{open_array, open_group, open_node, write_node};
-pub(crate) use numcodecs::{V2Codecs, blosc_typesize, from_numcodecs, inner_codecs, to_v3};
+pub(crate) use v2::numcodecs::{V2Codecs, blosc_typesize, from_numcodecs, inner_codecs, to_v3};
+pub use v3::data_type::{data_type_from_json, data_type_to_json};
 
 /// Attributes: any JSON.
 pub type Attributes = serde_json::Map<String, Value>;
 
-/// What an array is, whichever version of Zarr said so.
+/// The metadata of an array, in one form for both versions of Zarr.
 #[derive(Clone, Debug)]
 pub struct ArrayMetadata {
     /// 3 or 2.
@@ -46,32 +42,32 @@ pub struct ArrayMetadata {
     pub chunk_grid: ChunkGrid,
     /// The type of the elements.
     pub data_type: DataType,
-    /// The value of elements that were never stored.
+    /// The value of elements that are not stored.
     pub fill_value: FillValue,
-    /// Under which keys chunks are stored.
+    /// How the keys of chunks are written.
     pub chunk_key_encoding: ChunkKeyEncoding,
     /// The codecs of a chunk, in the order of encoding, in the terms of Zarr V3.
     pub codecs: Vec<Named>,
-    /// What users wrote beside the array.
+    /// The attributes.
     pub attributes: Attributes,
     /// The names of the dimensions.
     pub dimension_names: Option<Vec<Option<String>>>,
-    /// The metadata as they were stored: `zarr.json`, or `.zarray`.
+    /// The document as stored: `zarr.json`, or `.zarray`.
     pub document: Value,
 }
 
-/// What a group is, whichever version of Zarr said so.
+/// The metadata of a group, in one form for both versions of Zarr.
 #[derive(Clone, Debug)]
 pub struct GroupMetadata {
     /// 3 or 2.
     pub zarr_format: u8,
-    /// What users wrote beside the group.
+    /// The attributes.
     pub attributes: Attributes,
-    /// The metadata as they were stored: `zarr.json`, or `.zgroup`.
+    /// The document as stored: `zarr.json`, or `.zgroup`.
     pub document: Value,
 }
 
-/// What a new array is to be, in the terms that both versions of Zarr share.
+/// The properties of a new array that both versions of Zarr share.
 #[derive(Clone, Debug)]
 pub(crate) struct NewArray {
     pub(crate) chunk_grid: ChunkGrid,
@@ -80,7 +76,7 @@ pub(crate) struct NewArray {
     pub(crate) attributes: Attributes,
 }
 
-/// In which order the axes of a chunk are stored in Zarr V2.
+/// The order of the axes of a chunk in Zarr V2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// The last axis varies fastest.
@@ -96,7 +92,7 @@ impl ArrayMetadata {
         v3::array(document)
     }
 
-    /// Reads a `.zarray` and, where there is one, the `.zattrs` beside it.
+    /// Reads a `.zarray` and the `.zattrs` beside it, if there is one.
     pub fn from_v2(zarray: Value, zattrs: Option<Value>) -> Result<Self> {
         v2::array(zarray, zattrs)
     }
@@ -130,8 +126,8 @@ impl ArrayMetadata {
         Ok(made)
     }
 
-    /// The same array with another shape of the same rank. Where the lengths of chunks are listed, and do not reach as far,
-    /// there is one more chunk.
+    /// Returns the metadata with another shape of the same rank. If the lengths of chunks are listed and end before the array
+    /// does, one more chunk is added.
     pub fn with_shape(&self, shape: &[u64]) -> Result<Self> {
         if self.zarr_format == 3 {
             let array = Self::from_v3(v3::with_shape(self, shape)?)?;
@@ -142,19 +138,19 @@ impl ArrayMetadata {
         Self::from_v2(document, Some(Value::Object(self.attributes.clone())))
     }
 
-    /// The same array with other attributes.
+    /// Returns the metadata with other attributes.
     #[must_use]
     pub fn with_attributes(&self, attributes: Attributes) -> Self {
         let document = v3::with_attributes(&self.document, self.zarr_format, &attributes);
         Self { attributes, document, ..self.clone() }
     }
 
-    /// Whether the metadata name a fill value; where that is null, zero stands in for it.
+    /// Whether the document has a fill value. If it is missing or null, zero is used.
     pub fn has_fill_value(&self) -> bool {
         self.document.get("fill_value").is_some_and(|value| !value.is_null())
     }
 
-    /// The files to store, by name below the array's path; `None`: a file that it does not have. See [`write_node`].
+    /// The files of the array, by name below its path; `None` marks a file that it does not have. See [`write_node`].
     pub fn files(&self) -> Vec<(&'static str, Option<String>)> {
         match self.zarr_format {
             3 => v3::files(&self.document, &self.attributes),
@@ -169,7 +165,7 @@ impl GroupMetadata {
         v3::group(document)
     }
 
-    /// Reads a `.zgroup` and, where there is one, the `.zattrs` beside it.
+    /// Reads a `.zgroup` and the `.zattrs` beside it, if there is one.
     pub fn from_v2(zgroup: Value, zattrs: Option<Value>) -> Result<Self> {
         v2::group(zgroup, zattrs)
     }
@@ -184,14 +180,14 @@ impl GroupMetadata {
         Self { zarr_format: 2, document: v2::new_group(), attributes }
     }
 
-    /// The same group with other attributes.
+    /// Returns the metadata with other attributes.
     #[must_use]
     pub fn with_attributes(&self, attributes: Attributes) -> Self {
         let document = v3::with_attributes(&self.document, self.zarr_format, &attributes);
         Self { attributes, document, ..self.clone() }
     }
 
-    /// The files to store, by name below the group's path; `None`: a file that it does not have. See [`write_node`].
+    /// The files of the group, by name below its path; `None` marks a file that it does not have. See [`write_node`].
     pub fn files(&self) -> Vec<(&'static str, Option<String>)> {
         match self.zarr_format {
             3 => v3::files(&self.document, &self.attributes),
@@ -205,7 +201,7 @@ fn check_codecs(codecs: &[Named], grid: &ChunkGrid, data_type: &DataType, fill_v
     Chain::new(codecs, &grid.first_shape(), data_type, fill_value).map(|_| ())
 }
 
-/// Checks that the bytes of a chunk can be counted.
+/// Checks that the size of a chunk in bytes fits 64 bits.
 fn check_chunk(chunk_grid: &ChunkGrid, data_type: &DataType) -> Result<()> {
     let shape = chunk_grid.largest_shape();
     match product(&shape).and_then(|elements| elements.checked_mul(data_type.size() as u64)) {
@@ -215,26 +211,25 @@ fn check_chunk(chunk_grid: &ChunkGrid, data_type: &DataType) -> Result<()> {
 }
 
 fn check_fill_value(array: &NewArray) -> Result<()> {
-    let (found, due) = (array.fill_value.bytes().len(), array.data_type.size());
-    if found == due || array.data_type.is_variable() {
+    let (found, size) = (array.fill_value.bytes().len(), array.data_type.size());
+    if found == size || array.data_type.is_variable() {
         Ok(())
     } else {
-        Err(Error::metadata(format!("a fill value of {found} bytes for {}, which has {due}", array.data_type)))
+        Err(Error::metadata(format!("a fill value of {found} bytes for {}, which has {size}", array.data_type)))
     }
 }
 
-/// Checks that a fill value could be spelled, such as text that is none in Unicode cannot.
+/// Checks that the fill value has a form in JSON. Text that is not valid Unicode has none.
 fn check_spelled(array: &NewArray, made: &ArrayMetadata) -> Result<()> {
-    // Of numbers of less than a byte only some bits count.
+    // Numbers of less than a byte use only some bits.
     if made.fill_value == array.fill_value || array.data_type.bits() < 8 {
         return Ok(());
     }
     let data_type = &array.data_type;
-    Err(Error::metadata(format!("the fill value is none of {data_type}, or cannot be written down")).at("fill_value"))
+    Err(Error::metadata(format!("it is not a value of {data_type}, or has no form in JSON")).at("fill_value"))
 }
 
-/// The codec that turns elements of a type into bytes where nothing else is wanted: `bytes`, little-endian, and for
-/// elements of variable length the one for these.
+/// The default codec from elements to bytes: `bytes`, little-endian, or the one for strings or bytes of variable length.
 pub(crate) fn default_serializer(data_type: &DataType) -> Named {
     let mut configuration = Attributes::new();
     let name = match data_type.kind() {

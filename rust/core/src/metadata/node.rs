@@ -1,4 +1,4 @@
-//! The metadata of whatever lies at a path of a store.
+//! Opens nodes: the metadata of the array or group at a path of a store.
 
 use super::consolidated::Consolidated;
 use super::folder::{Folder, Node, NodeKind, metadata_key, node_path};
@@ -6,9 +6,9 @@ use super::{ArrayMetadata, GroupMetadata, v2, v3};
 use crate::error::{Error, Place, Result};
 use crate::store::Store;
 
-/// Reads the metadata at a path: of Zarr V3 where there are such, else of V2.
+/// Reads the metadata at a path: of Zarr V3 if there are any, else of V2.
 ///
-/// Fails with [`NotFound`](crate::ErrorKind::NotFound) where there are none.
+/// Fails with [`NotFound`](crate::ErrorKind::NotFound) if there are none.
 pub fn open_node(store: &dyn Store, path: &str) -> Result<Node> {
     let path = node_path(path)?;
     let folder = Folder { store, path: &path };
@@ -19,7 +19,7 @@ pub fn open_node(store: &dyn Store, path: &str) -> Result<Node> {
     node.ok_or_else(|| folder.missing())
 }
 
-/// Reads the metadata of an array; a group at its path is as good as none.
+/// Reads the metadata of an array. A group at the path counts as missing.
 pub fn open_array(store: &dyn Store, path: &str) -> Result<ArrayMetadata> {
     match open_node(store, path)? {
         Node::Array(array) => Ok(*array),
@@ -27,7 +27,7 @@ pub fn open_array(store: &dyn Store, path: &str) -> Result<ArrayMetadata> {
     }
 }
 
-/// Reads the metadata of a group; an array at its path is as good as none.
+/// Reads the metadata of a group. An array at the path counts as missing.
 pub fn open_group(store: &dyn Store, path: &str) -> Result<GroupMetadata> {
     match open_node(store, path)? {
         Node::Group(group) => Ok(*group),
@@ -39,15 +39,15 @@ fn place(store: &dyn Store, path: &str) -> String {
     store.display(path.trim_matches('/'))
 }
 
-/// The key that is locked for the metadata of a node, whatever files they are.
+/// The key whose lock guards the metadata of a node, whichever files it has.
 pub(super) fn lock_key(path: &str) -> String {
     metadata_key(path, v3::FILE)
 }
 
-/// Stores the files of a node, and removes those that it no longer has. Others that change its metadata wait.
+/// Stores the files of a node, and removes those that it no longer has, under the lock of its metadata.
 pub fn write_node(store: &dyn Store, path: &str, files: &[(&str, Option<String>)]) -> Result<()> {
     let path = node_path(path)?;
-    // Where there is nothing to be removed, a lock would make a folder.
+    // If there is nothing to remove, taking the lock would create a folder.
     if files.iter().all(|(_, text)| text.is_none()) && (Folder { store, path: &path }).kind()?.is_none() {
         return Ok(());
     }
@@ -63,7 +63,7 @@ pub fn write_node(store: &dyn Store, path: &str, files: &[(&str, Option<String>)
 }
 
 impl Folder<'_> {
-    /// What lies here; `None`: nothing.
+    /// The kind of the node; `None` if there is none.
     pub(crate) fn kind(&self) -> Result<Option<NodeKind>> {
         match v3::kind(self)? {
             None => v2::kind(self),
@@ -71,7 +71,7 @@ impl Folder<'_> {
         }
     }
 
-    /// What the group here holds of the metadata of all that lies below.
+    /// The consolidated metadata of the group.
     pub(crate) fn consolidated(&self, group: &GroupMetadata) -> Result<Option<Consolidated>> {
         match group.zarr_format {
             3 => v3::consolidated(&group.document).place(|| self.display(v3::FILE)),

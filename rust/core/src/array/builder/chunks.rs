@@ -87,17 +87,13 @@ pub(super) fn cut(
     let whole: Vec<u64> = shape.iter().map(|length| (*length).max(1)).collect();
     let Some(inner) = chunks.grid(shape, "chunks")? else {
         let regular = |chunk: &[u64]| ChunkGrid::regular(shape, chunk);
-        return match outer {
-            Some(Some(outer)) => {
-                let shard = outer.regular_shape().map_or(whole, |shard| shard.to_vec());
-                Ok((regular(&auto(shard, item_size, true))?, Some(outer)))
-            }
-            _ => {
-                let chunk = auto(whole.clone(), item_size, false);
-                let shards = outer.and_then(|_| auto_shards(&whole, &chunk));
-                Ok((regular(&chunk)?, shards.map(|shard| regular(&shard)).transpose()?))
-            }
-        };
+        if let Some(Some(outer)) = outer {
+            let shard = outer.regular_shape().map_or(whole, |shard| shard.to_vec());
+            return Ok((regular(&auto(shard, item_size, true))?, Some(outer)));
+        }
+        let chunk = auto(whole.clone(), item_size, false);
+        let shards = outer.and_then(|_| auto_shards(&whole, &chunk));
+        return Ok((regular(&chunk)?, shards.map(|shard| regular(&shard)).transpose()?));
     };
     Ok((inner, outer.flatten()))
 }
@@ -114,7 +110,7 @@ fn auto(mut piece: Vec<u64>, item_size: usize, divide: bool) -> Vec<u64> {
 }
 
 fn smallest_factor(number: u64) -> u64 {
-    (2..).take_while(|factor| factor * factor <= number).find(|factor| number.is_multiple_of(*factor)).unwrap_or(number)
+    (2..=number.isqrt()).find(|factor| number.is_multiple_of(*factor)).unwrap_or(number)
 }
 
 /// The shape of shards for an array of very many chunks: the axis with the most chunks is doubled again and again. `None`

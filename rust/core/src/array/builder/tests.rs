@@ -241,3 +241,25 @@ fn builders_of_sharded_arrays_keep_the_codecs() {
     assert_eq!(document["compressor"], json!({"id": "crc32c"}));
     assert_eq!(codecs(copy.zarr_format(3).without_shards().compressors(["gzip"])).len(), 2);
 }
+
+#[test]
+fn what_is_read_can_be_written() {
+    let store = || Arc::new(MemoryStore::new());
+    let numbers = ArrayBuilder::new([4, 6], "int16").create(store(), "").unwrap();
+    let square = ndarray::array![[1i16, 2], [3, 4]];
+    numbers.store_array_subset(&[0..2, 0..2], &square).unwrap();
+    numbers.store_array_subset([2..4, 4..6], &square.t()).unwrap();
+    assert_eq!(numbers.retrieve_array_subset::<Vec<i16>>([1..3, 0..6]).unwrap(), [3, 4, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3]);
+    let found: ndarray::ArrayD<i16> = numbers.retrieve_array_subset(&[0..2, 0..2]).unwrap();
+    assert_eq!(found, square.clone().into_dyn());
+    assert!(numbers.store_array_subset([0..4, 0..1], &square).is_err());
+    let texts = ArrayBuilder::new([3], "string").create(store(), "").unwrap();
+    let words = vec!["a".to_owned(), String::new(), "chunk".to_owned()];
+    texts.store_array_subset(0..3, &words).unwrap();
+    assert_eq!(texts.retrieve_array_subset::<Vec<String>>(0..3).unwrap(), words);
+    let blobs = ArrayBuilder::new([2], "bytes").create(store(), "").unwrap();
+    let bytes = vec![vec![0u8, 1], vec![2]];
+    blobs.store_array_subset(0..2, &bytes).unwrap();
+    assert_eq!(blobs.retrieve_array_subset::<Vec<Vec<u8>>>(0..2).unwrap(), bytes);
+    assert!(blobs.store_array_subset(0..2, &words).is_err());
+}

@@ -4,11 +4,11 @@
 
 use serde_json::{Value, json};
 
-use super::Order;
 use crate::codec::{self, Configuration, Named, is_array_to_bytes, is_bytes_to_bytes, numcodecs_id};
 use crate::data_type::DataType;
 use crate::error::{Error, Place, Result};
 use crate::json::{list, object, read, show, string};
+use crate::metadata::Order;
 
 /// Codecs that the Zarr V3 specification itself defines, under the names that numcodecs uses.
 const CORE: [&str; 4] = ["zstd", "gzip", "blosc", "crc32c"];

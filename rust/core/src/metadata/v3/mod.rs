@@ -2,13 +2,15 @@
 //!
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html>
 
+pub(super) mod chunking;
+pub(super) mod data_type;
+
 use serde_json::{Map, Value, json};
 
-use super::chunking::{
-    chunk_grid_from_json, chunk_grid_to_json, chunk_key_encoding_from_json, chunk_key_encoding_to_json,
-};
+use chunking::{chunk_grid_from_json, chunk_grid_to_json, chunk_key_encoding_from_json, chunk_key_encoding_to_json};
+use data_type::{data_type_from_json, data_type_to_json};
+
 use super::consolidated::{Consolidated, Noted};
-use super::data_type::{data_type_from_json, data_type_to_json};
 use super::fill_value::{fill_value_stored, fill_value_to_json, no_fill_value};
 use super::folder::{Folder, Node, NodeKind};
 use super::{ArrayMetadata, Attributes, AttributesChange, GroupMetadata, NewArray, check_chunk, check_codecs};
@@ -46,8 +48,7 @@ pub(super) fn array(document: Value) -> Result<ArrayMetadata> {
         let codecs = members.get("codecs").and_then(Value::as_array);
         let big = |codec: &Value| codec.pointer("/configuration/endian").is_some_and(|endian| endian == "big");
         let stored = if codecs.is_some_and(|codecs| codecs.iter().any(big)) { Endian::Big } else { Endian::Little };
-        // The specification asks for one. GDAL writes null, and so its own readers take the elements of missing chunks
-        // for zero.
+        // The specification requires a value. GDAL writes null and reads missing chunks as zero.
         if value.is_null() { Ok(no_fill_value(&data_type)) } else { fill_value_stored(value, &data_type, stored) }
     })?;
     if members.contains_key("storage_transformers") {
@@ -96,13 +97,13 @@ pub(super) fn node(folder: &Folder) -> Result<Option<Node>> {
     node.map(Some).place(|| folder.display(FILE))
 }
 
-/// Reads no more of a folder's node than what it is.
+/// Returns the kind of a folder's node.
 pub(super) fn kind(folder: &Folder) -> Result<Option<NodeKind>> {
     let Some(document) = folder.file(FILE)? else { return Ok(None) };
     node_type(&document).map(Some).place(|| folder.display(FILE))
 }
 
-/// Reads what a group's document holds of the metadata of all that lies below.
+/// Reads the consolidated metadata in a group's document.
 pub(super) fn consolidated(document: &Value) -> Result<Option<Consolidated>> {
     let consolidated = match document.get("consolidated_metadata") {
         None | Some(Value::Null) => return Ok(None),
@@ -144,7 +145,7 @@ fn check_members(members: &Map<String, Value>, kind: &str, known: &[&str]) -> Re
     match members.iter().find(|(name, value)| !known.contains(&name.as_str()) && !ignorable(value)) {
         None => Ok(()),
         Some((name, _)) => Err(Error::metadata(format!(
-            "unknown member {name:?}, which does not say that it may be ignored; there are {}",
+            "unknown member {name:?} without \"must_understand\": false; there are {}",
             known.join(", ")
         ))),
     }
@@ -157,7 +158,7 @@ fn attributes(members: &Map<String, Value>) -> Result<Attributes> {
         .place(|| "attributes")
 }
 
-/// There are none, so that those which say that they may be ignored are, and others refused.
+/// Accepts only transformers that may be ignored: none is implemented.
 fn no_storage_transformers(value: &Value) -> Result<()> {
     let named = parse_named_list(value)?;
     match list(value)?.iter().zip(&named).find(|(value, _)| !ignorable(value)) {
@@ -168,7 +169,7 @@ fn no_storage_transformers(value: &Value) -> Result<()> {
     }
 }
 
-/// Whether a writer said that an extension may be ignored by who does not know it.
+/// Whether readers that do not know an extension may ignore it.
 fn ignorable(value: &Value) -> bool {
     value.get("must_understand") == Some(&Value::Bool(false))
 }
@@ -220,7 +221,7 @@ pub(super) fn with_shape(array: &ArrayMetadata, shape: &[u64]) -> Result<Value> 
     Ok(document)
 }
 
-/// The document of an array or a group with other attributes, which in Zarr V2 stand elsewhere.
+/// The document of an array or a group with other attributes, which Zarr V2 has in another file.
 pub(super) fn with_attributes(document: &Value, zarr_format: u8, attributes: &Attributes) -> Value {
     let mut document = document.clone();
     if zarr_format == 3 {
@@ -239,7 +240,7 @@ pub(super) fn stored_attributes(folder: &Folder) -> Result<Option<Attributes>> {
     folder.literal(FILE)?.map(|document| attributes(object(&document)?)).transpose()
 }
 
-/// Changes the attributes of the node of a folder; returns all that there are then.
+/// Changes the attributes of the node of a folder, and returns the new ones.
 pub(super) fn change_attributes(folder: &Folder, change: &AttributesChange) -> Result<Attributes> {
     let changed = folder.change(FILE, |document| {
         let mut document = document.ok_or_else(|| folder.missing())?;
@@ -255,22 +256,25 @@ pub(super) fn change_attributes(folder: &Folder, change: &AttributesChange) -> R
     self::attributes(object(&changed.unwrap_or_default())?)
 }
 
-/// Changes the shape of the array of a folder to that of `array`; false: it is no longer `from`.
+/// Sets the shape of the array of a folder to that of `array`. Returns false if the stored shape is not `from`.
 pub(super) fn change_shape(folder: &Folder, array: &ArrayMetadata, from: &[u64]) -> Result<bool> {
     folder.change_shape(FILE, &["shape", "chunk_grid"], array, from)
 }
 
-/// Notes in the group of a folder the metadata of all that lies below, by path from there.
+/// Stores the metadata of everything below the group of a folder, by path from there, in its document.
 pub(super) fn consolidate(folder: &Folder, below: &[(String, NodeKind, Folder)]) -> Result<()> {
     let inline =
         |metadata: Map<String, Value>| json!({"kind": "inline", "must_understand": false, "metadata": metadata});
     let mut metadata = Map::new();
     for (path, kind, node) in below {
         let mut document = node.literal(FILE)?.ok_or_else(|| {
-            Error::unsupported(format!("{} is of Zarr V2, which metadata of V3 cannot note", node.display("")))
+            Error::unsupported(format!(
+                "{} is of Zarr V2, which consolidated metadata of V3 cannot hold",
+                node.display("")
+            ))
         })?;
         if *kind == NodeKind::Group {
-            // What a group notes of its own may be older, and is told here anyway.
+            // A nested group's own consolidated metadata may be older than these.
             document["consolidated_metadata"] = inline(Map::new());
         }
         metadata.insert(path.clone(), document);

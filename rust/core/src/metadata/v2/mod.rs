@@ -1,24 +1,28 @@
 //! Zarr V2 in the terms of V3: `.zarray`, `.zgroup` and `.zattrs`.
 //!
-//! What V2 says differently: the byte order stands in the data type, the order of the axes beside it, compressor and
-//! filters are those of numcodecs, and fill values may be absent. Nothing outside this file knows.
+//! The differences of V2: the byte order is part of the data type, the order of axes is a member, compressor and filters
+//! are those of numcodecs, and fill values may be null. Only this folder knows them.
 //!
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html>
 
+mod dtype;
+mod fill_value;
+pub(super) mod numcodecs;
+
 use serde_json::{Map, Value, json};
 
-use super::chunking::separator as separator_from_json;
+use dtype::{dtype_from_json, dtype_to_json, object_filter};
+use fill_value::{fill_value, fill_value_to_json_v2};
+use numcodecs::{V2Codecs, from_numcodecs};
+
 use super::consolidated::{Consolidated, Noted};
-use super::dtype::{dtype_from_json, dtype_to_json, object_filter};
-use super::fill_value::{fill_value_from_json, fill_value_stored, fill_value_to_json, no_fill_value};
 use super::folder::{ATTRIBUTES, Folder, Node, NodeKind, metadata_key};
-use super::numcodecs::{V2Codecs, from_numcodecs};
+use super::v3::chunking::separator as separator_from_json;
 use super::{ArrayMetadata, Attributes, AttributesChange, GroupMetadata, NewArray, Order, check_chunk, check_codecs};
-use crate::base64;
 use crate::chunk_grid::ChunkGrid;
 use crate::chunk_key::ChunkKeyEncoding;
 use crate::codec::{self, Codec, Endian, Named};
-use crate::data_type::{DataType, Kind};
+use crate::data_type::DataType;
 use crate::error::{Error, Place, Result};
 use crate::fill_value::FillValue;
 use crate::json::{check_format, lengths, list, member, object, read, show, write_literal};
@@ -28,9 +32,9 @@ const ARRAY: &str = ".zarray";
 const GROUP: &str = ".zgroup";
 const CONSOLIDATED: &str = ".zmetadata";
 
-/// Reads the `.zarray` and, where there is one, the `.zattrs` of an array.
+/// Reads the `.zarray` of an array and its `.zattrs`, if there is one.
 ///
-/// Members that the specification does not have are ignored, as it asks.
+/// Unknown members are ignored, as the specification asks.
 pub(super) fn array(document: Value, attributes: Option<Value>) -> Result<ArrayMetadata> {
     let members = object(&document)?;
     check_format(members, 2)?;
@@ -59,7 +63,7 @@ pub(super) fn array(document: Value, attributes: Option<Value>) -> Result<ArrayM
     })
 }
 
-/// Reads the `.zgroup` and, where there is one, the `.zattrs` of a group.
+/// Reads the `.zgroup` of a group and its `.zattrs`, if there is one.
 pub(super) fn group(document: Value, attributes: Option<Value>) -> Result<GroupMetadata> {
     check_format(object(&document)?, 2)?;
     Ok(GroupMetadata { zarr_format: 2, attributes: zattrs(attributes)?, document })
@@ -76,7 +80,7 @@ pub(super) fn node(folder: &Folder) -> Result<Option<Node>> {
     Ok(Some(Node::Group(group.into())))
 }
 
-/// Reads no more of a folder's node than what it is.
+/// Returns the kind of a folder's node.
 pub(super) fn kind(folder: &Folder) -> Result<Option<NodeKind>> {
     if folder.file(ARRAY)?.is_some() {
         return Ok(Some(NodeKind::Array));
@@ -84,7 +88,7 @@ pub(super) fn kind(folder: &Folder) -> Result<Option<NodeKind>> {
     Ok(folder.file(GROUP)?.map(|_| NodeKind::Group))
 }
 
-/// Reads what was noted in a folder of the metadata of all that lies below.
+/// Reads the consolidated metadata of a folder.
 pub(super) fn consolidated(folder: &Folder) -> Result<Option<Consolidated>> {
     let Some(mut document) = folder.file(CONSOLIDATED)? else { return Ok(None) };
     let mut read_nodes = || {
@@ -97,7 +101,7 @@ pub(super) fn consolidated(folder: &Folder) -> Result<Option<Consolidated>> {
         };
         let mut nodes = Vec::new();
         for (key, document) in &files {
-            // The folder's own files are beside this one; as for others, an array comes before a group.
+            // Keys without a folder are the group's files. If a folder has both kinds, it is an array.
             let Some((path, name)) = key.rsplit_once('/') else { continue };
             let kind = match name {
                 ARRAY => NodeKind::Array,
@@ -129,37 +133,6 @@ fn order(value: &Value) -> Result<Order> {
     }
 }
 
-fn fill_value(value: &Value, data_type: &DataType) -> Result<FillValue> {
-    let zero = value.as_f64() == Some(0.0);
-    let kind = data_type.kind();
-    match (kind, value) {
-        (_, Value::Null) => Ok(no_fill_value(data_type)),
-        (Kind::Object, _) => fill_value_from_json(value, data_type),
-        (Kind::Bool, _) if zero || value.as_f64() == Some(1.0) => Ok(FillValue::new([u8::from(!zero)])),
-        (Kind::Complex, Value::Number(_)) => fill_value_from_json(&json!([value, 0.0]), data_type),
-        (Kind::Raw | Kind::FixedBytes | Kind::FixedText | Kind::Struct, Value::Number(_)) if zero => {
-            Ok(FillValue::zero(data_type))
-        }
-        (Kind::String | Kind::Bytes | Kind::List, Value::Number(_)) if zero => Ok(FillValue::zero(data_type)),
-        (Kind::Raw, Value::String(text)) if text.is_empty() => Ok(FillValue::zero(data_type)),
-        // NumPy cuts text to the length that there is.
-        (Kind::FixedText, Value::String(text)) => {
-            let text: String = text.chars().take(data_type.size() / 4).collect();
-            fill_value_from_json(&text.into(), data_type)
-        }
-        // The bytes of a struct are in memory as they are stored.
-        (Kind::Struct, Value::String(_)) => fill_value_stored(value, data_type, Endian::NATIVE),
-        (Kind::Struct, _) => Err(Error::metadata(format!("{} is not base64", show(value)))),
-        (_, Value::String(text)) if data_type.is_extended() => {
-            fill_value_from_json(value, data_type).or_else(|error| {
-                let bytes = base64::decode(text).filter(|bytes| bytes.len() == data_type.size());
-                bytes.map(FillValue::new).ok_or(error)
-            })
-        }
-        _ => fill_value_from_json(value, data_type),
-    }
-}
-
 /// The filters and the compressor.
 fn encoders(members: &Map<String, Value>) -> Result<(&[Value], Option<&Value>)> {
     let filters = match member(members, "filters")? {
@@ -169,8 +142,8 @@ fn encoders(members: &Map<String, Value>) -> Result<(&[Value], Option<&Value>)> 
     Ok((filters, Some(member(members, "compressor")?).filter(|compressor| !compressor.is_null())))
 }
 
-/// The codecs in the order of encoding: of the order of the axes, filters of elements, `bytes`, filters of bytes, and
-/// the compressor.
+/// The codecs in the order of encoding: the transposition, filters of elements, `bytes`, filters of bytes, and the
+/// compressor.
 fn codecs(
     members: &Map<String, Value>,
     data_type: &DataType,
@@ -184,7 +157,7 @@ fn codecs(
     let mut bytes = Vec::new();
     let rank = grid.dimensionality();
     let (filters, compressor) = encoders(members)?;
-    // These two note the shape of the elements, whose order is that of the array whatever `order` says.
+    // These two store the shape of the elements, in the order of the array's axes, and ignore `order`.
     let first = filters.first().and_then(|filter| filter.get("id")?.as_str());
     if order == Order::F && rank > 1 && !matches!(first, Some("json2" | "msgpack2")) {
         let axes: Vec<_> = (0..rank).rev().collect();
@@ -195,7 +168,7 @@ fn codecs(
     for (place, value) in filters.chain(compressor.map(|compressor| ("compressor", compressor))) {
         let mut sort = || {
             let named = from_numcodecs(value, &current)?;
-            // What only others know is given the elements as they are stored.
+            // Registered codecs get the elements as they are stored.
             match codec::create_for(&named, &current, true)? {
                 Codec::BytesToBytes(_) => bytes.push(named),
                 codec if serializer.is_some() || !bytes.is_empty() => {
@@ -220,7 +193,7 @@ fn codecs(
     Ok(elements)
 }
 
-/// The byte order that a filter of numcodecs leaves its elements in: it names their type so.
+/// The byte order of the elements that a filter of numcodecs encodes, from the data type in its configuration.
 fn encoded_endian(filter: &Named) -> Option<Endian> {
     let named = ["encode_dtype", "astype", "dtype"].iter().find_map(|member| filter.configuration.get(*member));
     match named.and_then(Value::as_str)?.as_bytes().first()? {
@@ -263,29 +236,14 @@ pub(super) fn new_array(array: &NewArray, codecs: &V2Codecs, separator: char) ->
         "chunks": &chunks[..],
         "dtype": dtype_to_json(&array.data_type),
         "compressor": compressor,
-        "fill_value": fill_value_to_v2(&array.fill_value, &array.data_type),
+        "fill_value": fill_value_to_json_v2(&array.fill_value, &array.data_type),
         "order": match order { Order::C => "C", Order::F => "F" },
         "filters": Some(filters).filter(|filters| !filters.is_empty()),
         "dimension_separator": separator,
     }))
 }
 
-/// V2 has no spelling for the payload of a NaN.
-fn fill_value_to_v2(fill_value: &FillValue, data_type: &DataType) -> Value {
-    let nan = |value: Value| match value {
-        Value::String(text) if text.starts_with("0x") => "NaN".into(),
-        other => other,
-    };
-    match (data_type.kind(), fill_value_to_json(fill_value, data_type)) {
-        (Kind::Raw | Kind::Struct, _) => base64::encode(fill_value.bytes()).into(),
-        (Kind::DateTime | Kind::TimeDelta, Value::String(_)) => i64::MIN.into(),
-        (Kind::Complex, Value::Array(parts)) => parts.into_iter().map(nan).collect(),
-        (Kind::Float, value) => nan(value),
-        (_, value) => value,
-    }
-}
-
-/// The files of an array or a group: the attributes first, so that whoever finds the node finds them too.
+/// The files of an array or a group. The attributes come first, so that a reader that finds the node finds them too.
 pub(super) fn files(kind: NodeKind, document: &Value, attributes: &Attributes) -> Vec<(&'static str, Option<String>)> {
     let name = match kind {
         NodeKind::Array => ARRAY,
@@ -303,12 +261,12 @@ pub(super) fn stored_attributes(folder: &Folder) -> Result<Option<Attributes>> {
     }
 }
 
-/// Changes the attributes of the node of a folder; returns all that there are then.
+/// Changes the attributes of the node of a folder, and returns the new ones.
 pub(super) fn change_attributes(folder: &Folder, change: &AttributesChange) -> Result<Attributes> {
     if kind(folder)?.is_none() {
         return Err(folder.missing());
     }
-    // No store removes an object by its version: where versions are compared, a file stays.
+    // No store removes an object by its version, so a file stays if versions are compared.
     let stays = folder.store.exclusion() == Exclusion::Versions;
     let changed = folder.change(ATTRIBUTES, |document| {
         let there = document.is_some();
@@ -324,18 +282,21 @@ pub(super) fn change_attributes(folder: &Folder, change: &AttributesChange) -> R
     zattrs(changed)
 }
 
-/// Changes the shape of the array of a folder to that of `array`; false: it is no longer `from`.
+/// Sets the shape of the array of a folder to that of `array`. Returns false if the stored shape is not `from`.
 pub(super) fn change_shape(folder: &Folder, array: &ArrayMetadata, from: &[u64]) -> Result<bool> {
     folder.change_shape(ARRAY, &["shape"], array, from)
 }
 
-/// Notes beside the group of a folder the metadata of it and of all that lies below, by key from there.
+/// Stores the metadata of the group of a folder and of everything below it, by key from there, as `.zmetadata`.
 pub(super) fn consolidate(folder: &Folder, below: &[(String, NodeKind, Folder)]) -> Result<()> {
     let mut files = Map::new();
     let mut note = |path: &str, kind: NodeKind, node: &Folder| -> Result<()> {
         let name = if kind == NodeKind::Array { ARRAY } else { GROUP };
         let document = node.literal(name)?.ok_or_else(|| {
-            Error::unsupported(format!("{} is of Zarr V3, which metadata of V2 cannot note", node.display("")))
+            Error::unsupported(format!(
+                "{} is of Zarr V3, which consolidated metadata of V2 cannot hold",
+                node.display("")
+            ))
         })?;
         files.insert(metadata_key(path, name), document);
         if let Some(attributes) = node.literal(ATTRIBUTES)? {
@@ -386,67 +347,6 @@ mod tests {
         assert_eq!(shown(&array.codecs), [r#"transpose {"order":[1,0]}"#, r#"bytes {"endian":"big"}"#, "crc32c {}"]);
         assert_eq!(array.attributes["a"], 1);
         assert!(array.has_fill_value());
-    }
-
-    #[test]
-    fn every_spelling_of_a_fill_value_is_read() {
-        for (text, code, bytes) in [
-            ("null", "f8", vec![0; 8]),
-            ("null", "V3", vec![0; 3]),
-            ("0", "b1", vec![0]),
-            ("1", "b1", vec![1]),
-            ("true", "b1", vec![1]),
-            ("0.0", "i2", vec![0; 2]),
-            ("18446744073709551615", "u8", vec![0xff; 8]),
-            ("0", "c8", vec![0; 8]),
-            ("[\"NaN\", 0.0]", "c8", [0x7fc0_0000u32.to_ne_bytes(), [0; 4]].concat()),
-            ("\"-Infinity\"", "f2", 0xfc00u16.to_ne_bytes().to_vec()),
-            ("\"AQID\"", "V3", vec![1, 2, 3]),
-            ("0", "V3", vec![0; 3]),
-            ("\"\"", "V3", vec![0; 3]),
-            ("null", "M8[s]", i64::MIN.to_ne_bytes().to_vec()),
-            ("0", "M8[s]", vec![0; 8]),
-            ("\"NaT\"", "m8", i64::MIN.to_ne_bytes().to_vec()),
-            ("null", "U2", vec![0; 8]),
-            ("0", "U1", vec![0; 4]),
-            ("\"abc\"", "U1", u32::from('a').to_ne_bytes().to_vec()),
-            ("0", "S2", vec![0; 2]),
-            ("\"YQ==\"", "S2", b"a\0".to_vec()),
-            ("1.0", "bfloat16", 0x3f80u16.to_ne_bytes().to_vec()),
-            ("\"Ag==\"", "float4_e2m1fn", vec![2]),
-        ] {
-            let data_type = DataType::from_code(code).unwrap();
-            let value = serde_json::from_str(text).unwrap();
-            assert_eq!(fill_value(&value, &data_type).unwrap().bytes(), bytes, "{text} {code}");
-        }
-        for (text, code) in
-            [("-1", "u1"), ("2", "b1"), ("\"x\"", "i4"), ("\"AQI=\"", "V3"), ("\"?\"", "V3"), ("1", "V3")]
-        {
-            let value = serde_json::from_str(text).unwrap();
-            assert!(fill_value(&value, &DataType::from_code(code).unwrap()).is_err(), "{text} {code}");
-        }
-        let structure = dtype_from_json(&json!([["a", ">u2"], ["b", "|S1"]]), []).unwrap().0;
-        for (value, bytes) in [(json!(null), [0, 0, 0]), (json!(0), [0, 0, 0]), (json!("AQJh"), [1, 2, b'a'])] {
-            assert_eq!(fill_value(&value, &structure).unwrap().bytes(), bytes);
-        }
-        for wrong in [json!("AQI="), json!([1, 2]), json!({"a": 1, "b": ""})] {
-            assert!(fill_value(&wrong, &structure).is_err());
-        }
-        let [string, bytes] = ["string", "bytes"].map(|name| DataType::from_name(name).unwrap());
-        let list = DataType::list(DataType::from_code("i4").unwrap(), false).unwrap();
-        for (value, data_type, bytes) in [
-            (json!(null), &string, &b""[..]),
-            (json!(0), &string, b""),
-            (json!("n/a"), &string, b"n/a"),
-            (json!(null), &bytes, b""),
-            (json!("eHk="), &bytes, b"xy"),
-            (json!(null), &list, b""),
-            (json!(null), &DataType::object(), b"null"),
-            (json!({"a": 0}), &DataType::object(), b"{\"a\":0}"),
-        ] {
-            assert_eq!(fill_value(&value, data_type).unwrap().bytes(), bytes, "{value} {data_type}");
-        }
-        assert!(fill_value(&json!(5), &string).is_err());
         assert!(!with("fill_value", json!(null)).unwrap().has_fill_value());
     }
 

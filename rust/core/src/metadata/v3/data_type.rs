@@ -11,7 +11,7 @@ use crate::error::{Error, Place, Result};
 use crate::json::{list, member, object, read, show, string};
 
 /// Structs in structs in structs: deeper is a mistake or an attack.
-pub(super) const DEEPEST: usize = 32;
+pub(crate) const DEEPEST: usize = 32;
 
 /// Other names that mean the same.
 const ALIASES: &[(&str, &str)] =

@@ -4,11 +4,11 @@
 
 use serde_json::{Value, json};
 
-use super::data_type::DEEPEST;
 use crate::codec::Endian;
 use crate::data_type::{DataType, Field, Kind};
 use crate::error::{Error, Place, Result};
 use crate::json::{lengths, list, member, object, show, string};
+use crate::metadata::v3::data_type::DEEPEST;
 
 /// Reads the data type of Zarr V2, and the byte order of its elements; `None`: they have none, or one for each field.
 ///

@@ -116,7 +116,7 @@ pub(super) fn chunk_key_encoding_to_json(encoding: &ChunkKeyEncoding) -> Value {
 }
 
 /// Reads what stands between the indices of a chunk in its key.
-pub(super) fn separator(value: &Value) -> Result<char> {
+pub(crate) fn separator(value: &Value) -> Result<char> {
     match value.as_str() {
         Some("/") => Ok('/'),
         Some(".") => Ok('.'),
