@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::error::{Error, Result};
 
-/// Encodes the indices of a chunk as its key below the array's path.
+/// An encoding of a chunk's indices as its key, relative to the array's path.
 ///
 /// Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/chunk-key-encodings/index.html>
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,8 @@ impl ChunkKeyEncoding {
         }
     }
 
-    /// Decodes a key below the array's path; `None` if it is not the key of a chunk with this number of dimensions.
+    /// Decodes a key relative to the array's path; `None` if it is not the key of a chunk with this number of
+    /// dimensions.
     pub fn read(&self, key: &str, dimensionality: usize) -> Option<Vec<u64>> {
         let (indices, separator) = match self {
             Self::Default { separator } => (key.strip_prefix('c')?, separator),
@@ -63,21 +64,21 @@ impl ChunkKeyEncoding {
             0 => Vec::new(),
             _ => indices.split(*separator).map(|index| index.parse().ok()).collect::<Option<_>>()?,
         };
-        // Such as a zero before an index makes it another key.
+        // An index with a leading zero, for example, is not this chunk's key.
         let mut written = String::new();
         self.write(&chunk, &mut written);
         (chunk.len() == dimensionality && written == key).then_some(chunk)
     }
 }
 
-/// Checks that a suffix of keys leads nowhere else: it has no separators of paths, and is not long.
+/// Checks that a suffix of keys has no path separators and is not too long.
 pub(crate) fn check_suffix(suffix: &str) -> Result<()> {
     const LONGEST: usize = 100;
     let plain = |letter: char| !letter.is_control() && !matches!(letter, '/' | '\\');
     if suffix.len() <= LONGEST && suffix.chars().all(plain) {
         Ok(())
     } else {
-        Err(Error::metadata(format!("{suffix:?} cannot stand at the end of a key")))
+        Err(Error::metadata(format!("{suffix:?} cannot be the suffix of a key")))
     }
 }
 

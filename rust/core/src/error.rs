@@ -1,8 +1,8 @@
-//! One error type for everything, sorted by what the caller would do about it.
+//! The error type of the crate. Its kinds are grouped by what the caller can do.
 //!
-//! The message is built from the inside out: the place where a thing fails says the cause
-//! (`zstd: frame truncated at byte 812`), and each layer above adds only the place it knows, with [`Error::at`]
-//! (`cannot decode chunk (0, 3) of data.zarr/temperature: zstd: frame truncated at byte 812`).
+//! A message is built from the inside out: the function that fails gives the cause (`zstd: frame truncated at byte
+//! 812`), and each caller adds the place that it knows with [`Error::at`] (`cannot decode chunk (0, 3) of
+//! data.zarr/temperature: zstd: frame truncated at byte 812`).
 
 use std::fmt;
 
@@ -10,17 +10,17 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// There is no such array, group, key or file: look elsewhere.
+    /// There is no such array, group, key or file: check the path.
     NotFound,
-    /// The selection does not fit the array (rank, bounds, element type, buffer): ask for something else.
+    /// The selection does not fit the array (rank, bounds, element type, buffer): change the call.
     InvalidSelection,
-    /// The metadata contradict themselves or the specification: mend the file.
+    /// The metadata contradict themselves or the specification: repair the file.
     InvalidMetadata,
-    /// The data are fine, but need a codec, data type or feature that this build does not have.
+    /// The data are valid, but need a codec, data type or feature that this build does not have.
     Unsupported,
     /// The stored bytes are damaged: fetch them again.
     CorruptData,
-    /// The store failed: try again, or mend the store.
+    /// The store failed: try again, or repair the store.
     Store,
 }
 
@@ -43,46 +43,47 @@ pub struct Error {
     message: String,
 }
 
-/// The result of everything here that can fail.
+/// The result of a function of this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error of a kind; the shorthands below read better.
+    /// Creates an error; the functions below are shorthands for each kind.
     pub fn new(kind: ErrorKind, cause: impl Into<String>) -> Self {
         Self { kind, message: cause.into() }
     }
 
-    /// [`ErrorKind::NotFound`]
+    /// Creates an [`ErrorKind::NotFound`].
     pub fn not_found(cause: impl Into<String>) -> Self {
         Self::new(ErrorKind::NotFound, cause)
     }
 
-    /// [`ErrorKind::InvalidSelection`]
+    /// Creates an [`ErrorKind::InvalidSelection`].
     pub fn selection(cause: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidSelection, cause)
     }
 
-    /// [`ErrorKind::InvalidMetadata`]
+    /// Creates an [`ErrorKind::InvalidMetadata`].
     pub fn metadata(cause: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidMetadata, cause)
     }
 
-    /// [`ErrorKind::Unsupported`]
+    /// Creates an [`ErrorKind::Unsupported`].
     pub fn unsupported(cause: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unsupported, cause)
     }
 
-    /// [`ErrorKind::CorruptData`]
+    /// Creates an [`ErrorKind::CorruptData`].
     pub fn corrupt(cause: impl Into<String>) -> Self {
         Self::new(ErrorKind::CorruptData, cause)
     }
 
-    /// [`ErrorKind::Store`]
+    /// Creates an [`ErrorKind::Store`].
     pub fn store(cause: impl Into<String>) -> Self {
         Self::new(ErrorKind::Store, cause)
     }
 
-    /// Puts the place before the message, unless it stands there already: some stores name the object themselves.
+    /// Puts the place before the message, unless the message already starts with it: some stores name the object
+    /// themselves.
     #[must_use]
     pub fn at(mut self, place: impl fmt::Display) -> Self {
         let place = place.to_string();
@@ -92,12 +93,12 @@ impl Error {
         self
     }
 
-    /// What the caller can do about it.
+    /// Returns the kind, which says what the caller can do.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// Place and cause.
+    /// Returns the message: place and cause.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -121,7 +122,7 @@ impl From<std::io::Error> for Error {
     }
 }
 
-/// Adds the place to the error of a result, computing it only where there is one.
+/// Adds the place to the error of a result; computed only if there is an error.
 pub(crate) trait Place<T> {
     fn place<D: fmt::Display>(self, place: impl FnOnce() -> D) -> Result<T>;
 }

@@ -1,8 +1,8 @@
-//! The threads that decode, and what else lives once in a process.
+//! The pool of threads that decode, and other values that exist once per process.
 //!
-//! After `fork` a child has the memory of its parent but none of its threads: a pool made before would wait for ever.
-//! So everything here is kept with the number of the process that made it, and made anew where that differs. These are
-//! the only doors to rayon; its global pool is never used.
+//! After `fork`, a child has the memory of its parent but none of its threads: waiting for the parent's pool would
+//! never end. So every value here is kept with the id of the process that made it, and is made again in a child. All
+//! use of rayon goes through this module; its global pool is never used.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -23,7 +23,7 @@ mod waiting;
 pub(crate) use waiting::{gather, gather_map, waiting};
 pub use waiting::{requests, set_requests};
 
-/// A value of the process: after a fork the child makes its own, and leaves the parent's alone.
+/// A value that exists once per process: a forked child makes its own and leaves the parent's alone.
 pub(crate) struct PerProcess<T> {
     current: AtomicPtr<(u32, T)>,
     make: fn() -> T,
@@ -46,10 +46,10 @@ impl<T: Send + Sync> PerProcess<T> {
             }
             let made = Box::into_raw(Box::new((own, (self.make)())));
             match self.current.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire) {
-                // What a parent made is not dropped: its locks may be held by threads that are not here.
-                // SAFETY: `made` came from `Box::into_raw` and is freed only where it did not become `current`.
+                // The parent's value is not dropped: threads that do not exist in this process may hold its locks.
+                // SAFETY: `made` came from `Box::into_raw` and is freed only if it did not become `current`.
                 Ok(_) => return unsafe { &(*made).1 },
-                // SAFETY: as above: another thread was faster, nobody has seen `made`.
+                // SAFETY: as above; another thread was faster, so nobody has seen `made`.
                 Err(_) => drop(unsafe { Box::from_raw(made) }),
             }
         }
@@ -71,19 +71,20 @@ impl<T> Drop for PerProcess<T> {
     }
 }
 
-/// A lock whose holder's panic does not matter: what it guards is whole between any two statements.
+/// Locks a mutex, also after a holder panicked: the data are consistent between any two statements that change them.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 static POOL: PerProcess<Option<ThreadPool>> = PerProcess::new(|| {
-    // Where a thread cannot be had, the caller works alone.
+    // Without threads, the caller works alone.
     ThreadPoolBuilder::new().num_threads(threads()).thread_name(|i| format!("tegula-{i}")).build().ok()
 });
 
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
-/// Threads of the pool: as set with [`set_threads`], else by `RAYON_NUM_THREADS`, else as many as there are processors.
+/// Returns the number of threads of the pool: as set by [`set_threads`], else by `RAYON_NUM_THREADS`, else the number
+/// of processors.
 pub fn threads() -> usize {
     static DEFAULT: LazyLock<usize> = LazyLock::new(|| {
         let environment = std::env::var("RAYON_NUM_THREADS").ok().and_then(|threads| threads.parse().ok());
@@ -96,20 +97,20 @@ pub fn threads() -> usize {
     }
 }
 
-/// Sets the number of threads of the pool, which is made at the first read that needs it and then stays as it is.
+/// Sets the number of threads of the pool. It has no effect once the first read that needs the pool has created it.
 pub fn set_threads(threads: usize) {
     THREADS.store(threads, Ordering::Relaxed);
 }
 
-/// Does `work` on every item, at most `limit` at once, on the caller's thread and the pool's.
+/// Calls `work` on every item, on at most `limit` threads: the caller's and the pool's.
 ///
-/// Items are taken one by one in their order, so that no thread is left with a long tail. After an error no further
-/// item is begun; of several errors that of the first item is returned.
+/// Threads take items one by one, in order, so that none is left with a long tail. After an error, no further item is
+/// started; of several errors, the first item's is returned.
 pub(crate) fn parallel<T: Sync>(items: &[T], limit: usize, work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
     let mut helpers = limit.min(items.len()).saturating_sub(1);
-    if helpers > 0 && waiting::has_turn() {
-        if waiting::turns_are_free() {
-            // Who has a turn to compute must not wait for threads of the pool, which may be waiting for one.
+    if helpers > 0 && waiting::has_permit() {
+        if waiting::permits_are_free() {
+            // A thread with a permit must not wait for threads of the pool, which may be waiting for a permit.
             return waiting(|| parallel(items, limit, work));
         }
         helpers = 0;
@@ -143,7 +144,7 @@ pub(crate) fn parallel<T: Sync>(items: &[T], limit: usize, work: impl Fn(&T) -> 
     }
 }
 
-/// [`parallel`] with results, in the order of the items.
+/// Like [`parallel`], but returns the results in the order of the items.
 pub(crate) fn parallel_map<T: Sync, R: Send>(
     items: &[T],
     limit: usize,
@@ -154,12 +155,12 @@ pub(crate) fn parallel_map<T: Sync, R: Send>(
         *lock(slot) = Some(work(item)?);
         Ok(())
     })?;
-    // Without an error every item was worked on.
+    // Without an error, every item has a result.
     Ok(slots.into_iter().filter_map(|(_, slot)| slot.into_inner().unwrap_or_else(PoisonError::into_inner)).collect())
 }
 
-/// [`parallel`] with results, which are handed on in the order of the items as they come, by one thread at a time: the
-/// others go on. A bounded number of results waits.
+/// Like [`parallel`], but passes each result to `take` in the order of the items, one at a time, while the
+/// other threads go on. A bounded number of results is held back.
 pub(crate) fn parallel_in_order<T: Sync, R: Send>(
     items: &[T],
     limit: usize,
@@ -168,7 +169,7 @@ pub(crate) fn parallel_in_order<T: Sync, R: Send>(
 ) -> Result<()> {
     const AHEAD: usize = 8;
     let numbered: Vec<(usize, &T)> = items.iter().enumerate().collect();
-    // The number of the next result to be taken, and those that wait; without the one who takes them, nobody does.
+    // The number of the next result to take, the results that wait for it, and `take` while no thread is calling it.
     let line = Mutex::new((0, BTreeMap::new(), Some(take)));
     numbered.chunks(AHEAD * limit.max(1)).try_for_each(|numbered| {
         parallel(numbered, limit, |(number, item)| {
@@ -181,7 +182,7 @@ pub(crate) fn parallel_in_order<T: Sync, R: Send>(
             {
                 *next += 1;
                 drop(held);
-                // After an error the taker does not come back.
+                // After an error, `take` is not put back.
                 taker(result)?;
                 held = lock(&line);
                 held.2 = Some(taker);
@@ -193,8 +194,8 @@ pub(crate) fn parallel_in_order<T: Sync, R: Send>(
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Threads that carry out whole calls for those who do not want to wait: each call reads by itself and decodes on the
-/// pool. Thousands of calls can stand in the queue at the cost of their closures.
+/// Threads that run whole calls for callers that do not block: each reads by itself and decodes on the pool. A queued
+/// call takes only the memory of its closure.
 #[derive(Default)]
 struct Driver {
     queue: Mutex<Queue>,
@@ -204,35 +205,36 @@ struct Driver {
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
-    /// Threads that there are, but for those that wait for another machine.
+    /// Number of threads, without those in `away`.
     running: usize,
-    /// Of these, those that wait for a job.
+    /// Number of these threads that wait for a job.
     idle: usize,
-    /// Threads that wait for another machine.
+    /// Number of threads that wait for another machine.
     away: usize,
 }
 
 static DRIVER: PerProcess<Arc<Driver>> = PerProcess::new(Arc::default);
 
-/// Idle threads of the driver go after so long.
+/// Time after which an idle thread ends.
 const IDLE: Duration = Duration::from_secs(10);
 
 thread_local! {
-    /// The driver that this thread is one of.
+    /// The driver that this thread belongs to.
     static OWN: RefCell<Option<Arc<Driver>>> = const { RefCell::new(None) };
 }
 
-/// Carries out a job on a thread of the driver, after those that came before.
+/// Queues a job for a thread of the driver.
 pub fn spawn(job: impl FnOnce() + Send + 'static) {
     let driver = DRIVER.get();
     let mut queue = lock(&driver.queue);
     queue.jobs.push_back(Box::new(job));
-    driver.reinforce(&mut queue);
+    driver.start_thread_if_needed(&mut queue);
     drop(queue);
     driver.wake.notify_one();
 }
 
-/// Calls `wait`, which waits for another machine. If this thread is one of the driver's, another may start meanwhile.
+/// Calls `wait`, which waits for another machine. If this thread belongs to the driver, another thread may take its
+/// place until then.
 fn away<T>(wait: impl FnOnce() -> T) -> T {
     struct Back(Option<Arc<Driver>>);
     impl Drop for Back {
@@ -249,17 +251,17 @@ fn away<T>(wait: impl FnOnce() -> T) -> T {
         let mut queue = lock(&driver.queue);
         queue.away += 1;
         queue.running -= 1;
-        driver.reinforce(&mut queue);
+        driver.start_thread_if_needed(&mut queue);
     }
     let _back = Back(driver);
     wait()
 }
 
 impl Driver {
-    /// Starts a thread where there is more to do than threads to do it.
-    fn reinforce(self: &Arc<Self>, queue: &mut Queue) {
-        let few = queue.running < (2 * threads()).max(4) && queue.away < requests();
-        if queue.idle == 0 && !queue.jobs.is_empty() && few {
+    /// Starts a thread if jobs wait, no thread is idle and the limit is not reached.
+    fn start_thread_if_needed(self: &Arc<Self>, queue: &mut Queue) {
+        let below_limit = queue.running < (2 * threads()).max(4) && queue.away < requests();
+        if queue.idle == 0 && !queue.jobs.is_empty() && below_limit {
             let own = self.clone();
             let started = thread::Builder::new().name("tegula-driver".into()).spawn(move || own.run());
             queue.running += usize::from(started.is_ok());
@@ -272,7 +274,7 @@ impl Driver {
         loop {
             if let Some(job) = queue.jobs.pop_front() {
                 drop(queue);
-                // A job that panics takes its own result with it, not the driver.
+                // A job that panics ends without a result, but its thread goes on.
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
                 queue = lock(&self.queue);
                 continue;
@@ -289,9 +291,9 @@ impl Driver {
     }
 }
 
-/// The result of a call that another thread carries out; see the `async_` methods of [`Array`](crate::Array).
+/// The result of a call that runs on another thread; see the `async_` methods of [`Array`](crate::Array).
 ///
-/// It needs no particular runtime.
+/// Any async runtime can await it.
 #[derive(Debug)]
 pub struct Pending<T>(Arc<Mutex<PendingState<T>>>);
 

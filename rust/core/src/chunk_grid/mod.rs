@@ -1,30 +1,30 @@
-//! How an array is cut into chunks, axis by axis.
+//! Chunk grids: how an array is divided into chunks, axis by axis.
 
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::subset::{ArraySubset, Dims, tuple};
 
-/// The chunks of an array. All grids are products of one cut for each axis.
+/// The chunks of an array: the product of one division for each axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChunkGrid {
     array_shape: Dims,
     axes: Vec<Cut>,
 }
 
-/// How one axis is cut.
+/// How one axis is divided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Cut {
-    /// Chunks of one length, the last of which may reach past the array.
+    /// Chunks of one length; the last may reach past the array.
     Regular(u64),
-    /// Chunks of any lengths: their ends, and the lengths that there are.
+    /// Chunks of given lengths.
     Irregular(Arc<Irregular>),
 }
 
 #[derive(Debug, PartialEq, Eq)]
 struct Irregular {
     ends: Vec<u64>,
-    /// Sorted, each once.
+    /// The distinct lengths, sorted.
     lengths: Vec<u64>,
 }
 
@@ -32,12 +32,12 @@ impl Cut {
     fn count(&self, length: u64) -> u64 {
         match self {
             Self::Regular(chunk) => length.div_ceil(*chunk),
-            // What lies past the array, after it was made shorter, is no chunk of it.
+            // Listed chunks past the end of an array that was shrunk do not count.
             Self::Irregular(cut) => cut.ends.partition_point(|end| *end < length) as u64 + u64::from(length > 0),
         }
     }
 
-    /// The start and the length of a chunk.
+    /// Returns start and length of a chunk.
     fn extent(&self, chunk: u64) -> Option<(u64, u64)> {
         match self {
             Self::Regular(length) => chunk.checked_mul(*length).map(|start| (start, *length)),
@@ -56,7 +56,7 @@ impl Cut {
         }
     }
 
-    /// The lengths that chunks have, sorted, each once.
+    /// Returns the distinct lengths of the chunks, sorted.
     fn lengths(&self) -> &[u64] {
         match self {
             Self::Regular(length) => std::slice::from_ref(length),
@@ -66,7 +66,9 @@ impl Cut {
 }
 
 impl ChunkGrid {
-    /// Chunks of one shape: <https://zarr-specs.readthedocs.io/en/latest/v3/chunk-grids/regular-grid/index.html>
+    /// Divides an array into chunks of one shape.
+    ///
+    /// Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/chunk-grids/regular-grid/index.html>
     pub fn regular(array_shape: &[u64], chunk_shape: &[u64]) -> Result<Self> {
         if array_shape.len() != chunk_shape.len() {
             return Err(Error::metadata(format!(
@@ -81,8 +83,8 @@ impl ChunkGrid {
         Ok(Self { array_shape: array_shape.into(), axes: chunk_shape.iter().copied().map(Cut::Regular).collect() })
     }
 
-    /// Chunks whose lengths along each axis are `Err` of one length for all, or `Ok` of the length of each; together these
-    /// are at least the array's.
+    /// Divides each axis into chunks of one length (`Err`), or of the listed lengths (`Ok`), whose sum must be at least
+    /// the length of the array.
     ///
     /// Specification: <https://github.com/zarr-developers/zarr-extensions/tree/main/chunk-grids/rectilinear>
     pub fn rectilinear(array_shape: &[u64], lengths: Vec<Result<Vec<u64>, u64>>) -> Result<Self> {
@@ -103,13 +105,13 @@ impl ChunkGrid {
             let mut ends = Vec::with_capacity(lengths.len());
             for length in &lengths {
                 end = end.checked_add(*length).filter(|_| *length > 0).ok_or_else(|| {
-                    Error::metadata(format!("a chunk of length {length} cannot stand along axis {axis}"))
+                    Error::metadata(format!("a chunk of length {length} along axis {axis} is empty or ends past 2^64"))
                 })?;
                 ends.push(end);
             }
             if end < array_shape[axis] {
                 return Err(Error::metadata(format!(
-                    "the chunks along axis {axis} end at {end}, before the array of length {} does",
+                    "the chunks along axis {axis} end at {end}, but the array has length {}",
                     array_shape[axis]
                 )));
             }
@@ -123,38 +125,38 @@ impl ChunkGrid {
         Ok(Self { array_shape: array_shape.into(), axes })
     }
 
-    /// The shape of the array.
+    /// Returns the shape of the array.
     pub fn array_shape(&self) -> &[u64] {
         &self.array_shape
     }
 
-    /// Number of dimensions.
+    /// Returns the number of dimensions.
     pub fn dimensionality(&self) -> usize {
         self.axes.len()
     }
 
-    /// Number of chunks along each axis.
+    /// Returns the number of chunks along each axis.
     pub fn shape(&self) -> Dims {
         self.axes.iter().zip(&self.array_shape).map(|(cut, length)| cut.count(*length)).collect()
     }
 
-    /// The shape of all chunks, where it is one.
+    /// Returns the chunk shape if all chunks have the same.
     pub fn regular_shape(&self) -> Option<Dims> {
         self.axes.iter().map(|cut| if let [length] = cut.lengths() { Some(*length) } else { None }).collect()
     }
 
-    /// The length of the chunks along an axis, where it is one.
+    /// Returns the length of the chunks along an axis if all have the same.
     pub fn chunk_length(&self, axis: usize) -> Option<u64> {
         if let [length] = self.axes.get(axis)?.lengths() { Some(*length) } else { None }
     }
 
-    /// The lengths of the chunks along an axis, one after the other.
+    /// Returns the lengths of the chunks along an axis, in order.
     pub fn chunk_lengths(&self, axis: usize) -> impl Iterator<Item = u64> + '_ {
         let count = self.axes.get(axis).map_or(0, |cut| cut.count(self.array_shape[axis]));
         (0..count).map_while(move |chunk| self.axes[axis].extent(chunk).map(|(_, length)| length))
     }
 
-    /// The lengths along each axis as [`rectilinear`](Self::rectilinear) takes them.
+    /// Returns the lengths along each axis as [`rectilinear`](Self::rectilinear) takes them.
     pub(crate) fn edges(&self) -> Vec<Result<Vec<u64>, u64>> {
         let edges = |cut: &Cut| match cut {
             Cut::Regular(length) => Err(*length),
@@ -166,8 +168,8 @@ impl ChunkGrid {
         self.axes.iter().map(edges).collect()
     }
 
-    /// The grid of an array of another shape: chunks stay as they are, and what reaches past those that are listed is one
-    /// more.
+    /// Returns the grid of an array of another shape. Listed chunks keep their lengths; if the array reaches past them,
+    /// one more chunk covers the rest.
     pub(crate) fn resized(&self, array_shape: &[u64]) -> Result<Self> {
         let mut edges = self.edges();
         for ((edges, cut), length) in edges.iter_mut().zip(&self.axes).zip(array_shape) {
@@ -179,33 +181,33 @@ impl ChunkGrid {
         Self::rectilinear(array_shape, edges)
     }
 
-    /// Where a chunk of the grid starts along an axis.
+    /// Returns the start of a chunk of the grid along an axis.
     pub(crate) fn chunk_start(&self, axis: usize, chunk: u64) -> u64 {
         self.axes.get(axis).and_then(|cut| cut.extent(chunk)).map_or(0, |(start, _)| start)
     }
 
-    /// The shape of the first chunk.
+    /// Returns the shape of the first chunk.
     pub(crate) fn first_shape(&self) -> Dims {
         self.axes.iter().map(|cut| cut.extent(0).map_or(1, |(_, length)| length)).collect()
     }
 
-    /// The greatest lengths of chunks.
+    /// Returns the greatest length of a chunk along each axis.
     pub(crate) fn largest_shape(&self) -> Dims {
         self.axes.iter().map(|cut| cut.lengths().last().copied().unwrap_or(1)).collect()
     }
 
-    /// How many shapes chunks have.
+    /// Returns the number of distinct chunk shapes.
     pub(crate) fn shapes(&self) -> u64 {
         self.axes.iter().fold(1, |count: u64, cut| count.saturating_mul(cut.lengths().len() as u64))
     }
 
-    /// Which of them a shape is.
+    /// Returns the number of a shape among the distinct chunk shapes.
     pub(crate) fn shape_number(&self, shape: &[u64]) -> usize {
         let number = |cut: &Cut, length| cut.lengths().binary_search(length).unwrap_or(0);
         self.axes.iter().zip(shape).fold(0, |all, (cut, length)| all * cut.lengths().len() + number(cut, length))
     }
 
-    /// The shape of the array with the padding of the chunks at its end.
+    /// Returns the shape of the array including the padding of its last chunks.
     pub(crate) fn padded_shape(&self) -> Dims {
         let end = |(cut, length): (&Cut, &u64)| {
             let last = cut.count(*length).checked_sub(1).and_then(|last| cut.extent(last));
@@ -214,13 +216,13 @@ impl ChunkGrid {
         self.axes.iter().zip(&self.array_shape).map(end).collect()
     }
 
-    /// The elements of a chunk, which may reach past the array.
+    /// Returns the elements of a chunk, which may reach past the array.
     ///
-    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection) outside the grid.
+    /// # Errors
+    /// [`InvalidSelection`](crate::ErrorKind::InvalidSelection) if the chunk is outside the grid.
     pub fn chunk_subset(&self, chunk: &[u64]) -> Result<ArraySubset> {
-        let outside = || {
-            Error::selection(format!("chunk {} lies outside a grid of {} chunks", tuple(chunk), tuple(&self.shape())))
-        };
+        let outside =
+            || Error::selection(format!("chunk {} is outside a grid of {} chunks", tuple(chunk), tuple(&self.shape())));
         if chunk.len() != self.axes.len() || chunk.iter().zip(self.shape()).any(|(index, count)| *index >= count) {
             return Err(outside());
         }
@@ -229,11 +231,11 @@ impl ChunkGrid {
         ArraySubset::new_with_start_shape(&start, &shape)
     }
 
-    /// The elements of a region of chunks, which may reach past the array.
+    /// Returns the elements of a region of chunks, which may reach past the array.
     pub fn chunks_subset(&self, chunks: &ArraySubset) -> Result<ArraySubset> {
         if chunks.dimensionality() != self.dimensionality() || !chunks.inbounds_shape(&self.shape()) {
             return Err(Error::selection(format!(
-                "chunks {chunks} do not lie in a grid of {} chunks",
+                "chunks {chunks} are not inside a grid of {} chunks",
                 tuple(&self.shape())
             )));
         }
@@ -242,7 +244,7 @@ impl ChunkGrid {
         ArraySubset::new_with_start_end_exc(start.start(), &self.chunk_subset(&last)?.end_exc())
     }
 
-    /// The chunks that a region of the array touches.
+    /// Returns the chunks that a region of the array touches.
     pub fn chunks_in_subset(&self, subset: &ArraySubset) -> Result<ArraySubset> {
         subset.check_inside(&self.array_shape)?;
         let Some(last) = subset.end_inc() else { return Ok(ArraySubset::new_empty(self.dimensionality())) };
@@ -250,12 +252,12 @@ impl ChunkGrid {
         ArraySubset::new_with_start_end_inc(&find(subset.start()), &find(&last))
     }
 
-    /// The start and the length of a chunk along an axis, also past the end of the array.
+    /// Returns start and length of a chunk along an axis, which may be past the end of the array.
     pub(crate) fn extent(&self, axis: usize, chunk: u64) -> Option<(u64, u64)> {
         self.axes.get(axis)?.extent(chunk)
     }
 
-    /// The chunk of an element along an axis, and the chunk's start and length.
+    /// Returns the chunk of an element along an axis, with the chunk's start and length.
     pub(crate) fn locate(&self, axis: usize, element: u64) -> (u64, u64, u64) {
         let chunk = self.axes[axis].find(element);
         let (start, length) = self.axes[axis].extent(chunk).unwrap_or((element, 1));

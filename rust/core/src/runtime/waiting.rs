@@ -1,9 +1,9 @@
-//! Work that mostly waits for other machines: much of it is under way at once, whatever the number of processors, and
-//! no more of it computes at once than there are threads in the pool.
+//! Work that mostly waits for other machines. Many pieces are under way at once, whatever the number of processors, but
+//! at most as many threads compute as the pool has.
 //!
-//! Each piece of work has a thread as long as it takes. To compute it needs a *turn*, of which there are as many as the
-//! pool has threads; [`waiting`] gives it back until the answer is there. So one code serves stores that answer at once
-//! and stores that do not. Who has a turn never waits for one who needs one.
+//! Each piece of work occupies a thread. To compute, the thread needs a *permit*, and there is one permit per thread of
+//! the pool; [`waiting`] gives it back until the answer arrives. So the same code serves stores that answer at once and
+//! stores that do not. A thread that has a permit never waits for one that needs a permit.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,102 +15,103 @@ use crate::error::{Error, Result};
 
 static REQUESTS: AtomicUsize = AtomicUsize::new(64);
 
-/// How many requests to other machines are under way at once in this process, at most: 64, unless it is set otherwise.
+/// Returns the maximum number of requests that this process has under way at once: 64 by default.
 pub fn requests() -> usize {
     REQUESTS.load(Ordering::Relaxed)
 }
 
-/// Sets how many requests to other machines are under way at once, before the first of them.
+/// Sets the maximum number of requests under way at once. It has no effect after the first request.
 pub fn set_requests(requests: usize) {
     REQUESTS.store(requests.max(1), Ordering::Relaxed);
 }
 
-/// Of one call, work on more bytes than this is not begun before other work is done.
+/// Maximum total of `bytes` of the items that one call works on at once.
 const BYTES: u64 = 256 << 20;
 
-/// Turns to compute that nobody has.
-struct Turns {
+/// The permits to compute that no thread has.
+struct Permits {
     free: Mutex<usize>,
     freed: Condvar,
 }
 
-static TURNS: PerProcess<Turns> =
-    PerProcess::new(|| Turns { free: Mutex::new(threads().max(1)), freed: Condvar::new() });
+static PERMITS: PerProcess<Permits> =
+    PerProcess::new(|| Permits { free: Mutex::new(threads().max(1)), freed: Condvar::new() });
 
-/// Threads beside those of callers.
+/// Number of threads that calls have started, in addition to those of their callers.
 static HELPERS: PerProcess<AtomicUsize> = PerProcess::new(|| AtomicUsize::new(0));
 
 thread_local! {
-    static TURN: Cell<bool> = const { Cell::new(false) };
+    static HAS_PERMIT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this thread has a turn.
-pub(super) fn has_turn() -> bool {
-    TURN.get()
+/// Whether this thread has a permit.
+pub(super) fn has_permit() -> bool {
+    HAS_PERMIT.get()
 }
 
-/// Whether fewer threads compute than could.
-pub(super) fn turns_are_free() -> bool {
-    *lock(&TURNS.get().free) > 0
+/// Whether a permit is free.
+pub(super) fn permits_are_free() -> bool {
+    *lock(&PERMITS.get().free) > 0
 }
 
-fn take() {
-    let turns = TURNS.get();
-    let mut free = lock(&turns.free);
+fn acquire() {
+    let permits = PERMITS.get();
+    let mut free = lock(&permits.free);
     while *free == 0 {
-        free = turns.freed.wait(free).unwrap_or_else(PoisonError::into_inner);
+        free = permits.freed.wait(free).unwrap_or_else(PoisonError::into_inner);
     }
     *free -= 1;
-    TURN.set(true);
+    HAS_PERMIT.set(true);
 }
 
-fn give() {
-    let turns = TURNS.get();
-    TURN.set(false);
-    *lock(&turns.free) += 1;
-    turns.freed.notify_one();
+fn release() {
+    let permits = PERMITS.get();
+    HAS_PERMIT.set(false);
+    *lock(&permits.free) += 1;
+    permits.freed.notify_one();
 }
 
-/// Calls `wait`, which waits for another machine, while others may compute.
+/// Calls `wait`, which waits for another machine; another thread may compute until it returns.
 pub(crate) fn waiting<T>(wait: impl FnOnce() -> T) -> T {
     struct Again(bool);
     impl Drop for Again {
         fn drop(&mut self) {
             if self.0 {
-                take();
+                acquire();
             }
         }
     }
     away(|| {
-        let had = has_turn();
+        let had = has_permit();
         if had {
-            give();
+            release();
         }
         let _again = Again(had);
         wait()
     })
 }
 
-/// Computes when it is this thread's turn.
-fn in_turn<T>(work: impl FnOnce() -> T) -> T {
+/// Calls `work` with a permit.
+fn with_permit<T>(work: impl FnOnce() -> T) -> T {
     struct Done;
     impl Drop for Done {
         fn drop(&mut self) {
-            give();
+            release();
         }
     }
-    take();
+    acquire();
     let _done = Done;
     work()
 }
 
-/// Threads that a call may start, until this is dropped.
+/// A number of threads that a call may start, reserved until this is dropped.
 struct Allowance(usize);
 
 impl Allowance {
     fn of(wanted: usize) -> Self {
         let (helpers, mut taken) = (HELPERS.get(), 0);
-        // Several calls at once get some each; how many of their requests are under way is limited elsewhere.
+        // If several calls share the limit, each gets some threads. The gate of requests limits how many of these have
+        // a request under way.
         let most = 4 * requests();
         let _ = helpers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |running| {
             taken = wanted.min(most.saturating_sub(running));
@@ -126,7 +127,7 @@ impl Drop for Allowance {
     }
 }
 
-/// What the threads of a call share.
+/// State that the threads of a call share.
 #[derive(Default)]
 struct Progress {
     next: usize,
@@ -134,7 +135,7 @@ struct Progress {
     failed: Option<(usize, Error)>,
 }
 
-/// Bytes that work on an item holds, until it ends, be it in a panic.
+/// The bytes counted for an item while work on it runs; dropped also if it panics.
 struct Held<'a> {
     progress: &'a Mutex<Progress>,
     done: &'a Condvar,
@@ -148,11 +149,11 @@ impl Drop for Held<'_> {
     }
 }
 
-/// Does `work`, which [waits](waiting), on every item, as many at once as there may be requests under way. `bytes` is
-/// about what the work on an item holds in memory.
+/// Calls `work`, which [waits](waiting), on every item, on as many threads as requests may be under way. `bytes`
+/// estimates how much memory the work on an item takes.
 ///
-/// As with [`parallel`](super::parallel) items are taken in order, after an error no further item is begun, and of
-/// several errors that of the first item is returned.
+/// As in [`parallel`](super::parallel), items are taken in order, no further item is started after an error, and of
+/// several errors the first item's is returned.
 pub(crate) fn gather<T: Sync>(
     items: &[T],
     bytes: impl Fn(&T) -> u64 + Sync,
@@ -178,7 +179,7 @@ pub(crate) fn gather<T: Sync>(
     let drain = || {
         while let Some((index, item, bytes)) = begin() {
             let _held = Held { progress: &progress, done: &done, bytes };
-            if let Err(error) = in_turn(|| work(item)) {
+            if let Err(error) = with_permit(|| work(item)) {
                 let mut progress = lock(&progress);
                 if progress.failed.as_ref().is_none_or(|(earlier, _)| index < *earlier) {
                     progress.failed = Some((index, error));
@@ -190,7 +191,7 @@ pub(crate) fn gather<T: Sync>(
         let allowance = Allowance::of(items.len().min(requests()) - 1);
         thread::scope(|scope| {
             for _ in 0..allowance.0 {
-                // Where a thread cannot be had, the others do its work.
+                // If no thread can be started, the existing ones do its work.
                 if thread::Builder::new().name("tegula-fetch".into()).spawn_scoped(scope, drain).is_err() {
                     break;
                 }
@@ -204,7 +205,7 @@ pub(crate) fn gather<T: Sync>(
     }
 }
 
-/// [`gather`] with results, in the order of the items.
+/// Like [`gather`], but returns the results in the order of the items.
 pub(crate) fn gather_map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
     let slots: Vec<(&T, Mutex<Option<R>>)> = items.iter().map(|item| (item, Mutex::new(None))).collect();
     gather(
@@ -230,7 +231,7 @@ mod tests {
         let begun = Instant::now();
         let found = gather_map(&(0..96).collect::<Vec<u32>>(), |number| {
             waiting(|| {
-                // The answers come only when many have asked.
+                // Each answer waits until many requests are under way.
                 away.fetch_add(1, Ordering::SeqCst);
                 while away.load(Ordering::SeqCst) < 32 && begun.elapsed() < Duration::from_secs(60) {
                     thread::sleep(Duration::from_millis(1));
@@ -242,7 +243,7 @@ mod tests {
             Ok(*number)
         });
         assert_eq!(found.unwrap(), (0..96).collect::<Vec<_>>());
-        assert!(begun.elapsed() < Duration::from_secs(60), "they asked one after the other");
+        assert!(begun.elapsed() < Duration::from_secs(60), "the requests were sent one after the other");
         assert!(most.into_inner() <= threads());
     }
 
@@ -266,6 +267,6 @@ mod tests {
         let failed =
             gather(&outer, |_| 0, |number| if *number < 7 { Ok(()) } else { Err(Error::corrupt(number.to_string())) });
         assert_eq!(failed.unwrap_err().message(), "7");
-        assert!(!has_turn());
+        assert!(!has_permit());
     }
 }

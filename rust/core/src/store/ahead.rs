@@ -7,10 +7,10 @@ use super::{ByteRange, Object, Stat, clipped, reserve, resolve};
 use crate::error::{Error, Result};
 use crate::runtime::{PerProcess, gather_map, lock};
 
-/// Maximum size of a part read ahead, as all announced parts are kept until they are read.
+/// Maximum size of a part read ahead. All announced parts are kept until they are read.
 const MOST: u64 = 128 << 10;
 
-/// Maximum size of all kept parts, without the first ones.
+/// Maximum total size of the parts kept, without the first ones.
 const KEPT: usize = 64 << 20;
 
 type Later = VecDeque<(u64, Arc<Vec<u8>>)>;
@@ -20,25 +20,25 @@ pub(crate) struct Ahead {
     object: Arc<dyn Object>,
     stat: Stat,
     most: u64,
-    /// The parts it was made with: (offset, bytes).
+    /// The parts given to [`new`](Self::new): (offset, bytes).
     first: Vec<(u64, Vec<u8>)>,
     /// Parts read later, the newest first.
     later: PerProcess<Mutex<Later>>,
 }
 
 impl Ahead {
-    /// Wraps an object and parts that were read of it: (offset, bytes).
+    /// Wraps an object and parts of it that were read already: (offset, bytes).
     pub(crate) fn new(object: Arc<dyn Object>, stat: Stat, first: Vec<(u64, Vec<u8>)>) -> Self {
         Self { object, stat, most: MOST, first, later: PerProcess::new(Mutex::default) }
     }
 
-    /// Sets the maximum size of a part read ahead; for a caller that reads one part.
+    /// Sets the maximum size of a part read ahead, for a caller that announces only one.
     pub(crate) fn up_to(self, most: u64) -> Self {
         Self { most, ..self }
     }
 
-    /// Reads at most `head` bytes from the start and `tail` bytes from the end of an object, concurrently; `None`: there is
-    /// no such object.
+    /// Reads at most `head` bytes from the start and `tail` bytes from the end of an object, concurrently; `None` if
+    /// there is no such object.
     pub(crate) fn ends(object: Arc<dyn Object>, head: u64, tail: u64) -> Result<Option<Self>> {
         let ranges = [ByteRange::Range { offset: 0, length: head }, ByteRange::Suffix(tail)];
         let wanted = &ranges[usize::from(head == 0)..];
@@ -56,7 +56,7 @@ impl Ahead {
         Ok(Some(Self::new(object, stat, first)))
     }
 
-    /// Calls `take` with bytes that are in memory; returns false if they are not.
+    /// Calls `take` with bytes if they are in memory; returns false if they are not.
     fn find(&self, offset: u64, length: usize, take: impl FnOnce(&[u8])) -> bool {
         let within = |start: u64, bytes: &[u8]| {
             let from = usize::try_from(offset.checked_sub(start)?).ok()?;

@@ -1,4 +1,4 @@
-//! Locks of single bytes of a file, which belong to the open file rather than the process: `fcntl` with `F_OFD_SETLK`.
+//! Locks of single bytes of a file (`fcntl` with `F_OFD_SETLK`). They belong to the open file, not to the process.
 //!
 //! <https://man7.org/linux/man-pages/man2/F_OFD_SETLK.2const.html>
 
@@ -15,7 +15,7 @@ pub(super) enum Mode {
     Free,
 }
 
-/// Waits until a byte is locked.
+/// Locks a byte; waits until that is possible.
 pub(super) fn wait(file: &File, byte: i64, mode: Mode) -> io::Result<()> {
     loop {
         match system::lock(file, byte, mode, true) {

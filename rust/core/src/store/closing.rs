@@ -19,14 +19,14 @@ const MOST: usize = 8;
 
 static WAITING: PerProcess<AtomicUsize> = PerProcess::new(AtomicUsize::default);
 
-/// Opens the file at a path that `new` will replace, to be closed later, if both are large.
+/// Opens the file that `new` will replace, so that it can be closed later, if both are large.
 pub(super) fn replaced(path: &Path, new: &File) -> io::Result<Option<File>> {
     let large = |metadata: std::fs::Metadata| metadata.is_file() && metadata.len() >= LARGE;
     let both = large(new.metadata()?) && path.metadata().is_ok_and(large);
     Ok(if both { File::open(path).ok() } else { None })
 }
 
-/// Closes a file.
+/// Closes a file on another thread.
 pub(super) fn close(file: File) {
     let goes = |metadata: std::fs::Metadata| metadata.nlink() == 0 && metadata.len() >= LARGE;
     if !file.metadata().is_ok_and(goes) {
@@ -55,7 +55,7 @@ mod tests {
             let new = File::open(&path).unwrap();
             let old = replaced(&path, &new).unwrap().expect("both are large");
             std::fs::remove_file(&path).unwrap();
-            assert!(replaced(&path, &new).unwrap().is_none(), "nothing is there");
+            assert!(replaced(&path, &new).unwrap().is_none(), "there is no old file");
             close(old);
             close(new);
         }

@@ -25,12 +25,12 @@ pub struct FilesystemStore {
 }
 
 impl FilesystemStore {
-    /// The files below a folder, which need not exist yet.
+    /// Opens the store of the files below a folder, which need not exist yet.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         let root = root.into();
         let profile = Profile {
             identity: Identity::of(("folder", place(&root))),
-            // Copying more out of the page cache takes longer than another system call.
+            // Copying more bytes out of the page cache takes longer than another system call.
             merge_gap: 4 << 10,
             exclusion: Exclusion::Everyone,
             ..Profile::default()
@@ -38,8 +38,8 @@ impl FilesystemStore {
         Self { root, profile, fsync: false }
     }
 
-    /// Whether a write returns only after the object and its name are on the disk, so that they survive a loss of power.
-    /// Without it, they survive any end of this process.
+    /// Sets whether a write returns only after the object and its name are on the disk, so that they survive a loss of
+    /// power. By default they survive any end of this process, but not a loss of power.
     #[must_use]
     pub fn with_fsync(self, fsync: bool) -> Self {
         Self { fsync, ..self }
@@ -54,15 +54,15 @@ impl FilesystemStore {
         self.root.join(key)
     }
 
-    /// Replaces a file, and creates its parent folders if they are missing.
+    /// Replaces a file; creates missing parent folders.
     fn write_whole(&self, path: &Path, fill: impl Fn(&mut File) -> io::Result<()>) -> io::Result<()> {
         let mut old = None;
         let mut write = || {
             replace_file(path, |file| {
                 fill(file)?;
                 old = closing::replaced(path, file)?;
-                // This clock is finer than the filesystem's, so that caches can distinguish two files by their times. It
-                // fails on filesystems without such times.
+                // This clock is finer than the filesystem's, so that caches can distinguish two files by their times.
+                // The call fails on filesystems without such times.
                 let _ = file.set_modified(SystemTime::now());
                 if self.fsync { file.sync_all() } else { Ok(()) }
             })
@@ -104,7 +104,7 @@ struct FileObject {
 
 impl FileObject {
     fn open(path: &Path) -> io::Result<Self> {
-        // O_NONBLOCK: a pipe in place of a file must not hang us; on regular files it does nothing.
+        // O_NONBLOCK: opening a pipe instead of a file must not hang; it has no effect on regular files.
         let file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path) {
             Ok(file) => file,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
@@ -121,7 +121,7 @@ impl FileObject {
         }
         let mut hasher = DefaultHasher::new();
         (metadata.mtime(), metadata.mtime_nsec(), metadata.ino(), metadata.ctime_nsec()).hash(&mut hasher);
-        // The clock of most filesystems ticks every few milliseconds.
+        // The clock of most filesystems advances every few milliseconds.
         let age = metadata.modified().ok().and_then(|changed| changed.elapsed().ok());
         let settled = age.is_some_and(|age| age > Duration::from_millis(20));
         let stat = Stat { size: metadata.len(), version: hasher.finish(), settled };
@@ -137,13 +137,14 @@ impl Drop for FileObject {
     }
 }
 
-/// The error of a write. A missing parent folder is not `NotFound`, which would mean that the object is not stored.
+/// Converts the error of a write. A missing parent folder must not be `NotFound`, which would mean that there is no
+/// such object.
 #[allow(clippy::needless_pass_by_value)] // for `map_err`
 fn unwritten(error: io::Error) -> Error {
     Error::store(error.to_string())
 }
 
-/// The error of a read, if the file may have been truncated since it was opened.
+/// Converts the error of a read; the file may have been truncated since it was opened.
 fn cut_short(error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => Error::corrupt("the file was truncated while it was read"),
@@ -252,7 +253,7 @@ impl WritableStore for FilesystemStore {
         }
     }
 
-    /// Excludes other processes too, and threads that use another path to the folder.
+    /// Also excludes other processes, and threads that use another path to the folder.
     fn lock(&self, key: &str) -> Result<Guard> {
         check_key(key)?;
         let path = self.path(key);

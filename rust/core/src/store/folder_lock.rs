@@ -1,9 +1,10 @@
 //! One lock file per folder, in which a writer locks the byte that its file's name hashes to.
 //!
-//! A process opens the lock file once for all of its threads, which wait for each other in its own table. It keeps the file
-//! open while any thread holds a byte or a [`LockScope`] lives; a lock then costs two system calls. While the file is
-//! open, the process shares the lock of the [`USERS`] byte. The last process gets that byte exclusively and removes the
-//! file; a process that opened it meanwhile sees that its name is gone, and opens the next one.
+//! A process opens the lock file once for all of its threads, which exclude each other through a table in memory. It
+//! keeps the file open while any thread holds a byte or a [`LockScope`] exists; a lock then costs two system calls.
+//! While the file is open, the process shares the lock of the [`USERS`] byte. The last process gets that byte
+//! exclusively and removes the file; a process that opened the file in between finds it removed, and opens the next
+//! one.
 //!
 //! The locks belong to the open file. A forked child has it open too, but never uses it, because it has its own table. If
 //! a process that holds a byte is killed, its forked children keep that byte locked until they end.
@@ -31,7 +32,7 @@ const IDLE: usize = 64;
 struct LockFile {
     file: File,
     path: PathBuf,
-    /// Distinguishes the file from all others that this process opened.
+    /// Distinguishes the file from all others that this process has opened.
     identity: Identity,
 }
 
@@ -62,7 +63,7 @@ impl LockFile {
     }
 }
 
-/// Removes an open lock file that no process shares; returns whether it did.
+/// Removes an open lock file unless a process shares it; returns whether it was removed.
 fn remove_unused(file: &File, path: &Path) -> bool {
     // If two processes get here at the same time, one removes the file and the other fails.
     let last = attempt(file, USERS, Mode::Exclusive).unwrap_or(false);
@@ -72,7 +73,7 @@ fn remove_unused(file: &File, path: &Path) -> bool {
     removed
 }
 
-/// Whether no process uses the lock file at a path; with `remove`, removes it then.
+/// Whether no process uses the lock file at a path; with `remove`, such a file is removed.
 pub(super) fn is_left_over(path: &Path, remove: bool) -> io::Result<bool> {
     let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
     if remove {
@@ -92,7 +93,7 @@ pub(super) fn is_left_over(path: &Path, remove: bool) -> io::Result<bool> {
 struct Table {
     open: HashMap<PathBuf, Entry>,
     scopes: usize,
-    /// Folders whose file was unused when it was added, the longest idle first.
+    /// Folders whose file is unused, the longest idle first; an entry is stale if its file was used again.
     idle: VecDeque<PathBuf>,
 }
 
@@ -128,7 +129,7 @@ fn acquire(folder: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Resul
 fn release(folder: &Path, file: &Arc<LockFile>) {
     let mut table = lock(TABLE.get());
     let Table { open, scopes, idle } = &mut *table;
-    // The folder has another file now if ours had lost its name.
+    // If our file was removed, the folder has another one by now.
     let Some(entry) = open.get_mut(folder).filter(|entry| Arc::ptr_eq(&entry.file, file)) else { return };
     entry.users -= 1;
     if entry.users > 0 {
@@ -219,7 +220,7 @@ impl FolderGuard {
             if is_at(&guard.file.file, &guard.file.path)? {
                 return Ok(Some(guard));
             }
-            // The folder has been removed or replaced, and the file with it.
+            // The folder was removed or replaced, and the lock file with it.
             let mut table = lock(TABLE.get());
             if table.open.get(folder).is_some_and(|entry| Arc::ptr_eq(&entry.file, &guard.file)) {
                 table.open.remove(folder);
@@ -231,7 +232,7 @@ impl FolderGuard {
 
 impl Drop for FolderGuard {
     fn drop(&mut self) {
-        // In a forked child this is the parent's guard.
+        // In a forked child, this is a copy of the parent's guard.
         if self.process == process::id() {
             let _ = wait(&self.file.file, self.byte, Mode::Free);
             release(&self.folder, &self.file);
@@ -259,7 +260,7 @@ mod tests {
         fs::create_dir_all(folder)
     }
 
-    /// Whether a lock file goes: tests beside this one may have scopes of their own, which keep it longer.
+    /// Whether a lock file is removed in time: concurrent tests may have scopes that keep it longer.
     fn is_removed(path: &Path) -> bool {
         (0..3000).any(|_| {
             drop(LockScope::new());
@@ -303,7 +304,7 @@ mod tests {
         /// No other test locks a file of this name.
         const NAME: &str = "one-at-a-time";
         let folder = std::env::temp_dir().join(format!("tegula-lock-{}", process::id()));
-        // The second name of one folder: another description of its lock file, as another process has it.
+        // A second path to the folder opens its lock file again, as another process does.
         fs::create_dir_all(folder.join("a")).unwrap();
         std::os::unix::fs::symlink("a", folder.join("b")).unwrap();
         let (inside, rounds) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -324,7 +325,7 @@ mod tests {
             }
         });
         assert_eq!(rounds.into_inner(), 800);
-        // Tests beside this one may have scopes of their own, which keep it longer.
+        // Concurrent tests may have scopes that keep the file longer.
         let gone = (0..3000).any(|_| {
             drop(LockScope::new());
             let left = fs::read_dir(folder.join("a")).unwrap().count() as u64;

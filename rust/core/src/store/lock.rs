@@ -11,32 +11,32 @@ use crate::runtime::{PerProcess, lock};
 
 /// Holds the lock of a key until it is dropped; see [`WritableStore::lock`](super::WritableStore::lock).
 ///
-/// The holder must not wait for the threads that decode: one of them may be waiting for this lock. The locks of metadata
-/// are the exception, because only callers wait for them, never a thread that decodes.
+/// The holder must not wait for the threads that decode, because one of them may be waiting for this lock. Locks of
+/// metadata are an exception: threads that decode never wait for them.
 #[must_use]
 pub struct Guard(#[allow(dead_code)] Box<dyn Any>);
 
 impl Guard {
-    /// A guard that unlocks by dropping `held`.
+    /// Creates a guard that unlocks by dropping `held`.
     pub fn new(held: impl Any) -> Self {
         Self(Box::new(held))
     }
 
-    /// Waits until no other thread of this process holds a key of the store with this identity.
+    /// Waits until no other thread of this process has locked the key, then locks it.
     pub fn in_process(identity: Identity, key: &str) -> Self {
         Self::new(Held::wait(identity, hash(key.as_bytes())))
     }
 }
 
-/// Name of a folder's lock file; followed by `-` and the name of a file, of that file's lock file.
+/// Name of a folder's lock file. The lock file of a single file appends `-` and that file's name.
 pub(super) const LOCK: &str = ".tegula-lock";
 
-/// Hashes a name with FNV-1a: the same in every process and every version.
+/// Hashes a name with FNV-1a, which is the same in every process and version.
 pub(super) fn hash(name: &[u8]) -> u64 {
     name.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
 }
 
-/// What threads of this process have locked: the identity of a store or a lock file, and the hash of a key.
+/// The keys that threads of this process have locked: the identity of a store or a lock file, and the hash of the key.
 #[derive(Default)]
 struct Keys {
     held: Mutex<HashSet<(Identity, u64)>>,
@@ -58,7 +58,7 @@ impl Held {
         Self(key)
     }
 
-    /// Whether any thread holds a key with this hash.
+    /// Whether any thread has locked a key with this hash.
     #[cfg(test)]
     pub(super) fn any(hash: u64) -> bool {
         lock(&KEYS.get().held).iter().any(|(_, held)| *held == hash)

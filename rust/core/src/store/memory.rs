@@ -25,7 +25,7 @@ impl Default for MemoryStore {
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// Creates an empty store.
     pub fn new() -> Self {
         let profile = Profile { merge_gap: 0, exclusion: Exclusion::Everyone, ..Profile::default() };
         Self { objects: RwLock::default(), writes: AtomicU64::new(0), profile }

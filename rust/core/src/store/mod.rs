@@ -1,8 +1,8 @@
 //! Stores: objects of bytes under keys.
 //!
-//! A store knows no arrays. Reading takes two steps, so that all reads of one call share one handle: [`Store::open`] a
-//! key, then [`Object::read`] the ranges that are needed. Opening sends no request: whether an object exists is found out
-//! by the first read.
+//! A store does not know about arrays. Reading takes two steps, so that all reads of one call share a handle:
+//! [`Store::open`] a key, then [`Object::read`] the ranges that are needed. Opening sends no request; the first read
+//! finds out whether the object exists.
 //!
 //! A new store implements three methods of [`Store`]: `open`, `profile` and `display`. One that can be written also
 //! implements [`WritableStore`] (`set` and `erase`) and returns itself from `writable`:
@@ -76,9 +76,9 @@ use crate::error::{Error, Place, Result};
 /// Where the bytes of a key are stored; see [`Store::locate`].
 #[derive(Clone)]
 pub struct Location {
-    /// The store that holds the object.
+    /// The store that has the object.
     pub store: Arc<dyn Store>,
-    /// The object's key there.
+    /// The object's key in that store.
     pub key: String,
     /// Offset and length of the part of the object; `None`: all of it.
     pub part: Option<(u64, u64)>,
@@ -93,29 +93,31 @@ pub struct Listing {
     pub prefixes: Vec<String>,
 }
 
-/// Objects under keys, to be read. A key is a path of names joined by `/`, none of them empty, `.` or `..`.
+/// Readable objects under keys. A key is a path of names joined by `/`; no name is empty, `.` or `..`.
 pub trait Store: Send + Sync + fmt::Debug {
     /// Returns a handle on an object; the first read finds out whether the object exists.
     fn open(&self, key: &str) -> Result<Box<dyn Object>>;
 
-    /// Facts about the store, made when the store is made: a wrapper starts from those of the store that it wraps.
+    /// Returns facts about the store. They are made with the store; a wrapper starts from those of the store that it
+    /// wraps.
     fn profile(&self) -> &Profile;
 
-    /// Returns the name of a key for people: a path, a URL.
+    /// Returns the name of a key for messages: a path or a URL.
     fn display(&self, key: &str) -> String;
 
-    /// Returns where the bytes of a key are stored, if the store [refers](Profile::refers) to parts of others' objects.
+    /// Returns where the bytes of a key are stored, if the store [refers](Profile::refers) to parts of other stores'
+    /// objects.
     fn locate(&self, _key: &str) -> Result<Option<Location>> {
         Ok(None)
     }
 
-    /// Lists what is directly under a prefix (`""`: the root; no closing `/`).
+    /// Lists the names directly under a prefix (`""` is the root; without a closing `/`).
     fn list_dir(&self, _prefix: &str) -> Result<Listing> {
         Err(Error::unsupported(format!("{self:?} cannot be listed")))
     }
 
-    /// Lists files below a prefix (`""`: the root) that killed writers left and nobody uses any more, such as temporary
-    /// files; with `remove`, removes them.
+    /// Lists unused files below a prefix (`""` is the root) that killed writers left, such as temporary files; with
+    /// `remove`, removes them.
     fn leftovers(&self, _prefix: &str, _remove: bool) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
@@ -129,16 +131,16 @@ pub trait Store: Send + Sync + fmt::Debug {
     }
 }
 
-/// A store that can be written; callers of a [`Store`] use the methods of the same names of `dyn Store`.
+/// A store that can be written. Callers use the methods of the same names of `dyn Store`.
 pub trait WritableStore: Store {
-    /// Stores a whole object: a reader, or a crash, finds the old object or the new one.
+    /// Stores a whole object. Readers find the old object or the new one, also after a crash.
     fn set(&self, key: &str, value: &[u8]) -> Result<()>;
 
     /// Removes an object if it exists.
     fn erase(&self, key: &str) -> Result<()>;
 
-    /// Stores a whole object made of pieces, some of which are ranges of `old`: the object of this key as it was when it
-    /// was opened. Stores that can copy ranges themselves override this; by default they are read.
+    /// Stores a whole object made of new bytes and of ranges of `old`, the object of this key as it was when it was
+    /// opened. By default the ranges are read; stores that can copy ranges themselves override this.
     fn set_parts(&self, key: &str, pieces: &[Piece<'_>], old: Option<&dyn Object>) -> Result<()> {
         if let [Piece::Bytes(bytes)] = pieces {
             return self.set(key, bytes);
@@ -148,16 +150,16 @@ pub trait WritableStore: Store {
         self.set(key, &value)
     }
 
-    /// Stores an object, or with `None` removes it, if it still has the [version](Stat::version) that was read, or with
-    /// version `None` if it still does not exist. Returns false, and changes nothing, if another writer changed it. For
-    /// [`Exclusion::Versions`].
+    /// Stores an object, or removes it if `value` is `None`, on the condition that it still has the given
+    /// [version](Stat::version), or, for version `None`, that it still does not exist. Returns false, and changes
+    /// nothing, if another writer has changed it. For [`Exclusion::Versions`].
     fn set_if(&self, _key: &str, _value: Option<&[u8]>, _version: Option<u64>) -> Result<bool> {
         Err(Error::unsupported(format!("{self:?} does not compare versions")))
     }
 
-    /// Locks a key, for writers that read an object, change it and store it again, and for those that replace it
-    /// meanwhile. Threads of this process always wait for each other; [`Profile::exclusion`] says whether other processes
-    /// do.
+    /// Locks a key, for writers that read an object, change it and store it again, and for those that replace it.
+    /// Threads of this process always exclude each other; [`Profile::exclusion`] says whether other processes are
+    /// excluded too.
     fn lock(&self, key: &str) -> Result<Guard> {
         Ok(Guard::in_process(self.profile().identity, key))
     }
@@ -194,20 +196,20 @@ impl dyn Store + '_ {
         self.writer(key)?.lock(key)
     }
 
-    /// Returns which writers a lock excludes; of a read-only store, everyone, so that the error of a write gives the
-    /// reason.
+    /// Returns which writers a lock excludes. For a read-only store that is everyone, so that a write fails with the
+    /// store's reason.
     pub fn exclusion(&self) -> Exclusion {
         self.writable().map_or(Exclusion::Everyone, |store| store.profile().exclusion)
     }
 }
 
-/// Reads a whole object of at most `limit` bytes into memory; `None`: there is no such object.
+/// Reads a whole object of at most `limit` bytes; `None` if there is no such object.
 pub fn get(store: &dyn Store, key: &str, limit: u64) -> Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     Ok(store.open(key)?.read(ByteRange::All, limit, &mut bytes)?.map(|_| bytes))
 }
 
-/// Lists the names directly under a prefix among some keys, as [`Store::list_dir`] returns them.
+/// Returns the names directly under a prefix among the given keys, as [`Store::list_dir`] does.
 pub fn listing<'a>(keys: impl IntoIterator<Item = &'a str>, prefix: &str) -> Listing {
     let mut listing = Listing::default();
     for key in keys {

@@ -1,4 +1,4 @@
-//! Objects of a store: handles to read, what is known of an object, and ranges of bytes.
+//! Objects of a store: handles to read them, their size and version, and byte ranges.
 
 use std::ops::Deref;
 
@@ -9,14 +9,14 @@ use crate::error::{Error, Result};
 pub enum ByteRange {
     /// The whole object.
     All,
-    /// `length` bytes from `offset` on.
+    /// `length` bytes from `offset`.
     Range {
-        /// First byte.
+        /// Offset of the first byte.
         offset: u64,
         /// Number of bytes.
         length: u64,
     },
-    /// The last bytes.
+    /// The given number of bytes at the end.
     Suffix(u64),
 }
 
@@ -25,10 +25,10 @@ pub enum ByteRange {
 pub struct Stat {
     /// Size of the whole object in bytes.
     pub size: u64,
-    /// Changes whenever the object does (a hash of modification time and inode, an etag, a counter).
+    /// Changes whenever the object does: a hash of modification time and inode, or of an etag, or a counter.
     pub version: u64,
-    /// Whether the version can be relied on: false for a file that changed so recently that its clock might not
-    /// distinguish the next change.
+    /// Whether equal versions prove equal bytes; false for a file that changed so recently that the clock might give
+    /// the next change the same time.
     pub settled: bool,
 }
 
@@ -37,20 +37,20 @@ pub struct Stat {
 /// An implementor writes [`stat`](Self::stat) and [`read_at`](Self::read_at); the other methods have defaults that suit
 /// objects on this machine.
 pub trait Object: Send + Sync {
-    /// Returns size and version without reading the object's bytes; `None`: there is no such object.
+    /// Returns size and version without reading the object's bytes; `None` if there is no such object.
     fn stat(&self) -> Result<Option<Stat>>;
 
-    /// Fills `into` with the bytes from `offset` on; `None`: there is no such object.
+    /// Fills `into` with the bytes from `offset`; `None` if there is no such object.
     ///
     /// # Errors
     /// [`ErrorKind::CorruptData`](crate::ErrorKind::CorruptData) if the range leaves the object.
     fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<Option<Stat>>;
 
-    /// Appends a range to `into`; `None`: there is no such object.
+    /// Appends a range to `into`; `None` if there is no such object.
     ///
     /// # Errors
-    /// [`ErrorKind::CorruptData`](crate::ErrorKind::CorruptData) if the range leaves the object, or if it is
-    /// [`ByteRange::All`] and the object has more than `limit` bytes; nothing is read then.
+    /// [`ErrorKind::CorruptData`](crate::ErrorKind::CorruptData) if the range reaches outside the object, or if it is
+    /// [`ByteRange::All`] and the object has more than `limit` bytes; then nothing is read.
     fn read(&self, range: ByteRange, limit: u64, into: &mut Vec<u8>) -> Result<Option<Stat>> {
         let Some(stat) = self.stat()? else { return Ok(None) };
         let (offset, length) = resolve(range, stat.size, limit)?;
@@ -65,41 +65,42 @@ pub trait Object: Send + Sync {
     }
 
     /// Appends the part of a range that is inside the object, so that its start or end can be read before its size is
-    /// known; `None`: there is no such object.
+    /// known; `None` if there is no such object.
     fn read_most(&self, range: ByteRange, into: &mut Vec<u8>) -> Result<Option<Stat>> {
         let Some(stat) = self.stat()? else { return Ok(None) };
         let (offset, length) = clipped(range, stat.size);
         self.read(ByteRange::Range { offset, length }, u64::MAX, into)
     }
 
-    /// Returns the whole object if it is in memory anyway.
+    /// Returns the whole object if it is already in memory.
     fn bytes(&self) -> Option<&[u8]> {
         None
     }
 
-    /// Returns the open file that the object is, for copies made by the system, which move the file's position.
+    /// Returns the open file if the object is one. The system copies from it, which moves the file's position.
     fn file(&self) -> Option<&std::fs::File> {
         None
     }
 
-    /// Returns what any handle of this process last saw of the object in a [remote](super::Profile::remote) store. From
-    /// then on this handle reads that version only; if the object is another by now, reads fail and
-    /// [`changed`](Self::changed) is true.
+    /// Returns size and version of the object as any handle of this process last saw it in a
+    /// [remote](super::Profile::remote) store. This handle then reads only that version: if the object has changed
+    /// since, reads fail and [`changed`](Self::changed) is true.
     fn recall(&self) -> Option<Stat> {
         None
     }
 
-    /// Whether the object still is what was [recalled](Self::recall). Asks the store if this handle has read nothing yet.
+    /// Whether the object still has the version that was [recalled](Self::recall). Sends a request if this handle has
+    /// not read yet.
     fn confirm(&self) -> Result<bool> {
         Ok(!self.changed())
     }
 
-    /// Whether a read failed because the object is no longer of the version that this handle read before.
+    /// Whether a read failed because the object no longer has the version that this handle read before.
     fn changed(&self) -> bool {
         false
     }
 
-    /// Announces that a small range will be read in parts, so that a handle can fetch it with one request.
+    /// Announces that a small range will be read in several parts, so that the handle can fetch it with one request.
     fn prepare(&self, _offset: u64, _length: u64) -> Result<()> {
         Ok(())
     }
@@ -109,12 +110,12 @@ pub trait Object: Send + Sync {
 pub struct InMemory<B>(Option<(B, u64)>);
 
 impl<B> InMemory<B> {
-    /// An object of some bytes; see [`Stat::version`].
+    /// Creates an object of the given bytes; see [`Stat::version`].
     pub fn new(bytes: B, version: u64) -> Self {
         Self(Some((bytes, version)))
     }
 
-    /// The handle of an object that does not exist.
+    /// Creates the handle of an object that does not exist.
     pub fn missing() -> Self {
         Self(None)
     }
@@ -143,7 +144,7 @@ impl<B: Deref<Target: AsRef<[u8]>> + Send + Sync> Object for InMemory<B> {
     }
 }
 
-/// A range of another object, as an object.
+/// An object that is a range of another object.
 pub(crate) struct ObjectPart {
     pub(crate) object: Box<dyn Object>,
     pub(crate) offset: u64,
@@ -177,11 +178,11 @@ impl Object for ObjectPart {
     }
 }
 
-/// Resolves a range against the size of an object: (offset, length).
+/// Returns offset and length of a range of an object of `size` bytes.
 pub fn resolve(range: ByteRange, size: u64, limit: u64) -> Result<(u64, usize)> {
     let (offset, length) = match range {
         ByteRange::All if size > limit => {
-            return Err(Error::corrupt(format!("{size} bytes are stored where at most {limit} can belong")));
+            return Err(Error::corrupt(format!("the object has {size} bytes, more than the {limit} that it can have")));
         }
         ByteRange::All => (0, size),
         ByteRange::Range { offset, length } => (offset, length),
@@ -204,7 +205,7 @@ pub fn resolve(range: ByteRange, size: u64, limit: u64) -> Result<(u64, usize)> 
     }
 }
 
-/// Clips a range to the size of an object: (offset, length).
+/// Returns offset and length of the part of a range that is inside an object of `size` bytes.
 pub(crate) fn clipped(range: ByteRange, size: u64) -> (u64, u64) {
     match range {
         ByteRange::All => (0, size),
@@ -213,7 +214,7 @@ pub(crate) fn clipped(range: ByteRange, size: u64) -> (u64, u64) {
     }
 }
 
-/// Reserves memory for `length` more bytes; returns an error, instead of aborting, if there is none.
+/// Reserves memory for `length` more bytes; returns an error instead of aborting.
 pub(crate) fn reserve(into: &mut Vec<u8>, length: usize) -> Result<()> {
     into.try_reserve_exact(length).map_err(|_| Error::store(format!("no memory for {length} bytes")))
 }

@@ -1,9 +1,9 @@
-//! Objects made of new bytes and of parts of the object that they replace, which the system can copy.
+//! New objects made of new bytes and of ranges of the object that they replace, which the system can copy.
 
 use std::fs::File;
 use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
 
-use super::system::{Filesystem, cut_short, map, set_aside};
+use super::system::{Filesystem, cut_short, map, preallocate};
 use super::{Object, reserve};
 use crate::error::{Error, Result};
 
@@ -14,7 +14,7 @@ pub enum Piece<'a> {
     Bytes(&'a [u8]),
     /// A range of the old object.
     Kept {
-        /// First byte.
+        /// Offset of the first byte.
         offset: u64,
         /// Number of bytes.
         length: u64,
@@ -34,7 +34,7 @@ impl Piece<'_> {
 /// Maximum size of a read that joins parts of the old object.
 const READ: u64 = 8 << 20;
 
-/// Appends pieces to `into`. Parts of the old object at most `gap` bytes apart are read together.
+/// Appends pieces to `into`. Ranges of the old object that are at most `gap` bytes apart are read together.
 pub fn assemble(pieces: &[Piece<'_>], old: Option<&dyn Object>, gap: u64, into: &mut Vec<u8>) -> Result<()> {
     let total = pieces.iter().fold(0, |total: u64, piece| total.saturating_add(piece.length()));
     reserve(into, usize::try_from(total).unwrap_or(usize::MAX))?;
@@ -83,7 +83,7 @@ pub fn assemble(pieces: &[Piece<'_>], old: Option<&dyn Object>, gap: u64, into: 
     Ok(())
 }
 
-/// Minimum size of a file that is written in the way of its filesystem.
+/// Minimum size of a file that is written in the way that is fastest on its filesystem.
 const LARGE: u64 = 1 << 20;
 
 /// Number of bytes of the old file mapped at once.
@@ -97,7 +97,7 @@ pub(super) fn write(pieces: &[Piece<'_>], old: Option<&File>, into: &mut File) -
     }
     let filesystem = Filesystem::of(into);
     if filesystem == Filesystem::Ext {
-        set_aside(into, length);
+        preallocate(into, length);
     }
     match old {
         Some(old) if filesystem == Filesystem::Other => write_shared(pieces, old, into),
@@ -105,7 +105,7 @@ pub(super) fn write(pieces: &[Piece<'_>], old: Option<&File>, into: &mut File) -
     }
 }
 
-/// Writes pieces; the system copies the kept ones, and shares their extents if it can.
+/// Writes pieces; the system copies the kept ones, or lets both files share the disk blocks if it can.
 fn write_shared(pieces: &[Piece<'_>], mut old: &File, into: &mut File) -> io::Result<()> {
     let together = |one: &Piece<'_>, other: &Piece<'_>| matches!((one, other), (Piece::Bytes(_), Piece::Bytes(_)));
     for group in pieces.chunk_by(together) {
@@ -114,7 +114,7 @@ fn write_shared(pieces: &[Piece<'_>], mut old: &File, into: &mut File) -> io::Re
             continue;
         };
         old.seek(SeekFrom::Start(offset))?;
-        // Between files this is `copy_file_range`, or a copy if that is not possible.
+        // Between files, this calls `copy_file_range`, or copies if that is not possible.
         if io::copy(&mut old.take(length), into)? != length {
             return Err(cut_short());
         }
@@ -136,7 +136,7 @@ fn cut<'a>(pieces: &[Piece<'a>]) -> Vec<Piece<'a>> {
     all
 }
 
-/// Writes pieces, the kept ones from maps of the old file, which takes one copy and few system calls.
+/// Writes pieces, the kept ones from memory maps of the old file: one copy and few system calls.
 fn write_mapped(pieces: &[Piece<'_>], old: Option<&File>, into: &mut File) -> io::Result<()> {
     /// Maximum number of pieces that `writev` takes.
     const MOST: usize = 1024;
@@ -181,7 +181,7 @@ fn write_all(mut slices: &mut [IoSlice<'_>], into: &mut File) -> io::Result<()> 
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => IoSlice::advance_slices(&mut slices, written),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // A page of the map past the end of the file.
+            // A page of the map is past the end of the file.
             Err(error) if error.raw_os_error() == Some(libc::EFAULT) => return Err(cut_short()),
             Err(error) => return Err(error),
         }
@@ -215,7 +215,7 @@ mod tests {
                 Piece::Kept { offset: 3, length: 70_000 },
                 Piece::Kept { offset: 70_005, length: 10 },
             ];
-            // The old object may be replaced meanwhile.
+            // Another writer may replace the old object before the new one is stored.
             store.set("a/b", b"other").unwrap();
             store.set_parts("a/b", &pieces, Some(&*old)).unwrap();
             let expected = [&bytes[200_001..], &more, &bytes[3..70_003], &bytes[70_005..70_015]].concat();
@@ -228,7 +228,7 @@ mod tests {
             assert_eq!(get(&*store, "a/b", 1 << 20).unwrap().unwrap(), b"xy".repeat(3000));
         }
         let left: Vec<_> = std::fs::read_dir(folder.join("new/a")).unwrap().collect();
-        assert_eq!(left.len(), 1, "nothing temporary stays");
+        assert_eq!(left.len(), 1, "no temporary file remains");
         std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! What readers and writers of arrays need to know about a store.
+//! Facts about a store that readers and writers of arrays need.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,24 +13,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile {
-    /// Distinguishes stores in caches and locks; a fresh one by default.
+    /// Distinguishes stores in caches and locks; the default is a fresh one.
     pub identity: Identity,
-    /// Whether each answer takes a round trip to another machine. Then many requests are sent at once, and none whose
-    /// answer the next read gives anyway.
+    /// Whether each answer takes a round trip to another machine. Then many requests are sent concurrently, and no
+    /// request whose answer comes with the next read anyway.
     pub remote: bool,
-    /// Whether an object that is wanted whole is better read with one call, because its checksum is checked then or
-    /// because every partial read decompresses it.
+    /// Whether a whole object should be read with one call, because only that checks its checksum, or because every
+    /// partial read decompresses all of it.
     pub whole_reads: bool,
-    /// Two ranges of one object are read as one if at most this many bytes are between them.
+    /// Two ranges of one object are read with one call if at most this many bytes are between them.
     pub merge_gap: u64,
-    /// Whether keys stand for parts of other stores' objects, which [`Store::locate`](super::Store::locate) finds.
+    /// Whether keys refer to parts of other stores' objects, which [`Store::locate`](super::Store::locate) finds.
     pub refers: bool,
     /// Which writers a [lock](super::WritableStore::lock) excludes.
     pub exclusion: Exclusion,
 }
 
 impl Default for Profile {
-    /// A store on this machine that other processes can reach, and that shares its objects with no other store.
+    /// Returns the profile of a store on this machine that other processes can reach and that shares no objects with
+    /// another store.
     fn default() -> Self {
         Self {
             identity: Identity::fresh(),
@@ -43,20 +44,20 @@ impl Default for Profile {
     }
 }
 
-/// Which other writers cannot write a key while it is [locked](super::WritableStore::lock).
+/// The other writers that cannot write a key while it is [locked](super::WritableStore::lock).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exclusion {
     /// All of them.
     Everyone,
-    /// Only threads of this process; other processes write unnoticed. Changes of a part of a chunk are refused unless the
-    /// [options](crate::CodecOptions::unlocked_writes) allow them.
+    /// Only threads of this process; other processes can write unnoticed. Changes of a part of a chunk are refused
+    /// unless the [options](crate::CodecOptions::unlocked_writes) allow them.
     Process,
-    /// Only threads of this process; but [`WritableStore::set_if`](super::WritableStore::set_if) does not overwrite what
+    /// Only threads of this process; but [`WritableStore::set_if`](super::WritableStore::set_if) never overwrites what
     /// other processes wrote.
     Versions,
 }
 
-/// Distinguishes what is cached or locked: equal identities mean equal bytes under equal keys.
+/// Distinguishes stores in caches and locks: with equal identities, equal keys have equal bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity(u64);
 
@@ -67,14 +68,15 @@ impl Identity {
         Self::of(("fresh", NEXT.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// Returns the identity of a place, such as `("folder", path)`: two handles on one place share caches and locks.
+    /// Returns the identity of a location, such as `("folder", path)`: handles on the same location share caches and
+    /// locks.
     pub fn of(place: impl Hash) -> Self {
         let mut hasher = DefaultHasher::new();
         place.hash(&mut hasher);
         Self(hasher.finish())
     }
 
-    /// Returns the identity of a part of this place.
+    /// Returns the identity of a part of this location.
     #[must_use]
     pub fn part(self, part: impl Hash) -> Self {
         Self::of((self, part))

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use super::{Listing, Location, Object, Profile, Store, WritableStore};
 use crate::error::{Error, Place, Result};
 
-/// Another store, of which nothing may be changed.
+/// A wrapper of a store that refuses all changes.
 pub struct ReadOnlyStore {
     store: Arc<dyn Store>,
     reason: String,
 }
 
 impl ReadOnlyStore {
-    /// The objects of a store, to be read; `reason` is what the error of a write says.
+    /// Wraps a store; the error of a write gives `reason`.
     pub fn new(store: Arc<dyn Store>, reason: impl Into<String>) -> Self {
         Self { store, reason: reason.into() }
     }
@@ -67,11 +67,11 @@ mod tests {
     fn what_is_there_is_read_and_stays() {
         let memory = Arc::new(MemoryStore::new());
         memory.set("a/b", b"c").unwrap();
-        let store: &dyn Store = &ReadOnlyStore::new(memory.clone(), "it is holy");
+        let store: &dyn Store = &ReadOnlyStore::new(memory.clone(), "it is archived");
         assert_eq!(get(store, "a/b", 9).unwrap().as_deref(), Some(&b"c"[..]));
         assert_eq!(store.list_dir("a").unwrap().keys, ["b"]);
         for refused in [store.set("a/b", b""), store.erase("a/b")] {
-            assert_eq!(refused.unwrap_err().message(), "cannot change memory:/a/b: it is holy");
+            assert_eq!(refused.unwrap_err().message(), "cannot change memory:/a/b: it is archived");
         }
         assert!(get(&*memory, "a/b", 9).unwrap().is_some());
     }

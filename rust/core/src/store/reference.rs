@@ -14,7 +14,7 @@ pub enum Reference {
     Part {
         /// The object's key.
         key: String,
-        /// Its first byte.
+        /// Offset of its first byte.
         offset: u64,
         /// Its number of bytes.
         length: u64,
@@ -31,7 +31,7 @@ pub struct ReferenceStore {
 }
 
 impl ReferenceStore {
-    /// A store of references into `target`.
+    /// Creates a store of references into `target`.
     pub fn new(target: Arc<dyn Store>, references: HashMap<String, Reference>) -> Self {
         let Profile { remote, merge_gap, .. } = *target.profile();
         let profile = Profile { remote, merge_gap, refers: true, ..Profile::default() };

@@ -1,11 +1,12 @@
-//! Objects over HTTP(S), S3, Google Cloud Storage and Azure, by the crate
+//! Objects over HTTP(S), S3, Google Cloud Storage and Azure, with the crate
 //! [`object_store`](https://docs.rs/object_store).
 //!
-//! A handle sends no request; the first read finds out whether the object exists. Size and version (the etag) of an object
-//! come with each answer. A handle reads one version: after its first read it asks for that version (`If-Match`), and an
-//! answer of another version is an error.
+//! Opening a handle sends no request; the first read finds out whether the object exists. Size and version (the etag)
+//! of an object come with each answer. A handle reads one version: after its first read it requests that version
+//! (`If-Match`), and an answer with another version is an error.
 //!
-//! Writers are excluded by etags: [`WritableStore::set_if`]. HTTP servers are read-only and cannot be listed.
+//! [`WritableStore::set_if`] excludes other writers by comparing etags. HTTP servers are read-only and cannot be
+//! listed.
 
 mod client;
 mod failure;
@@ -28,36 +29,36 @@ use super::{
 use crate::error::{Error, Result};
 use crate::runtime::{lock, waiting};
 
-/// Objects of a server, below a URL.
+/// The objects of a server below a URL.
 ///
-/// The process has one client for each server or bucket and options, which all stores on it share; a forked child makes
-/// its own.
+/// The process has one client for each server or bucket and set of options, which all stores on it share; a forked
+/// child makes its own.
 #[derive(Clone)]
 pub struct RemoteStore {
     spec: Arc<Spec>,
     /// Prefix of all keys: empty, or a path and `/`.
     prefix: String,
-    /// The URL for people.
+    /// The URL without secrets, for messages.
     name: Arc<str>,
     profile: Profile,
 }
 
 impl RemoteStore {
-    /// The objects below a URL: `https://host/path`, `s3://bucket/path`, `gs://bucket/path`, `az://container/path`.
-    /// Sends no request.
+    /// Opens the store of the objects below a URL: `https://host/path`, `s3://bucket/path`, `gs://bucket/path`,
+    /// `az://container/path`. Sends no request.
     pub fn new(url: &str, options: &RemoteOptions) -> Result<Self> {
         let (spec, path) = Spec::parse(url, options)?;
         let profile = Profile {
             identity: Identity::of(("remote", &spec, &path)),
             remote: true,
-            // About as much as arrives while one waits for the answer to another request.
+            // About as many bytes as arrive in the time of a round trip.
             merge_gap: 1 << 20,
             exclusion: Exclusion::Versions,
             ..Profile::default()
         };
         let base = spec.display();
         let name = if path.is_empty() { base } else { format!("{base}/{path}") };
-        // Returns errors of the options now.
+        // Reports errors of the options now.
         Client::of(&spec)?;
         let prefix = if path.is_empty() { path } else { path + "/" };
         Ok(Self { spec: spec.into(), prefix, name: name.into(), profile })
@@ -82,7 +83,7 @@ impl RemoteStore {
         error_of(failure, &self.display(key))
     }
 
-    /// Stores an object; returns false if the condition does not hold.
+    /// Stores an object; returns false if the condition is not met.
     fn put(&self, key: &str, value: &[u8], mode: PutMode) -> Result<bool> {
         check_key(key)?;
         let (path, client) = (self.path(key)?, Client::of(&self.spec)?);
@@ -92,7 +93,7 @@ impl RemoteStore {
         let put = client.ask(|client| async move { Ok(client.store().put_opts(&to, payload, options).await?) });
         match put {
             Ok(put) => {
-                client.note_written(&path, size, put);
+                client.record_written(&path, size, put);
                 Ok(true)
             }
             Err(Failure::Answer(
@@ -101,26 +102,26 @@ impl RemoteStore {
                 | object_store::Error::NotModified { .. }
                 | object_store::Error::NotFound { .. },
             )) if conditional => {
-                client.note(&path, None);
+                client.record(&path, None);
                 Ok(false)
             }
             Err(failure) => {
-                // The object may be stored anyway.
-                client.note(&path, None);
+                // After an error the object may be stored anyway.
+                client.record(&path, None);
                 Err(self.failed(key, failure))
             }
         }
     }
 }
 
-/// Returns the error for callers.
+/// Converts a failure to the error that callers get.
 fn error_of(failure: Failure, place: &str) -> Error {
     let error = match failure {
         Failure::Answer(object_store::Error::NotSupported { .. }) => {
-            Error::store("the server does not answer requests for a range of bytes with that range (206)")
+            Error::store("the server ignores requests for byte ranges (it does not answer with status 206)")
         }
         Failure::Answer(error) if failure::is_beyond(&error) => Error::corrupt("the range is outside the object"),
-        Failure::Answer(error) => Error::store(failure::said(&error)),
+        Failure::Answer(error) => Error::store(failure::cause_of(&error)),
         Failure::Changed => Error::store("the object changed while it was read"),
         Failure::Wrong(error) => error,
     };
@@ -136,11 +137,11 @@ impl fmt::Debug for RemoteStore {
 struct RemoteObject {
     client: Arc<Client>,
     path: Path,
-    /// The object, for people.
+    /// The name of the object, for messages.
     place: Box<str>,
     /// Whether the server supports suffix ranges.
     has_tail: bool,
-    /// The version that is read.
+    /// The version that this handle reads.
     held: Mutex<Option<Seen>>,
     /// Whether an answer has confirmed that version.
     sure: AtomicBool,
@@ -153,7 +154,7 @@ impl RemoteObject {
         match answer {
             Ok((value, seen)) => {
                 let mut held = lock(&self.held);
-                // Two concurrent first reads may have got different versions.
+                // Two concurrent first reads may have received different versions.
                 if held.as_ref().is_some_and(|held| held.stat != seen.stat) {
                     drop(held);
                     return self.answer(Err(Failure::Changed));
@@ -164,7 +165,7 @@ impl RemoteObject {
                 Ok(Some((value, stat)))
             }
             Err(Failure::Answer(object_store::Error::NotFound { .. })) if lock(&self.held).is_none() => {
-                self.client.note(&self.path, None);
+                self.client.record(&self.path, None);
                 Ok(None)
             }
             Err(failure) => {
@@ -172,7 +173,7 @@ impl RemoteObject {
                 let failure = if gone { Failure::Changed } else { failure };
                 if matches!(failure, Failure::Changed) {
                     if gone {
-                        self.client.note(&self.path, None);
+                        self.client.record(&self.path, None);
                     }
                     self.changed.store(true, Ordering::Relaxed);
                 }
@@ -188,7 +189,9 @@ impl RemoteObject {
 
     fn range(&self, offset: u64, length: u64, most: u64) -> Result<Option<(Vec<u8>, Stat)>> {
         let end = offset.checked_add(length);
-        let end = end.ok_or_else(|| Error::corrupt(format!("{length} bytes at byte {offset} are no range")))?;
+        let end = end.ok_or_else(|| {
+            Error::corrupt(format!("cannot read {length} bytes at byte {offset}: the range ends past 2^64"))
+        })?;
         self.get(Some(GetRange::Bounded(offset..end)), most)
     }
 
@@ -229,7 +232,7 @@ impl Object for RemoteObject {
             ByteRange::Range { length, .. } | ByteRange::Suffix(length) => length,
         };
         if bytes.len() as u64 != length {
-            let what = format!("{range:?} of an object of {} bytes was asked for", stat.size);
+            let what = format!("cannot read {range:?} of an object of {} bytes", stat.size);
             return Err(Error::corrupt(what).at(&self.place));
         }
         if into.is_empty() {
@@ -314,8 +317,8 @@ impl Store for RemoteStore {
     fn list_dir(&self, prefix: &str) -> Result<Listing> {
         if self.spec.service == Service::Http {
             return Err(Error::unsupported(format!(
-                "{self:?} cannot be listed, as no HTTP server can: open what is there by its path, or consolidate the \
-                 metadata before they are served"
+                "{self:?} cannot be listed, because HTTP has no listings: open arrays by their paths, or consolidate the \
+                 metadata on the server"
             )));
         }
         let path = if prefix.is_empty() { self.path("")? } else { self.path(prefix)? };
@@ -335,7 +338,7 @@ impl Store for RemoteStore {
 
     fn writable(&self) -> Result<&dyn WritableStore> {
         if self.spec.service == Service::Http {
-            return Err(Error::unsupported("the store is read-only, as HTTP servers are read, not written"));
+            return Err(Error::unsupported("HTTP servers are read-only"));
         }
         Ok(self)
     }
@@ -348,11 +351,13 @@ impl WritableStore for RemoteStore {
 
     fn set_if(&self, key: &str, value: Option<&[u8]>, version: Option<u64>) -> Result<bool> {
         let Some(value) = value else {
-            return Err(Error::unsupported(format!("{self:?} cannot remove an object only if it has a version")));
+            return Err(Error::unsupported(format!(
+                "{self:?} cannot remove an object on the condition that it is unchanged"
+            )));
         };
         let Some(version) = version else { return self.put(key, value, PutMode::Create) };
         match Client::of(&self.spec)?.seen(&self.path(key)?).filter(|seen| seen.stat.version == version) {
-            // A later read saw another version.
+            // A later read has seen another version.
             None => Ok(false),
             Some(Seen { etag: None, version: None, .. }) => {
                 Err(Error::store("the server returns no etags, which are needed to exclude other writers")
@@ -367,14 +372,14 @@ impl WritableStore for RemoteStore {
     fn erase(&self, key: &str) -> Result<()> {
         check_key(key)?;
         let (path, client) = (self.path(key)?, Client::of(&self.spec)?);
-        client.note(&path, None);
+        client.record(&path, None);
         match client.ask(|client| async move { Ok(client.store().delete(&path).await?) }) {
             Ok(()) | Err(Failure::Answer(object_store::Error::NotFound { .. })) => Ok(()),
             Err(failure) => Err(self.failed(key, failure)),
         }
     }
 
-    /// Threads that wait give up their turn to compute, which the holder of the lock may need.
+    /// A waiting thread gives up its permit to compute, which the holder of the lock may need.
     fn lock(&self, key: &str) -> Result<Guard> {
         Ok(waiting(|| Guard::in_process(self.profile.identity, key)))
     }

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use super::lock::LOCK;
 
-/// A locked file beside the file that is changed, visible to other processes; removed when it is unlocked.
+/// A locked file beside the file that is changed; visible to other processes, and removed when it is unlocked.
 pub(super) struct SingleLock {
     file: File,
     path: PathBuf,
 }
 
 impl SingleLock {
-    /// Waits for the lock of a file; `None` if the filesystem has no locks.
+    /// Locks a file; waits until that is possible. `None` if the filesystem has no locks.
     pub(super) fn wait(path: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<Option<Self>> {
         let folder = path.parent().unwrap_or(Path::new("."));
         let mut name = OsString::from(format!("{LOCK}-"));
@@ -32,7 +32,8 @@ impl SingleLock {
                     locked => break locked?,
                 }
             }
-            // The previous holder removed the file: another process may have locked the next file of that name already.
+            // The previous holder has removed the file: another process may already have locked the next file of that
+            // name.
             if is_at(&file, &path)? {
                 return Ok(Some(Self { file, path }));
             }
@@ -42,7 +43,7 @@ impl SingleLock {
 
 impl Drop for SingleLock {
     fn drop(&mut self) {
-        // Removed before it is unlocked, so that a locked file that still has its name is the lock.
+        // Removed before it is unlocked: while a locked file has its name, it is the lock.
         let _ = fs::remove_file(&self.path);
         // Closing does not unlock if a forked child has the file open too.
         let _ = self.file.unlock();

@@ -7,14 +7,14 @@ use std::{mem::MaybeUninit, os::fd::AsRawFd};
 
 use memmap2::{Mmap, MmapOptions};
 
-/// Filesystems, by how they are written fastest.
+/// Filesystems, by the fastest way to write to them.
 #[derive(PartialEq, Eq)]
 pub(super) enum Filesystem {
-    /// Ext4, which allocates page by page unless space was preallocated.
+    /// Ext4, which allocates disk space page by page unless it was preallocated.
     Ext,
-    /// In memory.
+    /// A filesystem in memory.
     Memory,
-    /// It may let files share what they have in common.
+    /// Any other filesystem; it may support files that share disk blocks.
     Other,
 }
 
@@ -40,29 +40,29 @@ impl Filesystem {
 }
 
 /// Preallocates space for a file that is about to be written.
-pub(super) fn set_aside(file: &File, length: u64) {
+pub(super) fn preallocate(file: &File, length: u64) {
     #[cfg(target_os = "linux")]
     if let Ok(length) = length.try_into() {
-        // SAFETY: the file is open. The result does not matter: without space, the write fails.
+        // SAFETY: the file is open. The result does not matter: if there is no space, the write fails.
         unsafe { libc::fallocate(file.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE, 0, length) };
     }
     #[cfg(not(target_os = "linux"))]
     let _ = (file, length);
 }
 
-/// A file that may replace another. When such a file is renamed, ext4 writes all of it to the disk, so that one of the two
-/// survives a loss of power; here that begins while the file is written.
+/// A file that may replace another. When it is renamed, ext4 first writes all of it to the disk, so that one of the two
+/// survives a loss of power. This type starts that earlier, while the file is being written.
 pub(crate) struct Early<'f> {
     file: &'f mut File,
-    at_once: bool,
-    /// Bytes written since the system was last told to start.
+    writes_early: bool,
+    /// Bytes written since the system was last told to write them to the disk.
     new: u64,
 }
 
 impl<'f> Early<'f> {
     pub(super) fn new(file: &'f mut File, replaces: bool) -> Self {
-        let at_once = replaces && Filesystem::of(file) == Filesystem::Ext;
-        Self { file, at_once, new: 0 }
+        let writes_early = replaces && Filesystem::of(file) == Filesystem::Ext;
+        Self { file, writes_early, new: 0 }
     }
 }
 
@@ -71,8 +71,8 @@ impl Write for Early<'_> {
         const PART: u64 = 16 << 20;
         let count = self.file.write(&bytes[..bytes.len().min(PART as usize)])?;
         self.new += count as u64;
-        if self.at_once && self.new >= PART {
-            hand_over(self.file);
+        if self.writes_early && self.new >= PART {
+            start_writeback(self.file);
             self.new = 0;
         }
         Ok(count)
@@ -90,9 +90,9 @@ impl Seek for Early<'_> {
 }
 
 /// Tells the system to start writing a file to the disk.
-fn hand_over(file: &File) {
+fn start_writeback(file: &File) {
     #[cfg(target_os = "linux")]
-    // SAFETY: the file is open. The result does not matter: the system writes the file anyway.
+    // SAFETY: the file is open. The result does not matter: the system writes the file later anyway.
     unsafe {
         libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE)
     };
@@ -100,12 +100,12 @@ fn hand_over(file: &File) {
     let _ = file;
 }
 
-/// The error of an old file that lost bytes.
+/// Returns the error for an old file that was truncated.
 pub(super) fn cut_short() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the file was truncated while it was changed")
 }
 
-/// Maps the bytes `first..last` of a file, `used` of which will be read.
+/// Maps the bytes `first..last` of a file. If at least half of them will be `used`, their pages are loaded at once.
 pub(super) fn map(file: Option<&File>, first: u64, last: u64, used: u64) -> io::Result<Mmap> {
     let file = file.ok_or(io::ErrorKind::InvalidInput)?;
     if last > file.metadata()?.len() {
@@ -116,6 +116,6 @@ pub(super) fn map(file: Option<&File>, first: u64, last: u64, used: u64) -> io::
     if used >= (last - first) / 2 {
         options.populate();
     }
-    // SAFETY: only the system reads the map, which tolerates that others change or truncate the file.
+    // SAFETY: only the system reads the map, and it tolerates that others change or truncate the file.
     unsafe { options.map(file) }
 }

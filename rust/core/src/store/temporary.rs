@@ -1,4 +1,4 @@
-//! Temporary files that replace objects once they are complete, and the files that killed processes left.
+//! Temporary files, which replace objects once they are complete, and files left by killed processes.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -17,13 +17,13 @@ use crate::runtime::PerProcess;
 /// Prefix of the names of files that are not objects.
 pub(super) const TEMPORARY: &str = ".tegula-";
 
-/// Age from which a temporary file is left over, whatever its process id says.
+/// Age from which a temporary file counts as left over, even if a process has its id.
 const OLD: Duration = Duration::from_secs(60 * 60);
 
 /// Maximum depth of folders that are searched.
 const DEPTH: usize = 256;
 
-/// Identifies where process ids have the same meaning: one boot of one host, in one container.
+/// Identifies the context in which process ids are valid: one boot of one host, in one container.
 static HERE: PerProcess<Option<u64>> = PerProcess::new(|| {
     let boot = fs::read("/proc/sys/kernel/random/boot_id").ok()?;
     let container = fs::read_link("/proc/self/ns/pid").ok()?;
@@ -38,14 +38,15 @@ fn create(folder: &Path) -> io::Result<(File, PathBuf)> {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = folder.join(format!("{TEMPORARY}{here:016x}-{}-{count}", process::id()));
         match OpenOptions::new().write(true).create_new(true).open(&path) {
-            // Left by a killed process with the same id.
+            // A killed process with the same id left a file of this name.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             opened => return Ok((opened?, path)),
         }
     }
 }
 
-/// Replaces a file by what `write` writes to a temporary file beside it; the old file stays until the new one is complete.
+/// Replaces a file with what `write` writes to a temporary file beside it; the old file stays until the new one is
+/// complete.
 pub(crate) fn replace_file<E: From<io::Error>>(
     path: &Path,
     write: impl FnOnce(&mut File) -> Result<(), E>,
@@ -58,14 +59,14 @@ pub(crate) fn replace_file<E: From<io::Error>>(
     done
 }
 
-/// Replaces a file that a user named: follows links and keeps the permissions. Fails if the path is not a regular file or
-/// may not be written.
+/// Replaces a file that a user named: follows links and keeps the permissions. Fails if the path is not a regular file
+/// or the user may not write it.
 pub(crate) fn replace_named<E: From<io::Error>>(
     path: &Path,
     write: impl FnOnce(&mut Early<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     let followed = followed(path)?;
-    // Opened only to find out whether it may be written.
+    // Opened only to check that the user may write it.
     let old = match OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&followed) {
         Ok(file) => Some(file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -132,7 +133,7 @@ pub(super) fn left_over(folder: &Path, remove: bool) -> io::Result<Vec<PathBuf>>
                 folders.push((entry.path(), depth + 1));
             } else if kind.is_file() && name.starts_with(TEMPORARY) {
                 match nobody_uses(&entry.path(), &name, remove) {
-                    // Renamed or removed meanwhile.
+                    // It was renamed or removed since.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     unused => found.extend(unused?.then(|| entry.path())),
                 }
@@ -143,7 +144,7 @@ pub(super) fn left_over(folder: &Path, remove: bool) -> io::Result<Vec<PathBuf>>
     Ok(found)
 }
 
-/// Whether a file is unused; with `remove`, removes it then.
+/// Whether a file is unused; with `remove`, such a file is removed.
 fn nobody_uses(path: &Path, name: &str, remove: bool) -> io::Result<bool> {
     if name == LOCK {
         return is_left_over(path, remove);
@@ -152,7 +153,7 @@ fn nobody_uses(path: &Path, name: &str, remove: bool) -> io::Result<bool> {
         let file = File::open(path)?;
         let free = file.try_lock().is_ok();
         if free && remove {
-            // Removed while it is locked, as its users do.
+            // Removed while locked, as its users remove it.
             fs::remove_file(path)?;
         }
         return Ok(free);
@@ -166,7 +167,7 @@ fn nobody_uses(path: &Path, name: &str, remove: bool) -> io::Result<bool> {
     Ok(unused)
 }
 
-/// Returns the process that writes a temporary file, if its id has a meaning here.
+/// Returns the process that writes a temporary file, if its id is valid here.
 fn writer(name: &str) -> Option<u32> {
     let (here, rest) = name.strip_prefix(TEMPORARY)?.split_once('-')?;
     let (writer, _) = rest.split_once('-')?;
@@ -175,7 +176,7 @@ fn writer(name: &str) -> Option<u32> {
 }
 
 fn is_gone(process: u32) -> bool {
-    // A process that has ended stays as a zombie until its parent asks for its end.
+    // A process that has ended remains as a zombie until its parent waits for it.
     match fs::read_to_string(format!("/proc/{process}/stat")) {
         Ok(stat) => {
             stat.rsplit_once(')').is_some_and(|(_, rest)| matches!(rest.trim().chars().next(), Some('Z' | 'X')))

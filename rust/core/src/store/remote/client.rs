@@ -1,4 +1,4 @@
-//! The connection to a server: requests that are under way on threads of their own, and who waits for them.
+//! The connection to a server: requests run on threads of their own, and callers wait for them.
 
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -22,38 +22,38 @@ use crate::error::{Error, Place, Result};
 use crate::runtime::{PerProcess, lock, requests, threads, waiting};
 use crate::store::Stat;
 
-/// The threads that move bytes between sockets and memory.
+/// The threads that transfer bytes between sockets and memory.
 static RUNTIME: PerProcess<Option<Runtime>> = PerProcess::new(|| {
-    // TLS needs one provider of cryptography in a process; another library may have chosen it already.
+    // A process needs one provider of cryptography for TLS; another library may have installed one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let workers = threads().clamp(1, 4);
     Builder::new_multi_thread().worker_threads(workers).thread_name("tegula-io").enable_all().build().ok()
 });
 
-/// How many requests may be under way.
+/// Limits how many requests are under way.
 static GATE: PerProcess<Arc<Semaphore>> = PerProcess::new(|| Arc::new(Semaphore::new(requests())));
 
-/// The clients of the process, so that a server is connected to once.
+/// The clients of the process, so that stores on one server share its connections.
 static CLIENTS: PerProcess<Mutex<LruCache<Spec, Arc<Client>>>> =
     PerProcess::new(|| Mutex::new(LruCache::new(CLIENTS_KEPT)));
 const CLIENTS_KEPT: NonZeroUsize = NonZeroUsize::new(128).unwrap();
 
-/// Of so many objects it is known what they were when they were last read.
+/// Number of objects whose last seen size and version are remembered.
 const SEEN: NonZeroUsize = NonZeroUsize::new(1 << 16).unwrap();
 
-/// What is taken into memory before there is any of it.
+/// Maximum number of bytes allocated before any of them has arrived.
 const FIRST: u64 = 16 << 20;
 
-/// What a [`RemoteStore`](super::RemoteStore)'s client has done in this process.
+/// Counts of the requests of a [`RemoteStore`](super::RemoteStore)'s client in this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RemoteStats {
-    /// Requests, those that were tried again included.
+    /// Number of requests, including retries.
     pub requests: u64,
-    /// Of these, those that ask about an object without reading it (`HEAD`).
+    /// Number of these requests that get an object's size and version without reading it (`HEAD`).
     pub heads: u64,
-    /// Bytes of objects that were read.
+    /// Number of bytes of objects that were read.
     pub bytes_read: u64,
-    /// Bytes of objects that were stored.
+    /// Number of bytes of objects that were stored.
     pub bytes_written: u64,
 }
 
@@ -97,12 +97,12 @@ impl HttpConnector for Counting {
     }
 }
 
-/// What an answer tells of its object.
+/// Size and version of an object, from the headers of an answer.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
     pub(super) stat: Stat,
     pub(super) etag: Option<String>,
-    /// What some services have in place of an etag.
+    /// The version that some services give instead of an etag.
     pub(super) version: Option<String>,
 }
 
@@ -117,20 +117,20 @@ impl Seen {
         Self { stat, etag: meta.e_tag, version: meta.version }
     }
 
-    /// What can be asked for in a request: an etag that is not only similar.
+    /// Returns the etag if it is a strong one, which a request may require.
     pub(super) fn strong(&self) -> Option<&str> {
         self.etag.as_deref().filter(|etag| !etag.starts_with("W/"))
     }
 }
 
-/// Why there is no answer of use.
+/// Why a request has no usable answer.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The answer, or that there was none.
+    /// An error status, or no answer.
     Answer(object_store::Error),
-    /// The object is of another version than was asked for.
+    /// The object no longer has the required version.
     Changed,
-    /// What was answered cannot be right.
+    /// An answer that contradicts itself or is too large.
     Wrong(Error),
 }
 
@@ -140,7 +140,7 @@ impl From<object_store::Error> for Failure {
     }
 }
 
-/// A server, or a bucket there.
+/// The client of a server or of one bucket.
 #[derive(Debug)]
 pub(super) struct Client {
     store: Arc<dyn ObjectStore>,
@@ -149,12 +149,12 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// The client of this process.
+    /// Returns this process's client for a server or bucket.
     pub(super) fn of(spec: &Spec) -> Result<Arc<Self>> {
         if let Some(client) = lock(CLIENTS.get()).get(spec) {
             return Ok(client.clone());
         }
-        // The runtime knows about TLS.
+        // The runtime installs the provider for TLS.
         RUNTIME.get();
         let counters = Arc::new(Counters::default());
         let store = spec.connect(Counting(counters.clone())).place(|| spec.display())?;
@@ -175,12 +175,12 @@ impl Client {
         RemoteStats { requests, heads, bytes_read, bytes_written }
     }
 
-    /// What an object was when it was last read.
+    /// Returns size and version of an object as it was last read or stored.
     pub(super) fn seen(&self, path: &Path) -> Option<Seen> {
         lock(&self.seen).get(path).cloned()
     }
 
-    pub(super) fn note(&self, path: &Path, seen: Option<Seen>) {
+    pub(super) fn record(&self, path: &Path, seen: Option<Seen>) {
         let mut all = lock(&self.seen);
         match seen {
             Some(seen) => all.put(path.clone(), seen),
@@ -188,7 +188,7 @@ impl Client {
         };
     }
 
-    pub(super) fn note_written(&self, path: &Path, size: usize, put: PutResult) {
+    pub(super) fn record_written(&self, path: &Path, size: usize, put: PutResult) {
         self.counters.written.fetch_add(size as u64, Ordering::Relaxed);
         let meta = ObjectMeta {
             location: path.clone(),
@@ -197,36 +197,37 @@ impl Client {
             e_tag: put.e_tag,
             version: put.version,
         };
-        self.note(path, Some(Seen::new(meta)).filter(|seen| seen.stat.settled));
+        self.record(path, Some(Seen::new(meta)).filter(|seen| seen.stat.settled));
     }
 
-    /// Waits for a request.
+    /// Sends a request and waits for its answer.
     pub(super) fn ask<T, F>(self: &Arc<Self>, request: impl FnOnce(Arc<Self>) -> F) -> std::result::Result<T, Failure>
     where
         T: Send + 'static,
         F: Future<Output = std::result::Result<T, Failure>> + Send + 'static,
     {
-        let none = || Failure::Wrong(Error::store("no thread can be had for requests"));
+        let none = || Failure::Wrong(Error::store("cannot start a thread for requests"));
         let runtime = RUNTIME.get().as_ref().ok_or_else(none)?;
         let (request, gate) = (request(self.clone()), GATE.get().clone());
         let (send, receive) = mpsc::sync_channel(1);
         runtime.spawn(async move {
             let _place = gate.acquire().await;
-            // Whoever waited may be gone.
+            // The caller may be gone.
             let _ = send.send(request.await);
         });
         let lost = || Failure::Wrong(Error::store("the request ended without an answer"));
         waiting(|| receive.recv()).map_err(|_| lost())?
     }
 
-    /// Asks what an object is, without reading it.
+    /// Gets size and version of an object without reading it.
     pub(super) async fn head(self: Arc<Self>, path: Path) -> std::result::Result<Seen, Failure> {
         let seen = Seen::new(self.store.head(&path).await?);
-        self.note(&path, Some(seen.clone()));
+        self.record(&path, Some(seen.clone()));
         Ok(seen)
     }
 
-    /// Reads a range of an object, of the version that was seen if one is given; of more than `most` bytes none.
+    /// Reads a range of an object, in the version `held` if one is given; fails before reading if the range has more
+    /// than `most` bytes.
     pub(super) async fn get(
         self: Arc<Self>,
         path: Path,
@@ -238,23 +239,23 @@ impl Client {
         let options = GetOptions { range, if_match, ..GetOptions::default() };
         let result = match self.store.get_opts(&path, options).await {
             Err(object_store::Error::Precondition { .. }) => {
-                self.note(&path, None);
+                self.record(&path, None);
                 return Err(Failure::Changed);
             }
             result => result?,
         };
         let seen = Seen::new(result.meta.clone());
-        self.note(&path, Some(seen.clone()));
+        self.record(&path, Some(seen.clone()));
         if held.is_some_and(|held| held.stat != seen.stat) {
             return Err(Failure::Changed);
         }
         let length = result.range.end.saturating_sub(result.range.start);
         if length > most {
-            let what = format!("{length} bytes are stored where at most {most} can belong");
+            let what = format!("the object has {length} bytes, more than the {most} that it can have");
             return Err(Failure::Wrong(Error::corrupt(what)));
         }
         let mut bytes = Vec::new();
-        // A size that is not true costs no more than what really comes.
+        // A false length costs no more memory than the bytes that arrive.
         let no_memory = || Failure::Wrong(Error::store(format!("no memory for {length} bytes")));
         bytes.try_reserve_exact(length.min(FIRST) as usize).map_err(|_| no_memory())?;
         let mut stream = result.into_stream();
@@ -262,7 +263,7 @@ impl Client {
             let piece = piece?;
             self.counters.read.fetch_add(piece.len() as u64, Ordering::Relaxed);
             if bytes.len() as u64 + piece.len() as u64 > length {
-                return Err(Failure::Wrong(Error::store("the server sends more than it said")));
+                return Err(Failure::Wrong(Error::store("the answer is longer than its header gives")));
             }
             bytes.try_reserve(piece.len()).map_err(|_| no_memory())?;
             bytes.extend_from_slice(&piece);

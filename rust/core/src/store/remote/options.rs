@@ -1,4 +1,4 @@
-//! What a URL and options say of a server, and the client that they make.
+//! URLs and options of remote stores, and the clients made from them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,32 +20,33 @@ use crate::error::{Error, Result};
 
 /// How a [`RemoteStore`](super::RemoteStore) reaches its server.
 ///
-/// | option | what it is |
+/// | option | meaning |
 /// |---|---|
 /// | `anonymous` | `true`: requests are not signed |
-/// | `endpoint`, `region` | of the service, where it is not the provider's |
+/// | `endpoint`, `region` | of the service, if not the provider's default |
 /// | `allow_http` | `true`: the service may be reached without TLS |
-/// | `timeout`, `connect_timeout` | seconds that one request may take (30), and its connection (5) |
-/// | `retries`, `retry_timeout` | how often a request is tried again (3), and the seconds after which it is not (30) |
-/// | any other | of the crate `object_store`, such as `access_key_id`, `secret_access_key`, `request_payer`, `proxy_url` |
+/// | `timeout`, `connect_timeout` | maximum seconds of a request (30) and of its connection (5) |
+/// | `retries`, `retry_timeout` | maximum number of retries (3), and the seconds after which there are none (30) |
+/// | any other | of the crate `object_store`, such as `access_key_id`, `secret_access_key`, `request_payer`,
+/// `proxy_url` |
 ///
-/// What is not given comes from the environment, by the provider's names: `AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT`, ...
+/// Options that are not given come from the provider's environment variables: `AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT`, ...
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct RemoteOptions {
-    /// Options by their names.
+    /// Values of the options by name.
     pub options: BTreeMap<String, String>,
-    /// Headers of all requests.
+    /// Headers that every request gets.
     pub headers: BTreeMap<String, String>,
 }
 
 impl fmt::Debug for RemoteOptions {
-    /// Names alone: values may be secret.
+    /// Shows only names, as values may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.options.keys()).entries(self.headers.keys()).finish()
     }
 }
 
-/// Whose protocol is spoken.
+/// The protocol of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Service {
     Http,
@@ -54,17 +55,17 @@ pub(super) enum Service {
     Azure,
 }
 
-/// Names of options that have two.
+/// Alternative names of options.
 const ALIASES: &[(&str, &str)] =
     &[("anon", "anonymous"), ("endpoint_url", "endpoint"), ("key", "access_key_id"), ("secret", "secret_access_key")];
 
-/// A server, or a bucket there, and how it is reached.
+/// A server, or a bucket there, with the options to reach it.
 #[derive(Clone)]
 pub(super) struct Spec {
     pub(super) service: Service,
-    /// The URL of the server or bucket, without a path, with user, password and query if there are such.
+    /// The URL of the server or bucket, without a path, with user, password and query if there are any.
     base: Url,
-    /// The options, and the URL as a string: what tells clients apart.
+    /// The options by their main names. Together with the URL they distinguish clients.
     options: RemoteOptions,
 }
 
@@ -84,21 +85,21 @@ impl Hash for Spec {
 
 fn seconds(name: &str, value: &str) -> Result<Duration> {
     let seconds = value.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds.ok_or_else(|| Error::unsupported(format!("the option {name:?} is a number of seconds")))
+    seconds.ok_or_else(|| Error::unsupported(format!("the option {name:?} must be a number of seconds")))
 }
 
 fn flag(name: &str, value: &str) -> Result<bool> {
     match &*value.to_ascii_lowercase() {
         "true" | "1" => Ok(true),
         "false" | "0" => Ok(false),
-        _ => Err(Error::unsupported(format!("the option {name:?} is true or false"))),
+        _ => Err(Error::unsupported(format!("the option {name:?} must be true or false"))),
     }
 }
 
 impl Spec {
-    /// Takes a URL apart: the server or bucket, and the path in it.
+    /// Splits a URL into the server or bucket and the path in it.
     pub(super) fn parse(text: &str, options: &RemoteOptions) -> Result<(Self, String)> {
-        // What is not a URL may still hold a password.
+        // The message does not repeat the text, which may contain a password even if it is not a URL.
         let mut url = Url::parse(text).map_err(|error| Error::unsupported(format!("not a URL: {error}")))?;
         let service = match url.scheme() {
             "http" | "https" => Service::Http,
@@ -107,15 +108,15 @@ impl Spec {
             "az" | "abfs" | "abfss" => Service::Azure,
             other => {
                 return Err(Error::unsupported(format!(
-                    "{other}:// is no URL of a store; there are http, https, s3, gs, az, abfs, abfss and file"
+                    "{other}:// is not the URL of a store; supported are http, https, s3, gs, az, abfs, abfss and file"
                 )));
             }
         };
         if url.host_str().is_none_or(str::is_empty) {
-            return Err(Error::unsupported(format!("the URL {}://... names no server or bucket", url.scheme())));
+            return Err(Error::unsupported(format!("the URL {}://... has no server or bucket", url.scheme())));
         }
         let path = Path::from_url_path(url.path());
-        let path = path.map_err(|error| Error::unsupported(format!("the path of the URL: {error}")))?;
+        let path = path.map_err(|error| Error::unsupported(format!("the path of the URL is not a key: {error}")))?;
         url.set_path("");
         url.set_fragment(None);
         if service != Service::Http {
@@ -131,7 +132,7 @@ impl Spec {
         Ok((Self { service, base: url, options }, path.to_string()))
     }
 
-    /// The URL for people: without user, password and query.
+    /// Returns the URL for messages: without user, password and query.
     pub(super) fn display(&self) -> String {
         let mut url = self.base.clone();
         // In abfss:// the user is the container.
@@ -143,7 +144,7 @@ impl Spec {
         url.as_str().trim_end_matches('/').to_owned()
     }
 
-    /// The client.
+    /// Creates the client.
     pub(super) fn connect(&self, connector: impl HttpConnector) -> Result<Arc<dyn ObjectStore>> {
         let mut http = ClientOptions::new();
         let mut retry =
@@ -159,7 +160,8 @@ impl Spec {
                 "retry_timeout" => retry.retry_timeout = seconds(name, value)?,
                 "retries" => {
                     let number = value.parse();
-                    retry.max_retries = number.map_err(|_| Error::unsupported("the option \"retries\" is a number"))?;
+                    retry.max_retries =
+                        number.map_err(|_| Error::unsupported("the option \"retries\" must be a number"))?;
                 }
                 _ => match ClientConfigKey::from_str(name) {
                     Ok(key) => http = http.with_config(key, value),
@@ -173,9 +175,10 @@ impl Spec {
         let mut headers = HeaderMap::new();
         for (name, value) in &self.options.headers {
             let name = reqwest::header::HeaderName::from_str(name);
-            let name = name.map_err(|_| Error::unsupported("a header has a name that cannot be one"))?;
+            let name = name.map_err(|_| Error::unsupported("the name of a header is not valid"))?;
             let value = HeaderValue::from_str(value);
-            let mut value = value.map_err(|_| Error::unsupported(format!("{name} has a value that no header has")))?;
+            let mut value =
+                value.map_err(|_| Error::unsupported(format!("the value of the header {name} is not valid")))?;
             value.set_sensitive(true);
             headers.insert(name, value);
         }
@@ -183,7 +186,7 @@ impl Spec {
             http = http.with_default_headers(headers);
         }
         let unknown =
-            |name: &str| Error::unsupported(format!("{:?} is no option of {}:// URLs", name, self.base.scheme()));
+            |name: &str| Error::unsupported(format!("{:?} is not an option of {}:// URLs", name, self.base.scheme()));
         let url = self.base.as_str();
         let built: object_store::Result<Arc<dyn ObjectStore>> = match self.service {
             Service::Http => {
@@ -194,7 +197,7 @@ impl Spec {
                 builder.with_http_connector(connector).build().map(|store| Arc::new(store) as _)
             }
             Service::S3 => {
-                // Later options win: what the environment says of the client is kept where the options are silent.
+                // Later options win, so that the environment's client options apply only where none are given.
                 let mut builder = AmazonS3Builder::from_env().with_url(url);
                 if !allow_http
                     && let Some(allowed) =
@@ -238,7 +241,7 @@ impl Spec {
                 builder.build().map(|store| Arc::new(store) as _)
             }
         };
-        built.map_err(|error| Error::store(super::failure::said(&error)))
+        built.map_err(|error| Error::store(super::failure::cause_of(&error)))
     }
 }
 
