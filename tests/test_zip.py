@@ -223,7 +223,7 @@ def edit(whole, name, **fields):
         ({"size": 2**32 - 2, "compressed": 2**32 - 2}, tegula.CorruptDataError, "at most"),
         ({"compressed": 2000}, tegula.CorruptDataError, "follows|holds?"),
         ({"header": 0}, tegula.CorruptDataError, "another zip entry|follows"),
-        ({"header": 2**32 - 2}, tegula.CorruptDataError, "lies behind"),
+        ({"header": 2**32 - 2}, tegula.CorruptDataError, "is not before the directory"),
         ({"header": 3}, tegula.CorruptDataError, "no entry begins|follows"),
     ],
 )

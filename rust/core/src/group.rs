@@ -1,4 +1,4 @@
-//! Groups, and the arrays and groups below them.
+//! Groups of arrays and groups in a store.
 
 use std::sync::Arc;
 
@@ -12,18 +12,18 @@ use crate::options::global_options;
 use crate::runtime::{gather_map, parallel_map};
 use crate::store::{Store, check_key};
 
-/// Most levels below a group. A folder deeper than this is taken for a link to one of its parents.
-const DEPTH: usize = 64;
+/// Maximum depth of a recursive listing; deeper folders are probably a link to one of their parents.
+const MAX_DEPTH: usize = 64;
 
-/// Whether to use a group's consolidated metadata, a copy of the metadata of everything below it.
+/// Whether a group uses its consolidated metadata, the copies of its descendants' metadata.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UseConsolidated {
-    /// Uses them if there are any.
+    /// Uses them if the group has any.
     #[default]
     IfThere,
-    /// Fails for a group without them.
+    /// Fails if the group has none.
     Always,
-    /// Reads the store only.
+    /// Reads the metadata of each node from the store.
     Never,
 }
 
@@ -38,11 +38,11 @@ pub struct Group {
     revision: u64,
 }
 
-/// Consolidated metadata of a group or of one of its parents.
+/// Consolidated metadata of this group or of one above it.
 #[derive(Clone, Debug)]
 struct Noted {
     metadata: Arc<Consolidated>,
-    /// Path of this group from there.
+    /// Path of this group relative to the group with the consolidated metadata.
     path: String,
 }
 
@@ -77,7 +77,7 @@ impl Group {
         Self::open_with(store, path, UseConsolidated::IfThere)
     }
 
-    /// Opens the group at a path; what is opened from it uses consolidated metadata in the same way.
+    /// Opens the group at a path. Members opened from it treat consolidated metadata in the same way.
     pub fn open_with(store: Arc<dyn Store>, path: &str, use_consolidated: UseConsolidated) -> Result<Self> {
         let metadata = crate::metadata::open_group(&*store, path)?;
         Self::with_consolidated(store, path, metadata, use_consolidated)
@@ -101,19 +101,19 @@ impl Group {
         Ok(Self { consolidated: noted, ..group })
     }
 
-    /// Makes a group from metadata. Nothing is stored.
+    /// Creates a group with given metadata. Does not write them.
     pub fn new_with_metadata(store: Arc<dyn Store>, path: &str, metadata: GroupMetadata) -> Result<Self> {
         let use_consolidated = UseConsolidated::IfThere;
         Ok(Self { path: node_path(path)?, store, metadata, consolidated: None, use_consolidated, revision: 0 })
     }
 
-    /// Stores a group at a path, replacing its metadata if there are any.
+    /// Writes the metadata of a group at a path and returns the group; replaces existing metadata.
     pub fn create(store: Arc<dyn Store>, path: &str, metadata: GroupMetadata) -> Result<Self> {
         write_node(&*store, path, &metadata.files())?;
         Self::new_with_metadata(store, path, metadata)
     }
 
-    /// Changes the stored attributes, and returns the group with the new ones. Holds the lock of the metadata.
+    /// Changes the stored attributes under the node's lock; returns the group with all its attributes.
     pub fn change_attributes(&self, change: &AttributesChange) -> Result<Self> {
         let _guard = lock_node(&*self.store, &self.path)?;
         let attributes = change_attributes(&*self.store, &self.path, self.zarr_format(), change)?;
@@ -125,77 +125,76 @@ impl Group {
         self.revision
     }
 
-    /// Copies the metadata of everything below, as the store has them now, into the group, and returns the group that
-    /// uses them.
+    /// Stores the current metadata of all descendants in the group; returns the group that uses them.
     ///
-    /// Fails with [`Unsupported`](ErrorKind::Unsupported) if an array or group is of the other version of Zarr.
+    /// Fails with [`Unsupported`](ErrorKind::Unsupported) if a descendant is of the other version of Zarr.
     pub fn consolidate(&self) -> Result<Self> {
         let members = self.without_consolidated().members(true)?;
         consolidate(&*self.store, &self.path, self.zarr_format(), &members)?;
         Self::open(self.store.clone(), &self.path)
     }
 
-    /// The store.
+    /// Returns the store of the group.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
 
-    /// Path in the store; `""` is the root.
+    /// Returns the path in the store; `""` for the root.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Store and path, for display.
+    /// Returns the store and path for messages.
     pub fn name(&self) -> String {
         self.store.display(&self.path)
     }
 
-    /// 3 or 2.
+    /// Returns the version of Zarr: 3 or 2.
     pub fn zarr_format(&self) -> u8 {
         self.metadata.zarr_format
     }
 
-    /// The attributes.
+    /// Returns the user attributes.
     pub fn attributes(&self) -> &Attributes {
         &self.metadata.attributes
     }
 
-    /// The metadata.
+    /// Returns the metadata.
     pub fn metadata(&self) -> &GroupMetadata {
         &self.metadata
     }
 
-    /// Whether members are known from consolidated metadata, of this group or of a parent.
+    /// Whether the members are known from consolidated metadata of this group or of one above it.
     pub fn is_consolidated(&self) -> bool {
         self.consolidated.is_some()
     }
 
-    /// How the group uses consolidated metadata.
+    /// Returns how the group uses consolidated metadata.
     pub fn use_consolidated(&self) -> UseConsolidated {
         self.use_consolidated
     }
 
-    /// The same group, without consolidated metadata.
+    /// Returns the group without consolidated metadata.
     #[must_use]
     pub fn without_consolidated(&self) -> Self {
         Self { consolidated: None, use_consolidated: UseConsolidated::Never, ..self.clone() }
     }
 
-    /// Returns the arrays and groups directly in this one, by name.
+    /// Returns the names and kinds of the direct members.
     pub fn children(&self) -> Result<Vec<(String, NodeKind)>> {
         self.members(false)
     }
 
-    /// Returns the arrays and groups in this one, or `recursive`ly below it, by path from here. Names are sorted, and each
-    /// group comes before its members.
+    /// Returns the sorted relative paths and kinds of the direct members, or of all descendants if `recursive`. Each
+    /// group precedes its members.
     ///
-    /// Consolidated metadata are trusted. Without them the store is listed, skipping folders and files that are not Zarr's;
-    /// if it cannot be listed, the consolidated metadata of a parent are used.
+    /// Consolidated metadata are trusted. Without them, the store is listed, and folders and files that are not Zarr's
+    /// are ignored. If the store cannot be listed, the consolidated metadata of a group above are used.
     pub fn members(&self, recursive: bool) -> Result<Vec<(String, NodeKind)>> {
         if let Some(noted) = &self.consolidated {
             return Ok(noted.metadata.members(&noted.path, recursive));
         }
-        match self.list(&self.path, if recursive { DEPTH } else { 0 }) {
+        match self.list(&self.path, if recursive { MAX_DEPTH } else { 0 }) {
             Err(error) if error.kind() == ErrorKind::Unsupported && self.use_consolidated != UseConsolidated::Never => {
                 let noted = self.noted_above()?.ok_or(error)?;
                 Ok(noted.metadata.members(&noted.path, recursive))
@@ -211,7 +210,7 @@ impl Group {
         }
     }
 
-    /// Opens the array or group at a path from here. With consolidated metadata, nothing is read.
+    /// Opens the array or group at a relative path. With consolidated metadata, nothing is read.
     pub fn member(&self, path: &str) -> Result<Member> {
         let path = node_path(path)?;
         let full = if path.is_empty() { self.path.clone() } else { metadata_key(&self.path, &path) };
@@ -228,7 +227,7 @@ impl Group {
         let inside = metadata_key(&noted.path, &path);
         match noted.metadata.node(&inside) {
             None => Err(Error::not_found(format!(
-                "no array or group at {}, as the consolidated metadata say",
+                "no array or group at {} in the consolidated metadata",
                 self.store.display(&full)
             ))),
             Some(node) => match node.place(|| self.store.display(&full))? {
@@ -244,13 +243,13 @@ impl Group {
         }
     }
 
-    /// Opens members by their paths from here, in parallel. Each may fail.
+    /// Opens the members at relative paths, reading their metadata concurrently. Each can fail on its own.
     pub fn open_members(&self, paths: &[String]) -> Vec<Result<Member>> {
         let opened = self.each(paths, |path| Ok(self.member(path)));
         opened.unwrap_or_default()
     }
 
-    /// Calls `work` for each path, in parallel.
+    /// Calls `work` for several paths concurrently.
     fn each<R: Send>(&self, paths: &[String], work: impl Fn(&String) -> Result<R> + Sync) -> Result<Vec<R>> {
         if self.store.profile().remote {
             gather_map(paths, work)
@@ -263,7 +262,7 @@ impl Group {
         Folder { store: &*self.store, path }
     }
 
-    /// Lists a group of the store, and `deeper` more levels.
+    /// Lists the nodes of a folder and of its subfolders, up to `deeper` more levels.
     fn list(&self, path: &str, deeper: usize) -> Result<Vec<(String, NodeKind)>> {
         let names = self.store.list_dir(path).place(|| format!("cannot list {}", self.store.display(path)))?.prefixes;
         let paths: Vec<_> =
@@ -275,7 +274,7 @@ impl Group {
                 (NodeKind::Array, _) | (NodeKind::Group, 0) => {}
                 (NodeKind::Group, 1) => {
                     return Err(Error::store(format!(
-                        "{} lies {DEPTH} levels deep: is there a link that leads back?",
+                        "{} is nested {MAX_DEPTH} levels deep; check for a link to a folder above",
                         self.store.display(path)
                     )));
                 }
@@ -286,7 +285,7 @@ impl Group {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// The consolidated metadata of the nearest parent that has some.
+    /// Returns the consolidated metadata of the nearest group above that has any.
     fn noted_above(&self) -> Result<Option<Noted>> {
         let mut above = self.path.as_str();
         while let Some(end) = above.rfind('/').or((!above.is_empty()).then_some(0)) {

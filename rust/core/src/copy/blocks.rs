@@ -1,8 +1,8 @@
-//! The regions that a copy reads and writes one after the other: blocks of whole chunks of the target.
+//! Blocks of whole target chunks, which a copy reads and writes one after the other.
 //!
-//! A chunk of the source that several blocks touch is decoded for each of them. How often that happens can be told for each
-//! axis by itself, from how many ends of blocks along it are no ends of chunks of the source; all axes multiply, as do the
-//! lengths of a block. So the best block for a given memory is found axis by axis, keeping after each only those that no
+//! A source chunk that several blocks overlap is decoded for each of them. Along an axis, the number of extra decodes
+//! depends only on how many block ends are not ends of source chunks; the work of all axes multiplies, as do the
+//! lengths of a block. The best block for a memory limit is therefore found axis by axis, keeping only blocks that no
 //! other beats in both size and work.
 
 use crate::array::Array;
@@ -10,50 +10,50 @@ use crate::chunk_grid::ChunkGrid;
 use crate::error::{Error, Result};
 use crate::subset::{ArraySubset, Dims, product};
 
-/// The memory of a copy that was given no limit.
-const DEFAULT: u64 = 1 << 30;
+/// Memory limit in bytes if none is given.
+const DEFAULT_MEMORY: u64 = 1 << 30;
 
-/// A block is no smaller, if there is memory, so that there is work for all threads.
-const LEAST: u64 = 64 << 20;
+/// Size of a block in bytes, if memory allows, that gives all threads enough work.
+const MIN_BLOCK: u64 = 64 << 20;
 
-/// So much more work is taken for the sake of a smaller block.
+/// Factor of additional work accepted for a smaller block.
 const TOLERANCE: f64 = 1.05;
 
-/// So many ends of blocks are looked at along an axis.
-const SEEN: u64 = 512;
+/// Maximum number of block ends examined along an axis.
+const MAX_ENDS: u64 = 512;
 
-/// A run of plain elements of so many bytes is worth a read of its own.
+/// Size in bytes from which a run of contiguous plain elements is read separately.
 const ROW: u64 = 64 << 10;
 
-/// Blocks of chunks.
+/// Division of the chunk grid into blocks.
 #[derive(Debug)]
 pub(super) struct Blocks {
-    /// Number of chunks along each axis, in all and in a block.
+    /// Number of chunks along each axis, in the grid and in a block.
     counts: Dims,
     block: Dims,
     concurrency: usize,
 }
 
-/// A block, as far as its axes are known.
+/// A block whose first axes are chosen.
 #[derive(Clone, Debug)]
 struct Candidate {
     counts: Dims,
     bytes: u64,
-    /// How often chunks of the source are decoded, in the mean.
+    /// Mean number of times that a source chunk is decoded.
     work: f64,
 }
 
-/// What there is of memory.
+/// Memory limit and needs of a copy.
 struct Budget {
     memory: u64,
     threads: u64,
-    /// Bytes that a thread needs besides the block, to read and to write.
+    /// Bytes that a thread needs besides the block, while reading and while writing.
     reading: u64,
     writing: u64,
 }
 
 impl Budget {
-    /// Bytes of a block of so many, in so many chunks, and of what reading and writing it takes.
+    /// Returns the memory for a block of `bytes` bytes in `chunks` chunks, including that of reading and writing it.
     fn needed(&self, threads: u64, bytes: u64, chunks: u64) -> u64 {
         let writing = self.writing.saturating_mul(threads.min(chunks));
         bytes.saturating_add(writing.max(self.reading.saturating_mul(threads)))
@@ -61,7 +61,7 @@ impl Budget {
 }
 
 impl Blocks {
-    /// Blocks for arrays whose elements take so many bytes of memory each.
+    /// Chooses blocks that fit into the memory. `element` is the size of an element in memory, in bytes.
     pub(super) fn new(source: &Array, target: &Array, element: u64, max_memory: Option<u64>) -> Result<Self> {
         let bytes = |shape: &[u64]| product(shape).and_then(|count| count.checked_mul(element)).unwrap_or(u64::MAX);
         let (grid, units) = (target.chunk_grid(), units(source)?);
@@ -73,9 +73,9 @@ impl Blocks {
         let inside: Dims = largest.iter().zip(grid.array_shape()).map(|(chunk, length)| *chunk.min(length)).collect();
         let reads_parts = source.chain().raw().is_some();
         let mut budget = Budget {
-            memory: max_memory.unwrap_or(DEFAULT),
+            memory: max_memory.unwrap_or(DEFAULT_MEMORY),
             threads: target.options().concurrency() as u64,
-            // What is decoded, and what is encoded.
+            // Each thread holds the encoded and the decoded bytes of a chunk.
             reading: if reads_parts { 0 } else { bytes(&units.largest_shape()).saturating_mul(2) },
             writing: bytes(&largest).saturating_mul(2),
         };
@@ -94,12 +94,12 @@ impl Blocks {
         Ok(Self { counts, block, concurrency: budget.threads as usize })
     }
 
-    /// So many chunks may be read or written at once.
+    /// Returns the number of chunks that may be read or written concurrently.
     pub(super) fn concurrency(&self) -> usize {
         self.concurrency
     }
 
-    /// The chunks of each block.
+    /// Iterates over the blocks, as subsets of the chunk grid.
     pub(super) fn iter(&self) -> impl Iterator<Item = ArraySubset> + '_ {
         let blocks: Dims = self.counts.iter().zip(&self.block).map(|(count, block)| count.div_ceil(*block)).collect();
         ArraySubset::new_with_shape(&blocks).indices().map(|block| {
@@ -112,7 +112,7 @@ impl Blocks {
     }
 }
 
-/// The grid of what is decoded at once: of inner chunks, of chunks, or of rows of plain elements.
+/// Returns the grid of what is decoded separately: inner chunks, chunks, or rows of plain elements.
 fn units(source: &Array) -> Result<ChunkGrid> {
     let chain = source.chain();
     if chain.open_shard().is_some() {
@@ -159,11 +159,11 @@ fn best(budget: &Budget, grid: &ChunkGrid, units: &ChunkGrid, element: u64) -> D
         found = all;
     }
     found.retain(fits);
-    // One chunk for itself was seen to fit.
+    // A block of one chunk fits: `new` has checked that.
     let work = found.last().map_or(1.0, |candidate| candidate.work);
     let best = found.into_iter().find(|candidate| candidate.work <= work * TOLERANCE);
     let Some(mut best) = best else { return Dims::from_elem(1, grid.dimensionality()) };
-    // With more chunks of no more work, the last axis first, which lies together in most files.
+    // Adds chunks that cost no more work, along the last axis first, whose elements are contiguous in most files.
     for (axis, choices) in axes.iter().enumerate().rev() {
         let Some(old) = choices.iter().find(|choice| choice.count == best.counts[axis]) else { continue };
         for choice in choices.iter().filter(|choice| choice.count > old.count && choice.work <= old.work) {
@@ -174,7 +174,7 @@ fn best(budget: &Budget, grid: &ChunkGrid, units: &ChunkGrid, element: u64) -> D
                 let length = choices.iter().find(|choice| choice.count == count).map_or(1, |choice| choice.length);
                 bytes.saturating_mul(length)
             });
-            if best.bytes >= LEAST || !fits(&grown) {
+            if best.bytes >= MIN_BLOCK || !fits(&grown) {
                 break;
             }
             best = grown;
@@ -183,16 +183,17 @@ fn best(budget: &Budget, grid: &ChunkGrid, units: &ChunkGrid, element: u64) -> D
     best.counts
 }
 
-/// A length of blocks along an axis.
+/// A possible length of blocks along an axis.
 #[derive(Debug)]
 struct Choice {
-    /// In chunks, and in elements at most.
+    /// Length in chunks, and maximum length in elements.
     count: u64,
     length: u64,
     work: f64,
 }
 
-/// The lengths that are worth a look: doubled again and again, and those at whose ends chunks of the source end too.
+/// Returns the lengths to consider: repeated doublings of one chunk, and of the shortest length that ends at an end of
+/// a source chunk.
 fn choices(grid: &ChunkGrid, units: &ChunkGrid, axis: usize) -> Vec<Choice> {
     let (total, whole) = (grid.shape()[axis], grid.array_shape()[axis]);
     let chunk = grid.largest_shape()[axis];
@@ -206,7 +207,7 @@ fn choices(grid: &ChunkGrid, units: &ChunkGrid, axis: usize) -> Vec<Choice> {
     counts.dedup();
     let choice = |count: u64| {
         let ends = total.div_ceil(count) - 1;
-        let seen = ends.min(SEEN);
+        let seen = ends.min(MAX_ENDS);
         let cuts = |block: u64| {
             let end = grid.chunk_start(axis, block * count);
             units.locate(axis, end).1 != end
@@ -235,16 +236,16 @@ mod tests {
 
     #[test]
     fn a_block_holds_whole_chunks_of_both_where_it_can() {
-        // Planes into columns: one block is all planes of some columns, as many as fit.
+        // Planes into columns: a block has all planes of as many columns as fit.
         assert_eq!(block(&[1000, 1000, 1000], &[1, 1000, 1000], &[1000, 10, 10], 4_000_000_000), [1, 100, 100]);
-        // Where the common multiple fits, nothing is decoded twice.
+        // If the least common multiple fits, nothing is decoded twice.
         assert_eq!(block(&[1 << 20], &[30], &[20], 1 << 20).iter().map(|count| count % 3).sum::<u64>(), 0);
-        // Else as much as fits of the axis that saves most.
+        // Otherwise the block grows along the axis that saves most.
         assert_eq!(block(&[1000, 1000, 1000], &[1, 1000, 1000], &[1000, 10, 10], 400_000_000)[0], 1);
-        // Chunks that are the same need no more than what keeps the threads busy.
+        // Equal chunks need blocks only large enough for all threads.
         let same = block(&[1 << 20, 64], &[64, 64], &[64, 64], 1 << 40);
         let bytes = same[0] * 64 * 64 * 4;
-        assert!((LEAST..=2 * LEAST).contains(&bytes), "{same:?}");
+        assert!((MIN_BLOCK..=2 * MIN_BLOCK).contains(&bytes), "{same:?}");
         assert_eq!(block(&[], &[], &[], 1 << 20), [0; 0]);
     }
 

@@ -1,12 +1,12 @@
-//! Converts structs whose fields have other offsets or another byte order in the copy: Zarr V2 has gaps between fields and
-//! a byte order for each, V3 has neither.
+//! Conversion of structs whose fields have other offsets or byte orders in the copy: Zarr V2 has gaps between fields
+//! and a byte order for each field, V3 has neither.
 
 use std::borrow::Cow;
 
 use crate::data_type::{DataType, Field, Kind};
 use crate::error::{Error, Result};
 
-/// Returns the data type in the form that Zarr V3 has: without gaps between fields, all in native byte order.
+/// Returns the data type as Zarr V3 can express it: without gaps between fields, all in native byte order.
 pub(super) fn packed(data_type: &DataType) -> Result<DataType> {
     if data_type.kind() != Kind::Struct {
         return Ok(data_type.clone());
@@ -21,28 +21,28 @@ pub(super) fn packed(data_type: &DataType) -> Result<DataType> {
     DataType::structure(fields, offset)
 }
 
-/// Converts elements of one data type to another.
+/// Conversion of elements to another data type of the same fields.
 #[derive(Debug, Default)]
 pub(super) struct Conversion {
-    /// Bytes of an element before and after.
+    /// Size of an element in bytes before and after.
     from: usize,
     to: usize,
-    /// If empty, elements stay as they are.
+    /// Copies of bytes; empty if elements do not change.
     moves: Vec<Move>,
 }
 
-/// Bytes that move to another offset.
+/// A copy of bytes to another offset.
 #[derive(Debug, PartialEq, Eq)]
 struct Move {
     from: usize,
     to: usize,
     length: usize,
-    /// Size of a word whose bytes are reversed; 1 if none are.
+    /// Size in bytes of the words to reverse; 1 reverses nothing.
     word: usize,
 }
 
 impl Conversion {
-    /// Converts from a data type, or from a field that also has a byte order.
+    /// Creates a conversion from elements of type `from`, or of the `known` field that raw elements contain.
     pub(super) fn new(from: &DataType, known: Option<&Field>, to: &DataType) -> Result<Self> {
         let mut conversion = Self { from: from.size(), to: to.size(), moves: Vec::new() };
         let whole = |data_type: &DataType| Field {
@@ -59,7 +59,7 @@ impl Conversion {
         Ok(conversion)
     }
 
-    /// Adds the moves of a field, given the offsets of its parents. Returns false if the fields differ.
+    /// Adds the moves for a field in a parent at offset `at`; returns false if the fields differ.
     fn add(&mut self, old: &Field, at: usize, new: &Field, target: usize) -> bool {
         let (at, target) = (at + old.offset, target + new.offset);
         if old.name != new.name || old.shape != new.shape {
@@ -79,7 +79,7 @@ impl Conversion {
         from == to
     }
 
-    /// Bytes of memory that an element takes.
+    /// Returns the memory for an element in bytes.
     pub(super) fn memory(&self) -> usize {
         if self.moves.is_empty() { self.from } else { self.from + self.to }
     }
@@ -138,7 +138,7 @@ mod tests {
         assert!(Conversion::new(&float, None, &other).is_err());
         let [one, two] = ["u2", "i2"].map(|code| structure(&[("a", 0, code, false)], 2));
         assert!(Conversion::new(&one, None, &two).is_err());
-        // Bytes of which something else is known.
+        // Raw bytes of a known data type.
         let [raw, text] = ["V8", "U2"].map(|code| DataType::from_code(code).unwrap());
         let known = |swapped| Field { name: String::new(), offset: 0, data_type: text.clone(), swapped, shape: vec![] };
         let turned = Conversion::new(&raw, Some(&known(true)), &text).unwrap();

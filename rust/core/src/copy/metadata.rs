@@ -1,7 +1,7 @@
-//! The metadata of copies in either version of Zarr.
+//! Metadata of copies, in either version of Zarr.
 //!
-//! Zarr V2 has no dimension names. xarray's attribute `_ARRAY_DIMENSIONS` becomes the dimension names of V3, and the other
-//! way round: <https://docs.xarray.dev/en/stable/internals/zarr-encoding-spec.html>
+//! Zarr V2 has no dimension names; xarray stores them in the attribute `_ARRAY_DIMENSIONS`. Copies translate between
+//! that attribute and the dimension names of V3: <https://docs.xarray.dev/en/stable/internals/zarr-encoding-spec.html>
 
 use std::sync::Arc;
 
@@ -20,11 +20,11 @@ use crate::store::Store;
 
 const DIMENSIONS: &str = "_ARRAY_DIMENSIONS";
 
-/// Returns a builder of a copy of an array in a version of Zarr, by default that of the source. Arrays of ASDF files that are
-/// not Zarr's become V3. The attributes are those that are stored now.
+/// Returns a builder of a copy of an array, with the currently stored attributes. Its version of Zarr defaults to that
+/// of the source, or to V3 for ASDF arrays that are not Zarr's.
 ///
-/// `elements` describes the elements of the source, as for [`CopyOptions`](crate::CopyOptions); `fill_value` is one of them,
-/// by default the source's fill value.
+/// `elements` describes the elements of the source as in [`CopyOptions`](crate::CopyOptions). `fill_value` is in the
+/// form of these elements and defaults to the source's fill value.
 pub fn copied(
     source: &Array,
     zarr_format: Option<u8>,
@@ -33,7 +33,7 @@ pub fn copied(
 ) -> Result<ArrayBuilder> {
     let make = || {
         let old = source.metadata();
-        // The metadata of an array in ASDF blocks are not stored.
+        // Arrays in ASDF files have made-up metadata.
         let is_zarr = old.document.get("zarr_format").is_some();
         let from = if is_zarr { old.zarr_format } else { 0 };
         let to = zarr_format.unwrap_or(if is_zarr { from } else { 3 });
@@ -82,11 +82,11 @@ pub fn copied_group(source: &Group, store: Arc<dyn Store>, path: &str, zarr_form
     Group::create(store, path, metadata)
 }
 
-/// The attributes as stored, with numbers that JSON lacks; if no metadata are stored, as in ASDF blocks, those that are
-/// known.
+/// Returns the stored attributes with literal numbers, which JSON may lack; the known attributes if no metadata are
+/// stored, as in the blocks of an ASDF file.
 fn as_stored(store: &dyn Store, path: &str, zarr_format: u8, known: &Attributes) -> Result<Attributes> {
     let stored = if zarr_format == 0 { Ok(None) } else { stored_attributes(store, path, zarr_format) };
-    // A store of references may take any key for a chunk.
+    // A reference store may treat any key as that of a chunk.
     let stored = if store.profile().refers { stored.unwrap_or(None) } else { stored? };
     Ok(stored.unwrap_or_else(|| known.clone()))
 }

@@ -1,8 +1,8 @@
-//! Copying one array into another of the same shape and data type, with any chunks, codecs and fill value, in bounded
+//! Copying an array to another one of the same shape and data type but any chunks, codecs and fill value, in bounded
 //! memory.
 //!
-//! Chunks whose encoding does not change are copied without decoding. Otherwise regions of whole target chunks are read
-//! and written one by one ([`blocks`]), each on all threads.
+//! If the chunks do not differ, they are copied without decoding. Otherwise blocks of whole target chunks are read and
+//! written one after the other ([`blocks`]), each on all threads.
 
 mod blocks;
 mod fields;
@@ -24,26 +24,26 @@ use crate::slot::{Heaps, Slot, Variable};
 use crate::subset::{ArraySubset, Dims, tuple};
 use crate::view::{c_strides, zeroed};
 
-/// The progress of a copy.
+/// Progress of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// Bytes of the elements copied so far; one of variable length counts as its [slot](Slot).
+    /// Bytes of elements copied so far; an element of variable length counts as its [slot](Slot).
     pub done: u64,
     /// Bytes of all elements.
     pub total: u64,
 }
 
-/// How a copy is done.
+/// Options of a copy.
 #[derive(Clone, Copy)]
 pub struct CopyOptions<'a> {
-    /// Memory to use, in bytes; `None` is 1 GiB, or the size of one chunk if that is more.
+    /// Memory limit in bytes; `None` for 1 GiB, or the needs of one chunk if they are larger.
     pub max_memory: Option<u64>,
-    /// Whether no chunk of the target is stored yet, so that none needs to be erased.
+    /// Whether the target has no stored chunks, so that none must be erased.
     pub target_is_new: bool,
-    /// The elements of a source whose data type is [raw](crate::Kind::Raw) bytes, as that of some arrays of ASDF files is.
+    /// Data type of the source's elements if the source has [raw](crate::Kind::Raw) bytes, as some ASDF arrays do.
     pub elements: Option<&'a Field>,
-    /// Called on the caller's thread at the start and after each step. An error ends the copy between two steps, so that
-    /// each chunk of the target is either untouched or complete.
+    /// Called on the caller's thread at the beginning and after each step. An error ends the copy between two steps, so
+    /// each target chunk is either unchanged or completely copied.
     pub progress: &'a dyn Fn(Progress) -> Result<()>,
 }
 
@@ -53,18 +53,18 @@ impl Default for CopyOptions<'_> {
     }
 }
 
-/// Bytes copied between two calls of `progress`, if no chunk is larger.
+/// Bytes copied between two calls of `progress`, unless a chunk is larger.
 const STEP: u64 = 64 << 20;
 
-/// Number of chunks whose existence is checked per batch.
-const SOUGHT: usize = 256;
+/// Number of chunks whose existence is checked concurrently.
+const CHECKED: usize = 256;
 
 /// Copies all elements of an array into another one.
 ///
-/// If both arrays have the same fill value, chunks that are missing in the source are missing in the target.
+/// If both have the same fill value, chunks missing in the source stay missing in the target.
 ///
-/// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is written, if the shapes or data
-/// types differ, or one chunk does not fit into the memory.
+/// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is written, if the shapes or
+/// data types differ, or if one chunk does not fit into the memory.
 pub fn copy(source: &Array, target: &Array, options: &CopyOptions<'_>) -> Result<()> {
     let mut copying = Copying::new(source, target, options)?;
     (options.progress)(copying.progress)?;
@@ -75,7 +75,6 @@ struct Copying<'a> {
     source: Cow<'a, Array>,
     target: Cow<'a, Array>,
     options: &'a CopyOptions<'a>,
-    /// Converts elements of the source to those of the target.
     conversion: Conversion,
     progress: Progress,
 }
@@ -94,16 +93,16 @@ impl<'a> Copying<'a> {
         Ok(Self { source, target, options, conversion, progress })
     }
 
-    /// Reports a step.
+    /// Reports the progress of a step.
     fn copied(&mut self, elements: u64) -> Result<()> {
         self.progress.done += elements.saturating_mul(self.source.data_type().size() as u64);
         (self.options.progress)(self.progress)
     }
 
-    /// Whether chunks of the source can be stored in the target without decoding.
+    /// Whether target chunks are stored exactly as source chunks are.
     fn chunks_are_equal(&self) -> bool {
         let (source, target) = (self.source.metadata(), self.target.metadata());
-        // The codecs of an array in ASDF blocks do not describe how its chunks are stored.
+        // The codecs of arrays in ASDF blocks do not describe all of their encoding.
         let told = |document: &serde_json::Value| document.get("zarr_format").is_some();
         told(&source.document)
             && told(&target.document)
@@ -139,7 +138,7 @@ impl<'a> Copying<'a> {
 
     fn copy_blocks(&mut self) -> Result<()> {
         let element = if self.source.data_type().is_variable() {
-            // Its slot, its offset, and its bytes, which exist twice for a moment.
+            // Its slot, its offset, and two copies of its bytes while they are gathered.
             (Slot::SIZE + 8) as u64 + 2 * self.sampled()?
         } else {
             self.conversion.memory() as u64
@@ -163,14 +162,14 @@ impl<'a> Copying<'a> {
         Ok(())
     }
 
-    /// Whether a region can be skipped: none of its chunks is stored, and both arrays have the same fill value.
+    /// Whether a region needs no copy: no chunk of it is stored, and both arrays have the same fill value.
     fn is_vacant(&self, region: &ArraySubset) -> Result<bool> {
         let fill = self.conversion.apply(self.source.fill_value().bytes());
         if fill != self.target.fill_value().bytes() || self.target.options().store_empty_chunks || region.is_empty() {
             return Ok(false);
         }
         let mut chunks = self.source.chunks_in_array_subset(region)?.indices();
-        // Mostly the first chunk exists, and then no other is checked.
+        // Usually the first chunk exists, so only that one is checked at first.
         let mut count = 1;
         loop {
             let batch: Vec<Dims> = chunks.by_ref().take(count).collect();
@@ -182,7 +181,7 @@ impl<'a> Copying<'a> {
             {
                 return Ok(false);
             }
-            count = SOUGHT;
+            count = CHECKED;
         }
     }
 
@@ -190,7 +189,7 @@ impl<'a> Copying<'a> {
         let shape = region.shape();
         let size = size_in_memory(shape, self.source.data_type().size())?;
         if memory.len() < size {
-            // Frees the old buffer before the new one is allocated.
+            // Frees the old memory before new memory is allocated.
             *memory = Vec::new();
             *memory = zeroed(size)?;
         }
@@ -210,7 +209,7 @@ impl<'a> Copying<'a> {
         self.target.store_subset_from(region, input)
     }
 
-    /// Bytes of an element of variable length, more or less, by a look at the first elements that are stored.
+    /// Estimates the bytes of an element of variable length from the first stored elements.
     fn sampled(&self) -> Result<u64> {
         const TRIED: usize = 16;
         const GUESS: u64 = 32;
@@ -232,7 +231,7 @@ impl<'a> Copying<'a> {
     }
 }
 
-/// Brings the bytes of elements together in the heap that a writer takes.
+/// Gathers the bytes of elements into the one heap that a writer takes.
 fn gathered(slots: &mut [u8], heaps: &[Vec<u8>]) -> Result<Vec<u8>> {
     let (heap, offsets) = Variable::new(slots, heaps).concatenated()?;
     for (slot, ends) in slots.as_chunks_mut::<{ Slot::SIZE }>().0.iter_mut().zip(offsets.windows(2)) {

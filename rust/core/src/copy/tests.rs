@@ -36,7 +36,7 @@ fn chunks_of(array: &Array) -> Vec<String> {
     keys
 }
 
-/// An array of which a part is stored.
+/// Creates an array that is stored in part.
 fn source(chunks: &[u64], codecs: &serde_json::Value) -> Array {
     let array = create(chunks, codecs, -1);
     let part = ArraySubset::new_with_ranges(&[3..17, 0..12]);
@@ -59,7 +59,7 @@ fn every_layout_is_copied_to_every_other() {
         let source = source(&chunks, &codecs);
         for (chunks, codecs) in layouts() {
             for fill in [-1, 5] {
-                // Just enough for one chunk, and enough for all.
+                // Enough memory for one chunk only, and enough for all.
                 for max_memory in [Some(1 << 15), None] {
                     let target = create(&chunks, &codecs, fill);
                     let steps = RefCell::new(Vec::new());
@@ -79,7 +79,7 @@ fn every_layout_is_copied_to_every_other() {
                     assert!(steps.is_sorted_by_key(|step| step.done));
                     assert_eq!(steps[steps.len() - 1].done, 30 * 41 * 4);
                     if fill == -1 {
-                        // What is nothing but the fill value is stored nowhere.
+                        // Chunks that contain only the fill value are not stored.
                         let stored =
                             target.chunks_in_array_subset(&ArraySubset::new_with_ranges(&[3..17, 0..12])).unwrap();
                         assert_eq!(chunks_of(&target).len() as u64, stored.num_elements());

@@ -38,7 +38,7 @@ fn show(members: &[(String, NodeKind)]) -> String {
     members.iter().flat_map(|(path, kind)| [&**path, if *kind == NodeKind::Array { ":A " } else { ":G " }]).collect()
 }
 
-/// A store as a server without a listing has it.
+/// A store that cannot be listed, such as a web server.
 #[derive(Debug)]
 struct Unlisted(Arc<MemoryStore>);
 
@@ -82,15 +82,15 @@ fn what_is_not_there_is_named() {
         let error = open_node(&*store, path).unwrap_err();
         assert_eq!((error.kind(), error.message()), (ErrorKind::NotFound, message));
     }
-    assert_eq!(Group::open(store.clone(), "b").unwrap_err().message(), "no group but an array at memory:/b");
-    assert_eq!(open_array(&*store, "a").unwrap_err().message(), "no array but a group at memory:/a");
+    assert_eq!(Group::open(store.clone(), "b").unwrap_err().message(), "memory:/b is an array, not a group");
+    assert_eq!(open_array(&*store, "a").unwrap_err().message(), "memory:/a is a group, not an array");
     assert!(matches!(open_node(&*store, "b").unwrap(), Node::Array(_)));
     store.set("b/zarr.json", ARRAY.replace("[4]", "[-4]").as_bytes()).unwrap();
     let error = open_node(&*store, "b").unwrap_err();
     assert!(error.message().starts_with("memory:/b/zarr.json: shape: -4"), "{error}");
 }
 
-/// What a group of Zarr V3 and one of V2 look like that hold the metadata of all that lies below.
+/// Returns a store of Zarr V3 and one of V2, whose root groups have consolidated metadata.
 fn consolidated() -> [Arc<MemoryStore>; 2] {
     let v3 = format!(
         r#"{{"zarr_format": 3, "node_type": "group", "consolidated_metadata": {{"kind": "inline", "metadata":
@@ -107,7 +107,7 @@ fn consolidated() -> [Arc<MemoryStore>; 2] {
     ]
 }
 
-/// A store that counts what is opened in it.
+/// A store that counts the opened keys.
 #[derive(Debug)]
 struct Counted(Arc<MemoryStore>, std::sync::atomic::AtomicUsize);
 
@@ -191,8 +191,8 @@ fn consolidated_metadata_that_are_wrong_are_errors() {
         (inline(&format!(r#"{{"../a": {GROUP}}}"#)), "\"../a\" is not the path of an array or group"),
         (inline(&format!(r#"{{"/etc": {GROUP}}}"#)), "\"/etc\" is not the path"),
         (inline(&format!(r#"{{"": {GROUP}}}"#)), "\"\" is not the path"),
-        (inline(&format!(r#"{{"a/b": {GROUP}, "a": {ARRAY}}}"#)), "\"a/b\" lies in \"a\", which is an array"),
-        (v2(r#"{"zarr_consolidated_format": 2, "metadata": {}}"#), "zarr_consolidated_format 2; there is 1"),
+        (inline(&format!(r#"{{"a/b": {GROUP}, "a": {ARRAY}}}"#)), "\"a/b\" is inside \"a\", which is an array"),
+        (v2(r#"{"zarr_consolidated_format": 2, "metadata": {}}"#), "unknown zarr_consolidated_format 2"),
         (v2(r#"{"zarr_consolidated_format": 1}"#), "metadata: null is not an object"),
         (v2(r#"{"metadata": {"a/.zarray": []}}"#), "\"a/.zarray\": [] is not an object"),
         (v2(r#"{"metadata": {"a/../b/.zgroup": {"zarr_format": 2}}}"#), "\"a/../b\" is not the path"),
@@ -205,7 +205,7 @@ fn consolidated_metadata_that_are_wrong_are_errors() {
     for nothing in ["null", r#"{"kind": "far", "must_understand": false}"#] {
         assert!(!Group::open(group(nothing), "").unwrap().is_consolidated());
     }
-    // What is wrong with one node is said where it is opened.
+    // An invalid node fails only when it is opened.
     let transformed = ARRAY.replace(r#""codecs""#, r#""storage_transformers": [{"name": "twist"}], "codecs""#);
     let known = ARRAY.replace(r#""codecs""#, r#""new": {"must_understand": false}, "codecs""#);
     let unknown = ARRAY.replace(r#""codecs""#, r#""new": {"name": "x"}, "codecs""#);

@@ -1,8 +1,8 @@
-//! Changes of stored metadata: a file is read, changed and replaced whole, so that members of other writers stay.
+//! Changes stored metadata. A file is read, changed and replaced whole, so that members written by others are kept.
 //!
-//! A change holds the [lock](lock_node) of the node. Threads wait for each other, and so do processes if the store can lock
-//! for them. If the store compares versions instead, a change that met another one is made again. Only callers wait for
-//! the lock, never the threads that decode, so it may be held while they work.
+//! A change holds the [lock](lock_node) of the node. The lock excludes other threads, and other processes if the store
+//! supports it. Stores that compare versions instead repeat the change after a conflict. Only callers wait for the
+//! lock, never a thread that decodes, so it can be held while chunks are decoded.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,12 +12,12 @@ use super::{ArrayMetadata, Attributes, v2, v3};
 use crate::error::Result;
 use crate::store::{Guard, Store};
 
-/// A change of the attributes of an array or a group: clear, remove, then set.
+/// A change of the attributes of an array or a group.
 #[derive(Clone, Debug, Default)]
 pub struct AttributesChange {
-    /// Whether to remove all.
+    /// Whether to remove all existing attributes first.
     pub clear: bool,
-    /// Names to remove.
+    /// Names of the attributes to remove.
     pub remove: Vec<String>,
     /// Attributes to set.
     pub set: Attributes,
@@ -38,23 +38,24 @@ impl AttributesChange {
     }
 }
 
-/// Locks the metadata at a path, which must exist.
+/// Locks the metadata of the node at a path against other changes; an error if there is no node.
 pub(crate) fn lock_node(store: &dyn Store, path: &str) -> Result<Guard> {
     let folder = Folder { store, path };
     match folder.kind()? {
-        // If there is nothing, taking the lock would create a folder.
+        // Locking the key of a missing node would create a folder.
         None => Err(folder.missing()),
         Some(_) => store.lock(&lock_key(path)),
     }
 }
 
-/// Returns a new revision, greater than all before. Taken under the lock of a node, it orders the node's changes.
+/// Returns a new revision, greater than all earlier ones. Taken under the lock of a node, it orders the node's changes.
 pub(crate) fn revision() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Reads the attributes at a path in the form in which they can be written back unchanged; `None` if there is no node.
+/// Returns the attributes of the node at a path with literal numbers, so that they can be written unchanged; `None` if
+/// there is no node.
 pub(crate) fn stored_attributes(store: &dyn Store, path: &str, zarr_format: u8) -> Result<Option<Attributes>> {
     let path = node_path(path)?;
     let folder = Folder { store, path: &path };
@@ -64,7 +65,7 @@ pub(crate) fn stored_attributes(store: &dyn Store, path: &str, zarr_format: u8) 
     }
 }
 
-/// Changes the attributes of the array or group at a path, and returns the new ones. The caller holds the lock.
+/// Changes the attributes of the node at a path and returns the new ones. The caller holds the lock.
 pub(crate) fn change_attributes(
     store: &dyn Store,
     path: &str,
@@ -79,8 +80,8 @@ pub(crate) fn change_attributes(
     }
 }
 
-/// Sets the shape and the chunk grid of the array at a path to those of `array`. Returns false if the stored shape is no
-/// longer `from`, because a writer that ignores locks changed it. The caller holds the lock.
+/// Stores the shape and chunk grid of `array`. Returns false if the stored shape is no longer `from`, because a writer
+/// without locks changed it. The caller holds the lock.
 pub(crate) fn change_shape(store: &dyn Store, path: &str, array: &ArrayMetadata, from: &[u64]) -> Result<bool> {
     let folder = Folder { store, path };
     match array.zarr_format {
@@ -89,7 +90,7 @@ pub(crate) fn change_shape(store: &dyn Store, path: &str, array: &ArrayMetadata,
     }
 }
 
-/// Stores the metadata of everything below a group, given by paths from there, as its consolidated metadata.
+/// Stores consolidated metadata in the group at a path. The paths of `members` are relative to the group.
 pub(crate) fn consolidate(
     store: &dyn Store,
     path: &str,

@@ -1,12 +1,12 @@
-//! Consolidated metadata: a copy, in a group, of the metadata of everything below it.
+//! Consolidated metadata: copies of the metadata of all descendants, stored in a group.
 //!
-//! Zarr V3 writes them into the group's `zarr.json`, by path from there:
+//! Zarr V3 stores them in the group's `zarr.json`, by path relative to the group:
 //!
 //! ```json
 //! {"consolidated_metadata": {"kind": "inline", "must_understand": false, "metadata": {"a": {}, "a/b": {}}}}
 //! ```
 //!
-//! Zarr V2 has a file `.zmetadata` beside the group's `.zgroup`, by key:
+//! Zarr V2 stores them in a file `.zmetadata` next to the group's `.zgroup`, by key:
 //!
 //! ```json
 //! {"zarr_consolidated_format": 1, "metadata": {"a/.zgroup": {}, "a/b/.zarray": {}, "a/b/.zattrs": {}}}
@@ -23,19 +23,19 @@ use super::{ArrayMetadata, GroupMetadata, Node, NodeKind};
 use crate::error::{Error, Place, Result};
 use crate::store::check_key;
 
-/// The metadata of everything below a group.
+/// Consolidated metadata of a group.
 #[derive(Clone, Debug)]
 pub(crate) struct Consolidated {
-    /// Sorted by path, each group before its members.
+    /// Metadata of the descendants, sorted by path; each group precedes its members.
     nodes: Vec<(String, Noted)>,
 }
 
-/// The consolidated metadata of one node.
+/// Copied metadata of a node.
 #[derive(Clone, Debug)]
 pub(super) enum Noted {
-    /// A `zarr.json`.
+    /// The `zarr.json` of a node.
     V3(NodeKind, Value),
-    /// A `.zarray` or `.zgroup`, and a `.zattrs`.
+    /// The `.zarray` or `.zgroup`, and the `.zattrs`.
     V2(NodeKind, Value, Option<Value>),
 }
 
@@ -57,20 +57,20 @@ impl Noted {
     }
 }
 
-/// Orders paths so that each group comes before its members.
+/// Compares paths so that each group precedes its members.
 fn order(one: &str, other: &str) -> Ordering {
     one.split('/').cmp(other.split('/'))
 }
 
-/// A path relative to a group; `None` if it is not below the group.
+/// Returns a path relative to a group; `None` if the path is not inside the group.
 fn below<'a>(path: &'a str, group: &str) -> Option<&'a str> {
     if group.is_empty() { Some(path) } else { path.strip_prefix(group)?.strip_prefix('/') }
 }
 
 impl Consolidated {
-    /// Checks that nodes are below the group, and not below an array.
+    /// Checks that all paths are inside the group, and that no node is inside an array.
     pub(super) fn new(mut nodes: Vec<(String, Noted)>) -> Result<Self> {
-        // Such a path could lead out of the store.
+        // A crafted path could lead out of the store.
         if let Some((path, _)) = nodes.iter().find(|(path, _)| check_key(path).is_err()) {
             return Err(Error::metadata(format!("{path:?} is not the path of an array or group")));
         }
@@ -80,7 +80,7 @@ impl Consolidated {
             if let Some(array) = array
                 && below(path, array).is_some()
             {
-                return Err(Error::metadata(format!("{path:?} lies in {array:?}, which is an array")));
+                return Err(Error::metadata(format!("{path:?} is inside {array:?}, which is an array")));
             }
             if noted.kind() == NodeKind::Array {
                 array = Some(path);
@@ -89,13 +89,13 @@ impl Consolidated {
         Ok(Self { nodes })
     }
 
-    /// The metadata at a path; `None` if there is no node.
+    /// Returns the metadata at a path; `None` if there is no node.
     pub(crate) fn node(&self, path: &str) -> Option<Result<Node>> {
         let found = self.nodes.binary_search_by(|(other, _)| order(other, path)).ok()?;
         Some(self.nodes[found].1.node().place(|| format!("consolidated metadata of {path:?}")))
     }
 
-    /// The members of a group, by path from there.
+    /// Returns paths, relative to a group, and kinds of the group's members; of all descendants if `recursive`.
     pub(crate) fn members(&self, group: &str, recursive: bool) -> Vec<(String, NodeKind)> {
         let first = self.nodes.partition_point(|(path, _)| order(path, group).is_lt());
         self.nodes[first..]

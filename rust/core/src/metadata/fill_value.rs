@@ -1,7 +1,7 @@
-//! How fill values are spelled in JSON.
+//! JSON forms of fill values.
 //!
-//! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/data-types/index.html#permitted-fill-values>, and that of
-//! each data type of an extension.
+//! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/data-types/index.html#permitted-fill-values>, and the
+//! specifications of extension data types.
 
 use serde_json::{Map, Value};
 
@@ -13,12 +13,12 @@ use crate::fill_value::FillValue;
 use crate::float::Format;
 use crate::json::{self, list, member, show};
 
-/// Reads a fill value as Zarr V3 spells it.
+/// Parses a fill value of Zarr V3.
 pub fn fill_value_from_json(value: &Value, data_type: &DataType) -> Result<FillValue> {
     fill_value_stored(value, data_type, Endian::Little)
 }
 
-/// Where there is none, elements are zero, and where time is counted no time, as to the reference implementation in V2.
+/// Returns the value used without a fill value: zero, or NaT for times, as in the reference implementation of V2.
 pub(super) fn no_fill_value(data_type: &DataType) -> FillValue {
     match data_type.kind() {
         Kind::DateTime | Kind::TimeDelta => FillValue::new(i64::MIN.to_ne_bytes()),
@@ -26,7 +26,7 @@ pub(super) fn no_fill_value(data_type: &DataType) -> FillValue {
     }
 }
 
-/// Reads a fill value where a struct may be spelled as its bytes, whose words are in the order of the stored ones.
+/// Parses a fill value. The fill value of a struct can be base64 of its bytes, with words in byte order `stored`.
 pub(super) fn fill_value_stored(value: &Value, data_type: &DataType, stored: Endian) -> Result<FillValue> {
     let mismatch = || mismatch(value, data_type);
     let bytes = match data_type.kind() {
@@ -56,7 +56,7 @@ pub(super) fn fill_value_stored(value: &Value, data_type: &DataType, stored: End
     Ok(FillValue::new(bytes))
 }
 
-/// Spells a fill value for Zarr V3 so that it is read back bit by bit.
+/// Returns the JSON form of a fill value in Zarr V3, which reads back bit for bit.
 pub fn fill_value_to_json(fill_value: &FillValue, data_type: &DataType) -> Value {
     to_json(fill_value.bytes(), data_type)
 }
@@ -92,19 +92,19 @@ fn mismatch(value: &Value, data_type: &DataType) -> Error {
     Error::metadata(format!("{} is not a value of {data_type}", show(value)))
 }
 
-/// The low `size` bytes of a number, native-endian.
+/// Returns the low `size` bytes of a number, native-endian.
 fn native(number: u64, size: usize) -> Vec<u8> {
     let bytes = number.to_ne_bytes();
     if cfg!(target_endian = "big") { bytes[8 - size..].to_vec() } else { bytes[..size].to_vec() }
 }
 
-/// The number of up to eight native-endian bytes.
+/// Returns the number of up to eight native-endian bytes.
 fn word(bytes: &[u8]) -> u64 {
     let push = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
     if cfg!(target_endian = "big") { bytes.iter().fold(0, push) } else { bytes.iter().rev().fold(0, push) }
 }
 
-/// The bits of a number of so many that count.
+/// Returns a mask of the bits that a data type uses.
 fn mask(data_type: &DataType) -> u64 {
     u64::MAX >> (64 - data_type.bits().clamp(1, 64))
 }
@@ -135,7 +135,7 @@ fn float_to_json(bytes: &[u8], name: &str) -> Value {
     Format::of(name).map_or(Value::Null, |format| format.spell(word(bytes)))
 }
 
-/// What the two parts of a complex number are.
+/// Returns the data type of the two parts of a complex number.
 fn part_name(data_type: &DataType) -> &'static str {
     if data_type.word() == 4 { "float32" } else { "float64" }
 }
@@ -149,7 +149,7 @@ fn complex(value: &Value, data_type: &DataType) -> Result<Vec<u8>> {
     parts.map(|(re, im)| [re, im].concat()).ok_or_else(|| mismatch(value, data_type))
 }
 
-/// Bytes in base64, or as a list of integers.
+/// Parses bytes from base64 or a list of integers.
 fn bytes(value: &Value) -> Result<Option<Vec<u8>>> {
     Ok(match value {
         Value::String(text) => base64::decode(text),
@@ -157,7 +157,7 @@ fn bytes(value: &Value) -> Result<Option<Vec<u8>>> {
     })
 }
 
-/// Bytes with zeros behind them; `None`: they are too many.
+/// Pads bytes with zeros to the size of the data type; `None` if they are too long.
 fn padded(mut bytes: Vec<u8>, data_type: &DataType) -> Option<Vec<u8>> {
     let fits = bytes.len() <= data_type.size();
     bytes.resize(data_type.size(), 0);
@@ -178,7 +178,7 @@ fn text(bytes: &[u8]) -> String {
     text.trim_end_matches('\0').to_owned()
 }
 
-/// A struct by its fields, all of which must be there.
+/// Parses a struct from an object with a member for each field.
 fn structure(fields: &Map<String, Value>, data_type: &DataType, stored: Endian) -> Result<Vec<u8>> {
     let mut bytes = vec![0; data_type.size()];
     for field in data_type.fields() {
@@ -192,7 +192,7 @@ fn structure(fields: &Map<String, Value>, data_type: &DataType, stored: Endian) 
     }
 }
 
-/// A struct as base64 of its bytes as they are stored.
+/// Parses a struct from base64 of its stored bytes.
 fn stored_struct(value: &Value, data_type: &DataType, stored: Endian) -> Option<Vec<u8>> {
     let mut bytes = base64::decode(value.as_str()?).filter(|bytes| bytes.len() == data_type.size())?;
     if stored != Endian::NATIVE {
@@ -209,7 +209,7 @@ mod tests {
 
     use super::*;
 
-    /// A data type by its name in Zarr V3, or its code in NumPy.
+    /// Returns the data type of a Zarr V3 name or a NumPy code.
     fn named(name: &str) -> DataType {
         DataType::from_name(name).unwrap_or_else(|_| DataType::from_code(name).unwrap())
     }

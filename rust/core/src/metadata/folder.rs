@@ -1,4 +1,4 @@
-//! The files of a node in a store, without knowing their format.
+//! The metadata files of a node in a store, independent of their format.
 
 use serde_json::Value;
 
@@ -10,10 +10,10 @@ use crate::store::{self, ByteRange, Exclusion, Store, check_key};
 /// Maximum size of a metadata file in bytes.
 const LIMIT: u64 = 64 << 20;
 
-/// The file of a Zarr V2 node's attributes, which may hold numbers that JSON does not have.
+/// Name of the attributes file in Zarr V2, which may contain numbers that JSON lacks.
 pub(super) const ATTRIBUTES: &str = ".zattrs";
 
-/// What can lie at a path.
+/// Kind of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NodeKind {
     /// An array.
@@ -22,16 +22,16 @@ pub enum NodeKind {
     Group,
 }
 
-/// The metadata of an array or a group.
+/// Metadata of an array or a group.
 #[derive(Clone, Debug)]
 pub enum Node {
-    /// Of an array.
+    /// Metadata of an array.
     Array(Box<ArrayMetadata>),
-    /// Of a group.
+    /// Metadata of a group.
     Group(Box<GroupMetadata>),
 }
 
-/// The path of a node as keys begin with it: names joined by `/`, none of them empty, `.` or `..`; the root is `""`.
+/// Normalizes the path of a node: names joined by `/`, none of them empty, `.` or `..`; the root is `""`.
 pub fn node_path(path: &str) -> Result<String> {
     let names = path.trim_matches('/');
     if names.is_empty() || check_key(names).is_ok() {
@@ -41,24 +41,24 @@ pub fn node_path(path: &str) -> Result<String> {
     }
 }
 
-/// The key of a file of the node at a path.
+/// Returns the key of a file of the node at a path.
 pub fn metadata_key(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
 }
 
-/// The files of a node.
+/// The folder of a node's metadata files.
 pub(crate) struct Folder<'a> {
     pub(crate) store: &'a dyn Store,
     pub(crate) path: &'a str,
 }
 
 impl Folder<'_> {
-    /// Reads a file.
+    /// Reads and parses a file.
     pub(super) fn file(&self, name: &str) -> Result<Option<Value>> {
         self.read(name, if name == ATTRIBUTES { json::parse_attributes } else { json::parse })
     }
 
-    /// Reads a file whose document will be changed and written back.
+    /// Reads a file with literal numbers, so that it can be written unchanged.
     pub(super) fn literal(&self, name: &str) -> Result<Option<Value>> {
         self.read(name, json::parse_literal)
     }
@@ -71,8 +71,8 @@ impl Folder<'_> {
         read().place(|| self.display(name))
     }
 
-    /// Reads a file, changes it and stores it. Returns the new document, or `None` if `change` leaves the file. The caller
-    /// holds the lock. If a store compares versions instead and another process was faster, the change is made again.
+    /// Reads, changes and stores a file, and returns the new document as readers parse it; `None` if `change` makes no
+    /// change. The caller holds the lock. If the store compares versions, the change is repeated after a conflict.
     pub(super) fn change(
         &self,
         name: &str,
@@ -96,8 +96,7 @@ impl Folder<'_> {
         }
     }
 
-    /// Sets the shape in the document of an array, and other members with it, to those of `array`. Returns false if the
-    /// stored shape is no longer `from`.
+    /// Stores the shape and the `members` of `array` in a file. Returns false if the stored shape is no longer `from`.
     pub(super) fn change_shape(
         &self,
         name: &str,
@@ -119,12 +118,12 @@ impl Folder<'_> {
         Ok(changed.is_some())
     }
 
-    /// The error for a node that is missing.
+    /// Returns the error that there is no node.
     pub(super) fn missing(&self) -> Error {
         Error::not_found(format!("no array or group at {}", self.store.display(self.path)))
     }
 
-    /// The location of a file, for display.
+    /// Returns the name of a file for messages.
     pub(super) fn display(&self, name: &str) -> String {
         self.store.display(&metadata_key(self.path, name))
     }

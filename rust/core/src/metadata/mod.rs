@@ -1,4 +1,4 @@
-//! Metadata of arrays and groups, read from Zarr V3 and V2 into one form.
+//! Metadata of arrays and groups, read from Zarr V3 or V2 into one form.
 
 mod change;
 mod consolidated;
@@ -33,41 +33,41 @@ pub use v3::data_type::{data_type_from_json, data_type_to_json};
 /// Attributes: any JSON.
 pub type Attributes = serde_json::Map<String, Value>;
 
-/// The metadata of an array, in one form for both versions of Zarr.
+/// Metadata of an array of either version of Zarr.
 #[derive(Clone, Debug)]
 pub struct ArrayMetadata {
-    /// 3 or 2.
+    /// Version of Zarr: 3 or 2.
     pub zarr_format: u8,
-    /// The array's shape and how it is cut into chunks.
+    /// Shape of the array and its division into chunks.
     pub chunk_grid: ChunkGrid,
-    /// The type of the elements.
+    /// Data type of the elements.
     pub data_type: DataType,
-    /// The value of elements that are not stored.
+    /// Value of elements that are not stored.
     pub fill_value: FillValue,
-    /// How the keys of chunks are written.
+    /// Encoding of the chunk keys.
     pub chunk_key_encoding: ChunkKeyEncoding,
-    /// The codecs of a chunk, in the order of encoding, in the terms of Zarr V3.
+    /// Codecs of the chunks in encoding order, as Zarr V3 configures them.
     pub codecs: Vec<Named>,
-    /// The attributes.
+    /// User attributes.
     pub attributes: Attributes,
-    /// The names of the dimensions.
+    /// Names of the dimensions.
     pub dimension_names: Option<Vec<Option<String>>>,
-    /// The document as stored: `zarr.json`, or `.zarray`.
+    /// The stored document: `zarr.json` or `.zarray`.
     pub document: Value,
 }
 
-/// The metadata of a group, in one form for both versions of Zarr.
+/// Metadata of a group of either version of Zarr.
 #[derive(Clone, Debug)]
 pub struct GroupMetadata {
-    /// 3 or 2.
+    /// Version of Zarr: 3 or 2.
     pub zarr_format: u8,
-    /// The attributes.
+    /// User attributes.
     pub attributes: Attributes,
-    /// The document as stored: `zarr.json`, or `.zgroup`.
+    /// The stored document: `zarr.json` or `.zgroup`.
     pub document: Value,
 }
 
-/// The properties of a new array that both versions of Zarr share.
+/// Properties of a new array that both versions of Zarr share.
 #[derive(Clone, Debug)]
 pub(crate) struct NewArray {
     pub(crate) chunk_grid: ChunkGrid,
@@ -76,7 +76,7 @@ pub(crate) struct NewArray {
     pub(crate) attributes: Attributes,
 }
 
-/// The order of the axes of a chunk in Zarr V2.
+/// Order of the elements of a chunk in Zarr V2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// The last axis varies fastest.
@@ -87,17 +87,17 @@ pub enum Order {
 }
 
 impl ArrayMetadata {
-    /// Reads a `zarr.json`.
+    /// Parses a `zarr.json`.
     pub fn from_v3(document: Value) -> Result<Self> {
         v3::array(document)
     }
 
-    /// Reads a `.zarray` and the `.zattrs` beside it, if there is one.
+    /// Parses a `.zarray` and its `.zattrs`, if any.
     pub fn from_v2(zarray: Value, zattrs: Option<Value>) -> Result<Self> {
         v2::array(zarray, zattrs)
     }
 
-    /// The metadata of a new array of Zarr V3.
+    /// Returns the metadata of a new array of Zarr V3.
     pub(crate) fn new_v3(
         array: &NewArray,
         chunk_key_encoding: &ChunkKeyEncoding,
@@ -110,7 +110,7 @@ impl ArrayMetadata {
         Ok(made)
     }
 
-    /// The metadata of a new array of Zarr V2.
+    /// Returns the metadata of a new array of Zarr V2.
     pub(crate) fn new_v2(array: &NewArray, codecs: &V2Codecs, separator: char) -> Result<Self> {
         check_fill_value(array)?;
         let zarray = v2::new_array(array, codecs, separator)?;
@@ -119,15 +119,15 @@ impl ArrayMetadata {
             let message = format!("they encode elements of {}, not {}", made.data_type, array.data_type);
             return Err(Error::metadata(message).at("filters"));
         }
-        // V2 has no spelling for the payload of a NaN.
+        // Zarr V2 cannot express the payload of a NaN.
         if !matches!(array.data_type.kind(), Kind::Float | Kind::Complex) {
             check_spelled(array, &made)?;
         }
         Ok(made)
     }
 
-    /// Returns the metadata with another shape of the same rank. If the lengths of chunks are listed and end before the array
-    /// does, one more chunk is added.
+    /// Returns the metadata with another shape of the same rank. A rectilinear grid that is too short gets one more
+    /// chunk along the axis.
     pub fn with_shape(&self, shape: &[u64]) -> Result<Self> {
         if self.zarr_format == 3 {
             let array = Self::from_v3(v3::with_shape(self, shape)?)?;
@@ -145,12 +145,12 @@ impl ArrayMetadata {
         Self { attributes, document, ..self.clone() }
     }
 
-    /// Whether the document has a fill value. If it is missing or null, zero is used.
+    /// Whether the metadata define a fill value. Zero is used in place of null.
     pub fn has_fill_value(&self) -> bool {
         self.document.get("fill_value").is_some_and(|value| !value.is_null())
     }
 
-    /// The files of the array, by name below its path; `None` marks a file that it does not have. See [`write_node`].
+    /// Returns the files to write by name; `None` for a file to remove. See [`write_node`].
     pub fn files(&self) -> Vec<(&'static str, Option<String>)> {
         match self.zarr_format {
             3 => v3::files(&self.document, &self.attributes),
@@ -160,22 +160,22 @@ impl ArrayMetadata {
 }
 
 impl GroupMetadata {
-    /// Reads a `zarr.json`.
+    /// Parses a `zarr.json`.
     pub fn from_v3(document: Value) -> Result<Self> {
         v3::group(document)
     }
 
-    /// Reads a `.zgroup` and the `.zattrs` beside it, if there is one.
+    /// Parses a `.zgroup` and its `.zattrs`, if any.
     pub fn from_v2(zgroup: Value, zattrs: Option<Value>) -> Result<Self> {
         v2::group(zgroup, zattrs)
     }
 
-    /// The metadata of a new group of Zarr V3.
+    /// Returns the metadata of a new group of Zarr V3.
     pub fn new_v3(attributes: Attributes) -> Self {
         Self { zarr_format: 3, document: v3::new_group(&attributes), attributes }
     }
 
-    /// The metadata of a new group of Zarr V2.
+    /// Returns the metadata of a new group of Zarr V2.
     pub fn new_v2(attributes: Attributes) -> Self {
         Self { zarr_format: 2, document: v2::new_group(), attributes }
     }
@@ -187,7 +187,7 @@ impl GroupMetadata {
         Self { attributes, document, ..self.clone() }
     }
 
-    /// The files of the group, by name below its path; `None` marks a file that it does not have. See [`write_node`].
+    /// Returns the files to write by name; `None` for a file to remove. See [`write_node`].
     pub fn files(&self) -> Vec<(&'static str, Option<String>)> {
         match self.zarr_format {
             3 => v3::files(&self.document, &self.attributes),
@@ -201,35 +201,36 @@ fn check_codecs(codecs: &[Named], grid: &ChunkGrid, data_type: &DataType, fill_v
     Chain::new(codecs, &grid.first_shape(), data_type, fill_value).map(|_| ())
 }
 
-/// Checks that the size of a chunk in bytes fits 64 bits.
+/// Checks that the size of a chunk in bytes fits into 64 bits.
 fn check_chunk(chunk_grid: &ChunkGrid, data_type: &DataType) -> Result<()> {
     let shape = chunk_grid.largest_shape();
     match product(&shape).and_then(|elements| elements.checked_mul(data_type.size() as u64)) {
         Some(_) => Ok(()),
-        None => Err(Error::metadata(format!("chunks of shape {} have more than 2^64 bytes", tuple(&shape)))),
+        None => Err(Error::metadata(format!("chunks of shape {} have 2^64 bytes or more", tuple(&shape)))),
     }
 }
 
 fn check_fill_value(array: &NewArray) -> Result<()> {
-    let (found, size) = (array.fill_value.bytes().len(), array.data_type.size());
-    if found == size || array.data_type.is_variable() {
+    let (found, expected) = (array.fill_value.bytes().len(), array.data_type.size());
+    if found == expected || array.data_type.is_variable() {
         Ok(())
     } else {
-        Err(Error::metadata(format!("a fill value of {found} bytes for {}, which has {size}", array.data_type)))
+        Err(Error::metadata(format!("the fill value has {found} bytes, but {} has {expected}", array.data_type)))
     }
 }
 
-/// Checks that the fill value has a form in JSON. Text that is not valid Unicode has none.
+/// Checks that the fill value survives its JSON form; text that is not valid Unicode, for example, does not.
 fn check_spelled(array: &NewArray, made: &ArrayMetadata) -> Result<()> {
-    // Numbers of less than a byte use only some bits.
+    // Numbers of less than a byte do not use all bits.
     if made.fill_value == array.fill_value || array.data_type.bits() < 8 {
         return Ok(());
     }
     let data_type = &array.data_type;
-    Err(Error::metadata(format!("it is not a value of {data_type}, or has no form in JSON")).at("fill_value"))
+    Err(Error::metadata(format!("the fill value is not a {data_type}, or JSON cannot express it")).at("fill_value"))
 }
 
-/// The default codec from elements to bytes: `bytes`, little-endian, or the one for strings or bytes of variable length.
+/// Returns the default codec that encodes elements as bytes: little-endian `bytes`, or the variable-length codec of the
+/// type.
 pub(crate) fn default_serializer(data_type: &DataType) -> Named {
     let mut configuration = Attributes::new();
     let name = match data_type.kind() {
@@ -334,7 +335,7 @@ mod tests {
         let names = ["string", "bytes"].map(|name| DataType::from_name(name).unwrap());
         for data_type in DataType::all().chain(codes).chain(names).chain([structure]) {
             let zero = FillValue::zero(&data_type);
-            // There is no zero among powers of two; its byte is another number.
+            // Powers of two have no zero; a zero byte is another number.
             let array = new(&data_type, zero.bytes());
             let encoding = ChunkKeyEncoding::V2 { separator: '.' };
             let v3 = ArrayMetadata::new_v3(&array, &encoding, &[default_serializer(&data_type)], None).unwrap();
@@ -379,7 +380,7 @@ mod tests {
         let grown = made.with_shape(&[11, 30]).unwrap();
         assert_eq!((shapes(&grown), &grown.chunk_grid.shape()[..]), ("[[[2,2],3,4],5]".into(), &[4, 6][..]));
         assert!(made.with_shape(&[3]).is_err());
-        // Chunks of one length may be listed too, and are no more than are listed.
+        // A grid of equal chunks may also be listed; it has only the listed chunks.
         let mut document = made.document.clone();
         document["chunk_grid"]["configuration"]["chunk_shapes"] = json!([[[4, 2]], 5]);
         let listed = ArrayMetadata::from_v3(document).unwrap();

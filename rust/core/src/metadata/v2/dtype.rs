@@ -1,4 +1,4 @@
-//! How data types are spelled in Zarr V2: as NumPy does, with the byte order, and objects by the filter that encodes them.
+//! JSON forms of data types in Zarr V2: NumPy's codes with a byte order; the type of objects follows from a filter.
 //!
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html#data-type-encoding>
 
@@ -8,11 +8,12 @@ use crate::codec::Endian;
 use crate::data_type::{DataType, Field, Kind};
 use crate::error::{Error, Place, Result};
 use crate::json::{lengths, list, member, object, show, string};
-use crate::metadata::v3::data_type::DEEPEST;
+use crate::metadata::v3::data_type::MAX_DEPTH;
 
-/// Reads the data type of Zarr V2, and the byte order of its elements; `None`: they have none, or one for each field.
+/// Parses a data type of Zarr V2. Also returns the byte order of its elements; `None` if they have none, or one per
+/// field.
 ///
-/// `codecs` are the filters and the compressor: objects are what the one for objects says.
+/// `codecs` are the filters and the compressor; one of them determines the type of objects.
 pub(super) fn dtype_from_json<'a>(
     value: &Value,
     codecs: impl IntoIterator<Item = &'a Value>,
@@ -24,7 +25,7 @@ pub(super) fn dtype_from_json<'a>(
     }
 }
 
-/// Spells a data type for Zarr V2, little-endian but for fields that are kept in another order.
+/// Returns the JSON form of a data type in Zarr V2, little-endian except for swapped fields.
 pub(super) fn dtype_to_json(data_type: &DataType) -> Value {
     match data_type.kind() {
         Kind::Struct => fields_to_json(data_type).into(),
@@ -42,7 +43,7 @@ fn code(data_type: &DataType, endian: Endian) -> String {
     format!("{order}{}", data_type.code())
 }
 
-/// The filter that encodes objects of a type; `None`: they are no objects.
+/// Returns the filter that encodes objects of a type; `None` for other types.
 pub(super) fn object_filter(data_type: &DataType) -> Option<Value> {
     let item = |item: &Field| code(&item.data_type, field_endian(item.swapped));
     match data_type.kind() {
@@ -54,7 +55,7 @@ pub(super) fn object_filter(data_type: &DataType) -> Option<Value> {
     }
 }
 
-/// The fields as NumPy lists them, with fields of no name for the gaps.
+/// Lists fields as NumPy does; gaps become fields without a name.
 fn fields_to_json(data_type: &DataType) -> Vec<Value> {
     let mut fields: Vec<_> = data_type.fields().iter().collect();
     fields.sort_by_key(|field| field.offset);
@@ -85,7 +86,7 @@ fn field_endian(swapped: bool) -> Endian {
     }
 }
 
-/// A byte order and a code of NumPy; types that NumPy does not have go by their name.
+/// Parses a byte order and a NumPy code, or the name of a type that NumPy lacks.
 fn simple(value: &Value) -> Result<(DataType, Option<Endian>)> {
     let text = string(value)?;
     let refused = || Error::metadata(format!("{text:?} is not a data type"));
@@ -100,22 +101,22 @@ fn simple(value: &Value) -> Result<(DataType, Option<Endian>)> {
         _ if data_type.word() == 1 => None,
         b'<' => Some(Endian::Little),
         b'>' => Some(Endian::Big),
-        _ => return Err(Error::metadata(format!("{text:?} has no byte order"))),
+        _ => return Err(Error::metadata(format!("{text:?} lacks a byte order"))),
     };
     Ok((data_type, endian))
 }
 
-/// Fields as NumPy lists them: `[name, code]`, `[name, code, shape]`, where a code may be a list of fields.
+/// Parses fields as NumPy lists them: `[name, code]` or `[name, code, shape]`; a code can be a list of fields.
 fn structure(descr: &[Value], depth: usize) -> Result<DataType> {
-    if depth > DEEPEST {
-        return Err(Error::metadata(format!("structs are nested more than {DEEPEST} deep")));
+    if depth > MAX_DEPTH {
+        return Err(Error::metadata(format!("structs are nested more than {MAX_DEPTH} deep")));
     }
     let mut fields = Vec::new();
     let mut offset = 0usize;
     for (k, value) in descr.iter().enumerate() {
         let field = field(value, k, offset, depth)?;
         offset = offset.saturating_add(field.0.size());
-        // What has no name and no meaning is padding.
+        // Raw bytes without a name are padding.
         if !field.1 {
             fields.push(field.0);
         }
@@ -123,7 +124,7 @@ fn structure(descr: &[Value], depth: usize) -> Result<DataType> {
     DataType::structure(fields, offset)
 }
 
-/// A field, and whether it is only padding.
+/// Parses a field. Also returns whether the field is only padding.
 fn field(value: &Value, number: usize, offset: usize, depth: usize) -> Result<(Field, bool)> {
     let (name, code, shape) = match list(value)? {
         [name, code] => (name, code, None),
@@ -131,10 +132,10 @@ fn field(value: &Value, number: usize, offset: usize, depth: usize) -> Result<(F
         _ => return Err(Error::metadata(format!("{} is not a field", show(value)))),
     };
     let name = match name {
-        // A title stands before the name, and is another name for the same.
+        // A title precedes the name, and is an alias.
         Value::Array(both) => match &both[..] {
             [_, name] => string(name)?,
-            _ => return Err(Error::metadata(format!("{} is not the name of a field", show(name)))),
+            _ => return Err(Error::metadata(format!("{} is not a field name", show(name)))),
         },
         _ => string(name)?,
     };
@@ -142,7 +143,7 @@ fn field(value: &Value, number: usize, offset: usize, depth: usize) -> Result<(F
         let (data_type, endian) = match code {
             Value::Array(fields) => (structure(fields, depth + 1)?, None),
             Value::String(text) if text == "|O" => {
-                return Err(Error::unsupported("Python objects in a struct; there are elements of fixed size"));
+                return Err(Error::unsupported("Python objects in a struct; all fields must have a fixed size"));
             }
             _ => simple(code)?,
         };
@@ -163,12 +164,12 @@ fn field(value: &Value, number: usize, offset: usize, depth: usize) -> Result<(F
 fn shape(value: &Value) -> Result<Vec<usize>> {
     let length = |length: u64| match usize::try_from(length) {
         Ok(length @ 1..) => Ok(length),
-        _ => Err(Error::unsupported(format!("an array of shape {} as a field", show(value)))),
+        _ => Err(Error::unsupported(format!("a field of shape {}", show(value)))),
     };
     lengths(value)?.into_iter().map(length).collect()
 }
 
-/// What Python objects are, by the filter that encodes them.
+/// Returns the data type of Python objects, by the filter that encodes them.
 fn objects<'a>(codecs: impl IntoIterator<Item = &'a Value>) -> Result<DataType> {
     for codec in codecs {
         match codec.get("id").and_then(Value::as_str).unwrap_or_default() {
@@ -182,15 +183,15 @@ fn objects<'a>(codecs: impl IntoIterator<Item = &'a Value>) -> Result<DataType> 
             "json" | "json2" | "msgpack" | "msgpack2" => return Ok(DataType::object()),
             "pickle" => {
                 return Err(Error::unsupported(
-                    "\"|O\" with the filter \"pickle\": to read pickled objects is to run code that came with the data; \
-                     whoever trusts them can write them anew with vlen-utf8, json2 or msgpack2",
+                    "\"|O\" with the filter \"pickle\": unpickling runs code from the data and is not supported; if you trust \
+                     the data, rewrite them with vlen-utf8, json2 or msgpack2",
                 ));
             }
             _ => {}
         }
     }
     Err(Error::unsupported(
-        "\"|O\" is for Python objects, and no filter says how these are stored; there are vlen-utf8, vlen-bytes, \
+        "\"|O\" needs a filter that encodes Python objects: vlen-utf8, vlen-bytes, \
          vlen-array, json2, msgpack2 and categorize",
     ))
 }
@@ -252,7 +253,8 @@ mod tests {
         assert_eq!(swapped(&data_type), [little, !little, false, false]);
         assert_eq!(swapped(&data_type.fields()[3].data_type), [!little, little]);
         assert_eq!(dtype_to_json(&data_type), descr);
-        // Titles go, numbers are shapes of one axis, and what has no name but a meaning is called as NumPy does.
+        // Titles are dropped, a number is a shape of one axis, and typed fields without a name get NumPy's default
+        // name.
         let (data_type, _) = parse(&json!([[["Title", "a"], "<i4"], ["", "<f4"], ["b", "|u1", 2]])).unwrap();
         assert_eq!(dtype_to_json(&data_type), json!([["a", "<i4"], ["f1", "<f4"], ["b", "|u1", [2]]]));
     }
@@ -275,9 +277,9 @@ mod tests {
             assert_eq!(dtype_to_json(&data_type), "|O");
         }
         for (filters, why) in [
-            (json!([]), "no filter says"),
-            (json!([{"id": "delta"}, 5]), "no filter says"),
-            (json!([{"id": "pickle"}]), "run code"),
+            (json!([]), "needs a filter"),
+            (json!([{"id": "delta"}, 5]), "needs a filter"),
+            (json!([{"id": "pickle"}]), "runs code"),
         ] {
             let error = read(filters).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported);
@@ -313,7 +315,7 @@ mod tests {
         ] {
             assert!(parse(&value).is_err(), "{value}");
         }
-        let deep = (0..=DEEPEST + 1).fold(json!("<i4"), |inner, _| json!([["a", inner]]));
+        let deep = (0..=MAX_DEPTH + 1).fold(json!("<i4"), |inner, _| json!([["a", inner]]));
         assert!(parse(&deep).unwrap_err().message().contains("deep"));
         let many: Vec<_> = (0..100_000).map(|k| json!([format!("a{k}"), "|u1"])).collect();
         assert_eq!(parse(&many.into()).unwrap().0.size(), 100_000);

@@ -1,4 +1,4 @@
-//! How Zarr V2 spells fill values: as V3 does, with other forms for bytes and times, and null.
+//! JSON forms of fill values in Zarr V2: those of V3, other forms for bytes and times, and null.
 //!
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html#fill-value-encoding>
 
@@ -12,7 +12,7 @@ use crate::fill_value::FillValue;
 use crate::json::show;
 use crate::metadata::fill_value::{fill_value_from_json, fill_value_stored, fill_value_to_json, no_fill_value};
 
-/// Reads a fill value.
+/// Parses a fill value.
 pub(super) fn fill_value(value: &Value, data_type: &DataType) -> Result<FillValue> {
     let zero = value.as_f64() == Some(0.0);
     let kind = data_type.kind();
@@ -26,12 +26,12 @@ pub(super) fn fill_value(value: &Value, data_type: &DataType) -> Result<FillValu
         }
         (Kind::String | Kind::Bytes | Kind::List, Value::Number(_)) if zero => Ok(FillValue::zero(data_type)),
         (Kind::Raw, Value::String(text)) if text.is_empty() => Ok(FillValue::zero(data_type)),
-        // NumPy cuts text to the length that there is.
+        // NumPy cuts text to the length of the data type.
         (Kind::FixedText, Value::String(text)) => {
             let text: String = text.chars().take(data_type.size() / 4).collect();
             fill_value_from_json(&text.into(), data_type)
         }
-        // The bytes of a struct are in memory as they are stored.
+        // The base64 form contains the stored bytes, whose layout is the one in memory.
         (Kind::Struct, Value::String(_)) => fill_value_stored(value, data_type, Endian::NATIVE),
         (Kind::Struct, _) => Err(Error::metadata(format!("{} is not base64", show(value)))),
         (_, Value::String(text)) if data_type.is_extended() => {
@@ -44,7 +44,7 @@ pub(super) fn fill_value(value: &Value, data_type: &DataType) -> Result<FillValu
     }
 }
 
-/// Spells a fill value. V2 has no spelling for the payload of a NaN.
+/// Returns the JSON form of a fill value. Zarr V2 cannot express the payload of a NaN.
 pub(super) fn fill_value_to_json_v2(fill_value: &FillValue, data_type: &DataType) -> Value {
     let nan = |value: Value| match value {
         Value::String(text) if text.starts_with("0x") => "NaN".into(),

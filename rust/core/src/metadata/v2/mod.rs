@@ -1,7 +1,7 @@
-//! Zarr V2 in the terms of V3: `.zarray`, `.zgroup` and `.zattrs`.
+//! Zarr V2: translates `.zarray`, `.zgroup` and `.zattrs` to the terms of V3.
 //!
-//! The differences of V2: the byte order is part of the data type, the order of axes is a member, compressor and filters
-//! are those of numcodecs, and fill values may be null. Only this folder knows them.
+//! In V2, the data type has a byte order, `order` gives the order of the axes, compressor and filters are those of
+//! numcodecs, and the fill value can be missing. These differences stay inside this file.
 //!
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html>
 
@@ -32,9 +32,9 @@ const ARRAY: &str = ".zarray";
 const GROUP: &str = ".zgroup";
 const CONSOLIDATED: &str = ".zmetadata";
 
-/// Reads the `.zarray` of an array and its `.zattrs`, if there is one.
+/// Parses the `.zarray` of an array and its `.zattrs`, if any.
 ///
-/// Unknown members are ignored, as the specification asks.
+/// Unknown members are ignored, as the specification requires.
 pub(super) fn array(document: Value, attributes: Option<Value>) -> Result<ArrayMetadata> {
     let members = object(&document)?;
     check_format(members, 2)?;
@@ -63,7 +63,7 @@ pub(super) fn array(document: Value, attributes: Option<Value>) -> Result<ArrayM
     })
 }
 
-/// Reads the `.zgroup` of a group and its `.zattrs`, if there is one.
+/// Parses the `.zgroup` of a group and its `.zattrs`, if any.
 pub(super) fn group(document: Value, attributes: Option<Value>) -> Result<GroupMetadata> {
     check_format(object(&document)?, 2)?;
     Ok(GroupMetadata { zarr_format: 2, attributes: zattrs(attributes)?, document })
@@ -80,7 +80,7 @@ pub(super) fn node(folder: &Folder) -> Result<Option<Node>> {
     Ok(Some(Node::Group(group.into())))
 }
 
-/// Returns the kind of a folder's node.
+/// Returns the kind of a folder's node, without parsing its metadata.
 pub(super) fn kind(folder: &Folder) -> Result<Option<NodeKind>> {
     if folder.file(ARRAY)?.is_some() {
         return Ok(Some(NodeKind::Array));
@@ -93,7 +93,10 @@ pub(super) fn consolidated(folder: &Folder) -> Result<Option<Consolidated>> {
     let Some(mut document) = folder.file(CONSOLIDATED)? else { return Ok(None) };
     let mut read_nodes = || {
         if let Some(format) = document.get("zarr_consolidated_format").filter(|format| format.as_u64() != Some(1)) {
-            return Err(Error::unsupported(format!("zarr_consolidated_format {}; there is 1", show(format))));
+            return Err(Error::unsupported(format!(
+                "unknown zarr_consolidated_format {}; the only known one is 1",
+                show(format)
+            )));
         }
         let files = match document.get_mut("metadata").map(Value::take) {
             Some(Value::Object(files)) => files,
@@ -101,7 +104,8 @@ pub(super) fn consolidated(folder: &Folder) -> Result<Option<Consolidated>> {
         };
         let mut nodes = Vec::new();
         for (key, document) in &files {
-            // Keys without a folder are the group's files. If a folder has both kinds, it is an array.
+            // Keys without a slash are the group's own files, which exist next to this one. If both are present, an
+            // array takes precedence over a group.
             let Some((path, name)) = key.rsplit_once('/') else { continue };
             let kind = match name {
                 ARRAY => NodeKind::Array,
@@ -129,11 +133,11 @@ fn order(value: &Value) -> Result<Order> {
     match value.as_str() {
         Some("C") => Ok(Order::C),
         Some("F") => Ok(Order::F),
-        _ => Err(Error::metadata(format!("{} is neither \"C\" nor \"F\"", show(value)))),
+        _ => Err(Error::metadata(format!("{} is not an order; use \"C\" or \"F\"", show(value)))),
     }
 }
 
-/// The filters and the compressor.
+/// Returns the filters and the compressor.
 fn encoders(members: &Map<String, Value>) -> Result<(&[Value], Option<&Value>)> {
     let filters = match member(members, "filters")? {
         Value::Null => &[][..],
@@ -142,8 +146,7 @@ fn encoders(members: &Map<String, Value>) -> Result<(&[Value], Option<&Value>)> 
     Ok((filters, Some(member(members, "compressor")?).filter(|compressor| !compressor.is_null())))
 }
 
-/// The codecs in the order of encoding: the transposition, filters of elements, `bytes`, filters of bytes, and the
-/// compressor.
+/// Returns the codecs in encoding order: transpose, element filters, array-to-bytes codec, byte filters, compressor.
 fn codecs(
     members: &Map<String, Value>,
     data_type: &DataType,
@@ -157,7 +160,7 @@ fn codecs(
     let mut bytes = Vec::new();
     let rank = grid.dimensionality();
     let (filters, compressor) = encoders(members)?;
-    // These two store the shape of the elements, in the order of the array's axes, and ignore `order`.
+    // These two filters store the shape of the elements, so they ignore `order`.
     let first = filters.first().and_then(|filter| filter.get("id")?.as_str());
     if order == Order::F && rank > 1 && !matches!(first, Some("json2" | "msgpack2")) {
         let axes: Vec<_> = (0..rank).rev().collect();
@@ -168,11 +171,14 @@ fn codecs(
     for (place, value) in filters.chain(compressor.map(|compressor| ("compressor", compressor))) {
         let mut sort = || {
             let named = from_numcodecs(value, &current)?;
-            // Registered codecs get the elements as they are stored.
+            // Filters that only extensions know receive the elements as stored.
             match codec::create_for(&named, &current, true)? {
                 Codec::BytesToBytes(_) => bytes.push(named),
                 codec if serializer.is_some() || !bytes.is_empty() => {
-                    return Err(Error::metadata(format!("{} follows a codec of bytes: {codec:?}", named.name)));
+                    return Err(Error::metadata(format!(
+                        "{} cannot follow a codec that encodes bytes: {codec:?}",
+                        named.name
+                    )));
                 }
                 Codec::ArrayToArray(codec) => {
                     current = codec.encoded_type().clone();
@@ -193,7 +199,7 @@ fn codecs(
     Ok(elements)
 }
 
-/// The byte order of the elements that a filter of numcodecs encodes, from the data type in its configuration.
+/// Returns the byte order of a filter's output, from the data type in its configuration.
 fn encoded_endian(filter: &Named) -> Option<Endian> {
     let named = ["encode_dtype", "astype", "dtype"].iter().find_map(|member| filter.configuration.get(*member));
     match named.and_then(Value::as_str)?.as_bytes().first()? {
@@ -219,16 +225,15 @@ fn bytes_codec(endian: Option<Endian>) -> Named {
     Named { name: "bytes".into(), configuration }
 }
 
-/// The `.zarray` of a new array, little-endian. Elements of variable length get the filter that encodes them, unless
-/// `codecs` has one.
+/// Returns the `.zarray` of a new little-endian array. Objects get the filter that encodes them, unless `codecs` has
+/// one.
 pub(super) fn new_array(array: &NewArray, codecs: &V2Codecs, separator: char) -> Result<Value> {
     let V2Codecs { filters, compressor, order } = codecs;
     let encodes = |filter: &Value| dtype_from_json(&"|O".into(), [filter]).is_ok();
     let missing = if filters.iter().any(encodes) { None } else { object_filter(&array.data_type) };
     let filters: Vec<_> = missing.into_iter().chain(filters.iter().cloned()).collect();
     let chunks = array.chunk_grid.regular_shape().ok_or_else(|| {
-        Error::unsupported("Zarr V2 has no chunks of several shapes; keep Zarr V3, or give one shape for all")
-            .at("chunks")
+        Error::unsupported("Zarr V2 needs chunks of one shape; use Zarr V3, or rechunk the array").at("chunks")
     })?;
     Ok(json!({
         "zarr_format": 2,
@@ -243,7 +248,7 @@ pub(super) fn new_array(array: &NewArray, codecs: &V2Codecs, separator: char) ->
     }))
 }
 
-/// The files of an array or a group. The attributes come first, so that a reader that finds the node finds them too.
+/// Returns the files of a node. The attributes come first, so that readers who find the node find them too.
 pub(super) fn files(kind: NodeKind, document: &Value, attributes: &Attributes) -> Vec<(&'static str, Option<String>)> {
     let name = match kind {
         NodeKind::Array => ARRAY,
@@ -253,7 +258,7 @@ pub(super) fn files(kind: NodeKind, document: &Value, attributes: &Attributes) -
     vec![(ATTRIBUTES, attributes), (name, Some(write_literal(document)))]
 }
 
-/// The attributes of the node of a folder as they are stored.
+/// Returns the attributes of a folder's node with literal numbers.
 pub(super) fn stored_attributes(folder: &Folder) -> Result<Option<Attributes>> {
     match folder.literal(ATTRIBUTES)? {
         None => Ok(None),
@@ -261,12 +266,12 @@ pub(super) fn stored_attributes(folder: &Folder) -> Result<Option<Attributes>> {
     }
 }
 
-/// Changes the attributes of the node of a folder, and returns the new ones.
+/// Changes the attributes of a folder's node; returns the new ones.
 pub(super) fn change_attributes(folder: &Folder, change: &AttributesChange) -> Result<Attributes> {
     if kind(folder)?.is_none() {
         return Err(folder.missing());
     }
-    // No store removes an object by its version, so a file stays if versions are compared.
+    // Stores that compare versions cannot remove by version, so the file stays.
     let stays = folder.store.exclusion() == Exclusion::Versions;
     let changed = folder.change(ATTRIBUTES, |document| {
         let there = document.is_some();
@@ -282,19 +287,19 @@ pub(super) fn change_attributes(folder: &Folder, change: &AttributesChange) -> R
     zattrs(changed)
 }
 
-/// Sets the shape of the array of a folder to that of `array`. Returns false if the stored shape is not `from`.
+/// Stores the shape of `array`; returns false if the stored shape is no longer `from`.
 pub(super) fn change_shape(folder: &Folder, array: &ArrayMetadata, from: &[u64]) -> Result<bool> {
     folder.change_shape(ARRAY, &["shape"], array, from)
 }
 
-/// Stores the metadata of the group of a folder and of everything below it, by key from there, as `.zmetadata`.
+/// Writes the `.zmetadata` of a folder's group. The paths of `below` are relative to the group.
 pub(super) fn consolidate(folder: &Folder, below: &[(String, NodeKind, Folder)]) -> Result<()> {
     let mut files = Map::new();
     let mut note = |path: &str, kind: NodeKind, node: &Folder| -> Result<()> {
         let name = if kind == NodeKind::Array { ARRAY } else { GROUP };
         let document = node.literal(name)?.ok_or_else(|| {
             Error::unsupported(format!(
-                "{} is of Zarr V3, which consolidated metadata of V2 cannot hold",
+                "{} is of Zarr V3; a V2 group can only consolidate V2 metadata",
                 node.display("")
             ))
         })?;
@@ -310,7 +315,7 @@ pub(super) fn consolidate(folder: &Folder, below: &[(String, NodeKind, Folder)])
     folder.change(CONSOLIDATED, |_| Ok(Some(noted.clone()))).map(|_| ())
 }
 
-/// The `.zgroup` of a new group.
+/// Returns the `.zgroup` of a new group.
 pub(super) fn new_group() -> Value {
     json!({"zarr_format": 2})
 }

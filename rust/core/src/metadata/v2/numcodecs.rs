@@ -1,6 +1,6 @@
-//! Codecs of Zarr V2, which are those of numcodecs, in the terms of Zarr V3, and back.
+//! Translation between the codecs of Zarr V2, which numcodecs defines, and those of Zarr V3.
 //!
-//! Specification: <https://numcodecs.readthedocs.io/en/stable/abc.html>, and the configuration of each codec there.
+//! Specification: <https://numcodecs.readthedocs.io/en/stable/abc.html>, and the documentation of each codec there.
 
 use serde_json::{Value, json};
 
@@ -64,8 +64,8 @@ impl V2Codecs {
     }
 }
 
-/// The codecs that inner chunks have: those of the innermost shard, after the codecs that stand before the shard and
-/// before those that follow it. Without a shard, all codecs.
+/// Returns the codecs that encode an inner chunk: the codecs before the shard, those of the innermost shard, and the
+/// codecs after the shard. Without a shard, returns all codecs.
 pub(crate) fn inner_codecs(codecs: &[Named]) -> Result<Vec<Named>> {
     let Some(shard) = codecs.iter().position(|codec| codec.name == "sharding_indexed") else {
         return Ok(codecs.to_vec());
@@ -74,12 +74,12 @@ pub(crate) fn inner_codecs(codecs: &[Named]) -> Result<Vec<Named>> {
     Ok([&codecs[..shard], &inner_codecs(&inner)?, &codecs[shard + 1..]].concat())
 }
 
-/// Returns a codec under the name that Zarr V3 has for it, with the members that V3 requires and numcodecs may leave out.
+/// Returns a codec under its name in Zarr V3, with the members that V3 requires and numcodecs may omit.
 pub(crate) fn to_v3(codec: Named, data_type: &DataType) -> Result<Named> {
     let Named { mut name, mut configuration } = codec;
     let bare = name.strip_prefix("numcodecs.").unwrap_or(&name).to_owned();
     complete(&bare, &mut configuration, data_type)?;
-    // In Zarr V3, the location of crc32c is an addition of numcodecs.
+    // In Zarr V3, the `location` of crc32c is an extension by numcodecs.
     let is_core = CORE.contains(&&*bare) && (bare != "crc32c" || configuration.is_empty());
     if is_core {
         name = bare;
@@ -89,7 +89,7 @@ pub(crate) fn to_v3(codec: Named, data_type: &DataType) -> Result<Named> {
     Ok(Named { name, configuration })
 }
 
-/// Gives a configuration the members that numcodecs may leave out, as Zarr V3 spells them.
+/// Adds the members that numcodecs may omit to a configuration, as Zarr V3 spells them.
 fn complete(id: &str, configuration: &mut Configuration, data_type: &DataType) -> Result<()> {
     match id {
         "blosc" => {
@@ -111,12 +111,12 @@ fn complete(id: &str, configuration: &mut Configuration, data_type: &DataType) -
     Ok(())
 }
 
-/// The element size that blosc shuffles by. Blosc cannot name more than 255 bytes, and then takes bytes.
+/// Returns the element size that blosc shuffles by; 1 for elements over 255 bytes, which blosc cannot express.
 pub(crate) fn blosc_typesize(data_type: &DataType) -> u8 {
     if data_type.is_variable() { 1 } else { u8::try_from(data_type.size()).unwrap_or(1) }
 }
 
-/// Configures a codec of Zarr V3 as numcodecs does.
+/// Returns the numcodecs configuration of a Zarr V3 codec.
 fn to_numcodecs(id: &str, codec: &Named) -> Value {
     let mut configuration = codec.configuration.clone();
     match id {
@@ -127,7 +127,7 @@ fn to_numcodecs(id: &str, codec: &Named) -> Value {
             }
             configuration.shift_remove("typesize");
         }
-        // False is numcodecs' default, and older readers do not know the member.
+        // False is the default of numcodecs, and older readers do not know the member.
         "zstd" if configuration.get("checksum").is_some_and(|checksum| checksum == false) => {
             configuration.shift_remove("checksum");
         }
@@ -140,7 +140,7 @@ fn to_numcodecs(id: &str, codec: &Named) -> Value {
     value
 }
 
-/// Reads a configuration of numcodecs. Codecs that Zarr V3 does not have itself are named as they are in our table.
+/// Parses a configuration of numcodecs. Codecs that are not in Zarr V3 get the names in our table.
 pub(crate) fn from_numcodecs(value: &Value, data_type: &DataType) -> Result<Named> {
     let mut configuration = object(value)?.clone();
     let name = read(&configuration, "id", string)?.to_owned();
@@ -148,7 +148,7 @@ pub(crate) fn from_numcodecs(value: &Value, data_type: &DataType) -> Result<Name
     let defaults: &[(&str, Value)] = match &*name {
         "blosc" => &[("cname", "lz4".into()), ("clevel", 5.into()), ("shuffle", 1.into()), ("blocksize", 0.into())],
         "gzip" | "zlib" => &[("level", 1.into())],
-        // If V3 leaves it out, it is that of the data type.
+        // In Zarr V3, an omitted element size is that of the data type.
         "shuffle" => &[("elementsize", 4.into())],
         _ => &[],
     };
@@ -156,7 +156,7 @@ pub(crate) fn from_numcodecs(value: &Value, data_type: &DataType) -> Result<Name
         configuration.entry(*member).or_insert_with(|| value.clone());
     }
     complete(&name, &mut configuration, data_type)?;
-    // Packbits is another codec in Zarr V3; unknown names are left to extensions.
+    // Zarr V3 has another codec named packbits. Unknown names are left to extensions.
     let name = if name == "packbits" || !codec::exists(&name) { format!("numcodecs.{name}") } else { name };
     Ok(Named { name, configuration })
 }

@@ -1,4 +1,4 @@
-//! How the cutting of an array and the keys of its chunks are spelled in Zarr V3.
+//! JSON forms of chunk grids and chunk key encodings in Zarr V3.
 //!
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/chunk-grids/index.html>,
 //! <https://github.com/zarr-developers/zarr-extensions/tree/main/chunk-grids/rectilinear> and
@@ -13,8 +13,8 @@ use crate::codec::{Named, parse_named};
 use crate::error::{Error, Place, Result};
 use crate::json::{lengths, list, read, show, string};
 
-/// Chunks whose lengths are listed are no more along all axes together: a few bytes can tell of any number.
-const MOST: u64 = 1 << 24;
+/// Maximum number of listed chunk lengths, over all axes: run-length encoding lets a few bytes list any number.
+const MAX_LENGTHS: u64 = 1 << 24;
 
 pub(super) fn chunk_grid_from_json(value: &Value, shape: &[u64]) -> Result<ChunkGrid> {
     let Named { name, configuration } = parse_named(value)?;
@@ -27,22 +27,22 @@ pub(super) fn chunk_grid_from_json(value: &Value, shape: &[u64]) -> Result<Chunk
         "rectilinear" => {
             read(&configuration, "kind", |kind| match string(kind)? {
                 "inline" => Ok(()),
-                other => Err(Error::unsupported(format!("unknown kind {other:?}; there is inline"))),
+                other => Err(Error::unsupported(format!("unknown kind {other:?}; the only known kind is inline"))),
             })?;
             refuse_others(&configuration, &["kind", "chunk_shapes"])?;
-            let mut left = MOST;
+            let mut left = MAX_LENGTHS;
             let axes = read(&configuration, "chunk_shapes", |axes| {
                 list(axes)?.iter().map(|axis| edges(axis, &mut left)).collect::<Result<Vec<_>>>()
             })?;
             ChunkGrid::rectilinear(shape, axes)
         }
-        _ => Err(Error::unsupported(format!("unknown chunk grid {name:?}; there are regular, rectilinear"))),
+        _ => Err(Error::unsupported(format!("unknown chunk grid {name:?}; known are regular and rectilinear"))),
     }
 }
 
-/// The lengths of the chunks along an axis: one for all, or a list of lengths and of `[length, count]`.
+/// Parses the chunk lengths along an axis: one length for all chunks, or a list of lengths and `[length, count]` pairs.
 fn edges(value: &Value, left: &mut u64) -> Result<Result<Vec<u64>, u64>> {
-    let refused = |value: &Value| Error::metadata(format!("{} is not the length of a chunk", show(value)));
+    let refused = |value: &Value| Error::metadata(format!("{} is not a chunk length", show(value)));
     let Value::Array(runs) = value else { return value.as_u64().ok_or_else(|| refused(value)).map(Err) };
     let mut edges = Vec::new();
     for run in runs {
@@ -55,7 +55,7 @@ fn edges(value: &Value, left: &mut u64) -> Result<Result<Vec<u64>, u64>> {
         };
         *left = left
             .checked_sub(count)
-            .ok_or_else(|| Error::unsupported(format!("the lengths of more than {MOST} chunks along the axes")))?;
+            .ok_or_else(|| Error::unsupported(format!("more than {MAX_LENGTHS} chunk lengths are listed")))?;
         edges.extend(std::iter::repeat_n(length, count as usize));
     }
     Ok(Ok(edges))
@@ -95,7 +95,7 @@ pub(super) fn chunk_key_encoding_from_json(value: &Value) -> Result<ChunkKeyEnco
         }
         _ => {
             return Err(Error::unsupported(format!(
-                "unknown chunk key encoding {name:?}; there are default, v2, zarrs.default_suffix"
+                "unknown chunk key encoding {name:?}; known are default, v2 and zarrs.default_suffix"
             )));
         }
     };
@@ -115,12 +115,12 @@ pub(super) fn chunk_key_encoding_to_json(encoding: &ChunkKeyEncoding) -> Value {
     }
 }
 
-/// Reads what stands between the indices of a chunk in its key.
+/// Parses the separator between the indices in a chunk key.
 pub(crate) fn separator(value: &Value) -> Result<char> {
     match value.as_str() {
         Some("/") => Ok('/'),
         Some(".") => Ok('.'),
-        _ => Err(Error::metadata(format!("{} is neither \"/\" nor \".\"", show(value)))),
+        _ => Err(Error::metadata(format!("{} is not a separator; use \"/\" or \".\"", show(value)))),
     }
 }
 
@@ -169,7 +169,7 @@ mod tests {
             (json!([[6], [6]]), ErrorKind::InvalidMetadata),
             (json!([[[u64::MAX, 2]]]), ErrorKind::InvalidMetadata),
             (json!([[[1, u64::MAX]]]), ErrorKind::Unsupported),
-            (json!([[[1, MOST], 1]]), ErrorKind::Unsupported),
+            (json!([[[1, MAX_LENGTHS], 1]]), ErrorKind::Unsupported),
         ] {
             let error = chunk_grid_from_json(&rectilinear(&axes), &[6]).unwrap_err();
             assert_eq!(error.kind(), kind, "{axes}: {error}");

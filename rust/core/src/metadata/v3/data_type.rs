@@ -1,6 +1,6 @@
-//! How data types are spelled in Zarr V3: a name, or a name with a configuration.
+//! JSON forms of data types in Zarr V3: a name, or a name with a configuration.
 //!
-//! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/data-types/index.html>, and for what it does not have
+//! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/data-types/index.html>, and for extensions
 //! <https://github.com/zarr-developers/zarr-extensions/tree/main/data-types>
 
 use serde_json::{Map, Value, json};
@@ -10,21 +10,21 @@ use crate::data_type::{DataType, Field, Kind};
 use crate::error::{Error, Place, Result};
 use crate::json::{list, member, object, read, show, string};
 
-/// Structs in structs in structs: deeper is a mistake or an attack.
-pub(crate) const DEEPEST: usize = 32;
+/// Maximum nesting of structs; deeper nesting is a mistake or an attack.
+pub(crate) const MAX_DEPTH: usize = 32;
 
-/// Other names that mean the same.
+/// Aliases of data type names.
 const ALIASES: &[(&str, &str)] =
     &[("complex_float32", "complex64"), ("complex_float64", "complex128"), ("binary", "variable_length_bytes")];
 
-/// Reads a data type as Zarr V3 spells it.
+/// Parses a data type of Zarr V3.
 pub fn data_type_from_json(value: &Value) -> Result<DataType> {
     nested(value, 0)
 }
 
 fn nested(value: &Value, depth: usize) -> Result<DataType> {
-    if depth > DEEPEST {
-        return Err(Error::metadata(format!("structs are nested more than {DEEPEST} deep")));
+    if depth > MAX_DEPTH {
+        return Err(Error::metadata(format!("structs are nested more than {MAX_DEPTH} deep")));
     }
     let Named { name, configuration } = parse_named(value)?;
     let members = |known: &[&str]| refuse_others(&configuration, known);
@@ -45,7 +45,7 @@ fn nested(value: &Value, depth: usize) -> Result<DataType> {
             let unit = read(&configuration, "unit", string)?;
             let scale = read(&configuration, "scale_factor", |value| {
                 let scale = value.as_u64().and_then(|scale| u32::try_from(scale).ok());
-                scale.ok_or_else(|| Error::metadata(format!("{} is no scale of a unit", show(value))))
+                scale.ok_or_else(|| Error::metadata(format!("{} is not a valid scale_factor", show(value))))
             })?;
             DataType::time(kind, unit, scale)
         }
@@ -64,13 +64,13 @@ fn nested(value: &Value, depth: usize) -> Result<DataType> {
     }
 }
 
-/// A number of bytes.
+/// Parses a size in bytes.
 fn length(value: &Value) -> Result<usize> {
     let bytes = value.as_u64().and_then(|bytes| usize::try_from(bytes).ok());
     bytes.ok_or_else(|| Error::metadata(format!("{} is not a number of bytes", show(value))))
 }
 
-/// A field: `{"name": ..., "data_type": ...}`, or as older writers have it `[name, data_type]`.
+/// Parses a field: `{"name": ..., "data_type": ...}`, or `[name, data_type]` from older writers.
 fn field(value: &Value, depth: usize) -> Result<(String, DataType)> {
     let (name, data_type) = match value.as_array().map(Vec::as_slice) {
         Some([name, data_type]) => (name, data_type),
@@ -83,13 +83,13 @@ fn field(value: &Value, depth: usize) -> Result<(String, DataType)> {
     };
     let name = string(name)?;
     if name.is_empty() {
-        return Err(Error::metadata(format!("{}: a field has no name", show(value))));
+        return Err(Error::metadata(format!("{} has a field without a name", show(value))));
     }
     let data_type = nested(data_type, depth + 1).place(|| format!("field {name:?}"))?;
     Ok((name.to_owned(), data_type))
 }
 
-/// A struct of fields without gaps.
+/// Creates a struct of fields without gaps.
 fn packed(fields: Vec<(String, DataType)>) -> Result<DataType> {
     let mut offset = 0usize;
     let field = |(name, data_type): (String, DataType)| {
@@ -101,9 +101,9 @@ fn packed(fields: Vec<(String, DataType)>) -> Result<DataType> {
     DataType::structure(fields, offset)
 }
 
-/// Spells a data type for Zarr V3.
+/// Returns the JSON form of a data type in Zarr V3.
 ///
-/// Fails with [`Unsupported`](crate::ErrorKind::Unsupported) for what it has no form of.
+/// Fails with [`Unsupported`](crate::ErrorKind::Unsupported) if Zarr V3 cannot express the data type.
 pub fn data_type_to_json(data_type: &DataType) -> Result<Value> {
     let configured = |configuration: Value| json!({"name": data_type.name(), "configuration": configuration});
     Ok(match data_type.kind() {
@@ -118,29 +118,31 @@ pub fn data_type_to_json(data_type: &DataType) -> Result<Value> {
                 let wrong = if field.offset != offset {
                     "gaps between its fields"
                 } else if field.swapped {
-                    "fields in different orders of bytes"
+                    "fields of different byte orders"
                 } else if !field.shape.is_empty() {
-                    "fields that are arrays"
+                    "array fields"
                 } else {
                     offset += field.size();
                     return Ok(json!({"name": field.name, "data_type": data_type_to_json(&field.data_type)?}));
                 };
-                Err(Error::unsupported(format!("{data_type} has {wrong}, for which Zarr V3 has no form")))
+                Err(Error::unsupported(format!("Zarr V3 cannot express {data_type}: it has {wrong}; use Zarr V2")))
             };
             let fields = data_type.fields().iter().map(field).collect::<Result<Vec<_>>>()?;
             if offset != data_type.size() {
-                return Err(Error::unsupported(format!("{data_type} ends in a gap, for which Zarr V3 has no form")));
+                return Err(Error::unsupported(format!(
+                    "Zarr V3 cannot express {data_type}: it ends in a gap; use Zarr V2"
+                )));
             }
             configured(json!({"fields": fields}))
         }
         Kind::List | Kind::Object => {
-            return Err(Error::unsupported(format!("Zarr V3 has no form for elements of {data_type}; Zarr V2 has")));
+            return Err(Error::unsupported(format!("Zarr V3 cannot express {data_type}; use Zarr V2")));
         }
         _ => data_type.name().into(),
     })
 }
 
-/// Refuses members of a configuration that nobody reads.
+/// Fails if a configuration has members other than the known ones.
 pub(super) fn refuse_others(configuration: &Map<String, Value>, known: &[&str]) -> Result<()> {
     match configuration.keys().find(|name| !known.contains(&name.as_str())) {
         None => Ok(()),
@@ -259,7 +261,7 @@ mod tests {
             let error = parse(&text).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{text}: {error}");
         }
-        let deep = (0..=DEEPEST)
+        let deep = (0..=MAX_DEPTH)
             .fold(json!("int8"), |inner, _| json!({"name": "struct", "configuration": {"fields": [["a", inner]]}}));
         assert!(data_type_from_json(&deep).unwrap_err().message().contains("deep"));
         assert!(data_type_from_json(&deep["configuration"]["fields"][0][1]).is_ok());

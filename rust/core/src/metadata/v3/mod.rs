@@ -35,7 +35,7 @@ const ARRAY_MEMBERS: &[&str] = &[
 
 const GROUP_MEMBERS: &[&str] = &["zarr_format", "node_type", "attributes", "consolidated_metadata"];
 
-/// Reads the `zarr.json` of an array.
+/// Parses the `zarr.json` of an array.
 pub(super) fn array(document: Value) -> Result<ArrayMetadata> {
     let members = object(&document)?;
     check_members(members, "array", ARRAY_MEMBERS)?;
@@ -48,7 +48,7 @@ pub(super) fn array(document: Value) -> Result<ArrayMetadata> {
         let codecs = members.get("codecs").and_then(Value::as_array);
         let big = |codec: &Value| codec.pointer("/configuration/endian").is_some_and(|endian| endian == "big");
         let stored = if codecs.is_some_and(|codecs| codecs.iter().any(big)) { Endian::Big } else { Endian::Little };
-        // The specification requires a value. GDAL writes null and reads missing chunks as zero.
+        // The specification requires a fill value. GDAL writes null; its own readers then take missing chunks as zero.
         if value.is_null() { Ok(no_fill_value(&data_type)) } else { fill_value_stored(value, &data_type, stored) }
     })?;
     if members.contains_key("storage_transformers") {
@@ -77,7 +77,7 @@ pub(super) fn array(document: Value) -> Result<ArrayMetadata> {
     })
 }
 
-/// Reads the `zarr.json` of a group.
+/// Parses the `zarr.json` of a group.
 pub(super) fn group(document: Value) -> Result<GroupMetadata> {
     let members = object(&document)?;
     check_members(members, "group", GROUP_MEMBERS)?;
@@ -97,13 +97,13 @@ pub(super) fn node(folder: &Folder) -> Result<Option<Node>> {
     node.map(Some).place(|| folder.display(FILE))
 }
 
-/// Returns the kind of a folder's node.
+/// Returns the kind of a folder's node, without parsing all its metadata.
 pub(super) fn kind(folder: &Folder) -> Result<Option<NodeKind>> {
     let Some(document) = folder.file(FILE)? else { return Ok(None) };
     node_type(&document).map(Some).place(|| folder.display(FILE))
 }
 
-/// Reads the consolidated metadata in a group's document.
+/// Parses the consolidated metadata in a group's document.
 pub(super) fn consolidated(document: &Value) -> Result<Option<Consolidated>> {
     let consolidated = match document.get("consolidated_metadata") {
         None | Some(Value::Null) => return Ok(None),
@@ -114,7 +114,7 @@ pub(super) fn consolidated(document: &Value) -> Result<Option<Consolidated>> {
         if kind != "inline" {
             return match consolidated.get("must_understand") {
                 Some(Value::Bool(false)) => Ok(None),
-                _ => Err(Error::unsupported(format!("unknown kind {kind:?}; there is inline"))),
+                _ => Err(Error::unsupported(format!("unknown kind {kind:?}; the only known kind is inline"))),
             };
         }
         let nodes = read(consolidated, "metadata", object)?.iter().map(|(path, document)| {
@@ -132,7 +132,7 @@ fn node_type(document: &Value) -> Result<NodeKind> {
     read(members, "node_type", |node_type| match node_type.as_str() {
         Some("array") => Ok(NodeKind::Array),
         Some("group") => Ok(NodeKind::Group),
-        _ => Err(Error::metadata(format!("{} is neither \"array\" nor \"group\"", show(node_type)))),
+        _ => Err(Error::metadata(format!("{} is not a node type; expected \"array\" or \"group\"", show(node_type)))),
     })
 }
 
@@ -145,7 +145,7 @@ fn check_members(members: &Map<String, Value>, kind: &str, known: &[&str]) -> Re
     match members.iter().find(|(name, value)| !known.contains(&name.as_str()) && !ignorable(value)) {
         None => Ok(()),
         Some((name, _)) => Err(Error::metadata(format!(
-            "unknown member {name:?} without \"must_understand\": false; there are {}",
+            "unknown member {name:?} without \"must_understand\": false; known are {}",
             known.join(", ")
         ))),
     }
@@ -158,18 +158,18 @@ fn attributes(members: &Map<String, Value>) -> Result<Attributes> {
         .place(|| "attributes")
 }
 
-/// Accepts only transformers that may be ignored: none is implemented.
+/// Checks that all storage transformers may be ignored, as we know none.
 fn no_storage_transformers(value: &Value) -> Result<()> {
     let named = parse_named_list(value)?;
     match list(value)?.iter().zip(&named).find(|(value, _)| !ignorable(value)) {
         None => Ok(()),
         Some((_, Named { name, .. })) => {
-            Err(Error::unsupported(format!("unknown storage transformer {name:?}; there are none")))
+            Err(Error::unsupported(format!("unknown storage transformer {name:?}; none are supported")))
         }
     }
 }
 
-/// Whether readers that do not know an extension may ignore it.
+/// Whether an extension may be ignored by readers who do not know it.
 fn ignorable(value: &Value) -> bool {
     value.get("must_understand") == Some(&Value::Bool(false))
 }
@@ -187,7 +187,7 @@ fn dimension_names(value: &Value, rank: usize) -> Result<Vec<Option<String>>> {
     }
 }
 
-/// The `zarr.json` of a new array.
+/// Returns the `zarr.json` of a new array.
 pub(super) fn new_array(
     array: &NewArray,
     chunk_key_encoding: &ChunkKeyEncoding,
@@ -211,7 +211,7 @@ pub(super) fn new_array(
     Ok(document)
 }
 
-/// The `zarr.json` of an array with another shape of the same rank.
+/// Returns the `zarr.json` with another shape of the same rank.
 pub(super) fn with_shape(array: &ArrayMetadata, shape: &[u64]) -> Result<Value> {
     let mut document = array.document.clone();
     document["shape"] = json!(shape);
@@ -221,7 +221,7 @@ pub(super) fn with_shape(array: &ArrayMetadata, shape: &[u64]) -> Result<Value> 
     Ok(document)
 }
 
-/// The document of an array or a group with other attributes, which Zarr V2 has in another file.
+/// Returns the document with other attributes. In Zarr V2 they are in another file, so the document stays the same.
 pub(super) fn with_attributes(document: &Value, zarr_format: u8, attributes: &Attributes) -> Value {
     let mut document = document.clone();
     if zarr_format == 3 {
@@ -230,17 +230,17 @@ pub(super) fn with_attributes(document: &Value, zarr_format: u8, attributes: &At
     document
 }
 
-/// The files of an array or a group.
+/// Returns the files of a node.
 pub(super) fn files(document: &Value, attributes: &Attributes) -> Vec<(&'static str, Option<String>)> {
     vec![(FILE, Some(write_literal(&with_attributes(document, 3, attributes))))]
 }
 
-/// The attributes of the node of a folder as they are stored.
+/// Returns the attributes of a folder's node with literal numbers.
 pub(super) fn stored_attributes(folder: &Folder) -> Result<Option<Attributes>> {
     folder.literal(FILE)?.map(|document| attributes(object(&document)?)).transpose()
 }
 
-/// Changes the attributes of the node of a folder, and returns the new ones.
+/// Changes the attributes of a folder's node; returns the new ones.
 pub(super) fn change_attributes(folder: &Folder, change: &AttributesChange) -> Result<Attributes> {
     let changed = folder.change(FILE, |document| {
         let mut document = document.ok_or_else(|| folder.missing())?;
@@ -256,12 +256,12 @@ pub(super) fn change_attributes(folder: &Folder, change: &AttributesChange) -> R
     self::attributes(object(&changed.unwrap_or_default())?)
 }
 
-/// Sets the shape of the array of a folder to that of `array`. Returns false if the stored shape is not `from`.
+/// Stores the shape and chunk grid of `array`; returns false if the stored shape is no longer `from`.
 pub(super) fn change_shape(folder: &Folder, array: &ArrayMetadata, from: &[u64]) -> Result<bool> {
     folder.change_shape(FILE, &["shape", "chunk_grid"], array, from)
 }
 
-/// Stores the metadata of everything below the group of a folder, by path from there, in its document.
+/// Stores consolidated metadata in a folder's group. The paths of `below` are relative to the group.
 pub(super) fn consolidate(folder: &Folder, below: &[(String, NodeKind, Folder)]) -> Result<()> {
     let inline =
         |metadata: Map<String, Value>| json!({"kind": "inline", "must_understand": false, "metadata": metadata});
@@ -269,12 +269,12 @@ pub(super) fn consolidate(folder: &Folder, below: &[(String, NodeKind, Folder)])
     for (path, kind, node) in below {
         let mut document = node.literal(FILE)?.ok_or_else(|| {
             Error::unsupported(format!(
-                "{} is of Zarr V2, which consolidated metadata of V3 cannot hold",
+                "{} is of Zarr V2; a V3 group can only consolidate V3 metadata",
                 node.display("")
             ))
         })?;
         if *kind == NodeKind::Group {
-            // A nested group's own consolidated metadata may be older than these.
+            // The group's own consolidated metadata may be older, and its members are listed here anyway.
             document["consolidated_metadata"] = inline(Map::new());
         }
         metadata.insert(path.clone(), document);
@@ -288,7 +288,7 @@ pub(super) fn consolidate(folder: &Folder, below: &[(String, NodeKind, Folder)])
     changed.map(|_| ())
 }
 
-/// The `zarr.json` of a new group.
+/// Returns the `zarr.json` of a new group.
 pub(super) fn new_group(attributes: &Attributes) -> Value {
     json!({"zarr_format": 3, "node_type": "group", "attributes": attributes})
 }
