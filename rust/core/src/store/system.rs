@@ -54,15 +54,15 @@ pub(super) fn preallocate(file: &File, length: u64) {
 /// survives a loss of power. This type starts that earlier, while the file is being written.
 pub(crate) struct Early<'f> {
     file: &'f mut File,
-    is_early: bool,
+    is_active: bool,
     /// Bytes written since the system was last told to write them to the disk.
     new: u64,
 }
 
 impl<'f> Early<'f> {
     pub(super) fn new(file: &'f mut File, replaces: bool) -> Self {
-        let is_early = replaces && Filesystem::of(file) == Filesystem::Ext;
-        Self { file, is_early, new: 0 }
+        let is_active = replaces && Filesystem::of(file) == Filesystem::Ext;
+        Self { file, is_active, new: 0 }
     }
 }
 
@@ -71,7 +71,7 @@ impl Write for Early<'_> {
         const PART: u64 = 16 << 20;
         let count = self.file.write(&bytes[..bytes.len().min(PART as usize)])?;
         self.new += count as u64;
-        if self.is_early && self.new >= PART {
+        if self.is_active && self.new >= PART {
             start_writeback(self.file);
             self.new = 0;
         }
