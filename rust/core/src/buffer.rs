@@ -5,37 +5,37 @@ use std::ops::{Deref, DerefMut};
 
 use crate::error::{Error, Result};
 
-/// Maximal number of bytes that a thread keeps between calls.
+/// Maximum number of bytes that a thread keeps between calls.
 const KEPT: usize = 64 << 20;
 
-/// Maximal number of buffers that a thread keeps; a shard takes several at once.
+/// Maximum number of buffers that a thread keeps; a shard takes several at once.
 const BUFFERS: usize = 16;
 
 thread_local! {
     static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Bytes to write before they are read. Dropping them returns them to the thread's pool.
+/// Bytes that must be written before they are read. Dropping the buffer returns it to the thread's pool.
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
     length: usize,
 }
 
 impl Buffer {
-    /// Takes a buffer of a length, with arbitrary content.
+    /// Returns a buffer of a length, with arbitrary content.
     pub(crate) fn new(length: usize) -> Result<Self> {
         let mut bytes = take(|pool| {
             let fitting = (0..pool.len()).filter(|k| pool[*k].len() >= length);
             fitting.min_by_key(|k| pool[*k].len()).or(pool.len().checked_sub(1))
         });
         if bytes.len() < length {
-            // A new allocation: growing the old one would copy bytes that are overwritten anyway.
+            // A new allocation, because growing the old one would copy bytes that are overwritten anyway.
             bytes = crate::view::zeroed(length)?;
         }
         Ok(Self { bytes, length })
     }
 
-    /// Takes an empty buffer that `write` appends to.
+    /// Returns a buffer with the bytes that `write` appends.
     pub(crate) fn written(write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<Self> {
         let mut bytes = take(|pool| (0..pool.len()).max_by_key(|k| pool[*k].capacity()));
         bytes.clear();
@@ -53,7 +53,7 @@ fn take(choose: impl FnOnce(&[Vec<u8>]) -> Option<usize>) -> Vec<u8> {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
-        // There is no pool any more if the thread is ending.
+        // The pool no longer exists if the thread is ending.
         let _ = POOL.try_with(|pool| {
             let mut pool = pool.borrow_mut();
             let kept: usize = pool.iter().map(Vec::capacity).sum();

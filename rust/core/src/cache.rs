@@ -1,7 +1,7 @@
 //! Caches of chunks: least recently used entries within a limit.
 //!
-//! A chunk is the smallest unit of a read; of a sharded array, an inner chunk. Entries hold the version of their object, so
-//! that a rewritten chunk never gives its old content.
+//! An entry is a chunk; of a sharded array, an inner chunk. Entries have the version of their object, so that a
+//! rewritten chunk never returns its old content.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -69,13 +69,13 @@ impl std::str::FromStr for CacheLimit {
 /// Statistics of a [`ChunkCache`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheInfo {
-    /// Chunks that were found.
+    /// Number of chunks that were found in the cache.
     pub hits: u64,
-    /// Chunks that had to be read.
+    /// Number of chunks that had to be read.
     pub misses: u64,
-    /// Chunks in the cache.
+    /// Number of chunks in the cache.
     pub chunks: u64,
-    /// Bytes in the cache.
+    /// Number of bytes in the cache.
     pub bytes: u64,
 }
 
@@ -104,7 +104,7 @@ struct Kept {
     threads: RwLock<HashMap<ThreadId, Arc<List>>>,
 }
 
-/// Made with the first chunk, with the limit of that time.
+/// Created when the first chunk is kept, with the limit at that time.
 type List = Mutex<Option<Lru<Bytes>>>;
 
 impl fmt::Debug for ChunkCache {
@@ -114,12 +114,12 @@ impl fmt::Debug for ChunkCache {
 }
 
 impl ChunkCache {
-    /// Makes a cache of encoded chunks, which saves reads.
+    /// Creates a cache of encoded chunks, which saves reads.
     pub fn encoded(limit: CacheLimit) -> Self {
         Self::new(Keeps::Encoded, limit)
     }
 
-    /// Makes a cache of decoded chunks, which saves reads and decoding.
+    /// Creates a cache of decoded chunks, which saves reads and decoding.
     pub fn decoded(limit: CacheLimit) -> Self {
         Self::new(Keeps::Decoded, limit)
     }
@@ -131,8 +131,8 @@ impl ChunkCache {
         Self(Arc::new(Inner { keeps, limit, per_thread: false, hits: counter(), misses: counter(), kept }))
     }
 
-    /// Makes a cache of the same kind with separate entries for each thread. No thread waits for another, but several may
-    /// keep the same chunk.
+    /// Creates a cache of the same kind with separate entries for each thread. Threads do not wait for each other, but
+    /// several may keep the same chunk.
     #[must_use]
     pub fn per_thread(&self) -> Self {
         let Self(inner) = Self::new(self.0.keeps, self.limit());
@@ -198,7 +198,7 @@ impl ChunkCache {
         use_list(&list)
     }
 
-    /// Returns a chunk if it is kept and of this version of its object.
+    /// Returns a chunk if it is kept with this version of its object.
     pub(crate) fn get(&self, origin: &Origin, version: u64) -> Option<Bytes> {
         let found = self.with(|list| list.get(origin, version));
         let counter = if found.is_some() { &self.0.hits } else { &self.0.misses };

@@ -1,4 +1,4 @@
-//! Which bytes of an object are read together.
+//! Decides which bytes of an object are read together.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -42,21 +42,22 @@ impl Span {
 pub(crate) struct Merged {
     pub(crate) offset: u64,
     pub(crate) length: u64,
-    /// Numbers of the ranges.
+    /// Indices of the ranges.
     pub(crate) parts: Range<usize>,
 }
 
-/// Maximal size of a read straight into the output, in bytes.
+/// Maximum size of a read straight into the output, in bytes.
 const STRAIGHT: u64 = 64 << 20;
 
-/// Listed elements with a smaller average distance, in bytes, are read in one go: a read costs about as much as the gap.
+/// Listed elements with a smaller average distance, in bytes, are read at once: a read costs about as much as such a
+/// gap.
 const SPARSE: u64 = 4 << 10;
 
-/// Maximal size of a read of listed elements in one go, in bytes.
+/// Maximum size of a read of listed elements at once, in bytes.
 const WHOLE: u64 = 256 << 20;
 
-/// Returns the reads of a region of plain elements, and their axes. Rows with gaps of at most `gap` bytes are read together,
-/// in reads of at most `largest` bytes, so that elements are placed while they are in the CPU's cache.
+/// Returns the reads of a region of plain elements, and their axes. Rows with gaps of at most `gap` bytes are read
+/// together. Reads have at most `largest` bytes, so that elements are placed while they are in the CPU's cache.
 pub(crate) fn spans(elements: &Elements, region: &Region, gap: u64, largest: u64) -> (Vec<Span>, Axes) {
     if !region.lists.is_empty() {
         return listed_spans(elements, region, gap, largest);
@@ -67,7 +68,7 @@ pub(crate) fn spans(elements: &Elements, region: &Region, gap: u64, largest: u64
     if axes.iter().any(|axis| axis.length == 0) {
         return (Vec::new(), axes);
     }
-    // From the innermost axis outwards, as far as one read reaches.
+    // From the innermost axis outwards, as many axes as fit into one read.
     let mut extent = elements.item.size as u64;
     let mut inner = axes.len();
     // Number of steps of the next axis that one read takes.
@@ -89,7 +90,7 @@ pub(crate) fn spans(elements: &Elements, region: &Region, gap: u64, largest: u64
         (extent, inner) = (reach, k);
     }
     let (outer, inner) = axes.split_at(inner);
-    // With negative strides the first element is not the first byte.
+    // With negative strides, the first element is not at the lowest offset.
     let back: isize = inner.iter().map(|axis| (axis.length as isize - 1) * axis.from.min(0)).sum();
     let jumps = Jumps::new;
     let (Some((cut, outer)), 2..) = (outer.split_last(), part) else {
@@ -118,7 +119,7 @@ pub(crate) fn spans(elements: &Elements, region: &Region, gap: u64, largest: u64
     (spans, axes)
 }
 
-/// The same for a region with lists: one read of all elements, or reads of the wanted runs.
+/// Does the same for a region with lists: one read of all elements, or reads of the wanted runs.
 fn listed_spans(elements: &Elements, region: &Region, gap: u64, largest: u64) -> (Vec<Span>, Axes) {
     let (from, mut axes) = region.axes(&elements.strides);
     let from = from + elements.offset as isize;

@@ -12,22 +12,22 @@ pub struct CodecOptions {
     pub concurrent_target: usize,
     /// Whether a wrong checksum is an error.
     pub validate_checksums: bool,
-    /// Whether chunks that hold nothing but the fill value are stored instead of erased.
+    /// Whether chunks that hold only the fill value are stored instead of erased.
     pub store_empty_chunks: bool,
-    /// Order of inner chunks in stored shards.
+    /// Order of the inner chunks in shards that are written.
     pub inner_chunk_order: InnerChunkOrder,
-    /// Whether chunks are changed in part even if the store cannot exclude other processes: of two processes that change
-    /// a chunk at the same time, one loses its change.
+    /// Whether parts of chunks are written even if the store cannot exclude other processes. If two processes change a
+    /// chunk at the same time, one change is lost.
     pub unlocked_writes: bool,
 }
 
-/// Order of inner chunks in a shard; readers work with any.
+/// Order of inner chunks in a shard; readers accept any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum InnerChunkOrder {
     /// C order: the last axis varies fastest.
     #[default]
     C,
-    /// Morton order: by the interleaved bits of the indices, which keeps neighbors along all axes close together.
+    /// Morton order: by the interleaved bits of the indices. It keeps neighbors along all axes close together.
     Morton,
 }
 
@@ -70,18 +70,18 @@ const DEFAULT: CodecOptions = CodecOptions {
 static GLOBAL: RwLock<CodecOptions> = RwLock::new(DEFAULT);
 
 impl Default for CodecOptions {
-    /// The global options as they are now.
+    /// Returns the current global options.
     fn default() -> Self {
         global_options()
     }
 }
 
-/// Returns the options that arrays take when they are opened.
+/// Returns the options that newly opened arrays get.
 pub fn global_options() -> CodecOptions {
     *GLOBAL.read().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Sets the options of all arrays that are opened from now on.
+/// Sets the options that newly opened arrays get.
 pub fn set_global_options(options: CodecOptions) {
     *GLOBAL.write().unwrap_or_else(std::sync::PoisonError::into_inner) = options;
 }

@@ -1,8 +1,8 @@
 //! The planner: which chunks a selection touches, which part of each, and where that part goes in the output.
 //!
-//! The same planner splits a selection at the chunks of an array, and a chunk at the inner chunks of a shard. A [`Region`]
-//! holds, for each axis, the wanted positions and the stride in the output; every part of a region is a region again.
-//! Positions without regular spacing are a [`List`], of one axis or of several axes together.
+//! The same planner splits a selection at the chunks of an array, and a chunk at the inner chunks of a shard. A
+//! [`Region`] has the wanted positions along each axis and their strides in the output; each part of a region is a
+//! region too. Positions without regular spacing are a [`List`], along one axis or several axes together.
 
 mod list;
 
@@ -34,8 +34,8 @@ impl Run {
     }
 }
 
-/// A part of an array or of a chunk: all combinations of a [`Run`] for each axis and of the entries of lists. The run of a
-/// listed axis is one position at 0.
+/// A part of an array or of a chunk: all combinations of a [`Run`] along each axis with the entries of lists. A listed
+/// axis has a run of one position at 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Region {
     pub(crate) runs: SmallVec<[Run; 4]>,
@@ -211,7 +211,7 @@ impl Iterator for Split<'_> {
 }
 
 impl Split<'_> {
-    /// Goes to the next part; returns false if there is none.
+    /// Moves to the next part; returns false if there is none.
     fn advance(&mut self) -> bool {
         for axis in (0..self.pieces.len()).rev() {
             let next = self.pieces[axis].first + self.pieces[axis].run.length;
@@ -238,7 +238,7 @@ mod tests {
 
     use super::*;
 
-    /// Every element of the selection is in exactly one part, with its offset in the output.
+    /// Every element of the selection is in exactly one part, at its offset in the output.
     #[test]
     fn parts_cover_the_selection_once() {
         let grid = ChunkGrid::regular(&[17, 10], &[5, 3]).unwrap();

@@ -69,8 +69,9 @@ const LISTED: AxisSelection = AxisSelection { start: 0, step: 1, length: 1 };
 impl Selection {
     /// Selects positions along each axis.
     ///
-    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection) if a step is 0, or if a position is negative or
-    /// 2^63 or more.
+    /// # Errors
+    /// [`InvalidSelection`](crate::ErrorKind::InvalidSelection) if a step is 0, or if a position is negative or 2^63 or
+    /// more.
     pub fn new(axes: Vec<AxisSelection>) -> Result<Self> {
         for axis in &axes {
             let last = axis.length.saturating_sub(1);
@@ -90,21 +91,23 @@ impl Selection {
         Self { axes, lists: Vec::new(), dimensions }
     }
 
-    /// Selects single elements: `positions[k]` holds the position of each element along axis `k`. The result has one
+    /// Selects single elements: `positions[k]` has the position of each element along axis `k`. The result has one
     /// dimension.
     ///
-    /// Fails as [`with_list`](Self::with_list) does.
+    /// # Errors
+    /// As [`with_list`](Self::with_list).
     pub fn points(positions: Vec<Vec<u64>>) -> Result<Self> {
         let axes: Vec<usize> = (0..positions.len()).collect();
         Self::of(vec![LISTED; axes.len()]).with_list(&axes, positions)
     }
 
-    /// Replaces one axis, or several axes together, by listed positions: `positions[k]` holds those along `axes[k]`.
-    /// Positions may repeat, in any order; in a write, the last of equal positions counts. In the result, one dimension
-    /// takes the place of the first of the axes, and the dimensions of the others are gone.
+    /// Replaces one axis, or several axes together, by listed positions: `positions[k]` has those along `axes[k]`.
+    /// Positions may repeat, in any order; in a write, the last of several equal positions wins. In the result, a
+    /// single dimension replaces those of the listed axes, in the place of the first.
     ///
-    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection) if an axis is already listed or does not exist,
-    /// if the lists have different lengths, or if a position is 2^63 or more.
+    /// # Errors
+    /// [`InvalidSelection`](crate::ErrorKind::InvalidSelection) if an axis is already listed or does not exist, if the
+    /// lists have different lengths, or if a position is 2^63 or more.
     pub fn with_list(mut self, axes: &[usize], positions: Vec<Vec<u64>>) -> Result<Self> {
         let new = |axis: &usize| self.dimensions.contains(&Dimension::Axis(*axis));
         let distinct = axes.iter().enumerate().all(|(k, axis)| new(axis) && !axes[..k].contains(axis));
@@ -140,7 +143,8 @@ impl Selection {
 
     /// Reorders the dimensions of the result: dimension `k` was dimension `order[k]`.
     ///
-    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection) if `order` is not a permutation.
+    /// # Errors
+    /// [`InvalidSelection`](crate::ErrorKind::InvalidSelection) if `order` is not a permutation.
     pub fn transposed(self, order: &[usize]) -> Result<Self> {
         let mut sorted = order.to_vec();
         sorted.sort_unstable();
@@ -221,7 +225,8 @@ impl From<&ArraySubset> for Selection {
 
 /// Returns the number of bytes that elements of a shape and item size take in memory.
 ///
-/// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection) if that is more than any memory holds.
+/// # Errors
+/// [`InvalidSelection`](crate::ErrorKind::InvalidSelection) if that is more than a process can address.
 pub fn size_in_memory(shape: &[u64], size: usize) -> Result<usize> {
     product(shape)
         .and_then(|elements| elements.checked_mul(size as u64))

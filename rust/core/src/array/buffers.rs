@@ -1,4 +1,4 @@
-//! Memory of the caller: buffers that reads fill and writes take elements from.
+//! Memory of the caller: buffers that reads fill, and buffers that writes take elements from.
 
 use std::marker::PhantomData;
 
@@ -9,7 +9,7 @@ use crate::slot::{Heaps, Keeping, Sink, Slot};
 use crate::subset::{Dims, tuple};
 use crate::view::{Output, Zeroable, c_strides, zeroed};
 
-/// Checks that a buffer has the shape of the elements that are read into it or written from it.
+/// Checks that a buffer has the shape of the elements that are read or written.
 pub fn check_shape(buffer: &[u64], elements: &[u64]) -> Result<()> {
     if buffer == elements {
         return Ok(());
@@ -18,7 +18,7 @@ pub fn check_shape(buffer: &[u64], elements: &[u64]) -> Result<()> {
     Err(Error::selection(format!("a buffer of shape {buffer} cannot hold elements of shape {elements}")))
 }
 
-/// Checks the number of bytes given for elements that take `size` bytes.
+/// Checks that the number of given bytes is `size`, which the elements take.
 pub(super) fn check_length(given: usize, size: usize, shape: &[u64]) -> Result<()> {
     if given == size {
         return Ok(());
@@ -46,7 +46,8 @@ pub struct OutputBuffer<'a> {
 impl<'a> OutputBuffer<'a> {
     /// Wraps a buffer for elements of a shape and an item size, in C order.
     ///
-    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection) if the buffer has another length.
+    /// # Errors
+    /// [`InvalidSelection`](crate::ErrorKind::InvalidSelection) if the buffer has another length.
     pub fn new(buffer: &'a mut [u8], shape: &[u64], size: usize) -> Result<Self> {
         check_length(buffer.len(), size_in_memory(shape, size)?, shape)?;
         let (start, length, strides) = (buffer.as_mut_ptr(), buffer.len(), c_strides(shape, size));
@@ -61,32 +62,32 @@ impl<'a> OutputBuffer<'a> {
     /// Wraps memory of another owner.
     ///
     /// # Safety
-    /// `length` bytes from `start` on must be writable as long as `'a` lasts, and used by nobody else during that time; no
-    /// two elements that the strides reach from `origin` may overlap.
+    /// For `'a`, `length` bytes from `start` must be writable and used by nobody else. No two elements that the strides
+    /// reach from `origin` may overlap.
     pub unsafe fn from_raw(start: *mut u8, length: usize, origin: isize, shape: &[u64], strides: &[isize]) -> Self {
         let (shape, strides) = (shape.into(), strides.into());
         Self { start, length, origin, shape, strides, keeping: None, _buffer: PhantomData }
     }
 
-    /// The same memory for elements of variable length: their [slots](Slot) go there, their bytes into `heaps`.
+    /// Returns the memory for elements of variable length: it gets their [slots](Slot), and `heaps` their bytes.
     #[must_use]
     pub fn with_heaps(self, heaps: &'a Heaps) -> Self {
         Self { keeping: Some(Keeping::Heaps(heaps)), ..self }
     }
 
-    /// The same memory for elements of variable length, which `sink` writes there.
+    /// Returns the memory for elements of variable length, which `sink` writes to it.
     #[must_use]
     pub fn with_sink(self, sink: &'a dyn Sink) -> Self {
         Self { keeping: Some(Keeping::Sink(sink)), ..self }
     }
 
-    /// Returns the region that a selection fills of this memory.
+    /// Returns the region of this memory that a selection fills.
     pub(super) fn region(&self, selection: &Selection) -> Result<Region> {
         check_shape(&self.shape, &selection.shape())?;
         Ok(selection.region(&self.strides, self.origin))
     }
 
-    /// Splits the first axis off: returns its stride and, for the other axes, the strides and the offset of the first
+    /// Splits off the first axis: returns its stride and, for the other axes, the strides and the offset of the first
     /// element.
     pub(super) fn rows(&self, count: usize, shape: &[u64]) -> Result<(isize, Dims<isize>, isize)> {
         let expected: Dims = std::iter::once(count as u64).chain(shape.iter().copied()).collect();
@@ -111,13 +112,13 @@ pub struct InputBuffer<'a> {
     pub origin: isize,
     /// Stride of each axis, in bytes.
     pub strides: &'a [isize],
-    /// The bytes of elements of variable length; the buffer holds their [slots](Slot). A slot of heap
-    /// [`InputBuffer::HEAP`] is an element of this heap, any other slot is the fill value.
+    /// The bytes of elements of variable length, whose [slots](Slot) the buffer contains. A slot of heap
+    /// [`InputBuffer::HEAP`] refers to these bytes; any other slot stands for the fill value.
     pub heap: &'a [u8],
 }
 
 impl InputBuffer<'_> {
-    /// The heap number of slots whose elements are in [`heap`](Self::heap).
+    /// The heap number of slots that refer to [`heap`](Self::heap).
     pub const HEAP: u32 = crate::write::GIVEN;
 
     /// Checks that the buffer has as many dimensions as the elements that are written.

@@ -9,22 +9,23 @@ use crate::store::{Exclusion, keys_below};
 use crate::subset::{ArraySubset, Dims, tuple};
 
 impl Array {
-    /// Changes the stored attributes under the metadata lock; returns the array with all attributes stored then.
+    /// Changes the stored attributes under the metadata lock; returns the array with all attributes as stored
+    /// afterwards.
     pub fn change_attributes(&self, change: &AttributesChange) -> Result<Self> {
         let _guard = lock_node(&**self.store(), self.path())?;
         change_attributes(&**self.store(), self.path(), self.metadata().zarr_format, change)?;
         Ok(self.reopen()?.changed())
     }
 
-    /// The result of a change, while the metadata are locked.
+    /// Returns the array with the next revision. The metadata must be locked.
     fn changed(self) -> Self {
         Self { revision: revision(), ..self }
     }
 
-    /// Changes the stored shape to another of the same rank under the metadata lock; returns the array of that shape.
+    /// Changes the stored shape to another of the same rank under the metadata lock; returns the array with that shape.
     ///
-    /// Chunks outside the new shape are erased. Chunks at its edge stay as they are: their elements past the edge reappear
-    /// if the array grows again.
+    /// Chunks outside the new shape are erased. Chunks at its edge are not changed: their elements past the edge
+    /// reappear if the array grows again.
     pub fn resize(&self, shape: &[u64]) -> Result<Self> {
         if shape.len() != self.dimensionality() {
             let message = format!("cannot resize an array of {} dimensions to", self.dimensionality());
@@ -48,17 +49,18 @@ impl Array {
         change_shape(&**self.store(), self.path(), other.metadata(), self.shape()).place(|| self.name())
     }
 
-    /// Appends elements of a shape along an axis to the array as it is stored now; returns the array of the new shape.
+    /// Appends elements of a shape along an axis to the array as it is stored now; returns the array with its new
+    /// shape.
     ///
     /// The elements are stored first and the new shape last: readers see the old array or the new one, and if elements
-    /// cannot be stored, the array stays as it was. Concurrent appends do not overlap, because each holds the metadata
+    /// cannot be stored, the array keeps its shape. Concurrent appends do not overlap, because each holds the metadata
     /// lock for the whole call.
     ///
-    /// In a store that compares versions instead of locking, the new shape is stored first, which reserves the region:
+    /// If the store compares versions instead of locking, the new shape is stored first, which reserves the region:
     /// readers find the fill value until the elements are stored.
     pub fn append_from(&self, shape: &[u64], axis: usize, input: InputBuffer<'_>) -> Result<Self> {
         if axis >= self.dimensionality() {
-            let message = format!("there is no axis {axis} of {}", self.dimensionality());
+            let message = format!("axis {axis} does not exist; the array has {} dimensions", self.dimensionality());
             return Err(Error::selection(message).at(self.name()));
         }
         let _guard = lock_node(&**self.store(), self.path()).place(|| self.name())?;
@@ -80,7 +82,7 @@ impl Array {
             Ok(())
         };
         if let Err(error) = store() {
-            // A second error would hide the first.
+            // An error of the cleanup must not hide the first one.
             let _ = if shape_first { grown.give_back(&stored, axis) } else { grown.erase_new(&stored, axis) };
             return Err(error);
         }
@@ -121,12 +123,12 @@ impl Array {
         let bytes = if self.data_type().is_variable() { &slot[..] } else { self.fill_value().bytes() };
         let strides = vec![0; self.dimensionality()];
         let filled = self.store_subset_from(&subset, InputBuffer { bytes, origin: 0, strides: &strides, heap: &[] });
-        // Filling fails too, most likely, if storing failed.
+        // If storing failed, filling most likely fails too.
         self.becomes(stored).and(filled)
     }
 
-    /// Stores the elements from a position of an axis on. Chunks that begin before the position hold old elements; they
-    /// are changed last, when nothing else can fail any more.
+    /// Stores the elements from a position of an axis onwards. Chunks that begin before the position contain old
+    /// elements; they are changed last, when nothing else can fail.
     fn store_from_position(&self, axis: usize, from: u64, input: InputBuffer<'_>) -> Result<()> {
         let end = self.shape()[axis];
         let (_, start, length) = self.chunk_grid().locate(axis, from);
@@ -216,7 +218,7 @@ mod tests {
             let input = InputBuffer { bytes: &[0; 64], origin: 0, strides: &[4, 1][..shape.len()], heap: &[] };
             assert_eq!(array.append_from(&shape, axis, input).unwrap_err().kind(), ErrorKind::InvalidSelection);
         }
-        // What cannot be written: the memory is too short.
+        // The memory is too short, so storing fails.
         let before = keys_below(&*store, "a").unwrap();
         let short = InputBuffer { bytes: &[9; 10], origin: 0, strides: &[4, 1], heap: &[] };
         assert!(array.append_from(&[6, 4], 0, short).is_err());

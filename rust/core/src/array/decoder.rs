@@ -1,4 +1,4 @@
-//! A decoder of parts of one chunk, which caches the chunk between calls.
+//! A decoder of parts of one chunk that keeps the chunk between calls.
 
 use super::{Array, FromArrayBytes};
 use crate::cache::{CacheLimit, ChunkCache};
@@ -7,8 +7,8 @@ use crate::subset::{ArraySubset, Dims, product};
 
 /// Decodes parts of one chunk; see [`Array::partial_decoder`].
 ///
-/// The chunk (of a shard, its index and each inner chunk that is touched) is read and decoded once, and kept decoded. After
-/// the chunk is rewritten, the next call returns the new content.
+/// The chunk (of a shard, its index and each inner chunk that a call touches) is read and decoded once, and kept
+/// decoded. After the chunk is rewritten, the next call returns the new content.
 #[derive(Clone, Debug)]
 pub struct PartialDecoder {
     array: Array,
@@ -16,10 +16,10 @@ pub struct PartialDecoder {
 }
 
 impl Array {
-    /// Makes a decoder of parts of a chunk. Nothing is read yet.
+    /// Returns a decoder of parts of a chunk. Nothing is read yet.
     pub fn partial_decoder(&self, chunk: &[u64]) -> Result<PartialDecoder> {
         let shape = Dims::from(self.chunk_subset(chunk)?.shape());
-        // The size of elements of variable length is unknown.
+        // The decoded size of elements of variable length is unknown.
         let limit = match self.data_type() {
             data_type if data_type.is_variable() => CacheLimit::Chunks(u64::MAX),
             data_type => {

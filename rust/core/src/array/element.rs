@@ -1,4 +1,4 @@
-//! Types of results of reads and of inputs of writes: bytes, vectors and `ndarray`s of elements.
+//! The types of results of reads and of inputs of writes: bytes, vectors and `ndarray`s of elements.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ use crate::view::{Zeroable, bytes_of};
 #[doc(hidden)]
 pub(crate) type Fill<'a> = &'a mut dyn FnMut(&mut [u8]) -> Result<Heaps>;
 
-/// A Rust type of the elements of a data type.
+/// A Rust type for the elements of a data type.
 pub trait Element: Copy + Send + Sync + 'static {
     /// Name of the data type in Zarr V3.
     const DATA_TYPE: &'static str;
@@ -29,7 +29,7 @@ pub trait Element: Copy + Send + Sync + 'static {
     fn bytes(elements: &[Self]) -> &[u8];
 }
 
-/// Reads elements straight into a vector. Any bytes are a value of such elements.
+/// Reads elements straight into a vector. Any bytes are values of these types.
 fn read_plain<E: Zeroable>(shape: &[u64], fill: Fill<'_>) -> Result<Vec<E>> {
     let mut elements = allocate::<E>(shape, size_of::<E>())?;
     fill(bytes_of(&mut elements))?;
@@ -89,7 +89,7 @@ impl Element for u64 {
 impl Element for bool {
     const DATA_TYPE: &'static str = "bool";
 
-    /// Stored bytes other than 0 and 1 are possible, and true.
+    /// Stored bytes other than 0 and 1 count as true.
     fn read(shape: &[u64], fill: Fill<'_>) -> Result<Vec<Self>> {
         Ok(read_plain::<u8>(shape, fill)?.into_iter().map(|byte| byte != 0).collect())
     }
@@ -104,7 +104,7 @@ impl Element for bool {
 pub struct ArrayBytes {
     /// The bytes.
     pub bytes: Vec<u8>,
-    /// Offset of each element of variable length in the bytes, and the end of the last.
+    /// Offset of each element of variable length in `bytes`, and the end of the last.
     pub offsets: Option<Vec<i64>>,
     /// Data type of the elements.
     pub data_type: DataType,
@@ -114,22 +114,22 @@ pub struct ArrayBytes {
 
 /// The type of the result of a read.
 pub trait FromArrayBytes: Sized {
-    /// Fails, before anything is read, if elements of `data_type` cannot be of this type.
+    /// Returns an error, before anything is read, if this type cannot have elements of `data_type`.
     fn check(data_type: &DataType) -> Result<()>;
 
-    /// Allocates elements of a shape, which `fill` fills.
+    /// Allocates elements of a shape; `fill` fills them.
     fn read(data_type: &DataType, shape: &[u64], fill: Fill<'_>) -> Result<Self>;
 }
 
 /// The type of the input of a write.
 pub trait AsArrayBytes {
-    /// Fails, before anything is written, if the elements have another data type or shape.
+    /// Returns an error, before anything is written, if the elements have another data type or shape.
     fn check(&self, data_type: &DataType, shape: &[u64]) -> Result<()>;
 
     /// Returns the bytes of the elements in C order; of elements of variable length, their [slots](crate::Slot).
     fn array_bytes(&self) -> Cow<'_, [u8]>;
 
-    /// Returns the bytes of elements of variable length, to which the slots refer.
+    /// Returns the bytes of elements of variable length that the slots refer to.
     fn heap(&self) -> Cow<'_, [u8]> {
         Cow::Borrowed(&[])
     }
@@ -169,7 +169,7 @@ impl<E: Element> FromArrayBytes for Vec<E> {
     }
 }
 
-/// For `string`.
+/// For the data type `string`.
 impl FromArrayBytes for Vec<String> {
     fn check(data_type: &DataType) -> Result<()> {
         check_kind(data_type, Kind::String, "string")
@@ -180,7 +180,7 @@ impl FromArrayBytes for Vec<String> {
     }
 }
 
-/// For `variable_length_bytes`.
+/// For the data type `variable_length_bytes`.
 impl FromArrayBytes for Vec<Vec<u8>> {
     fn check(data_type: &DataType) -> Result<()> {
         check_kind(data_type, Kind::Bytes, "variable_length_bytes")
@@ -228,7 +228,7 @@ impl AsArrayBytes for ArrayBytes {
                 let rising = offsets.is_sorted() && offsets.first().is_some_and(|first| *first >= 0);
                 if !rising || offsets.last().is_some_and(|last| *last > self.bytes.len() as i64) {
                     return Err(Error::selection(
-                        "the offsets of elements of variable length must rise, and end inside the bytes",
+                        "the offsets of elements of variable length must increase and stay inside the bytes",
                     ));
                 }
                 if offsets.windows(2).any(|pair| pair[1] - pair[0] > i64::from(u32::MAX)) {
@@ -289,7 +289,7 @@ impl<E: Element, S: Data<Elem = E>, D: Dimension> AsArrayBytes for ArrayBase<S, 
     }
 }
 
-/// Of `string`.
+/// For the data type `string`.
 impl AsArrayBytes for Vec<String> {
     fn check(&self, data_type: &DataType, shape: &[u64]) -> Result<()> {
         check_kind(data_type, Kind::String, "string")?;
@@ -305,7 +305,7 @@ impl AsArrayBytes for Vec<String> {
     }
 }
 
-/// Of `variable_length_bytes`.
+/// For the data type `variable_length_bytes`.
 impl AsArrayBytes for Vec<Vec<u8>> {
     fn check(&self, data_type: &DataType, shape: &[u64]) -> Result<()> {
         check_kind(data_type, Kind::Bytes, "variable_length_bytes")?;
@@ -328,7 +328,7 @@ fn check_variable<T: AsRef<[u8]>>(elements: &[T], shape: &[u64]) -> Result<()> {
     check_length(elements.len() * Slot::SIZE, size_in_memory(shape, Slot::SIZE)?, shape)
 }
 
-/// The slots of elements that follow each other in the heap.
+/// Returns the slots of elements that are contiguous in the heap.
 fn slots<T: AsRef<[u8]>>(elements: &[T]) -> Vec<u8> {
     let mut offset = 0;
     let slot = |element: &T| {

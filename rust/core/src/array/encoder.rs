@@ -1,4 +1,4 @@
-//! Partial encoders: change several parts of one chunk with one store.
+//! Partial encoders, which change several parts of one chunk and store it once.
 
 use smallvec::SmallVec;
 
@@ -26,22 +26,23 @@ impl Array {
 }
 
 impl PartialEncoder {
-    /// The array.
+    /// Returns the array.
     pub fn array(&self) -> &Array {
         &self.array
     }
 
-    /// The chunk.
+    /// Returns the index of the chunk.
     pub fn chunk(&self) -> &[u64] {
         &self.chunk
     }
 
-    /// Stores subsets of the chunk, counted from its first element. The stored chunk is read, decoded, changed and stored
-    /// once for all of them; of a shard, only the inner chunks that are touched. If the subsets cover the chunk, nothing
-    /// is read. If two overlap, the later one counts.
+    /// Stores subsets of the chunk, relative to its first element. The stored chunk is read, decoded, changed and
+    /// stored once for all of them; of a shard, only the inner chunks that the subsets touch. If the subsets cover the
+    /// chunk, nothing is read. If two overlap, the later one wins.
     ///
-    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is written, if elements have
-    /// another type or shape.
+    /// # Errors
+    /// [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is written, if elements have another
+    /// type or shape.
     pub fn partial_encode<T: AsArrayBytes>(&self, parts: &[(ArraySubset, T)]) -> Result<()> {
         let data_type = self.array.data_type();
         let mut elements = Vec::with_capacity(parts.len());
@@ -59,7 +60,7 @@ impl PartialEncoder {
         self.partial_encode_from(&parts)
     }
 
-    /// [`partial_encode`](Self::partial_encode) from memory with any strides.
+    /// Does the same as [`partial_encode`](Self::partial_encode) from memory with any strides.
     pub fn partial_encode_from(&self, parts: &[(ArraySubset, InputBuffer<'_>)]) -> Result<()> {
         for (subset, input) in parts {
             self.array.subset_in_chunk(&self.chunk, subset)?;

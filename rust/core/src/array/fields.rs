@@ -7,13 +7,14 @@ use crate::selection::Selection;
 use crate::write::Cut;
 
 impl Array {
-    /// Stores some fields of the elements of a selection. The other fields keep their stored bytes, or get those of the fill
-    /// value. An element of the input has the named fields in this order, without padding.
+    /// Stores some fields of the elements of a selection. The other fields keep their stored bytes, or get those of the
+    /// fill value. An element of the input has the named fields in this order, without padding.
     ///
     /// Chunks are changed in part, so writers of one chunk wait for each other; see
     /// [`store_array_subset`](Self::store_array_subset).
     ///
-    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection) if a field does not exist or is named twice.
+    /// # Errors
+    /// [`InvalidSelection`](crate::ErrorKind::InvalidSelection) if a field does not exist or is named twice.
     pub fn store_fields_from(&self, selection: &Selection, fields: &[&str], input: InputBuffer<'_>) -> Result<()> {
         let cuts = selection.check(self.shape()).and_then(|()| cuts(self.data_type(), fields));
         self.store_from(selection, input, &cuts.place(|| self.name())?)
@@ -21,7 +22,7 @@ impl Array {
 }
 
 impl WriteSession {
-    /// As [`Array::store_fields_from`]. Chunks that are not complete are read before they are stored.
+    /// Stages some fields, as [`Array::store_fields_from`]. Incomplete chunks are read before they are stored.
     pub fn store_fields_from(&self, selection: &Selection, fields: &[&str], input: InputBuffer<'_>) -> Result<()> {
         let cuts = selection.check(&self.shape()).and_then(|()| cuts(self.base.data_type(), fields));
         self.store_from(selection, input, &cuts.place(|| self.base.name())?)

@@ -1,13 +1,13 @@
-//! Which elements chunks, inner chunks and regions of them hold.
+//! The elements of chunks, of inner chunks and of regions of them.
 
 use super::Array;
 use crate::chunk_grid::ChunkGrid;
 use crate::error::{Error, Place, Result};
 use crate::subset::{ArraySubset, Dims, tuple};
 
-/// A rectangular part of an array, given by elements, by chunks or by inner chunks.
+/// A rectangular part of an array, given as elements, chunks or inner chunks.
 ///
-/// Every `retrieve_` and `store_` method of a region goes through [`Array::subset_of`], which turns it into elements.
+/// Every `retrieve_` and `store_` method of a region converts it to elements with [`Array::subset_of`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArrayRegion<'a> {
     /// Elements inside the array.
@@ -25,10 +25,11 @@ pub enum ArrayRegion<'a> {
 }
 
 impl Array {
-    /// Returns the elements of a region. Only regions made of chunks reach past the end of the array, into padding.
+    /// Returns the elements of a region. Only regions made of chunks may reach past the end of the array, into padding.
     ///
-    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), and the name of the array, if the region is
-    /// outside the array, the chunk grid or the chunk.
+    /// # Errors
+    /// [`InvalidSelection`](crate::ErrorKind::InvalidSelection), with the name of the array, if the region is outside
+    /// the array, the chunk grid or the chunk.
     pub fn subset_of(&self, region: ArrayRegion<'_>) -> Result<ArraySubset> {
         let found = match region {
             ArrayRegion::Subset(subset) => subset.check_inside(self.shape()).map(|()| subset.clone()),
@@ -61,12 +62,12 @@ impl Array {
         Ok(self.chunk_subset(chunk)?.start().into())
     }
 
-    /// Returns the shape of a chunk, padding included.
+    /// Returns the shape of a chunk, including padding.
     pub fn chunk_shape(&self, chunk: &[u64]) -> Result<Dims> {
         Ok(self.chunk_subset(chunk)?.shape().into())
     }
 
-    /// Returns the elements of a chunk, padding included.
+    /// Returns the elements of a chunk, including padding.
     pub fn chunk_subset(&self, chunk: &[u64]) -> Result<ArraySubset> {
         self.subset_of(ArrayRegion::Chunk(chunk))
     }
@@ -76,7 +77,7 @@ impl Array {
         self.chunk_subset(chunk)?.bound(self.shape())
     }
 
-    /// Returns the elements of a range of chunks, padding included.
+    /// Returns the elements of a range of chunks, including padding.
     pub fn chunks_subset(&self, chunks: &ArraySubset) -> Result<ArraySubset> {
         self.subset_of(ArrayRegion::Chunks(chunks))
     }
@@ -129,12 +130,12 @@ impl Array {
         Ok(self.inner_chunk_grid()?.shape())
     }
 
-    /// Returns the elements of an inner chunk (of an array that is not sharded, of a chunk), padding included.
+    /// Returns the elements of an inner chunk (of an array that is not sharded, of a chunk), including padding.
     pub fn inner_chunk_subset(&self, inner: &[u64]) -> Result<ArraySubset> {
         self.subset_of(ArrayRegion::InnerChunk(inner))
     }
 
-    /// Returns the elements of a range of inner chunks (of an array that is not sharded, of chunks), padding included.
+    /// Returns the elements of a range of inner chunks (of an array that is not sharded, of chunks), including padding.
     pub fn inner_chunks_subset(&self, inner: &ArraySubset) -> Result<ArraySubset> {
         self.subset_of(ArrayRegion::InnerChunks(inner))
     }
@@ -149,7 +150,7 @@ impl Array {
         Ok((shard, Some(inside)))
     }
 
-    /// Returns the file, offset and strides of an array whose only chunk holds plain elements, or `None` if the elements
+    /// Returns the file, offset and strides of an array whose only chunk has plain elements, or `None` if the elements
     /// must be decoded.
     pub fn mappable(&self) -> Result<Option<Mappable>> {
         let source = &self.parts.source;

@@ -1,4 +1,4 @@
-//! Arrays: metadata and options here; geometry, reading and writing in the files beside this one.
+//! Arrays: this file has their metadata and options; the other files have geometry, reads and writes.
 
 mod asynchronous;
 mod buffers;
@@ -55,8 +55,9 @@ struct Parts {
 impl Array {
     /// Opens the array at a path of a store; `""` and `"/"` are the root.
     ///
-    /// Fails with [`NotFound`](crate::ErrorKind::NotFound) if there is no array,
-    /// [`InvalidMetadata`](crate::ErrorKind::InvalidMetadata) if its metadata is wrong, and
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no array,
+    /// [`InvalidMetadata`](crate::ErrorKind::InvalidMetadata) if its metadata are wrong, and
     /// [`Unsupported`](crate::ErrorKind::Unsupported) if it needs a feature that this build lacks.
     pub fn open(store: Arc<dyn Store>, path: &str) -> Result<Self> {
         let path = crate::metadata::node_path(path)?;
@@ -64,7 +65,7 @@ impl Array {
         Self::new_with_metadata(store, &path, metadata)
     }
 
-    /// Makes an array with given metadata, which is not written.
+    /// Creates an array with given metadata, which are not stored.
     pub fn new_with_metadata(store: Arc<dyn Store>, path: &str, metadata: ArrayMetadata) -> Result<Self> {
         let path = crate::metadata::node_path(path)?;
         let name = store.display(&path);
@@ -73,7 +74,7 @@ impl Array {
         Self::with_chain(store, path, &name, metadata, chain).place(|| name)
     }
 
-    /// Makes an array whose chunks are decoded by a chain, whatever codecs its metadata has.
+    /// Creates an array whose chunks are decoded by a chain, whatever codecs its metadata have.
     pub(crate) fn with_chain(
         store: Arc<dyn Store>,
         path: String,
@@ -85,7 +86,7 @@ impl Array {
         Ok(Self::with_chains(store, path, name, metadata, chain, chains))
     }
 
-    /// Makes an array whose chunks have different chains; `chain` is that of one of them.
+    /// Creates an array whose chunks have different chains; `chain` is that of one of them.
     pub(crate) fn with_chains(
         store: Arc<dyn Store>,
         path: String,
@@ -94,7 +95,7 @@ impl Array {
         chain: Chain,
         chains: Chains,
     ) -> Self {
-        // Attributes do not change the meaning of chunks.
+        // Attributes have no effect on the meaning of chunks.
         let codecs = metadata.with_attributes(Attributes::new()).document.to_string();
         let codecs = (&path, codecs, chain.shape(), metadata.data_type.to_string());
         let identity = store.profile().identity.part(codecs);
@@ -128,12 +129,12 @@ impl Array {
         Self { cache, ..self.clone() }
     }
 
-    /// Returns the array with the metadata that is stored now.
+    /// Returns the array with the metadata as stored now.
     pub fn reopen(&self) -> Result<Self> {
         self.with_metadata(crate::metadata::open_array(&**self.store(), self.path())?)
     }
 
-    /// Returns the array with another shape of the same rank, which is not stored.
+    /// Returns the array with another shape of the same rank. Nothing is stored.
     pub fn with_shape(&self, shape: &[u64]) -> Result<Self> {
         self.with_metadata(self.metadata().with_shape(shape).place(|| self.name())?)
     }
@@ -153,8 +154,8 @@ impl Array {
         self.cache.as_ref()
     }
 
-    /// Returns the revision of the metadata, counted per process; 0 if this process has not changed it. Of two results of
-    /// changes, the one with the greater revision was stored later.
+    /// Returns the revision of the metadata, counted per process; 0 if this process has not changed them. Of the
+    /// results of two changes, the one with the greater revision was stored later.
     pub fn revision(&self) -> u64 {
         self.revision
     }

@@ -1,4 +1,4 @@
-//! Reading. Every method is one selection for the same reader.
+//! Reads. Every method makes a selection, which one reader reads.
 
 use super::Array;
 use super::buffers::OutputBuffer;
@@ -18,10 +18,11 @@ impl Array {
     /// Reads a selection into memory of the caller.
     ///
     /// If the array has no cache, compressed chunks that are read in part are kept in the process's
-    /// [`shared_cache`](crate::shared_cache), because selections are often neighbors.
+    /// [`shared_cache`](crate::shared_cache), because consecutive selections are often neighbors.
     ///
-    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is read, if the selection is
-    /// outside the array or the memory has another shape.
+    /// # Errors
+    /// [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is read, if the selection is outside
+    /// the array or the memory has another shape.
     pub fn retrieve_selection_into(&self, selection: &Selection, output: OutputBuffer<'_>) -> Result<()> {
         selection.check(self.shape()).place(|| self.name())?;
         let cache = self.cache.as_ref().map_or(Caching::Shared(shared_cache()), Caching::Array);
@@ -35,11 +36,12 @@ impl Array {
         self.read_into(self.reader(), &Selection::from(subset), output).map(|_| ())
     }
 
-    /// Reads a region. Chunks that are not stored give the fill value.
+    /// Reads a region. Elements of chunks that are not stored have the fill value.
     ///
-    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is read, if the region is
-    /// outside the array or `T` holds elements of another data type, and with
-    /// [`CorruptData`](crate::ErrorKind::CorruptData) if a chunk cannot be decoded.
+    /// # Errors
+    /// [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is read, if the region is outside the
+    /// array or `T` has elements of another data type; [`CorruptData`](crate::ErrorKind::CorruptData) if a chunk cannot
+    /// be decoded.
     pub fn retrieve_region<T: FromArrayBytes>(&self, region: ArrayRegion<'_>) -> Result<T> {
         Ok(self.read(&self.subset_of(region)?)?.0)
     }
@@ -50,7 +52,7 @@ impl Array {
         reader.read(&region, &output.share())
     }
 
-    /// Reads a checked subset into new memory; returns the number of chunks that are not stored, too.
+    /// Reads a checked subset into new memory; also returns the number of chunks that are not stored.
     fn read<T: FromArrayBytes>(&self, subset: &ArraySubset) -> Result<(T, u64)> {
         let selection = Selection::from(subset);
         let mut missing = 0;
@@ -112,7 +114,7 @@ impl Array {
         })
     }
 
-    /// Reads a chunk with its padding. A chunk that is not stored gives the fill value.
+    /// Reads a chunk with its padding. The elements of a chunk that is not stored have the fill value.
     pub fn retrieve_chunk<T: FromArrayBytes>(&self, chunk: &[u64]) -> Result<T> {
         self.retrieve_region(ArrayRegion::Chunk(chunk))
     }
@@ -128,14 +130,14 @@ impl Array {
         Ok((missing == 0).then_some(elements))
     }
 
-    /// Reads a chunk with its padding into memory of the caller. Returns false if the chunk is not stored; the memory then
-    /// holds arbitrary values.
+    /// Reads a chunk with its padding into memory of the caller. Returns false if the chunk is not stored; then the
+    /// memory has arbitrary values.
     pub fn retrieve_chunk_if_exists_into(&self, chunk: &[u64], output: OutputBuffer<'_>) -> Result<bool> {
         let selection = Selection::from(&self.chunk_subset(chunk)?);
         Ok(self.may_exist(chunk)? && self.read_into(self.reader(), &selection, output)? == 0)
     }
 
-    /// Returns false if a chunk is known not to be stored. In a remote store, only the read tells.
+    /// Returns false if a chunk is known not to be stored. In a remote store, only the read finds that out.
     fn may_exist(&self, chunk: &[u64]) -> Result<bool> {
         Ok(self.store().profile().remote || self.chunk_exists(chunk)?)
     }
@@ -189,14 +191,16 @@ impl Array {
         self.reader().encoded(&shard, inside.as_deref())
     }
 
-    /// Returns the chunks, requests and bytes that a read of a selection takes. Reads the indexes of shards, but no chunks.
+    /// Returns the chunks, requests and bytes that a read of a selection takes. Reads the indexes of shards, but no
+    /// chunks.
     pub fn explain(&self, selection: &Selection) -> Result<Explanation> {
         selection.check(self.shape()).place(|| self.name())?;
         let strides = c_strides(&selection.shape(), self.data_type().size());
         self.reader().explain(&selection.region(&strides, 0))
     }
 
-    /// Calls `f` for each chunk of a range of chunks, at most `concurrency` at once; returns the results in index order.
+    /// Calls `f` for each chunk of a range of chunks, at most `concurrency` at once; returns the results in index
+    /// order.
     pub fn map_chunks<R: Send>(
         &self,
         chunks: &ArraySubset,

@@ -28,16 +28,16 @@ impl Default for WriteSessionOptions {
     }
 }
 
-/// Collects writes in any order and from many threads into whole chunks; see [`Array::write_session`].
+/// Collects writes, in any order and from many threads, into whole chunks; see [`Array::write_session`].
 ///
-/// A chunk (of a sharded array, a shard) is stored once, as soon as all of its elements in the array were given, by the
-/// thread that gave the last of them; a chunk that a single call covers is stored at once. If more bytes are staged than
-/// the [memory](WriteSessionOptions::memory) allows, the fullest chunks are stored early, after their missing elements
-/// were read. Chunks that are being stored take memory beyond that.
+/// A chunk (of a sharded array, a shard) is stored once, as soon as all its elements in the array were given, by the
+/// thread that gave the last of them; a chunk that a single call covers is stored at once. If more bytes are staged
+/// than the [memory](WriteSessionOptions::memory) allows, the fullest chunks are stored early, after their missing
+/// elements are read. Chunks that are being stored take memory beyond that.
 ///
-/// Reads of the array do not see staged elements. Of two calls that write the same element, the later one counts. If a
-/// chunk cannot be stored, the call that tried fails, with the chunk in its message; the chunk stays staged and can be
-/// tried again. [`finish`](Self::finish) stores the rest; dropping a session discards it.
+/// Reads of the array do not see staged elements. If two calls write the same element, the later one wins. If a chunk
+/// cannot be stored, the call that tried fails with an error that names the chunk; the chunk stays staged, and storing
+/// it can be tried again. [`finish`](Self::finish) stores all staged chunks; dropping a session discards them.
 pub struct WriteSession {
     pub(super) base: Array,
     growth: Mutex<Growth>,
@@ -45,24 +45,24 @@ pub struct WriteSession {
     memory: u64,
 }
 
-/// How the array has grown.
+/// The growth of the array during the session.
 struct Growth {
-    /// The array with the shape that was current when it was last asked for.
+    /// The array with the shape at its last use.
     array: Array,
     shape: Dims,
-    /// The shape that was stored when the array began to grow.
+    /// The stored shape when the array began to grow.
     stored: Dims,
-    /// Whether the array grew, for each axis.
+    /// For each axis, whether the array grew along it.
     axes: Vec<bool>,
     /// Whether chunks past the end of the stored shape may be stored.
     outside: bool,
 }
 
-/// Number of chunks covered by one call that are stored together.
+/// Number of whole chunks from one call that are stored together.
 const BATCH: usize = 4096;
 
 impl Array {
-    /// Begins a session of writes.
+    /// Starts a session of writes.
     pub fn write_session(&self, options: WriteSessionOptions) -> WriteSession {
         let axes = vec![false; self.dimensionality()];
         let shape = Dims::from(self.shape());
@@ -92,7 +92,7 @@ impl WriteSession {
         Ok(growth.array.clone())
     }
 
-    /// Returns the shape, with appended elements.
+    /// Returns the shape, including appended elements.
     pub fn shape(&self) -> Dims {
         lock(&self.growth).shape.clone()
     }
@@ -102,18 +102,18 @@ impl WriteSession {
         self.staged.bytes()
     }
 
-    /// [`Array::store_region`] of the array with its new shape.
+    /// Stages a region; see [`Array::store_region`]. The region is checked against the new shape.
     pub fn store_region<T: AsArrayBytes + ?Sized>(&self, region: ArrayRegion<'_>, elements: &T) -> Result<()> {
         let subset = self.array()?.subset_of(region)?;
         self.base.with_input(subset.shape(), elements, |input| self.store_subset_from(&subset, input))
     }
 
-    /// [`Array::store_chunk`]
+    /// Stages a chunk; see [`Array::store_chunk`].
     pub fn store_chunk<T: AsArrayBytes + ?Sized>(&self, chunk: &[u64], elements: &T) -> Result<()> {
         self.store_region(ArrayRegion::Chunk(chunk), elements)
     }
 
-    /// [`Array::store_chunk_subset`]
+    /// Stages a part of a chunk; see [`Array::store_chunk_subset`].
     pub fn store_chunk_subset<T>(&self, chunk: &[u64], subset: &ArraySubset, elements: &T) -> Result<()>
     where
         T: AsArrayBytes + ?Sized,
@@ -121,7 +121,7 @@ impl WriteSession {
         self.store_region(ArrayRegion::ChunkSubset(chunk, subset), elements)
     }
 
-    /// [`Array::store_array_subset`]
+    /// Stages a subset; see [`Array::store_array_subset`].
     pub fn store_array_subset<T>(&self, subset: impl Into<ArraySubset>, elements: &T) -> Result<()>
     where
         T: AsArrayBytes + ?Sized,
@@ -129,7 +129,7 @@ impl WriteSession {
         self.store_region(ArrayRegion::Subset(&subset.into()), elements)
     }
 
-    /// [`Array::store_subset_from`]
+    /// Stages a subset from memory with any strides; see [`Array::store_subset_from`].
     pub fn store_subset_from(&self, subset: &ArraySubset, input: InputBuffer<'_>) -> Result<()> {
         let inside = subset.check_inside(&self.shape());
         if inside.is_err() {
@@ -138,7 +138,7 @@ impl WriteSession {
         self.store_from(&Selection::from(subset), input, &[])
     }
 
-    /// [`Array::store_selection_from`]
+    /// Stages a selection from memory with any strides; see [`Array::store_selection_from`].
     pub fn store_selection_from(&self, selection: &Selection, input: InputBuffer<'_>) -> Result<()> {
         selection.check(&self.shape()).place(|| self.base.name())?;
         self.store_from(selection, input, &[])
@@ -152,8 +152,9 @@ impl WriteSession {
 
     /// Appends elements of a length along an axis; returns the new shape.
     ///
-    /// The array grows from the shape that was stored at the session's first append. The stored shape changes last, after
-    /// all chunks were stored by [`finish`](Self::finish) or [`flush`](Self::flush). Nobody else may append until then.
+    /// The array grows from the shape that was stored at the session's first append. The stored shape changes last,
+    /// after [`finish`](Self::finish) or [`flush`](Self::flush) has stored all chunks. No other writer may append until
+    /// then.
     pub fn append<T: AsArrayBytes + ?Sized>(&self, axis: usize, length: u64, elements: &T) -> Result<Dims> {
         let mut shape = self.shape();
         if let Some(along) = shape.get_mut(axis) {
@@ -162,7 +163,7 @@ impl WriteSession {
         self.base.with_input(&shape, elements, |input| self.append_from(axis, length, input))
     }
 
-    /// [`append`](Self::append) from memory with any strides.
+    /// Does the same as [`append`](Self::append) from memory with any strides.
     pub fn append_from(&self, axis: usize, length: u64, input: InputBuffer<'_>) -> Result<Dims> {
         self.check()?;
         let (start, shape) = self.grow(axis, length).place(|| self.base.name())?;
@@ -176,7 +177,10 @@ impl WriteSession {
     fn grow(&self, axis: usize, length: u64) -> Result<(u64, Dims)> {
         let mut growth = lock(&self.growth);
         if axis >= growth.shape.len() {
-            return Err(Error::selection(format!("there is no axis {axis} of {}", growth.shape.len())));
+            return Err(Error::selection(format!(
+                "axis {axis} does not exist; the array has {} dimensions",
+                growth.shape.len()
+            )));
         }
         if !growth.axes.contains(&true) {
             let stored = self.base.reopen()?;
@@ -203,7 +207,7 @@ impl WriteSession {
 
     fn stage(&self, region: &Region, input: Input<'_>) -> Result<()> {
         self.check()?;
-        // A regular grid does not depend on the shape.
+        // Regular grids have the same chunks for every shape.
         let regular = self.base.chunk_grid().regular_shape().is_some();
         let array = if regular { self.base.clone() } else { self.array()? };
         let (shape, grown) = {
@@ -226,9 +230,9 @@ impl WriteSession {
             if self.staged.add(&chunk, || Stage::new(chain, &inside), add)? {
                 complete.extend(self.staged.claim(&chunk));
             }
-            // After an error the rest is still staged.
+            // After an error, the other chunks are still staged.
             if self.staged.bytes() > self.memory && done.is_ok() {
-                done = self.write(std::mem::take(&mut complete)).and_then(|()| self.relieve());
+                done = self.write(std::mem::take(&mut complete)).and_then(|()| self.store_early());
             }
         }
         done = done.and_then(|()| self.write(complete));
@@ -281,7 +285,7 @@ impl WriteSession {
         })
     }
 
-    /// Returns the array to store chunks of.
+    /// Returns the array for storing chunks.
     fn writing(&self) -> Result<Array> {
         let array = self.array()?;
         let mut growth = lock(&self.growth);
@@ -289,13 +293,13 @@ impl WriteSession {
         Ok(array)
     }
 
-    /// Stores the fullest chunks until the staged bytes fit in the memory.
-    fn relieve(&self) -> Result<()> {
+    /// Stores the fullest chunks until the staged bytes fit into the memory.
+    fn store_early(&self) -> Result<()> {
         while self.staged.bytes() > self.memory {
             let excess = self.staged.waiting().saturating_sub(self.memory / 4 * 3);
             let claims = if excess > 0 { self.staged.claim_fullest(excess) } else { Vec::new() };
             if claims.is_empty() {
-                // Other threads are storing chunks.
+                // Only chunks that other threads are storing are left.
                 self.check()?;
                 self.staged.wait_for_any();
             }
@@ -304,7 +308,7 @@ impl WriteSession {
         Ok(())
     }
 
-    /// Stores everything that is staged, and the shape if it changed. After an error it can be tried again.
+    /// Stores all staged chunks, and the shape if it changed. After an error, the call can be repeated.
     pub fn flush(&self) -> Result<()> {
         self.check()?;
         let mut left = self.staged.chunks();
@@ -344,7 +348,7 @@ impl WriteSession {
         Ok(())
     }
 
-    /// [Stores](Self::flush) everything and ends the session. After an error the session goes on.
+    /// [Stores](Self::flush) all staged chunks and ends the session. After an error, the session continues.
     pub fn finish(&self) -> Result<()> {
         loop {
             self.flush()?;
@@ -354,7 +358,7 @@ impl WriteSession {
         }
     }
 
-    /// Ends the session and drops what is staged. Stored chunks stay, except those past the array's end.
+    /// Ends the session and drops the staged chunks. Stored chunks stay, except those past the array's end.
     pub fn discard(&self) -> Result<()> {
         let outside = self.staged.discard() && std::mem::take(&mut lock(&self.growth).outside);
         if outside { self.base.reopen()?.erase_outside() } else { Ok(()) }
@@ -368,7 +372,7 @@ impl Drop for WriteSession {
     }
 }
 
-/// Returns the shape of a chunk clipped to the array; along axes that the array grows along, to the chunk.
+/// Returns the shape of a chunk clipped to the array; along axes that grow, the whole length of the chunk.
 fn inside(array: &Array, chunk: &[u64], shape: &[u64], grown: &[bool]) -> Result<Dims> {
     let grid = array.chunk_grid();
     let length = |(axis, (chunk, end)): (usize, (&u64, &u64))| {

@@ -1,7 +1,8 @@
 //! The chunks of a write session that are not stored yet, shared by many threads.
 //!
-//! A thread stores a chunk while it holds the chunk's [`Claim`], so that earlier elements never overwrite later ones.
-//! Elements that arrive meanwhile go into a new stage. A thread that holds a claim never waits for another claim.
+//! A thread holds a chunk's [`Claim`] while it stores the chunk, so that earlier elements never overwrite later ones.
+//! Elements that arrive during that time go into a new stage. A thread that holds a claim never waits for another
+//! claim.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +18,7 @@ pub(super) struct Staged {
     state: Mutex<State>,
     changed: Condvar,
     bytes: AtomicU64,
-    /// Those of the staged bytes that are being stored.
+    /// Number of the staged bytes that are being stored.
     writing: AtomicU64,
 }
 
@@ -37,7 +38,7 @@ struct Entry {
 /// A stage, until a claim takes it.
 struct Cell {
     stage: Mutex<Option<Stage>>,
-    /// Its fullness in millionths, and its size.
+    /// Its fullness in millionths, and its size in bytes.
     fullness: AtomicU64,
     size: AtomicU64,
 }
@@ -56,7 +57,8 @@ impl Cell {
     }
 }
 
-/// The right to store a chunk, with its stage. A stage that was not [stored](Self::set_stored) goes back when dropped.
+/// The right to store a chunk, with its stage. A stage that was not [stored](Self::set_stored) is put back when the
+/// claim is dropped.
 pub(super) struct Claim<'a> {
     staged: &'a Staged,
     pub(super) chunk: Dims,
@@ -106,7 +108,7 @@ impl Staged {
                     cell
                 }
             };
-            // If a claim took the stage meanwhile, the map has another cell or none.
+            // If a claim has taken the stage in between, the map has another cell or none.
             if let Some(stage) = &mut *lock(&cell.stage) {
                 let before = stage.size();
                 let added = add(stage);
@@ -184,7 +186,8 @@ impl Staged {
         state.ended
     }
 
-    /// Ends the session and drops all stages, after running stores finish; returns false if it had ended before.
+    /// Ends the session and drops all stages, after running stores have finished; returns false if it had already
+    /// ended.
     pub(super) fn discard(&self) -> bool {
         let mut state = lock(&self.state);
         if std::mem::replace(&mut state.ended, true) {
@@ -202,14 +205,14 @@ impl Staged {
 }
 
 impl Claim<'_> {
-    /// Drops the stage, because it was stored.
+    /// Drops the stage after it was stored.
     pub(super) fn set_stored(&mut self) {
         if self.stage.take().is_some() {
             self.staged.bytes.fetch_sub(self.size, Ordering::Relaxed);
         }
     }
 
-    /// Puts the stage back, below what was staged since.
+    /// Puts the stage back below elements that were staged since.
     fn put_back(&self, older: Stage) {
         let staged = self.staged;
         let newer = {
@@ -222,10 +225,10 @@ impl Claim<'_> {
             };
             cell.clone()
         };
-        // The claim still lasts, so no thread takes the newer stage.
+        // The claim is still held, so no thread takes the newer stage.
         if let Some(stage) = &mut *lock(&newer.stage) {
             let before = stage.size() + self.size;
-            // After an error the count of elements is too small, which only delays the chunk.
+            // After an error the count of elements is too small, which only delays storing the chunk.
             let _ = stage.put_under(older);
             newer.note(stage);
             staged.bytes.fetch_add(stage.size().wrapping_sub(before), Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Storing elements: every method makes a selection, which one writer stores.
+//! Writes. Every method makes a selection, which one writer stores.
 
 use super::{Array, ArrayRegion, AsArrayBytes, InputBuffer};
 use crate::error::{Place, Result};
@@ -31,21 +31,22 @@ impl Array {
 
     /// Stores elements of a region.
     ///
-    /// Chunks that the region covers, as far as they are in the array, are replaced without being read. Other chunks are
-    /// read, changed and stored again; of a shard, only the inner chunks that are touched. Chunks that hold nothing but
-    /// the fill value are erased, unless the [options](crate::CodecOptions::store_empty_chunks) keep them.
+    /// Chunks that the region covers, as far as they are in the array, are replaced without being read. Other chunks
+    /// are read, changed and stored again; of a shard, only the inner chunks that the region touches. Chunks that hold
+    /// only the fill value are erased, unless the [options](crate::CodecOptions::store_empty_chunks) keep them.
     ///
-    /// Writers of one chunk wait for each other: threads always, other processes if the store is a folder. If the store
-    /// compares versions of objects instead, a writer that meets another's change starts over.
+    /// Writers of one chunk wait for each other: threads always, and other processes if the store is a folder. If the
+    /// store compares versions of objects instead, a writer that finds a change of another writer starts again.
     ///
-    /// Fails with [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is written, if the elements
-    /// have another type or shape.
+    /// # Errors
+    /// [`InvalidSelection`](crate::ErrorKind::InvalidSelection), before anything is written, if the elements have
+    /// another type or shape.
     pub fn store_region<T: AsArrayBytes + ?Sized>(&self, region: ArrayRegion<'_>, elements: &T) -> Result<()> {
         let subset = self.subset_of(region)?;
         self.with_input(subset.shape(), elements, |input| self.store_subset_from(&subset, input))
     }
 
-    /// Passes elements of a shape on as an input buffer.
+    /// Calls `store` with elements of a shape as an input buffer.
     pub(super) fn with_input<T: AsArrayBytes + ?Sized, R>(
         &self,
         shape: &[u64],
@@ -67,7 +68,7 @@ impl Array {
         self.store_region(ArrayRegion::Chunks(chunks), elements)
     }
 
-    /// Stores a subset of a chunk, counted from the chunk's first element; see [`store_region`](Self::store_region).
+    /// Stores a part of a chunk, relative to the chunk's first element; see [`store_region`](Self::store_region).
     pub fn store_chunk_subset<T>(&self, chunk: &[u64], subset: &ArraySubset, elements: &T) -> Result<()>
     where
         T: AsArrayBytes + ?Sized,
@@ -96,7 +97,7 @@ impl Array {
         self.store_from(selection, input, &[])
     }
 
-    /// Checks that no chunk of a subset would be changed in part while other processes may change it.
+    /// Checks that no chunk would be changed in part while other processes may change it.
     pub(super) fn check_exclusion(&self, subset: &ArraySubset, input: InputBuffer<'_>) -> Result<()> {
         self.writer().check_exclusion(&Selection::from(subset).region(input.strides, input.origin), true)
     }
@@ -109,7 +110,7 @@ impl Array {
         writer.write(&region, Input { bytes, heap, cuts })
     }
 
-    /// Stores the encoded bytes of a chunk, unchecked.
+    /// Stores the encoded bytes of a chunk without checking them.
     pub fn store_encoded_chunk(&self, chunk: &[u64], bytes: &[u8]) -> Result<()> {
         self.chunk_subset(chunk)?;
         self.writer().store_encoded(chunk, Some(bytes))
@@ -121,18 +122,19 @@ impl Array {
         self.writer().store_encoded(chunk, None)
     }
 
-    /// Rewrites a shard if it has bytes that no inner chunk uses, or if its inner chunks are in another
-    /// [order](crate::CodecOptions::inner_chunk_order) than the options say; returns by how many bytes it shrank. Chunks
-    /// that are not shards stay as they are.
+    /// Rewrites a shard if it has bytes that no inner chunk uses, or if its inner chunks are not in the
+    /// [order](crate::CodecOptions::inner_chunk_order) of the options; returns the number of bytes by which it shrank.
+    /// Chunks that are not shards are not changed.
     ///
-    /// Only the index is read to find out. With `drop_empty`, inner chunks are decoded too, and those that hold nothing but
+    /// Only the index is read to find out. With `drop_empty`, inner chunks are decoded too, and those that hold only
     /// the fill value are removed.
     pub fn compact_chunk(&self, chunk: &[u64], drop_empty: bool) -> Result<u64> {
         self.chunk_subset(chunk)?;
         self.writer().compact(chunk, drop_empty)
     }
 
-    /// Rewrites all shards as [`compact_chunk`](Self::compact_chunk) does; returns by how many bytes they shrank in total.
+    /// Rewrites all shards as [`compact_chunk`](Self::compact_chunk) does; returns the total number of bytes by which
+    /// they shrank.
     pub fn compact(&self, drop_empty: bool) -> Result<u64> {
         if self.chain().open_shard().is_none() {
             return Ok(0);

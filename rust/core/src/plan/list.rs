@@ -11,11 +11,11 @@ use crate::view::Jump;
 /// The positions along each axis of a [`List`].
 pub(crate) type Columns = Vec<Vec<u64>>;
 
-/// Entries with a position along every axis of the list and an offset in the output. Entries are written in order, so of
-/// equal positions the last counts.
+/// Entries with a position along every axis of the list and an offset in the output. Entries are written in order, so
+/// the last of several equal positions wins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct List {
-    /// The axes of the array. Their runs are one position at 0.
+    /// The axes of the array. Each has a run of one position at 0.
     pub(crate) axes: SmallVec<[usize; 4]>,
     columns: Arc<Columns>,
     /// Offset of each entry in the output, in bytes.
@@ -24,7 +24,7 @@ pub(crate) struct List {
     range: Range<usize>,
 }
 
-/// A chunk along each axis of a list: its index and its start.
+/// The chunk of an entry along each axis of a list: its index and its start.
 type Located = SmallVec<[(u64, u64); 4]>;
 
 /// The entries in one chunk, with positions relative to the chunk.
@@ -35,7 +35,7 @@ pub(super) struct Group {
 }
 
 impl List {
-    /// A list of entries with one stride in the output.
+    /// Creates a list of entries with one stride in the output.
     pub(crate) fn new(axes: &[usize], columns: Arc<Columns>, stride: isize) -> Self {
         let count = columns.first().map_or(0, Vec::len);
         let to = (0..count as isize).map(|entry| entry.wrapping_mul(stride)).collect();
@@ -110,7 +110,7 @@ impl List {
         chunks.min(self.len() as u64)
     }
 
-    /// Returns the first and the last chunk along an axis of the list. The list is not empty.
+    /// Returns the first and the last chunk along an axis of the list, which must not be empty.
     fn ends(&self, k: usize, grid: &ChunkGrid) -> (u64, u64) {
         let (low, high) = self
             .column(k)

@@ -11,16 +11,16 @@ use crate::runtime::parallel;
 use crate::subset::Dims;
 use crate::view::Output;
 
-/// Number of shards, or of chunks in shared objects, per batch: enough to balance threads, few enough to hold open.
+/// Number of shards, or of chunks in shared objects, per batch: enough to balance threads, few enough open handles.
 pub(super) const BATCH: usize = 512;
 
-/// Number of chunks per batch if each is an object, which is open only while it is read.
+/// Number of chunks per batch if each is an object, whose handle is open only while it is read.
 const OBJECTS: usize = 16 * BATCH;
 
-/// Size of the reads that a large chunk of plain elements is split into, for several threads, in bytes.
+/// Size of the reads that a large chunk of plain elements is split into for several threads, in bytes.
 const PART: u64 = 4 << 20;
 
-/// Batches of fewer bytes are read by one thread.
+/// Batches with fewer bytes are read by one thread.
 const SMALL: u64 = 64 << 10;
 
 impl Reader<'_> {
@@ -67,7 +67,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Takes the next chunks of the plan. Large chunks of plain elements are split further, for several threads.
+    /// Takes the next chunks of the plan. Large chunks of plain elements are split further for several threads.
     fn batch(&self, split: &mut Split<'_>) -> Vec<(Dims, Region)> {
         let size = match self.source.chain.shard() {
             // A shard that is decoded to memory stays there until its inner chunks are placed.

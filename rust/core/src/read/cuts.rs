@@ -1,7 +1,7 @@
-//! A region cut at the borders of windows of decoded bytes.
+//! A region split at the borders of windows of decoded bytes.
 //!
-//! The elements have strides in a sequence of bytes. The bytes come in windows, in any order and on any thread. An element
-//! that straddles windows is assembled, and placed after all windows.
+//! The elements have strides in a sequence of bytes, which arrives in windows, in any order and on any thread. An
+//! element that straddles windows is assembled from its parts and placed after all windows.
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
@@ -81,7 +81,7 @@ impl Cuts {
         self.cut(window, &mut |_| ControlFlow::Break(Ok(()))).is_break()
     }
 
-    /// Returns the offset of a window in the output, if all of it is wanted and stays contiguous.
+    /// Returns the offset of a window in the output if all of the window is wanted and contiguous there.
     pub(super) fn all_of(&self, window: &Range<u64>) -> Option<isize> {
         let mut found = None;
         let more = self.cut(window, &mut |cut| match cut {
@@ -94,7 +94,7 @@ impl Cuts {
         found.filter(|_| more.is_continue())
     }
 
-    /// Places the wanted elements of a window. Bytes of elements that straddle windows are kept.
+    /// Places the wanted elements of a window. Keeps the bytes of elements that straddle windows.
     pub(super) fn place(
         &self,
         window: &Range<u64>,
@@ -180,7 +180,7 @@ impl Straddling {
         elements.entry(to).or_insert_with(|| vec![0; size])[at..at + bytes.len()].copy_from_slice(bytes);
     }
 
-    /// Places the elements, after all windows.
+    /// Places the elements. Called after all windows.
     pub(super) fn place(self, output: &Output<'_>, item: Item) -> Result<()> {
         let elements = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         elements.into_iter().try_for_each(|(to, bytes)| output.place(to, &[], &bytes, 0, item))
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
     use crate::plan::Run;
 
-    /// Elements read window by window from 997 bytes equal those that are read at once.
+    /// Elements read window by window from 997 bytes equal elements read at once.
     #[allow(clippy::type_complexity)] // a table of cases
     #[test]
     fn windows_give_what_all_gives() {

@@ -1,4 +1,4 @@
-//! From the stored bytes of a leaf to the output.
+//! Decoding: from the stored bytes of a leaf to the output.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::slot::{Keeping, Slot};
 use crate::subset::ArraySubset;
 use crate::view::{Output, Transfer, c_strides, swap_words};
 
-/// Rows with smaller gaps in decoded bytes are decoded together: about the size of a block of block codecs.
+/// Rows with smaller gaps in the decoded bytes are decoded together: about the block size of block codecs.
 const BLOCK: u64 = 32 << 10;
 
 impl<'a> Reader<'a> {
@@ -30,7 +30,7 @@ impl<'a> Reader<'a> {
         Ok(true)
     }
 
-    /// Decodes the stored bytes of a leaf, places the elements, and keeps the leaf if a cache wants it.
+    /// Decodes the stored bytes of a leaf, places the elements, and puts the leaf into a cache that keeps it.
     pub(super) fn decode_and_keep(&self, leaf: &Leaf<'a>, stored: &[u8], output: &Output<'_>) -> Result<()> {
         let Some(cache) = self.cache_for(leaf) else { return self.decode(leaf, stored, output) };
         let kept = if cache.keeps_decoded() {
@@ -93,7 +93,7 @@ impl<'a> Reader<'a> {
     /// Unpacks a chunk of elements of fixed size, or a shard below filters.
     pub(crate) fn unpack_into(&self, packed: &ArrayCodecs, bytes: &[u8], unpacked: &mut [u8]) -> Result<()> {
         packed.decode(bytes, unpacked, &mut |chain, bytes, into| {
-            // The same steps again, for a shard in memory.
+            // Runs the same steps for a shard in memory.
             let reader = Reader { cache: Caching::Off, ..*self };
             let stored = Stored::in_memory(Arc::new(bytes.to_vec()), self.source.identity, "".into());
             let whole = Selection::from(&ArraySubset::new_with_shape(chain.shape()));

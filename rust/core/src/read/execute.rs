@@ -1,4 +1,4 @@
-//! Carrying out the reads that `jobs` decides.
+//! Executes the reads that `jobs` plans.
 
 use super::jobs::Job;
 use super::leaf::{ChunkError, Leaf};
@@ -10,7 +10,7 @@ use crate::fetch::{Span, run_of};
 use crate::view::{Axes, Output, Transfer, swap_words};
 
 impl<'a> Reader<'a> {
-    /// Reads the leaves of a group: takes those that are cached or in memory, and reads the others of the store.
+    /// Reads the leaves of a group: takes those in a cache or in memory, and reads the others from the store.
     pub(super) fn read_group(
         &self,
         leaves: &[Leaf<'a>],
@@ -53,7 +53,7 @@ impl<'a> Reader<'a> {
             }
             Job::Pieces(leaf, pieces) => {
                 let read = match self.read_pieces(leaf, &pieces, output) {
-                    // Decoding the leaf whole finds the error, and says where it is.
+                    // Decoding the whole leaf finds the error again and locates it.
                     Err(error) if error.kind() == ErrorKind::CorruptData => self.read_whole(leaf, output),
                     read => read,
                 };

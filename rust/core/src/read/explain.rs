@@ -1,4 +1,4 @@
-//! What a read does, as numbers.
+//! The chunks, requests and bytes that a read takes.
 
 use super::batch::BATCH;
 use super::leaf::Leaf;
@@ -7,10 +7,10 @@ use super::resolve::Purpose;
 use crate::error::{Error, Result};
 use crate::plan::Region;
 
-/// A selection of more chunks is not explained.
+/// Maximum number of chunks of a selection that is explained.
 const MOST_CHUNKS: u64 = 1 << 24;
 
-/// Chunks, requests and bytes of a read, if no cache but that of indexes helps.
+/// Chunks, requests and bytes of a read that finds nothing cached but indexes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Explanation {
     /// Chunks that the selection touches.
@@ -21,11 +21,11 @@ pub struct Explanation {
     pub inner_chunks: u64,
     /// Inner chunks that the selection touches and that are not stored.
     pub missing_inner_chunks: u64,
-    /// Reads of the store, those of indexes included.
+    /// Reads of the store, including those of indexes.
     pub requests: u64,
     /// Bytes of these reads.
     pub bytes_read: u64,
-    /// Bytes of reads of indexes: of shards, and of the pieces of large chunks. Indexes that are cached do not count.
+    /// Bytes of the reads of indexes: of shards, and of the pieces of large chunks. Cached indexes do not count.
     pub index_bytes: u64,
     /// Bytes that are decoded.
     pub bytes_decoded: u64,
@@ -34,7 +34,7 @@ pub struct Explanation {
 }
 
 impl Reader<'_> {
-    /// Explains a read of a region. Looks at every chunk, but reads indexes only.
+    /// Explains a read of a region. Visits every chunk, but reads only indexes.
     pub(crate) fn explain(&self, region: &Region) -> Result<Explanation> {
         let parts = region.parts(&self.source.grid);
         if parts > MOST_CHUNKS {

@@ -1,4 +1,4 @@
-//! Indexes of shards, and the cache of those that were read lately.
+//! Indexes of shards, and the cache of those read lately.
 
 use std::sync::{Arc, Mutex};
 
@@ -76,7 +76,7 @@ impl Reader<'_> {
             // Another array may decode the same bytes with other codecs.
             identity: stored.store.part(self.source.identity),
             key: stored.key.to_string(),
-            // The offset of the index, not of the shard: a shard may begin where its first inner shard begins.
+            // The offset of the index, not of the shard, because a shard may begin where its first inner shard begins.
             offset: stored.offset + offset,
         })
     }

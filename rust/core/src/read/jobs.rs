@@ -1,5 +1,5 @@
-//! How leaves are read: which together, and each whole, in rows or in pieces. `execute` carries these decisions out, and
-//! `explain` adds them up.
+//! Decides how leaves are read: which together, and whether whole, in rows or in pieces. `execute` runs the jobs, and
+//! `explain` adds up their costs.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::fetch::{Merged, Span, merge, spans};
 use crate::view::Axes;
 
-/// Reads of the store, and what is decoded after them.
+/// A read or several reads of the store, and what is decoded from them.
 pub(super) enum Job<'l, 'a> {
     /// One read of neighboring leaves. Each leaf is decoded from its part.
     Joined { leaves: Vec<&'l Leaf<'a>>, offset: u64, length: u64 },
@@ -22,7 +22,7 @@ pub(super) enum Job<'l, 'a> {
     Pieces(&'l Leaf<'a>, PieceReads),
 }
 
-/// What a job takes.
+/// Requests and bytes of a job.
 pub(super) struct Cost {
     pub(super) requests: u64,
     pub(super) bytes_read: u64,
@@ -30,8 +30,8 @@ pub(super) struct Cost {
 }
 
 impl<'l, 'a> Reader<'a> {
-    /// Sorts leaves by object and offset, and groups those that are close enough for one read. The `parts` of a group are
-    /// positions in `leaves`.
+    /// Sorts leaves by object and offset, and groups those that are close enough for one read. The `parts` of a group
+    /// are indices into `leaves`.
     pub(super) fn group(&self, leaves: &mut [Leaf<'a>]) -> Vec<Merged> {
         leaves.sort_by_key(|leaf| (Arc::as_ptr(&leaf.stored.object).addr(), leaf.stored.offset));
         let total: u64 = leaves.iter().map(|leaf| leaf.stored.length).fold(0, u64::saturating_add);
@@ -51,7 +51,7 @@ impl<'l, 'a> Reader<'a> {
         groups
     }
 
-    /// Decides how the leaves of a group are read. The layouts of pieces are read for it.
+    /// Decides how the leaves of a group are read; reads layouts of pieces for that.
     pub(super) fn jobs(&self, leaves: Vec<&'l Leaf<'a>>, counts: &Counts) -> Result<Vec<Job<'l, 'a>>, ChunkError> {
         let Some(first) = leaves.first() else { return Ok(Vec::new()) };
         let offset = first.stored.offset;
@@ -78,7 +78,7 @@ impl<'l, 'a> Reader<'a> {
     /// Returns whether leaves of plain elements are better read one by one, because less than a quarter of the `length`
     /// bytes from the first to the last is wanted.
     fn are_apart(&self, leaves: &[&Leaf<'a>], length: u64) -> bool {
-        // From another machine, one large read comes sooner than many small ones.
+        // In a remote store, one large read is faster than many small ones.
         if self.source.store.profile().remote {
             return false;
         }
@@ -88,7 +88,7 @@ impl<'l, 'a> Reader<'a> {
 }
 
 impl Job<'_, '_> {
-    /// Returns what the job takes, if no cache helps.
+    /// Returns the cost of the job if nothing is cached.
     pub(super) fn cost(&self, reader: &Reader<'_>) -> Cost {
         let cost =
             |requests: usize, bytes_read, bytes_decoded| Cost { requests: requests as u64, bytes_read, bytes_decoded };

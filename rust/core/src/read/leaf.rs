@@ -1,4 +1,4 @@
-//! Leaves: what is left to read after shards are resolved.
+//! Leaves: the chunks and inner chunks to read after shards are resolved.
 
 use smallvec::SmallVec;
 
@@ -11,10 +11,10 @@ use crate::error::{Error, Result};
 use crate::plan::Region;
 use crate::subset::{Dims, tuple};
 
-/// Indices of inner chunks, outermost shard first.
+/// Indices of the inner chunk at each level, outermost shard first.
 pub(super) type InnerPath = SmallVec<[Dims; 1]>;
 
-/// A chunk, or an inner chunk of a shard, that is decoded in one go.
+/// A chunk, or an inner chunk of a shard, that is decoded at once.
 pub(super) struct Leaf<'a> {
     /// Number of the chunk in its batch.
     pub(super) chunk: usize,
@@ -27,7 +27,7 @@ pub(super) struct Leaf<'a> {
     pub(super) region: Region,
 }
 
-/// The error of a read of several leaves, and the number of its chunk in the batch.
+/// The number of a chunk in its batch, and the error of its read.
 pub(super) type ChunkError = (usize, Error);
 
 impl<'a> Leaf<'a> {
@@ -59,13 +59,14 @@ impl<'a> Leaf<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Returns whether only the wanted elements of a leaf are read: each can be read alone, and no cache wants all.
+    /// Returns whether only the wanted elements of a leaf are read: each can be read alone, and no cache keeps the
+    /// whole leaf.
     pub(super) fn reads_parts(&self, leaf: &Leaf<'a>) -> bool {
         let whole_object = self.source.store.profile().whole_reads && leaf.inner.is_empty();
         leaf.chain.in_parts() && self.cache_for(leaf).is_none() && !(whole_object && leaf.is_whole())
     }
 
-    /// Returns the cache that may hold a leaf and keeps it after it was read.
+    /// Returns the cache that may have a leaf and keeps it after it was read.
     pub(super) fn cache_for(&self, leaf: &Leaf<'a>) -> Option<&'a ChunkCache> {
         let Stored { is_lasting, stat, .. } = &leaf.stored;
         match self.cache {

@@ -1,13 +1,13 @@
-//! From a selection to elements in a buffer: plan, resolve, fetch, decode, place.
+//! Reads: from a selection to elements in a buffer.
 //!
-//! 1. *Plan* ([`Region::split`](crate::plan::Region::split)) cuts the region at chunk borders.
-//! 2. *Resolve* (`resolve`) opens the object of each chunk and replaces a shard by the inner chunks that are wanted, level by
-//!    level. A shard that is compressed as a whole is decoded to memory first. The result is a flat list of [`Leaf`]s over
-//!    all chunks.
+//! 1. *Plan* ([`Region::split`](crate::plan::Region::split)) splits the region at chunk borders.
+//! 2. *Resolve* (`resolve`) opens the object of each chunk and replaces a shard by the inner chunks that are wanted,
+//! level by level. A shard that is compressed as a whole is decoded to memory first. The result is a flat list of
+//! [`Leaf`]s over all chunks.
 //! 3. *Fetch* (`jobs`) joins leaves that are close together in one object, and decides how each is read: as a [`Job`].
-//! 4. *Decode and place* (`execute`, `decode`) carry the jobs out on all threads, straight into the output if possible.
+//! 4. *Decode and place* (`execute`, `decode`) runs the jobs on all threads, straight into the output if possible.
 //!
-//! `batch` runs these steps, `remote` runs them for stores on other machines, `explain` adds the jobs up.
+//! `batch` runs these steps, `remote` runs them for remote stores, `explain` adds up the costs of the jobs.
 //!
 //! [`Leaf`]: leaf::Leaf
 //! [`Job`]: jobs::Job

@@ -1,7 +1,7 @@
-//! Reading a large compressed leaf piece by piece: for streams of pieces that decode independently.
+//! Reading a large compressed leaf in pieces, if it is a stream of pieces that decode independently.
 //!
-//! The layout of the pieces is read once per stream and kept. Pieces with wanted elements are read, several at once if they
-//! are near each other, decoded on all threads and placed. Elements that straddle pieces are placed last.
+//! The layout of the pieces is read once per stream and kept. Pieces with wanted elements are read, neighbors together,
+//! decoded on all threads and placed. Elements that straddle pieces are placed last.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -17,16 +17,16 @@ use crate::fetch::{Merged, merge};
 use crate::runtime::{PerProcess, lock, parallel};
 use crate::view::{Output, swap_words, zeroed};
 
-/// Streams of fewer bytes are read whole: the layout would take about as long to read.
+/// Smaller streams are read whole: reading the layout would take about as long.
 const SMALLEST: u64 = 1 << 20;
 
-/// In a store with larger gaps, streams that are wanted whole are read at once: it is far away.
+/// Stores with larger gaps are far away: streams that are wanted whole are read at once.
 const FAR: u64 = 512 << 10;
 
-/// Maximal number of bytes of pieces that one read may keep, for later reads of their neighbors.
+/// Maximum number of bytes of pieces that one read may put into the cache, for later reads of their neighbors.
 const KEPT: u64 = 64 << 20;
 
-/// Layouts of the streams that were read lately; `None` for streams without pieces.
+/// Layouts of the streams read lately; `None` for streams without pieces.
 static LAYOUTS: PerProcess<Mutex<Lru<Option<Arc<Pieces>>>>> =
     PerProcess::new(|| Mutex::new(Lru::new(CacheLimit::Bytes(64 << 20))));
 
@@ -34,12 +34,12 @@ static LAYOUTS: PerProcess<Mutex<Lru<Option<Arc<Pieces>>>>> =
 pub(super) struct PieceReads {
     pieces: Arc<Pieces>,
     cuts: Cuts,
-    /// Numbers of pieces, by their offset in the stream.
+    /// Numbers of the pieces, by their offset in the stream.
     wanted: Vec<usize>,
 }
 
 impl PieceReads {
-    /// Joins pieces that are near each other into reads; their `parts` are positions in `numbers`.
+    /// Joins pieces that are close together into reads; their `parts` are indices into `numbers`.
     pub(super) fn merged(&self, reader: &Reader<'_>, numbers: &[usize]) -> Vec<Merged> {
         let ranges = numbers.iter().map(|number| &self.pieces.list()[*number].encoded);
         let total: u64 = ranges.clone().map(|range| range.end - range.start).sum();
@@ -64,7 +64,7 @@ impl PieceReads {
 }
 
 impl<'a> Reader<'a> {
-    /// Returns the pieces of a leaf to read, or `None` if it is better read whole.
+    /// Returns the pieces of a leaf to read, or `None` if it is faster to read it whole.
     pub(super) fn piece_reads(&self, leaf: &Leaf<'a>, counts: &Counts) -> Result<Option<PieceReads>> {
         let Some(pieces) = self.piece_layout(leaf, counts)? else { return Ok(None) };
         let cuts = Cuts::new(leaf.elements, &leaf.region);
@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
                 let inside = |range: &Range<u64>| range.start <= range.end && range.end <= stored.length;
                 pieces.decoded_size() == leaf.elements.size && pieces.list().iter().all(|piece| inside(&piece.encoded))
             }),
-            // The error is reported when the leaf is decoded whole.
+            // Decoding the whole leaf reports the error.
             Err(error) if error.kind() == ErrorKind::CorruptData => None,
             Err(error) => return Err(error),
         };
@@ -117,7 +117,7 @@ impl<'a> Reader<'a> {
         Ok(pieces)
     }
 
-    /// Returns the cache key of a piece (0: of the layout), which differs from that of any leaf.
+    /// Returns the cache key of a piece (0: of the layout). It differs from that of any leaf.
     fn piece_origin(&self, leaf: &Leaf<'a>, offset: u64) -> Origin {
         let identity = leaf.stored.store.part((self.source.identity, "piece"));
         Origin { identity, key: leaf.stored.key.to_string(), offset: leaf.stored.offset + offset }
@@ -196,7 +196,8 @@ impl Placing<'_, '_> {
             return Ok(());
         }
         if let Some(to) = self.reads.cuts.all_of(window) {
-            // SAFETY: the planner gives each element of the output to one leaf, and each byte of that is in one piece.
+            // SAFETY: the planner gives each element of the output to one leaf, and each byte of a leaf is in one
+            // piece.
             if let Some(target) = unsafe { self.output.slice(to, length) } {
                 stage.decode_piece(pieces, number, encoded, target)?;
                 swap_words(target, self.leaf.elements.item.word);
@@ -209,7 +210,8 @@ impl Placing<'_, '_> {
     }
 }
 
-/// Reads the headers of pieces. If a header is near the one before, the bytes after it are read, too.
+/// Reads the headers of pieces. If a header is close to the last one, `gap` bytes are read from it, which may contain
+/// the next headers.
 struct Headers {
     /// The bytes that were read last, and their offset.
     offset: u64,
@@ -218,7 +220,7 @@ struct Headers {
     /// Size of the stream.
     size: u64,
     requests: u64,
-    /// Bytes of all requests.
+    /// Total bytes of all requests.
     read: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What every step of a read knows: the chunks, the options and the cache.
+//! The context of a read: the chunks, the options and the cache.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,18 +20,18 @@ pub(crate) struct Reader<'a> {
     pub(crate) cache: Caching<'a>,
 }
 
-/// Which chunks a read keeps, and where.
+/// Which chunks a read keeps, and in which cache.
 #[derive(Clone, Copy)]
 pub(crate) enum Caching<'a> {
-    /// None.
+    /// No chunks.
     Off,
-    /// All, in the cache of the array.
+    /// All chunks, in the cache of the array.
     Array(&'a ChunkCache),
-    /// Chunks that must be decoded whole for a part, in the cache of the process.
+    /// Chunks that must be decoded whole to read a part, in the cache of the process.
     Shared(&'a ChunkCache),
 }
 
-/// Chunks that are not stored and reads of indexes, counted by all threads of a read.
+/// Missing chunks and reads of indexes, counted by all threads of a read.
 #[derive(Default)]
 pub(crate) struct Counts {
     pub(super) missing: AtomicU64,
@@ -64,24 +64,24 @@ pub(super) struct JoinedSize {
     pub(super) most: u64,
 }
 
-/// For local stores: what was read is decoded while it is in the CPU's cache.
+/// For local stores: the bytes are decoded while they are in the CPU's cache.
 pub(super) const LOCAL: JoinedSize = JoinedSize { least: 128 << 10, most: 1 << 20 };
 
 /// For stores where each read is a request to another machine.
 const REMOTE: JoinedSize = JoinedSize { least: 2 << 20, most: 16 << 20 };
 
 impl Reader<'_> {
-    /// Returns whether each chunk is an object, so that there is nothing to look up or to join.
+    /// Returns whether each chunk is an object, so that no index is needed and no reads can be joined.
     pub(super) fn chunks_are_objects(&self) -> bool {
         self.source.chain.shard().is_none() && !self.source.store.profile().refers
     }
 
-    /// Bounds of reads in this store.
+    /// Returns the bounds of reads in this store.
     pub(super) fn joined_size(&self) -> JoinedSize {
         if self.source.store.profile().remote { REMOTE } else { LOCAL }
     }
 
-    /// Returns the maximal size of a read that joins parts of `total` bytes in all, so that all threads get work.
+    /// Returns the maximum size of a read that joins parts of `total` bytes in all, so that all threads get work.
     pub(super) fn largest_read(&self, total: u64) -> u64 {
         let parallel =
             if self.source.store.profile().remote { requests() as u64 } else { 4 * self.options.concurrency() as u64 };
@@ -108,7 +108,7 @@ impl Reader<'_> {
             let mut put = sink.lock();
             return output.each(transfer, Slot::SIZE, Slot::SIZE, |_, to| put(to, value));
         }
-        // The first heap is the fill value.
+        // The first heap contains the fill value.
         let slot = Slot { heap: 0, length: value.len() as u32, offset: 0 };
         output.fill_each(transfer, &slot.to_bytes())
     }

@@ -1,9 +1,9 @@
-//! Reading from another machine: many requests at once, and none whose answer a read gives anyway.
+//! Reading from a remote store: many concurrent requests, and none whose answer comes with a read anyway.
 //!
-//! A chunk takes one request, and a 404 says that it is not stored; of plain elements only a range is requested. A shard
-//! takes one for its index, from the end of the object, and one for all inner chunks near each other. What is known of an
-//! object from earlier reads (an index, a cached chunk) is used and then confirmed: each request names the version that is
-//! known. If the object has changed since, the chunk is read again.
+//! A chunk takes one request, and status 404 means that it is not stored; of plain elements only a range is requested.
+//! A shard takes one request for its index, from the end of the object, and one for all wanted inner chunks that are
+//! close together. If an index or a chunk is cached, it is used first and confirmed afterwards: each request requires
+//! the version that is known. If the object has changed, the chunk is read again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,13 +21,13 @@ use crate::store::{ByteRange, Object, Stat};
 use crate::subset::Dims;
 use crate::view::Output;
 
-/// Number of tries for a chunk that changes while it is read.
+/// Maximum number of reads of a chunk that changes while it is read.
 const TRIES: usize = 3;
 
 /// Chunks of a batch that changed while they were read, each with the error of that read.
 type Changed = Mutex<BTreeMap<usize, Error>>;
 
-/// Where the chunks of a remote batch go, and what is found of them.
+/// The output of a remote batch, with the missing and the changed chunks.
 #[derive(Clone, Copy)]
 struct RemoteRead<'r> {
     output: &'r Output<'r>,
@@ -94,7 +94,7 @@ impl Reader<'_> {
         let stored =
             Stored::unknown(object.clone(), self.source.store.profile().identity, self.source.key(chunk).into());
         let leaf = |stored| Leaf { chunk: 0, inner: InnerPath::new(), stored, chain, elements, region: part.clone() };
-        // The size of plain elements is known, so a part can be requested before the object is seen.
+        // The size of plain elements is known, so a part can be requested before the object's size is.
         if let Size::Exact(size) = chain.stored_size() {
             let leaf = leaf(stored.clone().whole(Stat { size, ..UNKNOWN }));
             if self.reads_parts(&leaf) && !leaf.is_whole() {
@@ -104,7 +104,7 @@ impl Reader<'_> {
                 };
             }
         }
-        // A cached chunk is placed at once, and confirmed afterwards.
+        // A cached chunk is placed at once and confirmed afterwards.
         if !matches!(self.cache, Caching::Off) {
             let recalled: Arc<dyn Object> = self.source.store.open(&stored.key)?.into();
             if let Some(stat) = recalled.recall()
@@ -122,7 +122,7 @@ impl Reader<'_> {
         Ok(true)
     }
 
-    /// Reads chunks that are shards, or that share objects with others.
+    /// Reads chunks that are shards or share objects with others.
     fn read_remote_leaves(&self, batch: &[(Dims, Region)], read: RemoteRead<'_>) -> Result<()> {
         let RemoteRead { output, counts, changed } = read;
         let mut resolved = self.resolve(batch, usize::MAX, Purpose::Read(output), counts)?;
@@ -142,7 +142,7 @@ impl Reader<'_> {
                 }
             },
         )?;
-        // Only objects without any read take a request.
+        // Only objects that were not read at all take a request.
         gather(
             &resolved.objects,
             |_| 0,

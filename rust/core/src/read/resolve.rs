@@ -1,4 +1,4 @@
-//! From chunks to leaves: opens the object of each chunk and looks inner chunks up in the indexes of shards.
+//! Resolves chunks to leaves: opens the object of each chunk and looks inner chunks up in the indexes of shards.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,7 +17,7 @@ use crate::view::Output;
 /// Why chunks are resolved.
 #[derive(Clone, Copy)]
 pub(super) enum Purpose<'o> {
-    /// To read them. What is not stored is filled in the output.
+    /// To read them. Missing chunks are filled in the output.
     Read(&'o Output<'o>),
     /// To explain a read.
     Explain,
@@ -27,7 +27,7 @@ pub(super) enum Purpose<'o> {
 #[derive(Default)]
 pub(super) struct Resolved<'a> {
     pub(super) leaves: Vec<Leaf<'a>>,
-    /// In a remote store, the object of each chunk, which may be known from an earlier read only.
+    /// In a remote store, the object of each chunk. It may not have been read yet.
     pub(super) objects: Vec<(usize, Arc<dyn Object>)>,
 }
 
@@ -53,7 +53,7 @@ impl<'a> Descent<'_, 'a> {
         let reader = self.reader;
         let stored =
             if chain.open_shard().is_some() { stored } else { reader.decoded_shard(&stored, chain, self.counts)? };
-        // Such a store may read all of the shard into memory, so its size is checked first.
+        // Such a store may read the whole shard into memory, so its size is checked first.
         if reader.source.store.profile().whole_reads {
             stored.check_length(chain.stored_size().bound())?;
         }
@@ -72,7 +72,7 @@ impl<'a> Descent<'_, 'a> {
         Ok(())
     }
 
-    /// Fills a region that is not stored.
+    /// Writes the fill value to a region that is not stored.
     fn fill(&self, region: &Region) -> Result<()> {
         match self.purpose {
             Purpose::Read(output) => self.reader.fill(region, output),
@@ -108,7 +108,7 @@ impl<'a> Reader<'a> {
             }
             let resolved = descent.descend(stored, self.source.chain_of(chunk)?, part);
             if resolved.is_err() && object.changed() {
-                // The change is found again, and handled, when the object is confirmed.
+                // The change is found again and handled when the object is confirmed.
                 return Ok(());
             }
             resolved.place(|| self.describe(chunk))?;
@@ -118,7 +118,7 @@ impl<'a> Reader<'a> {
         Ok(all.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Resolves a shard in memory to leaves, and fills what it does not hold.
+    /// Resolves a shard in memory to leaves, and fills the regions of inner chunks that it does not contain.
     pub(super) fn resolve_shard(
         &self,
         shard: Stored,

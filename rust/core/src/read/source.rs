@@ -1,4 +1,4 @@
-//! The chunks of an array: where they are stored, and with which codecs.
+//! The chunks of an array: the store, their keys and their codecs.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -22,7 +22,7 @@ pub(crate) struct Source {
     /// The codecs of a chunk; if chunks have several shapes, of the first.
     pub(crate) chain: Chain,
     pub(crate) chains: Chains,
-    /// Tells arrays apart in caches.
+    /// Distinguishes arrays in caches.
     pub(crate) identity: Identity,
     /// Name of the array in messages.
     pub(crate) name: String,
@@ -31,11 +31,11 @@ pub(crate) struct Source {
 /// The codecs of all chunks of an array.
 #[derive(Debug)]
 pub(crate) enum Chains {
-    /// All chunks have those of the first.
+    /// All chunks have the codecs of the first.
     One,
-    /// The same codecs for chunks of several shapes. Each shape is bound when it first occurs.
+    /// All chunks have the same codecs, but several shapes. Codecs are bound to a shape when it first occurs.
     Shapes { codecs: Vec<Named>, bound: Vec<OnceLock<Box<Chain>>> },
-    /// Each chunk says which codecs it has.
+    /// Each chunk has codecs of its own.
     Each(Arc<dyn EachChain>),
 }
 
@@ -45,7 +45,7 @@ pub(crate) trait EachChain: fmt::Debug + Send + Sync {
     fn chain(&self, chunk: &[u64]) -> Result<Option<&Chain>>;
 }
 
-/// Maximal number of different chunk shapes.
+/// Maximum number of distinct chunk shapes.
 const MOST_SHAPES: u64 = 1 << 16;
 
 impl Chains {
@@ -72,8 +72,8 @@ impl Source {
         key
     }
 
-    /// Does `work` on every item: on at most `limit` threads of the pool or, in a remote store, on many threads that wait
-    /// and together hold a bounded number of `bytes`.
+    /// Calls `work` on every item: on at most `limit` threads of the pool or, in a remote store, on many threads that
+    /// wait for requests, limited by the memory that `bytes` estimates.
     pub(crate) fn each<T: Sync>(
         &self,
         items: &[T],
@@ -100,7 +100,7 @@ impl Source {
         Ok(bound.get_or_init(|| Box::new(chain)))
     }
 
-    /// Returns the codecs that a chunk probably has, without a request to another machine.
+    /// Returns the probable codecs of a chunk, without a request to another machine.
     pub(crate) fn likely_chain(&self, chunk: &[u64]) -> Option<&Chain> {
         match &self.chains {
             Chains::Each(_) if self.store.profile().remote => Some(&self.chain),

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::store::{Identity, InMemory, Object, Stat};
 use crate::subset::tuple;
 
-/// The stat of an object before anything is known of it.
+/// The stat of an object that was not read yet.
 pub(super) const UNKNOWN: Stat = Stat { size: 0, version: 0, settled: false };
 
 /// A byte range of an object.
@@ -27,17 +27,17 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// An object before its first read.
+    /// Creates the range of an object before its first read.
     pub(super) fn unknown(object: Arc<dyn Object>, store: Identity, key: Arc<str>) -> Self {
         Self { object, store, key, offset: 0, length: 0, stat: UNKNOWN, is_lasting: true }
     }
 
-    /// The whole object, whose stat is known now.
+    /// Returns the range of the whole object, whose stat is now known.
     pub(super) fn whole(self, stat: Stat) -> Self {
         Self { offset: 0, length: stat.size, stat, ..self }
     }
 
-    /// Bytes that were decoded to memory.
+    /// Creates an object of bytes that were decoded to memory.
     pub(super) fn in_memory(bytes: Arc<Vec<u8>>, store: Identity, key: Arc<str>) -> Self {
         let stat = Stat { size: bytes.len() as u64, ..UNKNOWN };
         let object = Arc::new(InMemory::new(bytes, stat.version));
@@ -64,7 +64,7 @@ impl Stored {
         Ok(buffer)
     }
 
-    /// Reads bytes of the object from an offset in the object.
+    /// Reads bytes from an offset in the object.
     pub(crate) fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<()> {
         match self.object.read_at(offset, into)? {
             Some(_) => Ok(()),

@@ -11,7 +11,7 @@ pub(crate) struct Jump {
     pub(crate) to: isize,
 }
 
-/// The entries of each list. Every combination is copied; of those with the same target, the last counts.
+/// The entries of each list. Every combination is copied; of several with the same target, the last wins.
 pub(crate) type Jumps = SmallVec<[Vec<Jump>; 1]>;
 
 /// One of several nested loops, outermost first.
@@ -43,7 +43,7 @@ pub(crate) fn combinations(jumps: &[Vec<Jump>], mut visit: impl FnMut(isize, isi
     walk(&loops, 0, 0, &mut visit);
 }
 
-/// Returns the lowest and the highest offset of jumps on one side. There is at least one jump.
+/// Returns the lowest and the highest offset of jumps, which must not be empty, on one side.
 pub(super) fn extremes(jumps: &[Jump], side: impl Fn(&Jump) -> isize) -> (isize, isize) {
     jumps.iter().map(side).fold((isize::MAX, isize::MIN), |(low, high), offset| (low.min(offset), high.max(offset)))
 }
@@ -58,7 +58,7 @@ pub(super) fn smallest_distance(jumps: &[Jump]) -> usize {
 /// [`prepare`](super::strided::prepare), and nothing is empty.
 ///
 /// # Safety
-/// Every offset that is reached must be readable from `source` and writable at `target`.
+/// Every offset that the copy reaches must be readable from `source` and writable at `target`.
 pub(super) unsafe fn copy_each(
     source: *const u8,
     target: *mut u8,

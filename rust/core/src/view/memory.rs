@@ -24,7 +24,7 @@ pub(crate) fn zeroed<E: Zeroable>(length: usize) -> Result<Vec<E>> {
     }
 }
 
-/// A type for which all-zero bytes are a value.
+/// A type whose values may consist of zero bytes.
 ///
 /// # Safety
 /// All-zero bytes must be a value of the type, and the type must have no padding.
@@ -34,7 +34,7 @@ unsafe impl Zeroable for u8 {}
 // SAFETY: plain bytes.
 unsafe impl Zeroable for u64 {}
 
-/// Asks for large pages, so that a large buffer has fewer page faults.
+/// Asks the system for large pages, so that a large buffer causes fewer page faults.
 fn large_pages(start: *mut u8, length: usize) {
     #[cfg(target_os = "linux")]
     if length >= 4 << 20 {

@@ -1,7 +1,8 @@
-//! Strided copies between buffers: the only module that moves elements, with the `unsafe` code that it takes.
+//! Strided copies between buffers: the only module that moves elements, with the `unsafe` code for it.
 //!
-//! Order of axes, steps, negative strides and byte order are handled alike: a copy is a list of [`Axis`], each with a length
-//! and a stride on both sides, and lists of [`Jump`]s for elements without regular spacing.
+//! Order of axes, steps, negative strides and byte order are all handled in the same way: a copy has a list of
+//! [`Axis`], each with a length and a stride on both sides, and lists of [`Jump`]s for elements without regular
+//! spacing.
 
 mod jumps;
 mod memory;

@@ -13,7 +13,7 @@ use crate::slot::Keeping;
 pub(crate) struct Output<'a> {
     start: *mut u8,
     length: usize,
-    /// What becomes of elements of variable length.
+    /// Where elements of variable length go.
     keeping: Option<Keeping<'a>>,
     _buffer: PhantomData<&'a mut [u8]>,
 }
@@ -38,7 +38,7 @@ impl Transfer<'_> {
         self.axes.iter().any(|axis| axis.length == 0) || self.jumps.iter().any(Vec::is_empty)
     }
 
-    /// Checks that every element of `size` bytes is inside both buffers. There is at least one element.
+    /// Checks that every element of `size` bytes is inside both buffers. There must be at least one element.
     fn check(&self, from_length: usize, to_length: usize, size: usize) -> Result<()> {
         let inside = self.is_inside(from_length, self.from, size, |axis| axis.from, |jump| jump.from)
             && self.is_inside(to_length, self.to, size, |axis| axis.to, |jump| jump.to);
@@ -81,17 +81,17 @@ impl<'a> Output<'a> {
     /// Shares memory of another owner among threads.
     ///
     /// # Safety
-    /// As for [`share`](Self::share); besides, `length` bytes from `start` on must be writable as long as `'a` lasts.
+    /// As for [`share`](Self::share); also, `length` bytes from `start` must be writable for `'a`.
     pub(crate) unsafe fn from_raw(start: *mut u8, length: usize) -> Self {
         Self { start, length, keeping: None, _buffer: PhantomData }
     }
 
-    /// The same buffer for elements of variable length.
+    /// Returns the buffer with a destination for elements of variable length.
     pub(crate) fn keeping(self, keeping: Option<Keeping<'a>>) -> Self {
         Self { keeping, ..self }
     }
 
-    /// Returns what becomes of elements of variable length.
+    /// Returns where elements of variable length go.
     pub(crate) fn kept(&self) -> Result<Keeping<'a>> {
         self.keeping.ok_or_else(|| Error::selection("elements of variable length cannot be read into plain memory"))
     }
@@ -142,7 +142,7 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
-    /// Fills the elements of the axes with a value. Strides of the source do not count.
+    /// Fills the elements of the axes with a value. Strides in the source are ignored.
     pub(crate) fn fill(&self, to: isize, axes: &[Axis], value: &[u8]) -> Result<()> {
         let axes: Axes = axes.iter().map(|axis| Axis { from: 0, ..*axis }).collect();
         if value.iter().all(|byte| *byte == value[0]) {
@@ -175,7 +175,7 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
-    /// Fills the elements of a transfer with a value. Offsets in the source do not count.
+    /// Fills the elements of a transfer with a value. Offsets in the source are ignored.
     pub(crate) fn fill_each(&self, transfer: Transfer<'_>, value: &[u8]) -> Result<()> {
         let Transfer { to, axes, jumps, .. } = transfer;
         if jumps.is_empty() {
@@ -357,7 +357,7 @@ mod tests {
             }
             assert_eq!(found[..], expected);
         }
-        // Of entries with the same target, the last counts.
+        // Of several entries with the same target, the last wins.
         let mut found = [0u8; 2];
         let lists = [jumps(&[(5, 1), (6, 0), (7, 1), (9, 0)])];
         // SAFETY: one thread.

@@ -63,8 +63,8 @@ pub(super) fn within(length: usize, start: isize, item: usize, axes: impl Iterat
     low >= 0 && high <= length as i128
 }
 
-/// Drops axes of length 1, sorts the others by stride in the output, largest first, and joins axes that continue each
-/// other.
+/// Drops axes of length 1, sorts the others by stride in the output, largest first, and merges adjacent axes that are
+/// evenly spaced on both sides.
 pub(super) fn prepare(axes: &[Axis], item: Item) -> Axes {
     let mut axes: Axes = axes.iter().copied().filter(|axis| axis.length != 1).collect();
     if item.word > 1 && item.word < item.size {
@@ -86,7 +86,7 @@ pub(super) fn prepare(axes: &[Axis], item: Item) -> Axes {
     joined
 }
 
-/// Calls `visit` with both offsets of every element of the axes. No axis is empty.
+/// Calls `visit` with both offsets of every element of the axes. No axis may be empty.
 pub(crate) fn odometer(axes: &[Axis], mut visit: impl FnMut(isize, isize)) {
     let mut index: SmallVec<[usize; 6]> = SmallVec::from_elem(0, axes.len());
     let (mut from, mut to) = (0, 0);
@@ -109,7 +109,7 @@ pub(crate) fn odometer(axes: &[Axis], mut visit: impl FnMut(isize, isize)) {
     }
 }
 
-/// Copies elements. The axes come from [`prepare`], and none is empty.
+/// Copies elements. The axes come from [`prepare`], and no axis may be empty.
 ///
 /// # Safety
 /// Every offset that the strides reach must be readable from `source` and writable at `target`.
@@ -147,8 +147,8 @@ pub(super) unsafe fn copy(source: *const u8, target: *mut u8, axes: &[Axis], ite
     }
 }
 
-/// The tile of a transposition, which stays in the CPU's cache: lines of the source (few, as they may all map to one cache
-/// set) by bytes of a line.
+/// The tile of a transposition, which fits in the CPU's cache: lines of the source (few, as they may all map to one
+/// cache set) and bytes per line.
 const TILE: (usize, usize) = (8, 64);
 
 /// # Safety
@@ -156,7 +156,8 @@ const TILE: (usize, usize) = (8, 64);
 unsafe fn copy_units<const N: usize, const SWAP: bool>(source: *const u8, target: *mut u8, axes: &[Axis]) {
     let mut axes = Axes::from_slice(axes);
     let run = axes.pop().unwrap_or(Axis { length: 1, from: 0, to: 0 });
-    // If source and output have different innermost axes, tiles over both keep each line in cache until it is used up.
+    // If source and output have different innermost axes, tiles over both keep each cache line in the cache until all
+    // of it is used.
     let crossing =
         if run.from.unsigned_abs() > 4 * N { axes.iter().position(|axis| axis.from.unsigned_abs() <= N) } else { None };
     let cross = crossing.map_or(Axis { length: 1, from: 0, to: 0 }, |k| axes.remove(k));

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::view::zeroed;
 
-/// A set of numbers below a limit.
+/// A set of numbers less than a limit.
 #[derive(Debug, Default)]
 pub(crate) struct Bits {
     words: Vec<u64>,
@@ -11,13 +11,13 @@ pub(crate) struct Bits {
 }
 
 impl Bits {
-    /// An empty set of numbers below `length`.
+    /// Creates an empty set of numbers less than `length`.
     pub(crate) fn new(length: u64) -> Result<Self> {
         let length = usize::try_from(length).map_err(|_| Error::store(format!("no memory for {length} bits")))?;
         Ok(Self { words: zeroed(length.div_ceil(64))?, length })
     }
 
-    /// Returns the words that hold `count` numbers from `start` on, each with the mask of these numbers.
+    /// Returns the words that hold the `count` numbers from `start`, each with the mask of these numbers.
     fn words(&self, start: usize, count: usize) -> impl Iterator<Item = (usize, u64)> + use<> {
         let end = start.saturating_add(count).min(self.length);
         let (first, last) = (start / 64, end.div_ceil(64));
@@ -29,7 +29,7 @@ impl Bits {
         })
     }
 
-    /// Adds `count` numbers from `start` on; returns how many are new.
+    /// Adds the `count` numbers from `start`; returns how many are new.
     pub(crate) fn set(&mut self, start: usize, count: usize) -> u64 {
         let mut new = 0;
         for (word, part) in self.words(start, count) {
@@ -39,12 +39,12 @@ impl Bits {
         new
     }
 
-    /// Counts the members among `count` numbers from `start` on.
+    /// Counts the members among the `count` numbers from `start`.
     pub(crate) fn count(&self, start: usize, count: usize) -> u64 {
         self.words(start, count).map(|(word, part)| u64::from((part & self.words[word]).count_ones())).sum()
     }
 
-    /// Returns the first member (for `there` false: non-member) from `start` on, or `end`.
+    /// Returns the first member at or after `start` (the first non-member if `there` is false), or `end`.
     fn next(&self, start: usize, end: usize, there: bool) -> usize {
         for (word, part) in self.words(start, end.saturating_sub(start)) {
             let found = part & if there { self.words[word] } else { !self.words[word] };
@@ -55,7 +55,7 @@ impl Bits {
         end
     }
 
-    /// Returns the members among `count` numbers from `start` on, as runs (first, count).
+    /// Returns the members among the `count` numbers from `start`, as runs (first, count).
     pub(crate) fn runs(&self, start: usize, count: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
         let end = start.saturating_add(count).min(self.length);
         let mut at = start;

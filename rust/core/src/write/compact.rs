@@ -12,8 +12,8 @@ use crate::slot::Slot;
 use crate::subset::tuple;
 
 impl Writer<'_> {
-    /// Rewrites a shard that has unused bytes or its inner chunks in another order; returns by how many bytes it shrank.
-    /// With `drop_empty`, inner chunks that hold nothing but the fill value are removed.
+    /// Rewrites a shard that has unused bytes or its inner chunks in another order; returns the number of bytes by
+    /// which it shrank. With `drop_empty`, inner chunks that hold only the fill value are removed.
     pub(crate) fn compact(&self, chunk: &[u64], drop_empty: bool) -> Result<u64> {
         let compact = || {
             let Some(shard) = self.source.chain_of(chunk)?.open_shard() else { return Ok(0) };
@@ -48,7 +48,7 @@ impl Writer<'_> {
         lengths.fold(shard.index_size, |sum, ((_, length), _)| sum.saturating_add(length))
     }
 
-    /// Returns the inner chunks of a shard rewritten; `None` if the shard stays as it is.
+    /// Returns the inner chunks of the rewritten shard, or `None` if the shard stays as it is.
     fn compacted(&self, shard: &Shard, old: &Stored, drop_empty: bool) -> Result<Option<Inners<'static>>> {
         let mut inners = self.kept(shard, Some(old))?;
         let mut changed = false;
@@ -87,7 +87,7 @@ impl Writer<'_> {
         Ok((!stays).then_some(inners))
     }
 
-    /// Whether a stored chunk holds nothing but the fill value.
+    /// Whether a stored chunk holds only the fill value.
     fn is_empty(&self, chain: &Chain, stored: &Stored) -> Result<bool> {
         match chain.layout() {
             Layout::Elements(layout) => {

@@ -1,4 +1,4 @@
-//! Excluding other writers while a part of a chunk is changed.
+//! Excludes other writers while a part of a chunk is changed.
 
 use super::Writer;
 use crate::error::{Error, Result};
@@ -8,8 +8,8 @@ use crate::store::Exclusion;
 use crate::subset::ArraySubset;
 
 impl Writer<'_> {
-    /// Checks, before anything is written, that no chunk of a region would be changed in part while other processes may
-    /// change it. `whole`: all bytes of each element are written.
+    /// Checks, before anything is written, that no write to a part of a chunk could overlap a change by another
+    /// process. `whole`: all bytes of each element are written.
     pub(crate) fn check_exclusion(&self, region: &Region, whole: bool) -> Result<()> {
         if !self.is_unlocked() {
             return Ok(());
@@ -28,7 +28,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Checks that a part of a chunk may be changed.
+    /// Checks that parts of a chunk may be written.
     pub(super) fn check_change(&self, chunk: &[u64]) -> Result<()> {
         if self.is_unlocked() {
             let grid = &self.source.grid;
@@ -37,8 +37,9 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Locks a chunk's key, reads the chunk and calls `change` with it and with a writer that does not wait for the pool.
-    /// If `change` returns false, another process has changed the chunk since, and it is read again.
+    /// Locks a chunk's key, reads the chunk and calls `change` with it and with a writer that does not wait for the
+    /// pool. If `change` returns false because another process has changed the chunk, starts again with the new
+    /// content.
     pub(super) fn change(
         &self,
         chunk: &[u64],
@@ -55,7 +56,7 @@ impl Writer<'_> {
     pub(super) fn put_back(&self, key: &str, bytes: Option<&[u8]>, old: Option<&Stored>) -> Result<bool> {
         let store = &*self.source.store;
         match bytes {
-            // Missing before and after.
+            // The chunk was missing and still is.
             None if old.is_none() => Ok(true),
             _ if self.compares_versions() => store.set_if(key, bytes, old.map(|old| old.stat.version)),
             Some(bytes) => store.set(key, bytes).map(|()| true),
@@ -63,21 +64,21 @@ impl Writer<'_> {
         }
     }
 
-    /// Whether a chunk may have to be read and changed again.
+    /// Whether the store compares versions, so that a change may have to start again.
     pub(super) fn compares_versions(&self) -> bool {
         self.source.store.exclusion() == Exclusion::Versions
     }
 
-    /// Whether other processes may change a chunk unnoticed while it is changed here.
+    /// Whether other processes may change a chunk unnoticed during a change.
     fn is_unlocked(&self) -> bool {
         !self.options.unlocked_writes && self.source.store.exclusion() == Exclusion::Process
     }
 }
 
-/// The error of a change of a part of a chunk.
+/// Returns the error of a write to parts of chunks that cannot be excluded from others.
 fn unaligned(around: &ArraySubset) -> Error {
     Error::unsupported(format!(
-        "the write would change parts of chunks, and the store cannot exclude other processes meanwhile; write the whole \
+        "the write would change parts of chunks, and the store cannot exclude other writers; write the whole \
          chunks {around}, or set the option unlocked_writes"
     ))
 }

@@ -1,12 +1,12 @@
-//! Storing elements: gather the elements of each chunk, encode them, set the object.
+//! Storing elements: gathers the elements of each chunk, encodes them and stores the object.
 //!
-//! The planner of reads splits the written region at the chunks, and the strided copy of reads, with its sides exchanged,
-//! gathers the elements. A chunk that is covered as far as it is in the array is never read. Any other chunk is read
-//! first; of a shard, only the inner chunks that are covered in part, while the rest stay encoded.
+//! The planner of reads splits the written region at chunk borders, and the strided copy of reads, with its sides
+//! exchanged, gathers the elements. A chunk that is covered as far as it is in the array is never read. Any other chunk
+//! is read first; of a shard, only the inner chunks that are partly covered are decoded, and the rest stay encoded.
 //!
-//! A chunk's key is [locked](crate::store::WritableStore::lock) from the read to the set. It is locked for the set of a
-//! whole chunk too: otherwise another writer could restore what it read before. Nothing waits for the pool under a lock,
-//! so whatever needs no stored elements is encoded before.
+//! A chunk's [lock](crate::store::WritableStore::lock) is held from the read until the chunk is stored. Whole chunks
+//! are locked too: otherwise another writer could store again what it read before. No thread waits for the pool while
+//! it holds a lock, so chunks that need no stored elements are encoded before.
 
 mod bits;
 mod compact;
@@ -35,23 +35,23 @@ use crate::view::swap_words;
 pub(crate) use part::{Cut, Layer, Part};
 pub(crate) use stage::Stage;
 
-/// Elements in memory. The output side of a [`Region`] says where in the buffer the written elements are.
+/// Elements in memory. The output side of a [`Region`] gives the offsets of the written elements in the buffer.
 #[derive(Clone, Copy)]
 pub(crate) struct Input<'a> {
     pub(crate) bytes: &'a [u8],
-    /// The bytes of elements of variable length, for slots of heap [`GIVEN`]; other slots are the fill value.
+    /// The bytes of elements of variable length, for slots of heap [`GIVEN`]; any other slot stands for the fill value.
     pub(crate) heap: &'a [u8],
-    /// The bytes of each element that are written; empty: all.
+    /// The bytes of each element that are written; if empty, all.
     pub(crate) cuts: &'a [Cut],
 }
 
-/// The heap of given elements.
+/// The heap number of given elements.
 pub(crate) const GIVEN: u32 = 1;
 
-/// The heap of elements read from the store.
+/// The heap number of elements read from the store.
 const STORED: u32 = 2;
 
-/// The heap of staged elements.
+/// The heap number of staged elements.
 const STAGED: u32 = 3;
 
 /// Number of chunks planned per batch.
@@ -83,7 +83,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Stores layers of a chunk at once, later ones over earlier ones; `covering`: together they are known to cover it.
+    /// Stores layers of a chunk at once; later layers win. `covering`: together they are known to cover the chunk.
     pub(crate) fn store_layers<'b>(
         &self,
         chunk: &[u64],
@@ -112,12 +112,12 @@ impl<'a> Writer<'a> {
         Reader { source: self.source, options: self.options, cache: Caching::Off }
     }
 
-    /// The same writer on the calling thread alone, which never waits for the pool.
+    /// Returns this writer for the calling thread alone: it never waits for the pool.
     fn alone(&self) -> Self {
         Self { options: CodecOptions { concurrent_target: 1, ..self.options }, ..*self }
     }
 
-    /// The same writer, which stores chunks that hold nothing but the fill value.
+    /// Returns this writer with the option to store chunks that hold only the fill value.
     fn keeping(&self) -> Self {
         Self { options: CodecOptions { store_empty_chunks: true, ..self.options }, ..*self }
     }
@@ -130,7 +130,7 @@ impl<'a> Writer<'a> {
 
     fn erase(&self, key: &str) -> Result<()> {
         let store = &*self.source.store;
-        // A missing object needs no lock. In a remote store asking takes as long as erasing.
+        // A missing object needs no lock. In a remote store, finding out takes as long as erasing.
         if !store.profile().remote && store.open(key)?.stat()?.is_none() {
             return Ok(());
         }
@@ -160,7 +160,7 @@ impl<'a> Writer<'a> {
             return self.set(&key, keep.then_some(&stored));
         }
         self.change(chunk, &key, |mut alone, old| {
-            // No store removes an object if it has a version.
+            // No store can remove an object on the condition that it has a version.
             alone.options.store_empty_chunks |= old.is_some() && self.compares_versions();
             let mut stored = Vec::new();
             let keep = alone.encode(chain, &part, old, &mut stored)?;
@@ -168,7 +168,7 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// Encodes a chunk that is replaced whole into scratch memory.
+    /// Encodes a chunk that is replaced as a whole into scratch memory.
     fn encode_scratch(&self, chain: &Chain, part: &Part<'_>) -> Result<(Buffer, bool)> {
         let mut keep = false;
         let stored = Buffer::written(|stored| {
@@ -178,13 +178,13 @@ impl<'a> Writer<'a> {
         Ok((stored, keep))
     }
 
-    /// Whether elements, in the layout before the bytes-to-bytes codecs, are stored rather than erased.
+    /// Whether elements, in the layout before the bytes-to-bytes codecs, must be stored instead of erased.
     fn is_kept(&self, chain: &Chain, layout: &Elements, elements: &[u8]) -> bool {
         self.options.store_empty_chunks || !stored_fill(chain, layout).fills(elements)
     }
 
-    /// Gathers the elements of a chunk, stored as `old`, in the layout before the bytes-to-bytes codecs; returns false if
-    /// the chunk is to be erased.
+    /// Gathers the elements of a chunk, stored as `old`, in the layout before the bytes-to-bytes codecs; returns false
+    /// if the chunk must be erased.
     fn gather(
         &self,
         chain: &Chain,
@@ -204,7 +204,7 @@ impl<'a> Writer<'a> {
         Ok(self.is_kept(chain, layout, elements))
     }
 
-    /// Appends the encoded bytes of a chunk, stored as `old`, to `stored`; returns false if the chunk is to be erased.
+    /// Appends the encoded bytes of a chunk, stored as `old`, to `stored`; returns false if the chunk must be erased.
     fn encode(&self, chain: &Chain, part: &Part<'_>, old: Option<&Stored>, stored: &mut Vec<u8>) -> Result<bool> {
         match chain.layout() {
             Layout::Elements(layout) => {
@@ -253,7 +253,7 @@ impl<'a> Writer<'a> {
         Ok(true)
     }
 
-    /// Decodes a stored chunk into its elements; returns the heap of elements of variable length.
+    /// Decodes a stored chunk into `elements`; returns the heap of elements of variable length.
     fn unpack(&self, chain: &Chain, packed: &ArrayCodecs, old: &Stored, elements: &mut [u8]) -> Result<Vec<u8>> {
         let old = old.read(chain.stored_size().bound())?;
         let decoded = chain.decode(&old, self.options.validate_checksums)?;
@@ -268,7 +268,7 @@ impl<'a> Writer<'a> {
         Ok(heap.unwrap_or_else(|| decoded.to_vec()))
     }
 
-    /// Appends the packed elements of a chunk to `bytes`; returns false if they are nothing but the fill value.
+    /// Appends the packed elements of a chunk to `bytes`; returns false if they are all the fill value.
     fn pack(
         &self,
         chain: &Chain,
@@ -295,7 +295,7 @@ impl<'a> Writer<'a> {
         if !keep && fill.fills(elements) {
             return Ok(false);
         }
-        // The shard within is stored even if its codecs see nothing but the fill value.
+        // The inner shard is stored even if its codecs see only the fill value.
         let writer = self.keeping();
         packed.encode(elements, bytes, &mut |chain, elements, bytes| {
             let layer = Layer::whole(chain.shape(), chain.data_type().size(), elements);
@@ -305,7 +305,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Reorders items so that threads work far apart: the system creates the files of one folder one at a time.
+/// Reorders items so that threads work in different folders: the system creates the files of one folder one at a time.
 fn spread<T>(items: Vec<T>, threads: usize) -> Vec<T> {
     let threads = threads.max(1);
     let share = items.len().div_ceil(threads);
@@ -314,7 +314,7 @@ fn spread<T>(items: Vec<T>, threads: usize) -> Vec<T> {
     places.filter_map(|place| items.get_mut(place)?.take()).collect()
 }
 
-/// The fill value in the byte order of a layout.
+/// Returns the fill value in the byte order of a layout.
 fn stored_fill<'a>(chain: &'a Chain, layout: &Elements) -> Cow<'a, FillValue> {
     let mut fill = Cow::Borrowed(chain.fill_value());
     if layout.item.word > 1 {

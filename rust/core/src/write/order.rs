@@ -7,7 +7,7 @@ use crate::options::InnerChunkOrder;
 use crate::subset::product;
 
 impl InnerChunkOrder {
-    /// Returns the inner chunks of a grid in this order, each as its number in C order.
+    /// Returns the inner chunks of a grid in this order, as their numbers in C order.
     pub(super) fn numbers(self, shape: &[u64]) -> Box<dyn Iterator<Item = usize>> {
         let count = product(shape).unwrap_or(0) as usize;
         if self == Self::C || shape.iter().filter(|length| **length > 1).count() < 2 {
@@ -19,9 +19,9 @@ impl InnerChunkOrder {
     }
 }
 
-/// Compares by the interleaved bits of all coordinates. As in other writers, those of the first coordinate are lowest.
+/// Compares by the interleaved bits of all coordinates. As in other writers, the first coordinate has the lowest bits.
 fn morton(a: &[u64], b: &[u64]) -> Ordering {
-    // The coordinate that differs in the highest bit decides; on a tie, the last of them.
+    // The coordinate with the highest differing bit decides; on a tie, the last of them.
     let (mut highest, mut order) = (0, Ordering::Equal);
     for (a, b) in a.iter().zip(b) {
         let differing = a ^ b;
@@ -36,7 +36,7 @@ fn morton(a: &[u64], b: &[u64]) -> Ordering {
 mod tests {
     use super::*;
 
-    /// By the definition: bit by bit.
+    /// Interleaves the bits one by one, as the definition does.
     fn interleaved(point: &[u64]) -> u64 {
         (0..8).rev().fold(0, |code, bit| point.iter().rev().fold(code, |code, i| code << 1 | (i >> bit & 1)))
     }

@@ -14,16 +14,18 @@ use crate::view::{Axes, Axis, Item, Output, Transfer, c_strides, combinations, o
 /// A region of a chunk and its new elements.
 #[derive(Clone)]
 pub(crate) struct Layer<'a> {
-    /// The region of the chunk; its output side is the position in `bytes`.
+    /// The region of the chunk; its output side gives the offsets in `bytes`.
     pub(crate) region: Region,
     pub(crate) bytes: &'a [u8],
-    /// Which elements of `bytes` are written; `None`: all. With a mask, elements are contiguous and the region has no lists.
+    /// Which elements of `bytes` are written; `None`: all. With a mask, elements are contiguous and the region has no
+    /// lists.
     pub(crate) mask: Option<&'a Bits>,
-    /// The bytes of each element that are written; empty: all.
+    /// The bytes of each element that are written; if empty, all.
     pub(crate) cuts: &'a [Cut],
 }
 
-/// Bytes of an element, such as a field of a struct: offset in a stored element, offset in a given element, and size.
+/// A range of an element's bytes, such as a field of a struct: offset in a stored element, offset in a given element,
+/// and size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cut {
     pub(crate) to: usize,
@@ -43,7 +45,7 @@ pub(crate) struct Part<'a> {
 }
 
 impl<'a> Layer<'a> {
-    /// A layer over a whole chunk, in C order in `bytes`.
+    /// Creates a layer over a whole chunk from `bytes` in C order.
     pub(crate) fn whole(shape: &[u64], size: usize, bytes: &'a [u8]) -> Self {
         let strides = c_strides(shape, size);
         let run = |(length, stride): (&u64, &isize)| Run { start: 0, step: 1, length: *length, stride: *stride };
@@ -55,8 +57,8 @@ impl<'a> Layer<'a> {
         Self { region, ..self.clone() }
     }
 
-    /// Calls `visit` for each run of written elements with the offset in the chunk (by `strides`), the offset in `bytes`,
-    /// and the run's length and strides.
+    /// Calls `visit` for each run of written elements, with its offset in the chunk (by `strides`), its offset in
+    /// `bytes`, its length and its strides.
     pub(super) fn each_run(
         &self,
         strides: &[i64],
@@ -67,7 +69,7 @@ impl<'a> Layer<'a> {
         if axes.iter().any(|axis| axis.length == 0) {
             return Ok(());
         }
-        // As in a read, `from` is the chunk's side. The mask is fastest along the axis that is contiguous in `bytes`.
+        // As in a read, `from` is the chunk's side. The mask runs along the axis that is contiguous in `bytes`.
         let inner = axes.iter().rposition(|axis| axis.to == size as isize).or(axes.len().checked_sub(1));
         let run = inner.map_or(Axis { length: 1, from: 0, to: size as isize }, |inner| axes.remove(inner));
         let mut result = Ok(());
@@ -96,7 +98,7 @@ impl<'a> Layer<'a> {
         result
     }
 
-    /// Adds the written elements to a bit set of a shape's elements; returns how many are new.
+    /// Adds the written elements to a bit set over a shape; returns how many are new.
     pub(super) fn mark(&self, shape: &[u64], size: usize, bits: &mut Bits) -> Result<u64> {
         let strides: Dims<i64> = c_strides(shape, 1).iter().map(|stride| *stride as i64).collect();
         let mut new = 0;
@@ -110,12 +112,12 @@ impl<'a> Layer<'a> {
         Ok(new)
     }
 
-    /// Whether it is known to write every element of a shape, all bytes of each.
+    /// Whether the layer is known to write every element of a shape, all bytes of each.
     fn covers(&self, shape: &[u64]) -> bool {
         self.mask.is_none() && self.cuts.is_empty() && self.region.covers(shape)
     }
 
-    /// Whether nothing is written.
+    /// Whether the layer writes nothing.
     fn is_empty(&self, shape: &[u64], size: usize) -> bool {
         let mut empty = true;
         let strides: Dims<i64> = c_strides(shape, 1).iter().map(|stride| *stride as i64).collect();
@@ -126,7 +128,7 @@ impl<'a> Layer<'a> {
         seen.is_ok() && empty
     }
 
-    /// Copies the elements into a chunk's elements of a layout.
+    /// Copies the layer into a chunk's elements.
     pub(super) fn place(&self, layout: &Elements, elements: &mut [u8]) -> Result<()> {
         if self.cuts.is_empty() {
             return self.place_cut(Cut { to: 0, from: 0, size: layout.item.size }, layout, elements);
@@ -135,7 +137,7 @@ impl<'a> Layer<'a> {
     }
 
     fn place_cut(&self, cut: Cut, layout: &Elements, elements: &mut [u8]) -> Result<()> {
-        // SAFETY: one thread, and the bytes are others than those of `elements`, which is borrowed alone.
+        // SAFETY: one thread writes, and `elements` is borrowed mutably, so the input cannot overlap it.
         let output = unsafe { Output::share(elements) };
         let item = Item { size: cut.size, ..layout.item };
         let (offset, start) = ((layout.offset as usize + cut.to) as isize, cut.from as isize);
@@ -144,7 +146,7 @@ impl<'a> Layer<'a> {
                 output.place(to + offset, &[axis], self.bytes, from + start, item)
             });
         }
-        // The copy of a read with its sides exchanged.
+        // As in a read, with source and target exchanged.
         let (to, mut axes) = self.region.axes(&layout.strides);
         for axis in &mut axes {
             std::mem::swap(&mut axis.from, &mut axis.to);
@@ -181,12 +183,12 @@ pub(super) fn clipped(region: &Region, end: &[u64]) -> Region {
 }
 
 impl<'a> Part<'a> {
-    /// One layer over a whole chunk.
+    /// Creates a part of one layer that covers a chunk.
     pub(super) fn whole(layer: Layer<'a>, shape: &[u64]) -> Self {
         Self { layers: SmallVec::from_iter([layer]), heap: &[], inside: shape.into(), covering: true }
     }
 
-    /// Whether no stored element remains. Padding at the array's end does not count, unless the chunk is all padding.
+    /// Whether no stored element is needed. Padding at the array's end does not count, unless the chunk is all padding.
     pub(super) fn covers(&self, chain: &Chain) -> Result<bool> {
         let inside = if self.inside.contains(&0) { chain.shape() } else { &self.inside };
         if self.covering || self.layers.iter().any(|layer| layer.covers(inside)) {
@@ -219,7 +221,8 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// Splits the layers at the inner chunks of a shard; returns the inner chunks that are touched, in no particular order.
+    /// Splits the layers at the inner chunks of a shard; returns the inner chunks that they touch, in no particular
+    /// order.
     pub(super) fn split(&self, grid: &crate::chunk_grid::ChunkGrid, inner: &Chain) -> Vec<(Dims, Self)> {
         let mut parts: Vec<(Dims, Self)> = Vec::new();
         let mut found = std::collections::HashMap::new();
@@ -229,7 +232,7 @@ impl<'a> Part<'a> {
                 if layer.mask.is_some() && layer.is_empty(inner.shape(), inner.data_type().size()) {
                     continue;
                 }
-                // A layer has an inner chunk once.
+                // A single layer has each inner chunk at most once.
                 if self.layers.len() > 1 {
                     if let Some(at) = found.get(&index) {
                         let (_, part): &mut (Dims, Self) = &mut parts[*at];
@@ -247,7 +250,7 @@ impl<'a> Part<'a> {
         parts
     }
 
-    /// Returns the input bytes if they are the chunk's elements exactly as they are stored.
+    /// Returns the input bytes if they are exactly the chunk's elements as they are stored.
     pub(super) fn straight(&self, layout: &Elements, shape: &[u64]) -> Option<&'a [u8]> {
         let [layer] = &self.layers[..] else { return None };
         if layer.mask.is_some() || !layer.cuts.is_empty() || layout.item.word > 1 || !layer.region.is_whole(shape) {
@@ -262,7 +265,7 @@ impl<'a> Part<'a> {
         layer.bytes.get(start..start.checked_add(size)?)
     }
 
-    /// Copies the layers into the elements of a chunk without stored elements; the rest is the fill value.
+    /// Copies the layers into the elements of a chunk without stored elements; all others get the fill value.
     pub(super) fn place_alone(&self, layout: &Elements, shape: &[u64], fill: &[u8], elements: &mut [u8]) -> Result<()> {
         if !self.covers_padding(shape) {
             let axis = |(length, to): (&u64, &i64)| Axis { length: *length as usize, from: 0, to: *to as isize };

@@ -1,5 +1,5 @@
-//! Writing shards: only the inner chunks that are touched are encoded. The others keep their encoded bytes, which the
-//! store copies itself if it can.
+//! Writing shards: only the inner chunks that a write touches are encoded. The others keep their encoded bytes, which
+//! the store copies itself if it can.
 
 use std::collections::HashMap;
 use std::ops::{Deref, Range};
@@ -36,7 +36,7 @@ impl Deref for Encoded<'_> {
     }
 }
 
-/// The encoded bytes of an inner chunk while its buffer is being filled.
+/// The encoded bytes of an inner chunk while the buffer they are in is being filled.
 enum EncodedAt<'a> {
     /// Bytes of the input.
     Input(&'a [u8]),
@@ -44,7 +44,7 @@ enum EncodedAt<'a> {
     Buffer(Range<usize>),
 }
 
-/// Inner chunks that are encoded already; `None`: not stored, because it is nothing but the fill value.
+/// Inner chunks that are already encoded; `None`: not stored, because it holds only the fill value.
 type Ready<'a> = HashMap<Dims, Option<Encoded<'a>>>;
 
 /// An inner chunk of a shard that is being written.
@@ -67,7 +67,7 @@ impl Inner<'_> {
 pub(super) type Inners<'a> = Vec<Option<Inner<'a>>>;
 
 impl Writer<'_> {
-    /// Stores a part of a shard, its axes in encoded order.
+    /// Stores a part of a shard; its axes are in encoded order.
     pub(super) fn store_shard(&self, chunk: &[u64], key: &str, shard: &Shard, part: &Part<'_>) -> Result<()> {
         if part.covering {
             let inners = self.inner_chunks(shard, part, None, HashMap::new())?;
@@ -88,14 +88,14 @@ impl Writer<'_> {
         let encoded = self.encode_inners(&shard.inner, &covered, |_| Ok(None))?;
         let mut ready: Ready<'_> = covered.into_iter().map(|(inner, _)| inner).zip(encoded).collect();
         self.change(chunk, key, |alone, old| {
-            // They are needed again if another process was faster.
+            // They are needed again if another process changes the shard first.
             let ready = if self.compares_versions() { ready.clone() } else { std::mem::take(&mut ready) };
             let inners = alone.inner_chunks(shard, part, old, ready)?;
             alone.set_shard(key, shard, &inners, old)
         })
     }
 
-    /// Replaces a shard whose key is locked; returns false if another process has changed it since it was read.
+    /// Replaces a shard whose key is locked; returns false if another process has changed it since the read.
     pub(super) fn set_shard(
         &self,
         key: &str,
@@ -104,7 +104,7 @@ impl Writer<'_> {
         old: Option<&Stored>,
     ) -> Result<bool> {
         let (none, compares) = (inners.iter().all(Option::is_none), self.compares_versions());
-        // No store removes an object if it has a version: there, an empty index stays.
+        // No store can remove an object on the condition that it has a version, so an empty index stays.
         if none && (old.is_none() || !compares) {
             return self.put_back(key, None, old);
         }
@@ -118,7 +118,8 @@ impl Writer<'_> {
         self.source.store.set_parts(key, &pieces, old.map(|old| &*old.object)).map(|()| true)
     }
 
-    /// Appends an encoded shard, its axes in encoded order, to `stored`; returns false if none of its inner chunks is stored.
+    /// Appends an encoded shard, with axes in encoded order, to `stored`; returns false if none of its inner chunks is
+    /// stored.
     pub(super) fn encode_shard(
         &self,
         shard: &Shard,
@@ -146,7 +147,7 @@ impl Writer<'_> {
         assemble(&pieces, old.map(|old| &*old.object), self.source.store.profile().merge_gap, stored)
     }
 
-    /// Returns the inner chunks of a shard as they are stored.
+    /// Returns the stored inner chunks of a shard, all kept.
     pub(super) fn kept(&self, shard: &Shard, old: Option<&Stored>) -> Result<Inners<'static>> {
         let count = to_usize(product(&shard.grid.shape()).unwrap_or(u64::MAX))?;
         let index = old.map(|old| self.reader().index(old, shard, &Counts::default()));
@@ -167,7 +168,7 @@ impl Writer<'_> {
         Ok(inners)
     }
 
-    /// Returns the inner chunks of a shard, stored as `old`, with a part written.
+    /// Returns the inner chunks of a shard, stored as `old`, after a part is written.
     fn inner_chunks<'b>(
         &self,
         shard: &Shard,
@@ -198,14 +199,16 @@ impl Writer<'_> {
         Ok(inners)
     }
 
-    /// Encodes inner chunks; `old` finds the stored ones. `None`: an inner chunk is nothing but the fill value.
+    /// Encodes inner chunks, whose stored bytes `old` returns. `None` for an inner chunk that holds only the fill
+    /// value.
     fn encode_inners<'b>(
         &self,
         chain: &Chain,
         inners: &[(Dims, Part<'b>)],
         old: impl Fn(&Dims) -> Result<Option<Stored>> + Sync,
     ) -> Result<Vec<Option<Encoded<'b>>>> {
-        /// Tasks per thread: a task encodes several inner chunks into one buffer, and its end should not be waited for.
+        /// Tasks per thread. A task encodes several inner chunks into one buffer; many small tasks finish at about the
+        /// same time.
         const TASKS: usize = 8;
         let threads = self.options.concurrency();
         let tasks: Vec<_> = inners.chunks(inners.len().div_ceil(threads.saturating_mul(TASKS)).max(1)).collect();
@@ -228,7 +231,7 @@ impl Writer<'_> {
         Ok(encoded.into_iter().flatten().collect())
     }
 
-    /// Appends an encoded inner chunk, stored as `old`, to a buffer; `None`: it is nothing but the fill value.
+    /// Appends an encoded inner chunk, stored as `old`, to a buffer; `None` if it holds only the fill value.
     fn encode_inner<'b>(
         &self,
         chain: &Chain,
@@ -260,7 +263,8 @@ impl Writer<'_> {
         if shard.index_location == IndexLocation::Start { shard.index_size } else { 0 }
     }
 
-    /// Returns offset and length of each inner chunk, in C order; inner chunks are contiguous in the order of the options.
+    /// Returns offset and length of each inner chunk, in C order. In the shard, inner chunks are contiguous, in the
+    /// order that the options set.
     pub(super) fn entries(&self, shard: &Shard, inners: &Inners<'_>) -> Vec<(u64, u64)> {
         let mut entries = vec![(MISSING, MISSING); inners.len()];
         let mut at = Self::first(shard);
@@ -284,8 +288,8 @@ impl Writer<'_> {
         Ok(index)
     }
 
-    /// Returns a shard in pieces. The old shard begins at byte `start` of its object; kept inner chunks that are adjacent
-    /// before and after are one piece.
+    /// Returns a shard as pieces. The old shard begins at offset `start` of its object; inner chunks that are kept and
+    /// adjacent both before and after form one piece.
     fn pieces<'b>(&self, shard: &Shard, inners: &'b Inners<'_>, index: &'b [u8], start: u64) -> Vec<store::Piece<'b>> {
         let mut pieces = Vec::with_capacity(inners.len().min(1 << 16) + 1);
         if shard.index_location == IndexLocation::Start {
@@ -315,7 +319,7 @@ fn number(inner: &[u64], shape: &[u64]) -> usize {
     inner.iter().zip(shape).fold(0, |number, (i, count)| number * *count as usize + *i as usize)
 }
 
-/// Returns the inner chunk of a number in C order.
+/// Returns the index of an inner chunk from its number in C order.
 pub(super) fn inner(mut number: usize, shape: &[u64]) -> Dims {
     let mut inner = Dims::from_elem(0, shape.len());
     for (i, count) in inner.iter_mut().zip(shape).rev() {

@@ -1,4 +1,4 @@
-//! Stages: elements of a chunk that were given to a write session and are not stored yet.
+//! Stages: the elements of a chunk that a write session was given and has not stored yet.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,10 @@ use crate::slot::Slot;
 use crate::subset::{Dims, product};
 use crate::view::{Item, c_strides, zeroed};
 
-/// Given elements of a chunk. A shard has a buffer for each inner chunk with elements, so that few elements take little
-/// memory.
+/// Given elements of a chunk. A shard has one buffer for each inner chunk with given elements, so that few elements
+/// take little memory.
 pub(crate) struct Stage {
-    /// The grid of buffers in the chunk.
+    /// The grid of buffers within the chunk.
     grid: ChunkGrid,
     /// The layout of a buffer: C order, native byte order.
     layout: Elements,
@@ -28,11 +28,11 @@ pub(crate) struct Stage {
     variable: bool,
     /// The bytes of elements of variable length.
     heap: Vec<u8>,
-    /// The shape of the elements that count: the chunk shape clipped to the array.
+    /// The chunk shape clipped to the array. Only elements inside it count.
     inside: Dims,
     /// Number of given elements that count.
     covered: u64,
-    /// Number of bit sets of parts of elements.
+    /// Number of bit sets in all tiles for parts of elements.
     masks: u64,
 }
 
@@ -41,8 +41,8 @@ struct Tile {
     /// Which elements were given; `None`: all.
     mask: Option<Bits>,
     count: u64,
-    /// Which elements have these bytes, whole or not. Later bytes overwrite earlier ones in place, so their order is not
-    /// kept.
+    /// Which elements have these bytes given, whether as part of a whole element or not. Later bytes overwrite earlier
+    /// ones in the buffer, so no order is kept.
     parts: Vec<(Cut, Bits)>,
 }
 
@@ -50,7 +50,7 @@ struct Tile {
 const BASE: u64 = 512;
 
 impl Stage {
-    /// An empty stage of a chunk, whose elements in `inside` count.
+    /// Creates an empty stage of a chunk; only its elements in `inside` count.
     pub(crate) fn new(chain: &Chain, inside: &[u64]) -> Result<Self> {
         let mut tile_shape = Dims::from(chain.shape());
         if let Some(shard) = chain.open_shard() {
@@ -81,23 +81,23 @@ impl Stage {
         BASE + tiles * self.layout.size + (tiles + self.masks) * mask + self.heap.capacity() as u64
     }
 
-    /// Returns the fraction of the elements that count which were given.
+    /// Returns the fraction of the counted elements that were given.
     pub(crate) fn fullness(&self) -> f64 {
         self.covered as f64 / product(&self.inside).unwrap_or(u64::MAX).max(1) as f64
     }
 
-    /// Whether all elements that count were given.
+    /// Whether all counted elements were given.
     pub(crate) fn is_complete(&self) -> bool {
         product(&self.inside) == Some(self.covered)
     }
 
-    /// Returns the shape of the elements of a tile that count.
+    /// Returns the shape of the counted elements of a tile.
     fn inside_tile(&self, index: &[u64]) -> Dims {
         let lengths = self.tile_shape.iter().zip(index).zip(&self.inside);
         lengths.map(|((length, i), end)| end.saturating_sub(i * length).min(*length)).collect()
     }
 
-    /// Copies a region of the chunk from the input. From now on the elements in `inside` count.
+    /// Copies a region of the chunk from the input. From now on, only elements in `inside` count.
     pub(crate) fn add(&mut self, region: &Region, input: Input<'_>, inside: &[u64]) -> Result<()> {
         self.recount(inside)?;
         let size = self.layout.item.size;
@@ -142,7 +142,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Recounts the given elements if the shape of those that count has changed.
+    /// Counts the given elements again if the shape of the counted ones has changed.
     fn recount(&mut self, inside: &[u64]) -> Result<()> {
         if *self.inside == *inside {
             return Ok(());
@@ -181,7 +181,7 @@ impl Stage {
         (layers, &self.heap)
     }
 
-    /// Puts an older stage below this one: elements given here win.
+    /// Puts an older stage below this one; elements given to this one win.
     pub(crate) fn put_under(&mut self, mut older: Self) -> Result<()> {
         let (size, base) = (self.layout.item.size, self.heap.len() as u64);
         self.heap.append(&mut older.heap);
@@ -230,7 +230,7 @@ impl Tile {
         Ok((self.parts.len() - before) as u64)
     }
 
-    /// Returns the bit set of the elements that have these bytes.
+    /// Returns the bit set of the elements that have these bytes given.
     fn part(&mut self, cut: Cut, count: u64) -> Result<&mut Bits> {
         let cut = Cut { from: cut.to, ..cut };
         let found = self.parts.iter().position(|(known, _)| *known == cut);
@@ -241,8 +241,8 @@ impl Tile {
         Ok(&mut self.parts[at].1)
     }
 
-    /// Puts older parts of elements below newer parts, and newer parts over older whole elements; returns the number of new
-    /// bit sets.
+    /// Merges the parts of elements of an older tile: newer bytes win, also over older whole elements. Returns the
+    /// number of new bit sets.
     fn mix(&mut self, below: &mut Self, size: usize) -> Result<u64> {
         let (count, before) = (self.elements.len() / size, self.parts.len());
         for (cut, bits) in &self.parts {
@@ -269,7 +269,7 @@ impl Tile {
     }
 }
 
-/// Copies the bytes of an element of variable length to the heap of a stage, and points its slot there.
+/// Copies the bytes of an element of variable length to the heap of a stage, and makes its slot refer to them.
 fn take_in(heap: &mut Vec<u8>, given: &[u8], element: &mut [u8]) {
     let Ok(bytes) = element.try_into() else { return };
     let slot = Slot::from_bytes(bytes);
@@ -290,7 +290,7 @@ mod tests {
 
     const SIZE: usize = 5;
 
-    /// Chunks of 4 elements, each a field of 2 bytes and one of 3.
+    /// A chain for chunks of 4 elements, each with a field of 2 bytes and one of 3.
     fn chain() -> Chain {
         let field = |name: &str, offset, code| Field {
             name: name.to_owned(),
@@ -304,7 +304,7 @@ mod tests {
         Chain::strided(&[4], &data_type, layout, Vec::new()).unwrap()
     }
 
-    /// Whatever was staged, and staged anew after it was taken, the last that was given of each byte counts.
+    /// For each byte, the last value that was given counts, also if it was staged again after a claim took the stage.
     #[test]
     fn the_last_of_each_field_counts() {
         let chain = chain();
