@@ -18,7 +18,7 @@ pub fn fill_value_from_json(value: &Value, data_type: &DataType) -> Result<FillV
     fill_value_stored(value, data_type, Endian::Little)
 }
 
-/// Returns the value used without a fill value: zero, or NaT for times, as in the reference implementation of V2.
+/// Returns the value used without a fill value: zero, or `NaT` for times, as in the reference implementation of V2.
 pub(super) fn no_fill_value(data_type: &DataType) -> FillValue {
     match data_type.kind() {
         Kind::DateTime | Kind::TimeDelta => FillValue::new(i64::MIN.to_ne_bytes()),
