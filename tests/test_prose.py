@@ -31,7 +31,6 @@ UNFINISHED = (
     "python/tegula/asdf/_shim.py",
     "rust/ARCHITECTURE.md",
     "rust/core/src/asdf/",
-    "rust/core/tests/",
     "rust/python/src/",
 )
 

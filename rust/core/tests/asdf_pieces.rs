@@ -22,7 +22,7 @@ fn open(store: &Arc<Counting>, bytes: &[u8]) -> AsdfFile {
     AsdfFile::open(store.clone(), "a.asdf").unwrap()
 }
 
-/// Returns the number of reads, and the bytes read.
+/// Returns the number of reads, and the bytes read, since the last call.
 fn taken(store: &Counting) -> (u64, u64) {
     let reads = store.take();
     (reads.len() as u64, reads.iter().map(|(_, length)| length).sum())
@@ -66,7 +66,7 @@ fn read(array: &Array, part: &ArraySubset) -> Vec<u32> {
     array.retrieve_array_subset::<Vec<u32>>(part).unwrap()
 }
 
-/// Reads like [`read`], with the process's cache.
+/// Reads like [`read`], but keeps chunks in the process's cache.
 fn read_keeping(array: &Array, part: &ArraySubset) -> Vec<u32> {
     let mut found = vec![0u32; part.num_elements() as usize];
     let output = OutputBuffer::new(bytemuck::cast_slice_mut(&mut found), part.shape(), 4).unwrap();
@@ -94,7 +94,7 @@ fn parts_match_whole_reads() {
                 assert!(found.into_iter().eq(expected), "{name} {part}");
             }
             let stored = plain.blocks().block(1).unwrap().used;
-            // Rows 700 and 701, without anything in the cache.
+            // Rows 700 and 701, with an empty cache.
             shared_cache().clear();
             store.take();
             let part = ArraySubset::new_with_ranges(&[700..702, 5..10]);
@@ -167,7 +167,7 @@ fn damaged_pieces_are_errors() {
         let (file, _) = opened(&damaged, 64 << 10);
         let array = file.array("a").unwrap().with_options(one);
         let all = array.retrieve_array_subset::<Vec<u32>>(&array.subset_all());
-        // Every change of a header makes a piece invalid, but not every change of a block.
+        // Every damage to a header makes a piece invalid, but not every damage to a block.
         assert!(all.is_err() || at > 7, "{at}");
         let part = array.retrieve_array_subset::<Vec<u32>>(&first);
         assert!(part.is_err() || at > 7, "{at}");

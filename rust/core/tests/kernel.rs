@@ -1,4 +1,4 @@
-//! Which requests the kernel makes, what it caches, and which errors it reports.
+//! The requests of reads, their caches, and their errors.
 
 mod counting;
 
@@ -21,7 +21,7 @@ fn shards(inner: &[u64], codecs: &Value) -> Value {
         "index_codecs": [bytes(), {"name": "crc32c"}]}}])
 }
 
-/// An array of shape (64, 64) in chunks of (32, 32), with the numbers from 1 on.
+/// Creates an array of shape (64, 64) in chunks of (32, 32), with the numbers from 1.
 fn array(store: &Arc<Counting>, codecs: &Value) -> Array {
     let document = json!({"zarr_format": 3, "node_type": "array", "shape": [64, 64], "data_type": "uint32",
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [32, 32]}},
@@ -98,7 +98,7 @@ fn inner_chunks_are_read_together_and_the_index_once() {
         .with_options(CodecOptions { concurrent_target: 1, ..CodecOptions::default() });
     let all: Vec<u32> = array.retrieve_array_subset(&array.subset_all()).unwrap();
     assert_eq!(all, (1..=64 * 64).collect::<Vec<u32>>());
-    // Of each of four shards, the index and then all inner chunks.
+    // For each of four shards, one read of the index and one of all inner chunks.
     assert_eq!(store.take().len(), 8);
     let explained = array.explain(&(&array.subset_all()).into()).unwrap();
     assert_eq!((explained.chunks, explained.inner_chunks, explained.requests, explained.index_bytes), (4, 64, 4, 0));
@@ -167,7 +167,7 @@ fn errors_name_the_chunk_and_the_cause() {
 fn chunks_that_are_parts_of_one_object_are_read_together() {
     let store = Counting::new(64 << 10);
     let plain = array(&store, &json!([bytes()]));
-    // Three of four chunks in one object, in another order.
+    // Three of four chunks are in one object, in another order.
     let mut object = vec![0; 10];
     let mut references = HashMap::new();
     for chunk in [[1, 1], [0, 0], [1, 0]] {

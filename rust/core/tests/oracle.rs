@@ -1,4 +1,4 @@
-//! Random arrays, codecs and selections, read by the kernel and by a naive gather.
+//! Random arrays, codecs and selections, read by the kernel and by element-wise code.
 
 mod support;
 
@@ -49,7 +49,7 @@ fn compressors(random: &mut Random) -> Vec<Value> {
     (0..random.below(3)).map(|_| random.pick(&all)).collect()
 }
 
-/// The state of a chain of codecs that is made up.
+/// The state of a random chain of codecs.
 #[derive(Clone)]
 struct Links {
     /// A shape that divides the chunks that the next codec gets.
@@ -61,7 +61,7 @@ struct Links {
     variable: bool,
 }
 
-/// Array-to-array codecs.
+/// Returns array-to-array codecs.
 fn filters(random: &mut Random, links: &mut Links) -> Vec<Value> {
     let mut list = Vec::new();
     let mut settled = false;
@@ -70,7 +70,7 @@ fn filters(random: &mut Random, links: &mut Links) -> Vec<Value> {
         let arithmetic = links.plain && numbers.contains(&&*links.data_type);
         let rank = links.shape.len();
         match random.below(if arithmetic { 9 } else { 3 }) {
-            // A reshape of elements of variable length is not followed by a transposition.
+            // For elements of variable length, no transposition may follow a reshape.
             0 | 1 if !(links.variable && settled) => {
                 let order = permutation(random, rank);
                 links.shape = order.iter().map(|axis| links.shape[*axis]).collect();
@@ -115,7 +115,8 @@ fn filters(random: &mut Random, links: &mut Links) -> Vec<Value> {
     list
 }
 
-/// Codecs for chunks of a shape or of its multiples: filtered, transposed, sharded (once or twice), compressed, or not.
+/// Returns codecs for chunks of a shape or of its multiples: filtered, transposed, sharded (once or twice), compressed,
+/// or not.
 fn codecs(random: &mut Random, links: &Links, depth: u64) -> Value {
     let mut links = links.clone();
     let mut list = filters(random, &mut links);
@@ -148,7 +149,7 @@ fn codecs(random: &mut Random, links: &Links, depth: u64) -> Value {
     json!(list)
 }
 
-/// An array-to-bytes codec other than sharding.
+/// Returns an array-to-bytes codec other than sharding.
 fn serializer(random: &mut Random, links: &Links, bytes: Value) -> Value {
     let name = &*links.data_type;
     let labels = json!({"labels": ["a", "long", "é"], "dtype": "|O", "astype": "<u2"});
@@ -210,7 +211,7 @@ fn types() -> Vec<Type> {
         .collect()
 }
 
-/// Metadata of a Zarr V3 array with chunks of one shape or of several.
+/// Returns metadata of a Zarr V3 array with chunks of one shape or of several.
 fn document(random: &mut Random, shape: &[u64], one: &Type) -> Value {
     let unit: Vec<u64> = shape.iter().map(|_| 1 + random.below(12)).collect();
     let name = one.v3.as_str().or(one.v3["name"].as_str()).unwrap();
@@ -235,7 +236,7 @@ fn document(random: &mut Random, shape: &[u64], one: &Type) -> Value {
            "chunk_grid": grid, "chunk_key_encoding": {"name": "default"}, "codecs": codecs})
 }
 
-/// Metadata of a Zarr V2 array: either byte order, either order of axes, filters.
+/// Returns metadata of a Zarr V2 array: either byte order, either order of axes, filters.
 fn zarray(random: &mut Random, shape: &[u64], one: &Type) -> Value {
     let chunks: Vec<u64> = shape.iter().map(|_| 1 + random.below(12)).collect();
     let order = random.pick(&["<", ">"]);
@@ -293,7 +294,7 @@ fn zarray(random: &mut Random, shape: &[u64], one: &Type) -> Value {
            "order": random.pick(&["C", "F"]), "filters": filters, "compressor": random.pick(&compressors)})
 }
 
-/// The name and the content of the metadata of an array of either version.
+/// Returns the name and the content of the metadata of an array of either version.
 fn random_document(random: &mut Random, shape: &[u64], one: &Type) -> (&'static str, Value) {
     match random.below(4) {
         0 => (".zarray", zarray(random, shape, one)),
@@ -305,7 +306,7 @@ fn position(index: &[u64], shape: &[u64]) -> usize {
     index.iter().zip(shape).fold(0, |position, (i, length)| position * *length as usize + *i as usize)
 }
 
-/// A random element that every codec here can encode.
+/// Returns a random element that every codec here can encode.
 fn element(random: &mut Random, data_type: &DataType) -> Vec<u8> {
     let labels = ["a", "long", "é", ""];
     let small = 2 + random.below(90);
@@ -340,7 +341,7 @@ fn array_bytes(elements: &[Vec<u8>], data_type: &DataType, shape: &[u64]) -> Arr
     ArrayBytes { bytes: elements.concat(), offsets, data_type: data_type.clone(), shape: shape.to_vec() }
 }
 
-/// Gathers the elements of a selection one by one.
+/// Returns the elements of a selection, taken one by one.
 fn gather(elements: &[Vec<u8>], shape: &[u64], selection: &[AxisSelection]) -> Vec<Vec<u8>> {
     let selected: Vec<u64> = selection.iter().map(|axis| axis.length).collect();
     let source = |index: Dims| -> Dims {
@@ -374,7 +375,7 @@ fn selection(random: &mut Random, shape: &[u64]) -> Vec<AxisSelection> {
     shape.iter().map(&mut axis).collect()
 }
 
-/// Makes an array and reads it with every method.
+/// Creates an array and reads it with every method.
 fn check(round: u64, types: &[Type], folder: &Path) {
     let mut random = Random(round);
     let rank = random.below(4) as usize;
@@ -459,7 +460,7 @@ fn check(round: u64, types: &[Type], folder: &Path) {
         let padded: ArrayBytes = array.retrieve_chunk(&chunk).unwrap();
         assert_eq!(padded.shape[..], array.chunk_shape(&chunk).unwrap()[..]);
     }
-    // Inner chunks have a grid if chunks have one shape.
+    // Inner chunks form a grid only if chunks have one shape.
     let Ok(inner) = array.inner_chunk_grid() else { return };
     for chunk in ArraySubset::new_with_shape(&inner.shape()).indices().take(6) {
         let region = inner.chunk_subset(&chunk).unwrap().bound(&shape).unwrap();
@@ -480,7 +481,7 @@ fn reads_are_what_a_gather_gives() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
-/// Metadata of a Zarr V3 array with chunks of one shape.
+/// Returns metadata of a Zarr V3 array with chunks of one shape.
 fn metadata(shape: &[u64], chunks: &[u64], data_type: &DataType, codecs: &Value) -> Value {
     json!({"zarr_format": 3, "node_type": "array", "shape": shape, "data_type": data_type.name(), "fill_value": 7,
            "chunk_grid": named("regular", json!({"chunk_shape": chunks})), "chunk_key_encoding": {"name": "default"},
@@ -519,7 +520,7 @@ fn damaged_chunks_are_errors_and_never_panics() {
         for length in 0..stored.len() {
             store.set(&key, &stored[..length]).unwrap();
             let whole = array.retrieve_chunk::<Vec<u16>>(&[0, 0]);
-            // The end of a shard with its index at the start may be unused.
+            // If the index is at the start of the shard, the truncated bytes may be unused.
             if let Ok(whole) = whole {
                 assert_eq!(whole, elements, "cut to {length} of {}: {codecs}", stored.len());
             }
@@ -553,7 +554,7 @@ fn truncate_and_damage(round: u64, types: &[Type]) {
     let first = ArraySubset::new_with_ranges(&[0..1, 0..1]);
     let read = || [array.retrieve_chunk::<ArrayBytes>(&[0, 0]), array.retrieve_array_subset(&first)];
     let expected = read().map(Result::unwrap);
-    // zfp reads zeros after the end of its input, which shuffle turns into wrong bytes without an error.
+    // Beyond the end of its input zfp reads zeros, which become wrong bytes without an error after shuffle.
     let text = document.to_string();
     let is_undetected = text.contains("zfp") && text.contains("shuffle");
     for length in (0..stored.len()).step_by(stored.len().div_ceil(100)).chain([stored.len() - 1]) {

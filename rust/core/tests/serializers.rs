@@ -1,4 +1,4 @@
-//! Arrays of strings and of numbers that are not stored as plain elements; and how much memory damaged chunks take.
+//! Arrays of strings and of numbers that are not stored as plain elements, and the memory that damaged chunks take.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -50,7 +50,7 @@ fn array(data_type: &str, fill_value: &Value, chunk: [u64; 2], codecs: &Value) -
     (store, array)
 }
 
-/// The text at a position.
+/// Returns the text at a position.
 fn text(row: u64, column: u64) -> String {
     ["", "a", "é😀", "longer than the others"][(row * 7 + column) as usize % 4].repeat((row as usize + 1) % 3)
 }
@@ -59,7 +59,7 @@ fn expected(rows: std::ops::Range<u64>, columns: std::ops::Range<u64>) -> Vec<St
     rows.flat_map(|row| columns.clone().map(move |column| text(row, column))).collect()
 }
 
-/// The texts of the first rows and columns, as input of a write.
+/// Returns the texts of the first rows and columns, as input of a write.
 fn stored(array: &Array, rows: u64, columns: u64) -> ArrayBytes {
     let texts = expected(0..rows, 0..columns);
     let ends = texts.iter().scan(0, |end, text| {
@@ -93,7 +93,7 @@ fn strings_are_read_and_written_however_they_are_stored() {
         let none: Vec<String> = array.retrieve_array_subset(&whole).unwrap();
         assert_eq!(none, vec!["fill"; 35]);
 
-        // Only the first chunk.
+        // The elements of the first chunk.
         let (rows, columns) = (chunk[0].min(5), chunk[1].min(7));
         let first = ArraySubset::new_with_ranges(&[0..rows, 0..columns]);
         array.store_array_subset(&first, &stored(&array, rows, columns)).unwrap();
@@ -123,7 +123,7 @@ fn invalid_utf8_is_an_error() {
         (strings.len() as u32).to_le_bytes().into_iter().chain(elements).collect()
     };
     let mut strings = [&b"a"[..]; 35];
-    // Two halves of one letter.
+    // Two halves of one character.
     strings[10] = b"\xc3";
     strings[11] = b"\xa9";
     store.set("c/0/0", &chunk(&strings)).unwrap();
@@ -138,7 +138,7 @@ fn invalid_utf8_is_an_error() {
     assert_eq!((&*found[10], &*found[11]), (&*long, "é"));
 }
 
-/// Array-to-bytes codecs give the stored elements back, and damaged chunks never take more memory than a bound.
+/// Array-to-bytes codecs return the stored elements, and damaged chunks take at most a fixed amount of memory.
 #[test]
 fn damaged_chunks_take_bounded_memory() {
     const BOUND: usize = 4 << 20;
@@ -172,7 +172,7 @@ fn damaged_chunks_take_bounded_memory() {
         for round in 0..20_000 {
             let mut damaged = encoded.clone();
             for _ in 0..=round % 4 {
-                // Half of the damage is in the headers, which hold sizes.
+                // Half of the damage is in the headers, which contain sizes.
                 let reach = if round % 2 == 0 { encoded.len() } else { encoded.len().min(40) };
                 damaged[next() % reach] = next() as u8;
             }

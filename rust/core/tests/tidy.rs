@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Lowest first. A module uses only modules in its layer or in layers below.
+/// The layers, lowest first. A module uses only modules of its own layer and of lower ones.
 const LAYERS: &[&[&str]] = &[
     &["error", "subset"],
     &["base64", "json", "data_type", "fill_value", "float", "options", "runtime", "slot"],
@@ -17,13 +17,13 @@ const LAYERS: &[&[&str]] = &[
     &["asdf", "copy"],
 ];
 
-/// Where memory is handled by hand, and why.
+/// The files with `unsafe` code, and what it is for.
 const UNSAFE: &[&str] = &[
     "view/strided.rs",                       // moving elements between buffers
-    "view/jumps.rs",                         // the same, at listed offsets
+    "view/jumps.rs",                         // moving elements at listed offsets
     "view/output.rs",                        // the buffer that threads share
     "view/memory.rs",                        // zeroed memory
-    "runtime.rs",                            // what lives once in a process
+    "runtime.rs",                            // values that exist once per process
     "read/index.rs",                         // sharing a buffer
     "read/decode.rs",                        // slices of the output
     "read/execute.rs",                       // the same
@@ -58,7 +58,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Each file's name below a folder, and its text before its tests.
+/// Returns the name of each file relative to a folder, and its text before its tests.
 fn code(root: &Path) -> Vec<(String, String)> {
     let mut found = Vec::new();
     files(root, &mut found);
@@ -79,14 +79,15 @@ fn layer(module: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| layer.contains(&module))
 }
 
-/// The names that follow a path prefix in the code of a file: `b` and `c` of `use a::{b, c::d}` for the prefix `a::`.
+/// Returns the names that follow a path prefix in the code of a file: `b` and `c` of `use a::{b, c::d}` for prefix
+/// `a::`.
 fn names_after(text: &str, prefix: &str) -> BTreeSet<String> {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
     let text = lines.collect::<Vec<_>>().join("\n");
     let word = |text: &str| text.trim().split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_owned();
     let mut names = BTreeSet::new();
     for (at, _) in text.match_indices(prefix) {
-        // The end of a longer path is another path.
+        // This is the end of a longer path.
         if text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':') {
             continue;
         }
@@ -114,7 +115,7 @@ fn names_after(text: &str, prefix: &str) -> BTreeSet<String> {
     names
 }
 
-/// The modules on circles of imports, and on ways between circles.
+/// Returns the modules that are part of an import circle, or on a path between two circles.
 fn circles(mut uses: BTreeMap<String, BTreeSet<String>>) -> Vec<(String, BTreeSet<String>)> {
     loop {
         let used: BTreeSet<String> = uses.values().flatten().cloned().collect();
@@ -163,7 +164,7 @@ fn modules_do_not_import_in_circles() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
-/// A file and the folder of its name count as one; `mod.rs` does not count: it declares the others.
+/// A file and the folder of the same name count as one module. `mod.rs` is left out because it declares the others.
 #[test]
 fn files_of_a_folder_do_not_import_in_circles() {
     let all = code(&source());
@@ -202,7 +203,7 @@ fn unsafe_stays_where_it_belongs() {
     assert_eq!(found, UNSAFE.iter().copied().collect());
 }
 
-/// Where clippy finds too many, they are a structure with a name.
+/// Functions with many parameters get a structure instead.
 #[test]
 fn functions_take_few_arguments() {
     for (name, text) in code(&source()).into_iter().chain(code(&binding())) {

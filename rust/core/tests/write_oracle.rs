@@ -1,5 +1,5 @@
-//! Random writes of regions, with steps, into random arrays: what is read back is what an obvious copy in memory holds.
-//! The same of sessions, with little memory and several threads, and of several regions of a chunk at once.
+//! Random writes of regions, with steps, into random arrays, compared with the same assignments in memory. Likewise for
+//! sessions, with little memory and several threads, and for several regions of a chunk at once.
 
 #[path = "support/arrays.rs"]
 mod arrays;
@@ -20,7 +20,7 @@ use tegula::{
 use arrays::{bytes, chunk_keys, named, open};
 use support::{Random, listed};
 
-/// Codecs for chunks whose lengths are multiples of 4: transposed, sharded (once or twice), compressed, or not.
+/// Returns codecs for chunks whose lengths are multiples of 4: transposed, sharded (once or twice), compressed, or not.
 fn codecs(random: &mut Random, rank: usize, text: bool, depth: u64) -> Value {
     let mut list = Vec::new();
     if random.below(3) == 0 {
@@ -56,7 +56,7 @@ fn position(index: &[u64], shape: &[u64]) -> usize {
     index.iter().zip(shape).fold(0, |position, (i, length)| position * *length as usize + *i as usize)
 }
 
-/// The elements, each as its own bytes.
+/// Returns the bytes of each element.
 fn elements(found: &ArrayBytes) -> Vec<Vec<u8>> {
     match &found.offsets {
         Some(offsets) => {
@@ -66,7 +66,7 @@ fn elements(found: &ArrayBytes) -> Vec<Vec<u8>> {
     }
 }
 
-/// An element, often the fill value.
+/// Returns an element, which often is the fill value.
 fn element(random: &mut Random, data_type: &DataType) -> Vec<u8> {
     if data_type.is_variable() {
         return random.pick(&["none", "none", "", "é", "a longer one"]).into();
@@ -74,7 +74,7 @@ fn element(random: &mut Random, data_type: &DataType) -> Vec<u8> {
     (0..data_type.size()).map(|k| if k == 0 { random.pick(&[7, 7, 1, 2]) } else { 0 }).collect()
 }
 
-/// Calls with elements that lie one after the other, in C order of the selection.
+/// Calls `call` with contiguous elements, in C order of the selection.
 fn with_input(
     data_type: &DataType,
     selection: &Selection,
@@ -104,7 +104,7 @@ fn store(array: &Array, selection: &Selection, elements: &[Vec<u8>]) -> Result<(
     with_input(array.data_type(), selection, elements, |input| array.store_selection_from(selection, input))
 }
 
-/// A random array, and its codecs and grid for people.
+/// Returns a random array, and a description of its codecs and grid.
 fn random_array(random: &mut Random, target: &Arc<dyn Store>) -> (Array, String) {
     let rank = random.below(4) as usize;
     let shape: Vec<u64> = (0..rank).map(|_| 1 + random.below(14)).collect();
@@ -127,7 +127,7 @@ fn random_array(random: &mut Random, target: &Arc<dyn Store>) -> (Array, String)
     (array, format!("{codecs}, {grid}"))
 }
 
-/// A random selection, with steps and lists, and the positions that it takes in C order.
+/// Returns a random selection, with steps and lists, and its positions in C order.
 fn random_selection(random: &mut Random, shape: &[u64]) -> (Selection, Vec<Dims>) {
     let axes = shape.iter().map(|length| {
         if random.below(3) == 0 {
@@ -142,7 +142,7 @@ fn random_selection(random: &mut Random, shape: &[u64]) -> (Selection, Vec<Dims>
     listed(random, selection, shape, |random| random.below(4) > 0)
 }
 
-/// The positions of a selection without lists, in C order.
+/// Returns the positions of a selection without lists, in C order.
 fn positions(selection: &Selection) -> Vec<Dims> {
     let place = |index: Dims| {
         let to = |(i, axis): (&u64, &AxisSelection)| axis.start.wrapping_add_signed(axis.step * *i as i64);
@@ -151,7 +151,7 @@ fn positions(selection: &Selection) -> Vec<Dims> {
     ArraySubset::new_with_shape(&selection.shape()).indices().map(place).collect()
 }
 
-/// Random elements for positions, which are assigned to those that are expected.
+/// Returns random elements for positions, and assigns them to the expected ones.
 fn assign(
     random: &mut Random,
     array: &Array,
@@ -196,7 +196,7 @@ fn writes_are_what_an_assignment_gives() {
                 assert!(elements(&found) == expected, "round {round}, step {step}: {selection:?} of {description}");
             }
         }
-        // All-fill chunks are gone, and what was written once is the same as what was written in many steps.
+        // Chunks that hold only the fill value are not stored, and one write stores the same bytes as many writes.
         let keys = chunk_keys(&*target);
         let stored: Vec<_> = keys.iter().map(|key| tegula::store::get(&*target, key, 1 << 30).unwrap()).collect();
         assert_eq!(array.compact(false).unwrap(), 0, "round {round}: {description}");
@@ -225,7 +225,7 @@ fn sessions_and_encoders_write_what_an_assignment_gives() {
         let (array, description) = random_array(&mut random, &target);
         let mut shape = array.shape().to_vec();
         let mut expected = vec![array.fill_value().bytes().to_vec(); array.subset_all().num_elements() as usize];
-        // Something may be there.
+        // The array may already have elements.
         for _ in 0..random.below(3) {
             let (selection, places) = random_selection(&mut random, &shape);
             let given = assign(&mut random, &array, &shape, &places, &mut expected);
@@ -235,7 +235,7 @@ fn sessions_and_encoders_write_what_an_assignment_gives() {
         let session = array.write_session(WriteSessionOptions { memory });
         let (threads, appending) = (random.below(2) == 0, random.below(3) == 0 && !shape.is_empty());
         if threads {
-            // Each of several threads writes its own elements, one after the other in an order of its own.
+            // Each of several threads writes its own elements, one by one, in a random order.
             let mut writes = vec![Vec::new(); 4];
             for index in ArraySubset::new_with_shape(&shape).indices() {
                 let axes = index.iter().map(|start| AxisSelection { start: *start, step: 1, length: 1 }).collect();
@@ -310,7 +310,7 @@ fn sessions_and_encoders_write_what_an_assignment_gives() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
-/// Writes several regions of a chunk, which is returned.
+/// Writes several regions of a chunk; returns its index.
 fn encode_some(random: &mut Random, array: &Array, shape: &[u64], expected: &mut [Vec<u8>]) -> Dims {
     let chunk: Dims = array.chunk_grid_shape().iter().map(|count| random.below(*count)).collect();
     let inside = array.chunk_subset_bounded(&chunk).unwrap();
@@ -330,7 +330,7 @@ fn encode_some(random: &mut Random, array: &Array, shape: &[u64], expected: &mut
     chunk
 }
 
-/// Calls an encoder with several regions, each borrowed from a buffer of its own.
+/// Calls an encoder with several regions, each from a buffer of its own.
 fn encode(
     encoder: &PartialEncoder,
     data_type: &DataType,

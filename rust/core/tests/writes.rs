@@ -1,5 +1,5 @@
-//! What a write leaves alone: other inner chunks' bytes, and other writers' elements; how often a session stores; and what
-//! is left where a store fails.
+//! Writes keep the bytes of other inner chunks and the elements of other writers. Also tests how often a session
+//! stores, and what remains after a store fails.
 
 #[path = "support/arrays.rs"]
 mod arrays;
@@ -19,7 +19,7 @@ use tegula::{
 use arrays::{bytes, chunk_keys, named, open};
 use counting::Counting;
 
-/// A shard of 4 x 4 inner chunks of 8 x 8 bytes, not compressed.
+/// Creates a shard of 4 x 4 inner chunks of 8 x 8 bytes, without compression.
 fn shard(store: &Arc<Counting>) -> Array {
     let codecs = json!([named(
         "sharding_indexed",
@@ -44,13 +44,14 @@ fn other_inner_chunks_are_copied_as_they_are() {
         all.indices().map(|inner| array.retrieve_encoded_inner_chunk(&inner).unwrap()).collect()
     };
     let mut shifted = array.retrieve_encoded_chunk(&[0, 0]).unwrap().unwrap();
-    shifted.splice(0..0, [9; 100]); // dead bytes: all offsets are off by so many
+    shifted.splice(0..0, [9; 100]); // unused bytes at the start, which shift all offsets
     store.store.set("a/c/0/0", &shifted).unwrap();
     let before = inner(&array);
     store.store.set("a/c/0/0", &shifted).unwrap();
     store.take();
 
-    // Covered: of the 15 others the bytes are read, and the index, which is another's in the cache.
+    // An inner chunk is covered: only the bytes of the 15 others are read, and the index, since the cache has that of
+    // an older shard.
     array.store_array_subset(&region(8..16, 16..24), &vec![2u8; 64]).unwrap();
     let read: u64 = store.take().iter().map(|(_, length)| length).sum();
     assert_eq!(read, 16 * 16 + 4 + 15 * 64);
@@ -58,20 +59,20 @@ fn other_inner_chunks_are_copied_as_they_are() {
     for (k, (before, after)) in before.iter().zip(&after).enumerate() {
         assert_eq!(before == after, k != 6, "{k}");
     }
-    // The dead bytes are gone.
+    // The unused bytes are gone.
     assert_eq!(array.retrieve_encoded_chunk(&[0, 0]).unwrap().unwrap().len(), 16 * 64 + 16 * 16 + 4);
 
-    // In part: that inner chunk is read too.
+    // An inner chunk is covered in part: it is read too.
     store.take();
     array.store_array_subset(&region(8..9, 16..24), &vec![3u8; 8]).unwrap();
     let read: u64 = store.take().iter().map(|(_, length)| length).sum();
     assert_eq!(read, 16 * 64, "the index is in the cache");
 
-    // Whole: nothing is.
+    // The whole shard is covered: nothing is read.
     array.store_array_subset(&array.subset_all(), &vec![4u8; 32 * 32]).unwrap();
     assert!(store.take().is_empty());
 
-    // Inner chunks of the fill value go, and with the last the shard.
+    // Inner chunks that hold only the fill value are removed, and the shard with the last of them.
     array.store_array_subset(&region(0..8, 0..8), &vec![7u8; 64]).unwrap();
     assert_eq!(array.retrieve_encoded_inner_chunk(&[0, 0]).unwrap(), None);
     array.store_array_subset(&region(0..32, 1..32), &vec![7u8; 32 * 31]).unwrap();
@@ -133,14 +134,14 @@ fn writers_of_one_chunk_lose_nothing() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
-/// A store as servers have it: nobody can lock a key, and others write. It may know versions.
+/// A store like those on servers: keys cannot be locked, and other processes write. It may compare versions.
 #[derive(Debug, Default)]
 struct Shared {
     store: MemoryStore,
     turn: Mutex<()>,
     profile: Profile,
     refused: AtomicU64,
-    /// Whether it takes no chunks any more.
+    /// Whether the store refuses chunks.
     full: AtomicBool,
 }
 
@@ -182,7 +183,7 @@ impl WritableStore for Shared {
 
     fn set_if(&self, key: &str, value: Option<&[u8]>, version: Option<u64>) -> Result<bool> {
         self.check(key, value)?;
-        // As long as it takes, others read what is about to change.
+        // Gives other writers time to read what is about to change.
         std::thread::sleep(std::time::Duration::from_micros(200));
         let _turn = self.turn.lock().unwrap();
         if self.store.open(key)?.stat()?.map(|stat| stat.version) != version {
@@ -264,7 +265,7 @@ fn where_nobody_can_lock_changes_of_metadata_are_made_again() {
     parts.sort_unstable();
     assert!(parts.into_iter().eq(1..=40));
 
-    // What cannot be stored leaves the shape as it was.
+    // Elements that cannot be stored leave the shape as it was.
     store.full.store(true, Ordering::Relaxed);
     assert!(append(9, 99).unwrap_err().message().contains("full"));
     store.full.store(false, Ordering::Relaxed);
@@ -300,7 +301,7 @@ fn chunks_are_stored_with_their_padding() {
     let chunks = ArraySubset::new_with_shape(&[2, 2]);
     array.store_chunks(&chunks, &elements).unwrap();
     assert_eq!(array.retrieve_chunks::<Vec<u8>>(&chunks).unwrap(), elements);
-    // The padding stays where a chunk is stored in part.
+    // Padding is kept when a part of a chunk is stored.
     array.store_chunk_subset(&[1, 1], &region(0..1, 0..2), &vec![99u8, 98]).unwrap();
     let mut chunk: Vec<u8> = (4..8).flat_map(|row| row * 8 + 4..row * 8 + 8).collect();
     chunk[..2].copy_from_slice(&[99, 98]);
@@ -318,7 +319,7 @@ fn chunks_are_stored_with_their_padding() {
     assert_eq!(Array::open(array.store().clone(), "a").unwrap_err().kind(), ErrorKind::NotFound);
 }
 
-/// A store that counts what is set, and fails when it is told to.
+/// A store that counts writes, and fails on request.
 #[derive(Debug, Default)]
 struct Failing {
     store: MemoryStore,
@@ -378,7 +379,7 @@ fn a_session_stores_each_shard_once() {
         for _ in 0..8 {
             scope.spawn(|| {
                 loop {
-                    // 37 and 100 have no common divisor: every row once, far from each other.
+                    // 37 and 100 have no common divisor: every row is written once, far from the one before.
                     let row = next.fetch_add(1, Ordering::Relaxed);
                     if row >= 100 {
                         return;
@@ -389,7 +390,7 @@ fn a_session_stores_each_shard_once() {
             });
         }
     });
-    // All are complete: nothing is left for the end.
+    // All chunks are complete, so none is left for the end.
     assert_eq!(session.staged(), 0);
     session.finish().unwrap();
     let mut sets = store.sets.lock().unwrap().clone();
@@ -411,7 +412,7 @@ fn what_could_not_be_stored_is_tried_again() {
     let error = session.store_array_subset(&region(2..4, 0..6), &vec![2u8; 12]).unwrap_err();
     assert_eq!(error.message(), "cannot store chunk (0, 0) of a: no space left");
     assert!(session.staged() > 0 && session.flush().is_err() && session.finish().is_err());
-    // What comes later lies over what waits.
+    // Later elements win over staged ones.
     session.store_array_subset(&region(1..3, 1..2), &vec![3u8; 2]).unwrap_err();
     store.full.store(false, Ordering::Relaxed);
     session.finish().unwrap();
@@ -421,7 +422,7 @@ fn what_could_not_be_stored_is_tried_again() {
         [[1, 1, 1, 1, 7, 7, 7, 7], [1, 3, 1, 1, 7, 7, 7, 7], [2, 3, 2, 2, 2, 2, 7, 7], [2, 2, 2, 2, 2, 2, 7, 7]];
     assert_eq!(found, expected.concat());
 
-    // What is discarded is gone, and what was appended of it, too.
+    // Discarded elements are gone, including chunks that were appended.
     let session = array.write_session(WriteSessionOptions { memory: 0 });
     session.append(0, 4, &vec![5u8; 32]).unwrap();
     session.append(0, 1, &vec![5u8; 8]).unwrap();
@@ -457,7 +458,7 @@ fn shards_are_compacted() {
         let tight = array.retrieve_encoded_chunk(&[0, 0]).unwrap().unwrap();
         assert_eq!(tight.len(), size);
         assert_eq!(array.compact(false).unwrap(), 0);
-        // Dead bytes in front: all offsets are off by so many.
+        // Unused bytes at the start shift all offsets.
         let mut shifted = tight.clone();
         shifted.splice(0..0, [9; 100]);
         let index = shifted.len() - if size == 1280 { 256 } else { 64 };
@@ -470,14 +471,14 @@ fn shards_are_compacted() {
         assert!(read() == elements);
         assert_eq!(array.compact(false).unwrap(), 100);
         assert!(array.retrieve_encoded_chunk(&[0, 0]).unwrap().unwrap() == tight);
-        // Another order, and back.
+        // To another order and back.
         let morton = array.with_options(CodecOptions { inner_chunk_order: InnerChunkOrder::Morton, ..array.options() });
         assert_eq!(morton.compact_chunk(&[0, 0], false).unwrap(), 0);
         assert!(array.retrieve_encoded_chunk(&[0, 0]).unwrap().unwrap() != tight);
         assert!(read() == elements);
         array.compact(false).unwrap();
         assert!(array.retrieve_encoded_chunk(&[0, 0]).unwrap().unwrap() == tight);
-        // Inner chunks of nothing but the fill value.
+        // Inner chunks that hold only the fill value.
         let keeping = array.with_options(CodecOptions { store_empty_chunks: true, ..array.options() });
         keeping.store_array_subset(&region(0..8, 0..8), &vec![7u8; 64]).unwrap();
         keeping.store_array_subset(&region(32..64, 0..32), &vec![7u8; 1024]).unwrap();
@@ -486,7 +487,7 @@ fn shards_are_compacted() {
         assert!(!array.chunk_exists(&[1, 0]).unwrap());
         assert_eq!(array.retrieve_encoded_inner_chunk(&[0, 0]).unwrap().is_none(), size == 1280);
     }
-    // What is no shard stays as it is.
+    // A chunk that is not a shard stays as it is.
     let array = open(store, &[64, 32], &grid, "uint8", &json!([bytes()]));
     array.store_array_subset(&array.subset_all(), &vec![1u8; 64 * 32]).unwrap();
     assert_eq!(array.compact(true).unwrap(), 0);

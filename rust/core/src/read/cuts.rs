@@ -197,7 +197,7 @@ mod tests {
     /// Elements read window by window from 997 bytes equal elements read at once.
     #[allow(clippy::type_complexity)] // a table of cases
     #[test]
-    fn windows_give_what_all_gives() {
+    fn windows_give_the_same_as_one_read() {
         let source: Vec<u8> = (0..997u32).map(|i| (i * 7 % 251) as u8).collect();
         let cases: &[(usize, &[i64], u64, &[(u64, i64, u64)])] = &[
             (4, &[40, 4], 0, &[(0, 1, 20), (0, 1, 10)]),

@@ -1,4 +1,4 @@
-//! Arrays of V3 for tests of writing.
+//! Zarr V3 arrays for tests of writing.
 
 use std::sync::Arc;
 

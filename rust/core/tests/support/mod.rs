@@ -1,8 +1,8 @@
-//! What several tests have in common.
+//! Code that several tests share.
 
 use tegula::{Dims, Selection};
 
-/// A small generator, so that a failure is the same on every machine.
+/// A small random generator, so that failures are the same on every machine.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -16,15 +16,14 @@ impl Random {
     }
 }
 
-/// The same selection with lists for some axes, those that `runs` does not leave as they are, and the positions that it
-/// takes in C order.
+/// Returns the selection with lists for some axes, those for which `runs` is false, and its positions in C order.
 pub(crate) fn listed(
     random: &mut Random,
     mut selection: Selection,
     shape: &[u64],
     runs: impl Fn(&mut Random) -> bool,
 ) -> (Selection, Vec<Dims>) {
-    // What each dimension of the result takes of which axes, in the order of the first of these.
+    // For each dimension of the result, the axes that it takes and the entries along them.
     let mut parts: Vec<(Vec<usize>, Vec<Vec<u64>>)> = Vec::new();
     let mut left: Vec<usize> = (0..shape.len()).collect();
     while let Some(axis) = left.first().copied() {

@@ -4,27 +4,27 @@ use crate::chunk_grid::ChunkGrid;
 use crate::error::{Error, Place, Result};
 use crate::subset::{product, tuple};
 
-/// Automatic chunks have at most this many bytes.
+/// Maximum size of automatic chunks, in bytes.
 const AUTO_BYTES: u64 = 1 << 20;
 
-/// Automatic shards are made for an array of more chunks than this ...
+/// Maximum number of chunks without automatic shards.
 const MANY: u64 = 10_000;
 
-/// ... and have at least this many chunks each.
+/// Minimum number of chunks per automatic shard.
 const CHUNKS_PER_SHARD: u64 = 64;
 
-/// How an array is cut into chunks or shards.
+/// How an array is divided into chunks or shards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Chunks {
-    /// Chunks of at most 1 MiB: the longest axis is halved again and again; inside of shards, divided into equal parts.
-    /// For shards see [`ArrayBuilder::shards`](crate::ArrayBuilder::shards).
+    /// Chunks of at most 1 MiB: the longest axis is halved until the chunk is small enough. Within shards, it is
+    /// divided into equal parts. For shards see [`ArrayBuilder::shards`](crate::ArrayBuilder::shards).
     Auto,
     /// One shape for all chunks.
     Shape(Vec<u64>),
-    /// The lengths of the chunks along each axis, which add up to at least the array's (rectilinear, Zarr V3).
+    /// The lengths of the chunks along each axis, whose sums are at least the array's shape (rectilinear, Zarr V3).
     Lengths(Vec<Vec<u64>>),
-    /// A grid of the same array.
+    /// A grid for an array of the same shape.
     Grid(ChunkGrid),
 }
 
@@ -59,7 +59,7 @@ impl From<ChunkGrid> for Chunks {
 }
 
 impl Chunks {
-    /// The grid of an array of a shape; `None`: it is automatic.
+    /// Returns the grid of an array of a shape, or `None` if it is automatic.
     fn grid(&self, shape: &[u64], field: &str) -> Result<Option<ChunkGrid>> {
         let grid = match self {
             Self::Auto => return Ok(None),
@@ -98,11 +98,11 @@ pub(super) fn cut(
     Ok((inner, outer.flatten()))
 }
 
-/// Cuts the longest axis again and again, until the piece is small; `divide`: only into equal parts.
+/// Divides the longest axis until the piece is small enough; `divide`: only into equal parts.
 fn auto(mut piece: Vec<u64>, item_size: usize, divide: bool) -> Vec<u64> {
     let bytes = |piece: &[u64]| product(piece)?.checked_mul(item_size as u64);
     while bytes(&piece).is_none_or(|bytes| bytes > AUTO_BYTES) {
-        // Of axes of one length, `max` takes the last that it sees: the first.
+        // If several axes are equally long, `max` takes the last in iteration order: the first axis.
         let Some(longest) = piece.iter_mut().rev().max().filter(|longest| **longest > 1) else { break };
         *longest = longest.div_ceil(if divide { smallest_factor(*longest) } else { 2 });
     }
@@ -113,8 +113,8 @@ fn smallest_factor(number: u64) -> u64 {
     (2..=number.isqrt()).find(|factor| number.is_multiple_of(*factor)).unwrap_or(number)
 }
 
-/// The shape of shards for an array of very many chunks: the axis with the most chunks is doubled again and again. `None`
-/// for other arrays.
+/// Returns the shape of shards for an array of very many chunks, or `None` for other arrays. The axis with the most
+/// chunks is doubled until a shard has enough.
 fn auto_shards(whole: &[u64], chunk: &[u64]) -> Option<Vec<u64>> {
     let counts: Vec<u64> = whole.iter().zip(chunk).map(|(length, chunk)| length.div_ceil(*chunk)).collect();
     if product(&counts).is_some_and(|count| count <= MANY) {

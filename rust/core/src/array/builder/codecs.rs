@@ -1,4 +1,4 @@
-//! The codecs of a new array: shorthands, JSON and configurations of numcodecs become codecs of Zarr V3.
+//! The codecs of a new array: shorthands, JSON and numcodecs configurations, converted to codecs of Zarr V3.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::metadata::{Order, blosc_typesize, default_serializer, from_numcodecs,
 /// Codecs as callers write them.
 #[derive(Clone, Debug)]
 pub(super) struct Codecs {
-    /// In place of filters, serializer and compressors.
+    /// All codecs, instead of filters, serializer and compressors.
     all: Option<Vec<Value>>,
     pub(super) filters: Vec<Value>,
     pub(super) serializer: Option<Value>,
@@ -30,13 +30,13 @@ impl Codecs {
         Self { all: Some(codecs), ..Self::default() }
     }
 
-    /// Drops the list of all codecs.
+    /// Drops the list of all codecs, so that parts can be set.
     pub(super) fn parts(&mut self) -> &mut Self {
         self.all = None;
         self
     }
 
-    /// The codecs of a chunk in the order of encoding, under their names in Zarr V3.
+    /// Returns the codecs of a chunk in the order of encoding, with their names in Zarr V3.
     pub(super) fn resolve(&self, data_type: &DataType, rank: usize, is_v2: bool) -> Result<Vec<Named>> {
         let parse = |codecs: &[Value], field: &str| -> Result<Vec<Named>> {
             let given = codecs.iter().filter(|codec| *codec != "none");
@@ -54,7 +54,7 @@ impl Codecs {
         codecs.extend(parse(&self.filters, "filters")?);
         match &self.serializer {
             Some(serializer) => codecs.extend(parse(std::slice::from_ref(serializer), "serializer")?),
-            // One of the filters may encode elements of variable length; if none does, the metadata of V2 add it.
+            // A filter may encode elements of variable length; if none does, the metadata of V2 add a codec for them.
             None if is_v2 => codecs.push(named("bytes", json!({}))),
             None => codecs.push(default_serializer(data_type)),
         }
@@ -63,7 +63,7 @@ impl Codecs {
     }
 }
 
-/// Reads a codec in any of its forms.
+/// Parses a codec in any of its forms.
 fn parse(value: &Value, data_type: &DataType) -> Result<Named> {
     let codec = match value {
         Value::String(text) => shorthand(text, data_type)?,
@@ -85,7 +85,7 @@ fn named(name: &str, configuration: Value) -> Named {
     Named { name: name.into(), configuration }
 }
 
-/// Shorthands with one number: the codec's name, the number's name, and its default.
+/// Shorthands with one number: name of the codec, name of the number, and default.
 const LEVELS: [(&str, &str, i64); 6] = [
     ("zstd", "level", 3),
     ("gzip", "level", 5),
@@ -95,7 +95,7 @@ const LEVELS: [(&str, &str, i64); 6] = [
     ("lz4", "acceleration", 1),
 ];
 
-/// Reads a shorthand: a name and options with colons between, such as `blosc:zstd:5:bitshuffle`.
+/// Parses a shorthand: a name and options, separated by colons, such as `blosc:zstd:5:bitshuffle`.
 fn shorthand(text: &str, data_type: &DataType) -> Result<Named> {
     let mut parts = text.split(':');
     let name = parts.next().unwrap_or_default();

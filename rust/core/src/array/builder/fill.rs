@@ -1,4 +1,4 @@
-//! The fill value of a new array, as callers write it.
+//! The fill value of a new array, in the forms that callers may use.
 
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ pub struct NewFillValue(Given);
 enum Given {
     Zero,
     Bytes(FillValue),
-    /// An element of the data type of a name.
+    /// An element of the data type with this name.
     Element(&'static str, FillValue),
     Json(Value),
 }
@@ -50,7 +50,8 @@ impl NewFillValue {
         Self(Given::Zero)
     }
 
-    /// The fill value of an array of a data type. A number of another type is converted, and must fit.
+    /// Returns the fill value of an array of a data type. A number of another type is converted; it must be
+    /// representable.
     pub(super) fn of(&self, data_type: &DataType) -> Result<FillValue> {
         match &self.0 {
             Given::Zero => Ok(FillValue::zero(data_type)),

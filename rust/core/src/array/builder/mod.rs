@@ -1,4 +1,4 @@
-//! What a new array is: [`ArrayBuilder`] turns what callers write into metadata.
+//! Builders of new arrays: [`ArrayBuilder`] converts properties in the forms that callers use to metadata.
 
 mod chunks;
 mod codecs;
@@ -60,12 +60,12 @@ pub struct ArrayBuilder {
     fill_value: NewFillValue,
     attributes: Value,
     dimension_names: Option<Vec<Option<String>>>,
-    /// The metadata that the builder was made from, and whether anything but the attributes was changed since.
+    /// The metadata that the builder was made from, and whether any property but the attributes has been changed since.
     source: Option<ArrayMetadata>,
     is_changed: bool,
-    /// The name of the array that it was made from.
+    /// The name of the array that the builder was made from.
     copy_of: Option<String>,
-    /// Whether the shards are the source's, so that Zarr V2 goes without them.
+    /// Whether the shards are those of the source array, which Zarr V2 leaves out.
     has_source_shards: bool,
 }
 
@@ -95,7 +95,8 @@ impl ArrayBuilder {
         }
     }
 
-    /// Describes an array like another one. Arrays of ASDF files that are not Zarr's get automatic chunks and `zstd`.
+    /// Describes an array like another one. Arrays of ASDF files that are not Zarr arrays get automatic chunks and
+    /// `zstd`.
     pub fn from_array(array: &Array) -> Self {
         let metadata = array.metadata();
         let mut builder = Self::new(array.shape(), array.data_type().clone());
@@ -113,14 +114,14 @@ impl ArrayBuilder {
             builder.shards = Some(std::mem::replace(&mut builder.chunks, Chunks::Shape(inner.to_vec())));
             builder.has_source_shards = true;
         }
-        // The codecs of an open array can be read.
+        // The codecs of an open array can always be parsed.
         let codecs = inner_codecs(&metadata.codecs).unwrap_or_default();
         builder.codecs = Codecs::all(codecs.into_iter().map(Value::from).collect());
         builder.source = Some(metadata.clone());
         builder
     }
 
-    /// Sets the version of Zarr: 3 or 2. In Zarr V2, an array like a sharded one has the inner chunks.
+    /// Sets the version of Zarr: 3 or 2. In Zarr V2, the chunks of a copy are the inner chunks of a sharded source.
     pub fn zarr_format(&mut self, zarr_format: u8) -> &mut Self {
         self.is_changed |= zarr_format != self.zarr_format;
         self.zarr_format = zarr_format;
@@ -139,44 +140,45 @@ impl ArrayBuilder {
         self.changed()
     }
 
-    /// Sets how the array is cut into chunks; if it has shards, into inner chunks. Automatic by default.
+    /// Sets how the array is divided into chunks; if it has shards, into inner chunks. Automatic by default.
     #[doc(alias = "subchunk_shape")]
     pub fn chunks(&mut self, chunks: impl Into<Chunks>) -> &mut Self {
         self.chunks = chunks.into();
         self.changed()
     }
 
-    /// Sets how the array is cut into shards, whose shape is a multiple of that of chunks.
+    /// Sets how the array is divided into shards. The shape of a shard is a multiple of the chunk shape.
     ///
-    /// [`Chunks::Auto`], the default, makes shards only if chunks are automatic too and the array would have more than
-    /// 10,000. Zarr V2 has no shards.
+    /// [`Chunks::Auto`], the default, creates shards only if the chunks are automatic too and their number would be
+    /// greater than 10,000. Zarr V2 has no shards.
     pub fn shards(&mut self, shards: impl Into<Chunks>) -> &mut Self {
         self.shards = Some(shards.into());
         self.has_source_shards = false;
         self.changed()
     }
 
-    /// Stores each chunk as an object of its own.
+    /// Stores each chunk as an object, without shards.
     pub fn without_shards(&mut self) -> &mut Self {
         self.shards = None;
         self.changed()
     }
 
-    /// Sets the codecs from elements to elements, none by default. A codec is what [`compressors`](Self::compressors) takes.
+    /// Sets the array-to-array codecs, none by default. For the forms of a codec see
+    /// [`compressors`](Self::compressors).
     #[doc(alias = "array_to_array_codecs")]
     pub fn filters<C: Into<Value>>(&mut self, filters: impl IntoIterator<Item = C>) -> &mut Self {
         self.codecs.parts().filters = values(filters);
         self.changed()
     }
 
-    /// Sets the codec from elements to bytes; by default `bytes`, little-endian, or the one for elements of variable length.
+    /// Sets the array-to-bytes codec; by default `bytes`, little-endian, or the codec for elements of variable length.
     #[doc(alias = "array_to_bytes_codec")]
     pub fn serializer(&mut self, serializer: impl Into<Value>) -> &mut Self {
         self.codecs.parts().serializer = Some(serializer.into());
         self.changed()
     }
 
-    /// Sets the codecs from bytes to bytes, `zstd` by default.
+    /// Sets the bytes-to-bytes codecs, `zstd` by default.
     ///
     /// A codec is a shorthand (`"zstd:5"`, `"blosc:zstd:5:bitshuffle"`, `"none"`), JSON as in the metadata of Zarr V3
     /// (`{"name": ..., "configuration": ...}`), JSON as numcodecs configures it (`{"id": ...}`) or a [`Named`].
@@ -186,8 +188,8 @@ impl ArrayBuilder {
         self.changed()
     }
 
-    /// Sets all codecs of a chunk (of an inner chunk, if there are shards), in place of filters, serializer and compressors.
-    /// Shards are not automatic then.
+    /// Sets all codecs of a chunk (of an inner chunk, if there are shards) instead of filters, serializer and
+    /// compressors. Then there are no automatic shards.
     pub fn codecs<C: Into<Value>>(&mut self, codecs: impl IntoIterator<Item = C>) -> &mut Self {
         self.shards.take_if(|shards| *shards == Chunks::Auto);
         self.codecs = Codecs::all(values(codecs));
@@ -200,7 +202,7 @@ impl ArrayBuilder {
         self.changed()
     }
 
-    /// Sets how the keys of chunks are written; by default `c/0/1` in Zarr V3 and `0.1` in V2.
+    /// Sets the encoding of chunk keys; by default `c/0/1` in Zarr V3 and `0.1` in V2.
     pub fn chunk_key_encoding(&mut self, encoding: ChunkKeyEncoding) -> &mut Self {
         self.chunk_key_encoding = Some(encoding);
         self.changed()
@@ -212,7 +214,7 @@ impl ArrayBuilder {
         self.changed()
     }
 
-    /// Sets the attributes: an object of JSON.
+    /// Sets the attributes: a JSON object.
     pub fn attributes(&mut self, attributes: impl Into<Value>) -> &mut Self {
         self.attributes = attributes.into();
         self
@@ -225,7 +227,7 @@ impl ArrayBuilder {
         self.changed()
     }
 
-    /// Leaves the dimensions without names.
+    /// Removes the names of the dimensions.
     pub fn without_dimension_names(&mut self) -> &mut Self {
         self.dimension_names = None;
         self.changed()
@@ -236,11 +238,12 @@ impl ArrayBuilder {
         self
     }
 
-    /// Makes the metadata of the array. Nothing is stored.
+    /// Returns the metadata of the array. Nothing is stored.
     ///
-    /// Fails with [`InvalidMetadata`](crate::ErrorKind::InvalidMetadata) if properties contradict each other, and with
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) if there is no such data type or codec, or the version of Zarr has
-    /// no form for it.
+    /// # Errors
+    /// [`InvalidMetadata`](crate::ErrorKind::InvalidMetadata) if properties contradict each other;
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if a data type or codec does not exist, or if this version of
+    /// Zarr cannot express it.
     pub fn build(&self) -> Result<ArrayMetadata> {
         match &self.copy_of {
             None => self.make(),
@@ -250,7 +253,7 @@ impl ArrayBuilder {
 
     fn make(&self) -> Result<ArrayMetadata> {
         let Value::Object(attributes) = self.attributes.clone() else {
-            return Err(Error::metadata("they are not an object of JSON").at("attributes"));
+            return Err(Error::metadata("not a JSON object").at("attributes"));
         };
         match &self.source {
             Some(source) if !self.is_changed => return Ok(source.with_attributes(attributes)),
@@ -295,11 +298,11 @@ impl ArrayBuilder {
                 };
                 ArrayMetadata::new_v2(&new, &V2Codecs::new(&codecs, self.shape.len())?, separator)
             }
-            other => Err(Error::unsupported(format!("there are Zarr V3 and V2, no V{other}")).at("zarr_format")),
+            other => Err(Error::unsupported(format!("the version must be 3 or 2, not {other}")).at("zarr_format")),
         }
     }
 
-    /// Creates the array at a path of a store: writes its metadata and nothing else, over what is there.
+    /// Creates the array at a path of a store: stores its metadata and nothing else, and replaces existing metadata.
     pub fn create(&self, store: Arc<dyn Store>, path: &str) -> Result<Array> {
         Array::create(store, path, self.build()?)
     }
@@ -309,10 +312,10 @@ fn values<C: Into<Value>>(codecs: impl IntoIterator<Item = C>) -> Vec<Value> {
     codecs.into_iter().map(Into::into).collect()
 }
 
-/// The codec of shards whose inner chunks have a shape and codecs.
+/// Returns the codec of shards whose inner chunks have the given shape and codecs.
 fn sharded(inner: &ChunkGrid, codecs: Vec<Named>) -> Result<Named> {
     let Some(chunk_shape) = inner.regular_shape() else {
-        let message = "in shards, all chunks have one shape: list the lengths of shards instead";
+        let message = "the chunks in shards must all have one shape; only shards can have lists of lengths";
         return Err(Error::unsupported(message).at("chunks"));
     };
     let configuration = json!({
@@ -340,7 +343,7 @@ impl From<std::convert::Infallible> for Error {
 }
 
 impl Array {
-    /// A builder of arrays like this one.
+    /// Returns a builder of arrays like this one.
     pub fn builder(&self) -> ArrayBuilder {
         ArrayBuilder::from_array(self)
     }

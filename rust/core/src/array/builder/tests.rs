@@ -15,7 +15,7 @@ fn codecs(builder: &ArrayBuilder) -> Vec<String> {
     metadata.codecs.iter().map(shown).collect()
 }
 
-/// The shapes of chunks and of shards.
+/// Returns the shapes of chunks and of shards.
 fn shapes(builder: &ArrayBuilder) -> (Vec<u64>, Option<Vec<u64>>) {
     let array = builder.create(Arc::new(MemoryStore::new()), "").unwrap();
     let outer = array.chunk_grid().regular_shape().unwrap().to_vec();
@@ -35,7 +35,7 @@ fn chunks_are_automatic() {
         (&[4096, 4096], None, &[256, 512]),
         (&[4096, 4096], Some([2048, 2048]), &[256, 512]),
         (&[19_683, 19_683], Some([2187, 2187]), &[243, 243]),
-        // A prime length divides into single elements.
+        // A prime length can only be divided into single elements.
         (&[262_147, 1], Some([262_147, 1]), &[1, 1]),
         (&[u64::MAX, 1], None, &[1 << 17, 1]),
     ] {
@@ -151,7 +151,7 @@ fn everything_is_written() {
     assert_eq!(array.metadata().dimension_names, Some(vec![Some("y".into()), None]));
     let reopened = Array::open(array.store().clone(), "a").unwrap();
     assert_eq!(reopened.metadata().document, array.metadata().document);
-    // A builder of the same array makes the same metadata; other attributes are all that changes.
+    // A builder of the same array returns the same metadata; only the attributes are changed.
     let mut again = array.builder();
     assert_eq!(again.build().unwrap().document, array.metadata().document);
     assert_eq!(again.attributes(Attributes::new()).build().unwrap().codecs, array.metadata().codecs);
