@@ -2,8 +2,8 @@
 //!
 //! 1. *Plan* ([`Region::split`](crate::plan::Region::split)) splits the region at chunk borders.
 //! 2. *Resolve* (`resolve`) opens the object of each chunk and replaces a shard by the inner chunks that are wanted,
-//! level by level. A shard that is compressed as a whole is decoded to memory first. The result is a flat list of
-//! [`Leaf`]s over all chunks.
+//!    level by level. A shard that is compressed as a whole is decoded to memory first. The result is a flat list of
+//!    [`Leaf`]s over all chunks.
 //! 3. *Fetch* (`jobs`) joins leaves that are close together in one object, and decides how each is read: as a [`Job`].
 //! 4. *Decode and place* (`execute`, `decode`) runs the jobs on all threads, straight into the output if possible.
 //!
