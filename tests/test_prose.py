@@ -30,7 +30,6 @@ UNFINISHED = (
     "python/tegula/asdf/_open.py",
     "python/tegula/asdf/_shim.py",
     "rust/ARCHITECTURE.md",
-    "rust/core/src/asdf/",
     "rust/python/src/",
 )
 

@@ -1,4 +1,4 @@
-//! The data types of elements: one row each, with its names in Zarr V3, Zarr V2 and NumPy.
+//! Data types of elements: a table with their names in Zarr V3, Zarr V2 and NumPy.
 //!
 //! In memory every element has a fixed size. An element of variable length, such as a string, is a
 //! [`Slot`](crate::Slot) that points to its bytes, so that planning, sharding and copying treat all elements alike.
@@ -78,7 +78,7 @@ pub struct Field {
 }
 
 impl Field {
-    /// The size of the field in bytes.
+    /// Returns the size of the field in bytes.
     pub fn size(&self) -> usize {
         self.shape.iter().fold(self.data_type.size(), |size, length| size.saturating_mul(*length))
     }
@@ -123,7 +123,7 @@ const TABLE: &[(&str, &str, Kind, usize, u8)] = &[
 /// Units of time, as NumPy spells them; `generic` is no unit.
 const UNITS: &[&str] = &["generic", "Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as"];
 
-/// Largest fixed item size in bytes.
+/// Maximum fixed item size in bytes.
 const LARGEST: usize = 1 << 17;
 
 impl DataType {
@@ -163,7 +163,7 @@ impl DataType {
         }
         let names: Vec<_> = TABLE.iter().map(|row| row.0).collect();
         Err(Error::unsupported(format!(
-            "unknown data type {name:?}; there are {}, string, variable_length_bytes, r8, r16, ..., fixed_length_utf32, \
+            "unknown data type {name:?}; known are {}, string, variable_length_bytes, r8, r16, ..., fixed_length_utf32, \
              null_terminated_bytes, numpy.datetime64, numpy.timedelta64 and struct",
             names.join(", ")
         )))
@@ -197,7 +197,7 @@ impl DataType {
         }
         let codes: Vec<_> = TABLE.iter().map(|row| row.1).collect();
         Err(Error::unsupported(format!(
-            "unknown data type {code:?}; there are {}, V1, V2, ..., S1, ..., U1, ..., M8[ns] and m8[ns]",
+            "unknown data type {code:?}; known are {}, V1, V2, ..., S1, ..., U1, ..., M8[ns] and m8[ns]",
             codes.join(", ")
         )))
     }
@@ -265,12 +265,12 @@ impl DataType {
         Self::variable("object", Kind::Object)
     }
 
-    /// The name in Zarr V3.
+    /// Returns the name in Zarr V3.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The code of Zarr V2 and NumPy, without byte order. For a struct, the code of its bytes.
+    /// Returns the code of Zarr V2 and NumPy, without byte order. For a struct, the code of its bytes.
     pub fn code(&self) -> String {
         match (self.kind, &self.detail) {
             (Kind::FixedBytes, _) => format!("S{}", self.size),
@@ -289,23 +289,23 @@ impl DataType {
         }
     }
 
-    /// The kind of the data type.
+    /// Returns the kind of the data type.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// The item size in memory, in bytes.
+    /// Returns the item size in memory, in bytes.
     pub fn size(&self) -> usize {
         self.size
     }
 
-    /// The number of significant bits of an element, which is smaller than its size for bool and for numbers below a
-    /// byte.
+    /// Returns the number of significant bits of an element, which is smaller than its size for bool and for numbers
+    /// below a byte.
     pub fn bits(&self) -> usize {
         TABLE.iter().find(|row| row.0 == self.name).map_or(self.size * 8, |row| row.4.into())
     }
 
-    /// Whether NumPy needs the package `ml_dtypes` for it.
+    /// Whether NumPy needs the package `ml_dtypes` for the type.
     pub fn is_extended(&self) -> bool {
         TABLE.iter().any(|row| row.0 == self.name && row.1 == row.0)
     }
@@ -315,7 +315,7 @@ impl DataType {
         matches!(self.kind, Kind::String | Kind::Bytes | Kind::List | Kind::Object)
     }
 
-    /// The unit and scale of a time.
+    /// Returns the unit and scale of a time.
     pub fn unit(&self) -> Option<(&'static str, u32)> {
         match &self.detail {
             Detail::Time(unit, scale) => Some((unit, *scale)),
@@ -323,7 +323,7 @@ impl DataType {
         }
     }
 
-    /// The fields of a struct.
+    /// Returns the fields of a struct.
     pub fn fields(&self) -> &[Field] {
         match &self.detail {
             Detail::Fields(fields) => fields,
@@ -331,7 +331,7 @@ impl DataType {
         }
     }
 
-    /// The items of a list; their name, offset and shape have no meaning.
+    /// Returns the items of a list; their name, offset and shape have no meaning.
     pub fn item(&self) -> Option<&Field> {
         match &self.detail {
             Detail::Items(item) => Some(item),
@@ -339,7 +339,7 @@ impl DataType {
         }
     }
 
-    /// The size in bytes of the words that have a byte order; 1 if there are none, or only in fields.
+    /// Returns the size in bytes of the words that have a byte order; 1 if there are none, or only in fields.
     pub fn word(&self) -> usize {
         match self.kind {
             Kind::Complex => self.size / 2,
@@ -374,7 +374,7 @@ impl DataType {
 fn check_size(bytes: usize) -> Result<usize> {
     match bytes {
         1..=LARGEST => Ok(bytes),
-        _ => Err(Error::unsupported(format!("elements of {bytes} bytes; 1 to {LARGEST} are possible"))),
+        _ => Err(Error::unsupported(format!("elements of {bytes} bytes are not supported; use 1 to {LARGEST} bytes"))),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::data_type::{DataType, Kind};
 pub struct FillValue(Vec<u8>);
 
 impl FillValue {
-    /// Creates it from the native-endian bytes of an element.
+    /// Creates a value from the native-endian bytes of an element.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
         Self(bytes.into())
     }

@@ -1,7 +1,7 @@
 //! Binary floating-point formats: the values of their codes (bit patterns), and rounding.
 //!
-//! In all formats, ascending codes without the sign are ascending values. Rounding therefore finds the code below a
-//! value, and decides between it and the next.
+//! In all formats, values without a sign ascend with their codes. Rounding therefore finds the code below a value, and
+//! decides between it and the next.
 //!
 //! Specification: IEEE 754; for the small formats <https://github.com/jax-ml/ml_dtypes>, whose conversions agree bit by
 //! bit.
@@ -75,7 +75,7 @@ impl fmt::Debug for Format {
     }
 }
 
-/// A format like those of IEEE 754: the largest exponent is for infinity and NaN.
+/// Returns a format like those of IEEE 754: the largest exponent is for infinity and NaN.
 const fn ieee(name: &'static str, exponent: u32, mantissa: u32) -> Format {
     let infinity = ((1 << exponent) - 1) << mantissa;
     Format {
@@ -92,7 +92,7 @@ const fn ieee(name: &'static str, exponent: u32, mantissa: u32) -> Format {
     .with_values()
 }
 
-/// A format without infinity, whose largest exponent is for ordinary numbers.
+/// Returns a format without infinity, whose largest exponent is for ordinary numbers.
 const fn finite(
     name: &'static str,
     (exponent, mantissa, bias): (u32, u32, i32),
@@ -130,7 +130,7 @@ impl Format {
         FORMATS.iter().find(|format| format.name == name)
     }
 
-    /// The size of a number in memory, in bytes.
+    /// Returns the size of a number in memory, in bytes.
     pub(crate) fn size(&self) -> usize {
         self.bits.div_ceil(8) as usize
     }

@@ -1,4 +1,4 @@
-//! JSON documents of metadata: parsing, writing, and reading of members.
+//! JSON documents of metadata: parsing, writing, and access to members.
 
 mod number;
 

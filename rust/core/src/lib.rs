@@ -22,9 +22,9 @@
 //! # }
 //! ```
 //!
-//! [`ArrayBuilder`] says what a new array is. What a read returns is a type parameter: [`ArrayBytes`], a `Vec` of an
-//! [`Element`], or an `ndarray::ArrayD` of one. If the array's elements are of another type, the read fails before it
-//! fetches anything. `rust/ARCHITECTURE.md` tells how the library is built and where to add to it.
+//! [`ArrayBuilder`] defines a new array. The type parameter of a read is the type of its result: [`ArrayBytes`], or a
+//! `Vec` or `ndarray::ArrayD` of an [`Element`] type. If that is not the data type of the array, the read fails before
+//! it fetches anything. `rust/ARCHITECTURE.md` describes the design of the library, and how to extend it.
 
 mod array;
 pub mod asdf;

@@ -93,7 +93,7 @@ pub struct Variable<'a> {
 }
 
 impl<'a> Variable<'a> {
-    /// Creates it from a buffer of slots in C order, and heaps.
+    /// Combines a buffer of slots in C order with the heaps.
     pub fn new(slots: &'a [u8], heaps: &'a [Vec<u8>]) -> Self {
         Self { slots, heaps }
     }

@@ -63,7 +63,7 @@ impl Blocks {
         Self { whole, ..self }
     }
 
-    /// The file.
+    /// Returns the file.
     pub fn object(&self) -> &Arc<dyn Object> {
         &self.object
     }

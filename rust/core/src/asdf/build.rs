@@ -1,6 +1,7 @@
-//! Writes Zarr arrays as nodes of an ASDF tree and blocks.
+//! Zarr nodes of a new tree, and their blocks.
 //!
-//! First make the nodes, which need only the numbers of their blocks; then write the tree; then the blocks, one by one.
+//! Nodes are made first, as they need only the numbers of their blocks. The tree is written next, then the blocks one
+//! by one.
 
 use std::sync::Arc;
 
@@ -18,60 +19,61 @@ use crate::selection::Selection;
 use crate::store::{MemoryStore, get};
 use crate::subset::{ArraySubset, Dims};
 
-/// An array that is to be written as a Zarr node. Other readers know Zarr V2 only: an array of V3 is encoded anew when it is
-/// written, unless it is to be kept as it is or V2 has no form for one of its codecs.
+/// An array to be written as a Zarr node. Other readers know only Zarr V2, so an array of V3 is recoded while it is
+/// written, unless it is to be kept or V2 cannot express it.
 #[derive(Debug)]
 pub struct ZarrNode {
     array: Array,
-    /// An array of Zarr V2 in memory that encodes one chunk at a time; `None` if chunks are written as they are stored.
-    anew: Option<Array>,
-    /// The chunks that are stored.
+    /// An empty array of Zarr V2 in memory that encodes one chunk at a time; `None` if chunks are written as stored.
+    recoded: Option<Array>,
+    /// Indices of the stored chunks.
     chunks: Vec<Dims>,
-    /// For each chunk of the grid, its number among the stored chunks, or -1.
+    /// For each chunk of the grid, its position among the stored chunks, or -1.
     map: Vec<i32>,
 }
 
 impl ZarrNode {
-    /// Finds the chunks that are stored. With `keep_v3`, an array of Zarr V3 stays one, as one from an ASDF file always does.
+    /// Finds the stored chunks. `keep_v3` keeps an array of Zarr V3 in V3; arrays of ASDF files are always kept.
     pub fn new(array: &Array, keep_v3: bool) -> Result<Self> {
         let metadata = array.metadata();
         let in_blocks = matches!(metadata.chunk_key_encoding, ChunkKeyEncoding::V2 { .. });
-        let anew = match metadata.zarr_format {
+        let recoded = match metadata.zarr_format {
             2 => None,
             _ if keep_v3 || in_blocks => None,
             _ => as_v2(array).place(|| array.name())?,
         };
-        let grid = anew.as_ref().map_or(array.chunk_grid(), Array::chunk_grid);
+        let grid = recoded.as_ref().map_or(array.chunk_grid(), Array::chunk_grid);
         if grid.regular_shape().is_none() {
-            let message = "the chunks have no common shape, which Zarr nodes need; rechunk the array";
+            let message = "Zarr nodes need chunks of one shape; rechunk the array";
             return Err(Error::unsupported(message).at(array.name()));
         }
         let (mut chunks, mut map) = (Vec::new(), Vec::new());
         for chunk in ArraySubset::new_with_shape(&grid.shape()).indices() {
-            let stored = match &anew {
+            let stored = match &recoded {
                 Some(_) => is_stored(array, &grid.chunk_subset(&chunk)?.bound(array.shape())?)?,
                 None => array.chunk_exists(&chunk)?,
             };
-            let number = i32::try_from(chunks.len()).map_err(|_| Error::unsupported("more than 2^31 chunks"))?;
+            let number = i32::try_from(chunks.len())
+                .map_err(|_| Error::unsupported("a Zarr node cannot have more than 2^31 chunks"))?;
             map.push(if stored { number } else { -1 });
             if stored {
                 chunks.push(chunk);
             }
         }
-        Ok(Self { array: array.clone(), anew, chunks, map })
+        Ok(Self { array: array.clone(), recoded, chunks, map })
     }
 
-    /// The number of blocks: one for each stored chunk, then the map.
+    /// Returns the number of blocks: one for each stored chunk, and one for the map.
     pub fn blocks(&self) -> usize {
         self.chunks.len() + 1
     }
 
-    /// The positions of the stored chunks in the map, block by block.
+    /// Returns the positions of the stored chunks in the map, in the order of the blocks.
     pub fn places(&self) -> Vec<usize> {
         self.map.iter().enumerate().filter(|(_, number)| **number >= 0).map(|(place, _)| place).collect()
     }
 
-    /// Adds the node to a tree; `first` is the number of its first block.
+    /// Adds the node to a tree. Its first block has number `first`.
     pub fn to_node(&self, document: &mut Document, first: usize) -> NodeId {
         let mut entries: Vec<_> =
             self.documents().into_iter().map(|(name, value)| (name, document.add_json(&value))).collect();
@@ -82,15 +84,15 @@ impl ZarrNode {
     }
 
     fn metadata(&self) -> &ArrayMetadata {
-        self.anew.as_ref().unwrap_or(&self.array).metadata()
+        self.recoded.as_ref().unwrap_or(&self.array).metadata()
     }
 
-    /// The tag of the node.
+    /// Returns the tag of the node.
     pub fn tag(&self) -> &'static str {
         if self.metadata().zarr_format == 2 { ZARR_TAG } else { ZARR_V3_TAG }
     }
 
-    /// The members of the node beside `chunk_block_map`: metadata documents by name.
+    /// Returns the metadata documents of the node by name.
     pub fn documents(&self) -> Vec<(&'static str, Value)> {
         let metadata = self.metadata();
         if metadata.zarr_format != 2 {
@@ -98,7 +100,7 @@ impl ZarrNode {
         }
         let mut zarray = metadata.document.clone();
         if let Some(members) = zarray.as_object_mut() {
-            // Chunks in blocks have no keys, and other readers refuse the member.
+            // The chunks have no keys, and other readers refuse the member.
             members.shift_remove("dimension_separator");
         }
         let mut documents = vec![(".zarray", zarray)];
@@ -108,25 +110,26 @@ impl ZarrNode {
         documents
     }
 
-    /// Returns the bytes of a block; `first` is the number of the first block in the file.
+    /// Returns the data of one of the blocks. The first block has number `first` in the file.
     pub fn block(&self, number: usize, first: usize) -> Result<Vec<u8>> {
         let Some(chunk) = self.chunks.get(number) else {
-            let first = i32::try_from(first).map_err(|_| Error::unsupported("more than 2^31 blocks"))?;
+            let first = i32::try_from(first)
+                .map_err(|_| Error::unsupported("a Zarr node cannot have more than 2^31 blocks"))?;
             let numbers = self.map.iter().map(|number| if *number < 0 { -1 } else { number.saturating_add(first) });
             return Ok(numbers.flat_map(i32::to_le_bytes).collect());
         };
         let gone =
             || Error::not_found(format!("a chunk of {} was erased while the array was written", self.array.name()));
-        let Some(anew) = &self.anew else {
+        let Some(recoded) = &self.recoded else {
             return self.array.retrieve_encoded_chunk(chunk)?.ok_or_else(gone);
         };
-        let whole = anew.chunk_subset(chunk)?;
-        let inside = whole.bound(anew.shape())?;
+        let whole = recoded.chunk_subset(chunk)?;
+        let inside = whole.bound(recoded.shape())?;
         let elements: ArrayBytes = self.array.retrieve_array_subset(&inside)?;
-        anew.store_array_subset(&inside, &elements)?;
-        let key = anew.chunk_key(chunk)?;
-        let encoded = get(&**anew.store(), &key, u64::MAX)?.ok_or_else(gone)?;
-        anew.erase_chunk(chunk)?;
+        recoded.store_array_subset(&inside, &elements)?;
+        let key = recoded.chunk_key(chunk)?;
+        let encoded = get(&**recoded.store(), &key, u64::MAX)?.ok_or_else(gone)?;
+        recoded.erase_chunk(chunk)?;
         Ok(encoded)
     }
 }
@@ -137,12 +140,12 @@ fn is_stored(array: &Array, region: &ArraySubset) -> Result<bool> {
     Ok(explanation.bytes_read > explanation.index_bytes)
 }
 
-/// An array of Zarr V2 in memory that is like another one, its chunks the smallest that can be read alone; `None`: Zarr V2
-/// cannot express it.
+/// Returns an empty array of Zarr V2 in memory with the properties of `array`, whose chunks are the smallest that can
+/// be read separately; `None` if V2 cannot express the array.
 fn as_v2(array: &Array) -> Result<Option<Array>> {
     let Ok(metadata) = copied(array, Some(2), None, None)?.build() else { return Ok(None) };
-    let anew = Array::create(Arc::new(MemoryStore::new()), "", metadata)?;
-    Ok(Some(anew.with_options(CodecOptions { store_empty_chunks: true, ..array.options() })))
+    let recoded = Array::create(Arc::new(MemoryStore::new()), "", metadata)?;
+    Ok(Some(recoded.with_options(CodecOptions { store_empty_chunks: true, ..array.options() })))
 }
 
 #[cfg(test)]
@@ -194,11 +197,11 @@ mod tests {
             assert!(!read.chunk_exists(&missing).unwrap());
             let elements = |array: &Array| array.retrieve_array_subset::<Vec<i16>>(&array.subset_all()).unwrap();
             assert_eq!(elements(&read), elements(&array));
-            // What was read can be written as it is.
+            // A file that was read can be written without recoding.
             let again = ZarrNode::new(&read, false).unwrap();
-            assert!(again.anew.is_none());
+            assert!(again.recoded.is_none());
             assert_eq!(elements(&written(&again).array("a").unwrap()), elements(&array));
-            // An array of V3 can also stay one, shards and all.
+            // An array of V3 can also be kept, including shards.
             let kept = written(&ZarrNode::new(&array, true).unwrap()).array("a").unwrap();
             assert_eq!((kept.metadata().zarr_format, kept.is_sharded()), (3, array.is_sharded()));
             assert_eq!(kept.attributes(), array.attributes());

@@ -114,7 +114,7 @@ impl Compression {
         Ok(Self { label: row.label, codec, threads: if limit == 0 { threads() } else { limit.min(threads()) } })
     }
 
-    /// The label in block headers.
+    /// Returns the label in block headers.
     pub fn label(&self) -> [u8; 4] {
         self.label
     }
@@ -224,7 +224,7 @@ pub fn decompress_into(label: [u8; 4], encoded: &[u8], decoded: &mut [u8]) -> Re
     codec.decode_into(encoded, decoded).place(|| label_name(label))
 }
 
-/// The names of all labels.
+/// Returns the names of all labels.
 pub fn compression_labels() -> Vec<String> {
     TABLE.iter().map(|row| label_name(row.label)).collect()
 }

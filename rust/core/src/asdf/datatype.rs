@@ -125,7 +125,7 @@ impl Datatype {
         Ok(Self::Scalar(data_type, endian))
     }
 
-    /// Size of an element in bytes.
+    /// Returns the size of an element in bytes.
     pub fn size(&self) -> usize {
         self.checked_size().unwrap_or(usize::MAX)
     }
@@ -214,7 +214,7 @@ fn missing_order() -> Error {
     Error::metadata("byteorder is missing")
 }
 
-/// The scalar types of ASDF, which are Zarr's without those that NumPy lacks.
+/// Returns the scalar types of ASDF, which are Zarr's without those that NumPy lacks.
 fn scalars() -> impl Iterator<Item = DataType> {
     DataType::all().filter(|data_type| !data_type.is_extended())
 }

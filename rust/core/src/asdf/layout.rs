@@ -1,7 +1,7 @@
-//! The layout of a new file: which array becomes which block, in this file or in a file beside it.
+//! The layout of a new file: the block of each array, in this file or in a separate one.
 //!
-//! Nodes are added to the tree while blocks are planned, because a node names its block by number. Bytes are asked for
-//! when the file is written, block by block.
+//! Nodes are added to the tree while blocks are planned, because a node names its block by number. The data of a block
+//! are requested when the block is written.
 
 use std::collections::HashMap;
 use std::io::{Seek, Write};
@@ -23,13 +23,13 @@ use crate::array::Array;
 use crate::error::{Error, Place, Result};
 use crate::store::{Identity, replace_named};
 
-/// Where the elements of a new ndarray are stored.
+/// Storage of the elements of a new ndarray.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Storage {
     /// In a block of the file.
     #[default]
     Internal,
-    /// In the tree, if the tree can hold them, else in a block.
+    /// In the tree if it can hold them, else in a block.
     Inline,
     /// In the block of a separate file.
     External,
@@ -37,7 +37,7 @@ pub enum Storage {
     Streamed,
 }
 
-/// The bytes of a block, available when the block is written.
+/// Data of a block, which are requested when the block is written.
 pub trait BlockData: Send {
     /// Calls `take` once, with all bytes.
     fn lend(&self, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>;
@@ -49,8 +49,8 @@ impl BlockData for Vec<u8> {
     }
 }
 
-/// The compression of blocks: a label and the options of its codec. The codec is made for each array, as blosc needs
-/// the item size.
+/// Compression of blocks: a label and the options of its codec. The codec is created for each array, because blosc
+/// needs the item size.
 #[derive(Clone, Debug)]
 pub struct BlockCompression {
     label: String,
@@ -58,7 +58,7 @@ pub struct BlockCompression {
 }
 
 impl BlockCompression {
-    /// Checks label and options; see [`Compression::new`].
+    /// Checks the label and options; see [`Compression::new`].
     pub fn new(label: &str, options: Map<String, Value>) -> Result<Self> {
         let this = Self { label: label.to_owned(), options };
         this.codec(1).map(|_| this)
@@ -75,19 +75,19 @@ impl BlockCompression {
     }
 }
 
-/// Elements in memory, at strides.
+/// Strided elements in memory.
 pub struct Memory {
     /// The bytes from the lowest to the highest element.
     pub data: Box<dyn BlockData>,
-    /// The address of the lowest byte, by which views of one memory are recognized.
+    /// Address of the lowest byte, which identifies the memory that views share.
     pub address: usize,
-    /// The offset of the first element in the bytes.
+    /// Offset of the first element in `data`, in bytes.
     pub offset: usize,
     /// The shape.
     pub shape: Vec<u64>,
-    /// Bytes between neighbors along each axis.
+    /// Strides in bytes.
     pub strides: Vec<i64>,
-    /// Bytes of an element.
+    /// Size of an element in bytes.
     pub item_size: usize,
 }
 
@@ -96,7 +96,7 @@ impl Memory {
         self.shape.contains(&0) || self.item_size == 0
     }
 
-    /// The number of bytes from the lowest to the highest element.
+    /// Returns the number of bytes from the lowest to the highest element.
     fn length(&self) -> u64 {
         if self.is_empty() {
             return 0;
@@ -105,7 +105,7 @@ impl Memory {
         self.shape.iter().zip(&self.strides).map(reach).fold(self.item_size as u64, u64::saturating_add)
     }
 
-    /// Whether the elements follow each other in the given order of axes, without gaps.
+    /// Whether the elements are contiguous in the given order of axes.
     fn follows(&self, order: impl DoubleEndedIterator<Item = usize>) -> bool {
         let mut stride = self.item_size as i64;
         let mut follows = |axis: usize| {
@@ -117,12 +117,13 @@ impl Memory {
         self.is_empty() || order.rev().all(&mut follows)
     }
 
-    /// Whether the elements are in C order without gaps.
+    /// Whether the elements are contiguous in C order.
     fn is_contiguous(&self) -> bool {
         self.follows(0..self.shape.len())
     }
 
-    /// The strides of elements without gaps in any order of axes. Those of axes of length one are made regular.
+    /// Returns the strides if the elements have no gaps in some order of axes; those of axes of length one become
+    /// regular.
     fn dense_strides(&self) -> Option<Vec<i64>> {
         let mut axes: Vec<usize> = (0..self.shape.len()).collect();
         axes.sort_by_key(|axis| std::cmp::Reverse((self.strides[*axis], self.shape[*axis])));
@@ -138,7 +139,7 @@ impl Memory {
         Some(strides)
     }
 
-    /// The offset of the first element in the bytes of `base`, if this is a view of it that a node can describe.
+    /// Returns the offset in `base` if this is a view of it that a node can describe.
     fn offset_in(&self, base: &Self) -> Option<u64> {
         let low = self.address.checked_sub(base.address)? as u64;
         let inside = low + self.length() <= base.length();
@@ -161,7 +162,7 @@ impl Memory {
     }
 }
 
-/// Adds an array with its elements in the tree; `None` if the tree cannot hold them.
+/// Adds an array with its elements in the tree; returns `None` if the tree cannot hold them.
 fn inline(
     document: &mut Document,
     datatype: &Datatype,
@@ -187,7 +188,7 @@ fn gather(bytes: &[u8], first: i64, shape: &[u64], strides: &[i64], size: usize,
     } else if *stride == size as i64 {
         gathered.extend_from_slice(&bytes[first as usize..][..*length as usize * size]);
     } else {
-        // A size that the compiler knows makes copies of single elements several times as fast.
+        // A constant size makes copies of single elements several times as fast.
         match size {
             1 => gathered.extend((0..*length).map(|k| bytes[at(k, *stride)])),
             2 => each::<2>(bytes, *length, |k| at(k, *stride), gathered),
@@ -212,25 +213,25 @@ pub struct NewArray<'a> {
     pub datatype: &'a Datatype,
     /// The elements.
     pub memory: Memory,
-    /// The memory that the array is a view of, if that is to be written once for all its views.
+    /// The memory that the array is a view of, if all its views are to share one block.
     pub base: Option<Memory>,
-    /// Where the elements are stored.
+    /// Storage of the elements.
     pub storage: Storage,
-    /// The compression of the block, except in a stream.
+    /// Compression of the block; ignored for a stream.
     pub compression: Option<&'a BlockCompression>,
-    /// The node of the mask.
+    /// Node of the mask.
     pub mask: Option<NodeId>,
 }
 
 /// A block to be written.
 enum Block {
-    /// Bytes as they are in memory.
+    /// Bytes of memory, including gaps.
     Bytes(Box<dyn BlockData>, Option<Compression>),
     /// Elements in C order.
     Elements(Memory, Option<Compression>),
-    /// A block of another file, as it is stored there.
+    /// A block of another file, copied without decoding.
     Copied(AsdfFile, BlockHeader),
-    /// A block of a Zarr array: its number in the array, and the number in the file of the array's first block.
+    /// A block of a Zarr array: its number in the array, and the number of the array's first block in the file.
     Zarr(Arc<ZarrNode>, usize, usize),
 }
 
@@ -257,7 +258,7 @@ impl Block {
     }
 }
 
-/// Where the elements of an array were put.
+/// Location where an array was stored.
 #[derive(Clone, Copy)]
 enum Placed {
     Block(usize),
@@ -265,7 +266,7 @@ enum Placed {
     External(usize),
 }
 
-/// The blocks of a new file and of the files beside it, and where each array went.
+/// Blocks of a new file and of its separate files.
 pub struct BlockLayout {
     path: PathBuf,
     blocks: Vec<Block>,
@@ -273,14 +274,14 @@ pub struct BlockLayout {
     stream: Option<Block>,
     /// The blocks of separate files.
     externals: Vec<Block>,
-    /// Where memory went that is shared by views, by its address.
+    /// Locations of memory that views share, by address.
     shared: HashMap<usize, Placed>,
-    /// The blocks copied from other files, by file and offset.
+    /// Numbers of blocks copied from other files, by file and offset.
     copied: HashMap<(Identity, u64), usize>,
 }
 
 impl BlockLayout {
-    /// Plans a file at a path. Files beside it are named after it.
+    /// Creates the layout of the file at a path, from which the names of separate files derive.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -292,7 +293,7 @@ impl BlockLayout {
         }
     }
 
-    /// Adds a block that no node of ours describes; returns its number.
+    /// Adds a block without a node; returns its number.
     pub fn add_block(&mut self, data: Box<dyn BlockData>, compression: Option<&BlockCompression>) -> Result<usize> {
         let codec = compression.map(|compression| compression.codec(1)).transpose()?;
         Ok(self.push(Block::Bytes(data, codec)))
@@ -347,7 +348,7 @@ impl BlockLayout {
         match storage {
             Storage::Internal | Storage::Inline => Ok(Placed::Block(self.push(block))),
             Storage::Streamed if self.stream.is_some() => {
-                Err(Error::metadata("a file has one streamed array at most, and there is one already"))
+                Err(Error::metadata("a file can have only one streamed array"))
             }
             Storage::Streamed => {
                 self.stream = Some(block);
@@ -360,7 +361,7 @@ impl BlockLayout {
         }
     }
 
-    /// Adds an ndarray of an opened file: its node to the tree, and its block as it is stored.
+    /// Adds an ndarray of an opened file: its node to the tree, and its stored block.
     pub fn add_copy(&mut self, document: &mut Document, file: &AsdfFile, node: NodeId) -> Result<NodeId> {
         let (blocks, copied) = (&mut self.blocks, &mut self.copied);
         file.copy_ndarray(node, document, &mut |file, header| {
@@ -384,7 +385,7 @@ impl BlockLayout {
         format!("{}{number:04}.asdf", stem.unwrap_or_default())
     }
 
-    /// Writes the files: first those beside it, each complete before it gets its name, and last the file itself.
+    /// Writes the files, the separate ones first. Each gets its name when it is complete.
     pub fn write(&self, mut document: Document, options: &FileOptions<'_>, checksums: bool) -> Result<()> {
         for_standard(&mut document, options.standard)?;
         let save = |path: &Path, document: &Document, blocks: &[Block], stream: Option<&Block>| {

@@ -11,7 +11,7 @@ use crate::codec::Endian;
 use crate::data_type::{DataType, Kind};
 use crate::error::{Place, Result};
 
-/// Where the elements of a new array are.
+/// Location of the elements of a new array.
 #[derive(Clone, Copy, Debug)]
 pub enum Target<'a> {
     /// In the block of this number.
@@ -25,15 +25,15 @@ pub enum Target<'a> {
 /// A new ndarray whose elements are outside the tree.
 #[derive(Clone, Copy, Debug)]
 pub struct NewNdarray<'a> {
-    /// Where the elements are.
+    /// Location of the elements.
     pub target: Target<'a>,
-    /// The data type.
+    /// Datatype of the elements.
     pub datatype: &'a Datatype,
-    /// The shape. The first length of a stream is not written, as the size of the block gives it.
+    /// The shape. The first length of a stream is not written, as it follows from the size of the block.
     pub shape: &'a [u64],
-    /// The offset of the first element in the block, in bytes.
+    /// Offset of the first element in the block, in bytes.
     pub offset: u64,
-    /// Bytes between neighbors along each axis; `None`: in C order without gaps.
+    /// Strides in bytes; `None` for C order without gaps.
     pub strides: Option<&'a [i64]>,
     /// The node of the mask.
     pub mask: Option<NodeId>,
@@ -118,7 +118,7 @@ impl Document {
         Some(node)
     }
 
-    /// Adds nested lists of elements, which it takes from the front of `bytes`.
+    /// Adds nested lists of elements, and removes the elements from the front of `bytes`.
     fn add_elements(&mut self, datatype: &Datatype, shape: &[u64], bytes: &mut &[u8]) -> Option<NodeId> {
         if let Some((length, shape)) = shape.split_first() {
             let items = (0..*length).map(|_| self.add_elements(datatype, shape, bytes)).collect::<Option<_>>()?;
@@ -160,7 +160,7 @@ impl Document {
                 let negative = bytes.last().is_some_and(|byte| *byte >= 0x80);
                 let mut wide = [if negative { 0xff } else { 0 }; 16];
                 wide[..bytes.len()].copy_from_slice(&bytes);
-                // The schema of integers allows no more.
+                // The schema limits integers in arrays to this range.
                 let value = i128::from_le_bytes(wide);
                 (value >= i128::from(i64::MIN) + 2).then(|| self.add_int(value))?
             }
@@ -189,7 +189,7 @@ impl Document {
     }
 }
 
-/// A floating-point number from its little-endian bytes.
+/// Returns the floating-point number of little-endian bytes.
 fn float(bytes: &[u8]) -> Option<f64> {
     Some(match bytes.len() {
         2 => half::f16::from_le_bytes(bytes.try_into().ok()?).to_f64(),
@@ -200,8 +200,8 @@ fn float(bytes: &[u8]) -> Option<f64> {
 }
 
 impl AsdfFile {
-    /// Adds an ndarray node of this file to another tree. Its block must be copied as it is stored: `number` returns
-    /// the number of the copy.
+    /// Adds an ndarray node of this file to another tree. `number` maps the number of its block to that of the copy,
+    /// which must be stored unchanged.
     pub fn copy_ndarray(
         &self,
         node: NodeId,
@@ -319,7 +319,7 @@ mod tests {
             let file = AsdfFile::open(Arc::new(store), "a.asdf").unwrap();
             let ndarray = file.ndarray(file.find("a").unwrap()).unwrap();
             let Source::Inline(inline) = ndarray.source else { panic!("not in the tree") };
-            assert_eq!((inline.shape.as_slice(), &inline.datatype), (shape, &datatype));
+            assert_eq!((inline.shape.as_slice(), inline.datatype.code().as_deref()), (shape, Some(code)));
             Some(inline.bytes.to_vec())
         };
         let floats: Vec<u8> =
@@ -338,7 +338,7 @@ mod tests {
         for (code, shape, bytes) in cases {
             assert_eq!(read(code, shape, bytes).as_deref(), Some(*bytes), "{code}");
         }
-        // A number without axes, an integer that needs a node of its own, bytes that are not ASCII, no such character.
+        // No axes; an integer that needs a node of its own; bytes that are not ASCII; an invalid character.
         for (code, shape, bytes) in
             [("<i2", &[][..], &[1, 0][..]), ("<u8", &[1], &[255; 8]), ("|S1", &[1], &[200]), ("<U1", &[1], &[255; 4])]
         {

@@ -108,17 +108,17 @@ impl AsdfFile {
         })))
     }
 
-    /// The store of the file.
+    /// Returns the store of the file.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.0.store
     }
 
-    /// The file's key in its store.
+    /// Returns the file's key in its store.
     pub fn key(&self) -> &str {
         &self.0.key
     }
 
-    /// The file's name for messages: the path of a local file.
+    /// Returns the file's name for messages: the path of a local file.
     pub fn name(&self) -> String {
         self.0.store.display(&self.0.key)
     }
@@ -128,22 +128,22 @@ impl AsdfFile {
         self.0.opened.profile().identity
     }
 
-    /// The options with which the file was opened.
+    /// Returns the options with which the file was opened.
     pub fn options(&self) -> OpenOptions {
         self.0.options
     }
 
-    /// The layout of the file: versions, comments, range of the tree.
+    /// Returns the layout of the file: versions, comments, range of the tree.
     pub fn layout(&self) -> &Layout {
         &self.0.layout
     }
 
-    /// The tree.
+    /// Returns the tree.
     pub fn tree(&self) -> &Document {
         &self.0.layout.document
     }
 
-    /// The blocks.
+    /// Returns the blocks.
     pub fn blocks(&self) -> &Blocks {
         &self.0.layout.blocks
     }
@@ -181,7 +181,7 @@ impl AsdfFile {
         matches!(stat, Ok(Some(stat)) if (stat.size, stat.version) == (opened.size, opened.version))
     }
 
-    /// The opened file as a store.
+    /// Returns the opened file as a store.
     pub(super) fn opened(&self) -> &Arc<Opened> {
         &self.0.opened
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::store::{ByteRange, Identity, Object, Profile, Stat, Store};
 
-/// A store that contains the file under every key, as it was opened.
+/// A store that has the opened version of a file under every key.
 pub(super) struct Opened {
     object: Arc<dyn Object>,
     stat: Stat,
@@ -18,7 +18,7 @@ pub(super) struct Opened {
 impl Opened {
     pub(super) fn new(store: &Arc<dyn Store>, key: &str, object: Arc<dyn Object>, stat: Stat) -> Self {
         let Profile { identity, remote, merge_gap, .. } = *store.profile();
-        // Another version of an unsettled file may look the same: it shares no caches with the next handle.
+        // A version that is not settled may look like the next one, so it shares no caches with other handles.
         let identity = if stat.settled { identity.part((key, stat.version)) } else { Identity::fresh() };
         let profile = Profile { identity, remote, merge_gap, ..Profile::default() };
         Self { object, stat: Stat { settled: true, ..stat }, store: store.clone(), key: key.to_owned(), profile }
@@ -75,7 +75,7 @@ impl Object for Handle {
         self.object.bytes()
     }
 
-    /// The file was read when it was opened.
+    /// The file was read on opening.
     fn recall(&self) -> Option<Stat> {
         Some(self.stat)
     }

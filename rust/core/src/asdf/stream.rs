@@ -36,13 +36,13 @@ pub fn append_rows(path: &Path, node: &str, rows: &[u8]) -> Result<u64> {
             .filter(|row| *row > 0)
             .ok_or_else(|| Error::metadata(format!("cannot append to {node:?}: its rows have no elements")))?;
         if !(rows.len() as u64).is_multiple_of(row) {
-            return Err(Error::selection(format!("{} bytes are no multiple of the {row} bytes of a row", rows.len())));
+            return Err(Error::selection(format!("cannot append {} bytes: a row has {row} bytes", rows.len())));
         }
         let there = header.used.saturating_sub(stream.offset) / row;
         let end = header.data_offset + stream.offset + there * row;
         let target = OpenOptions::new().write(true).open(path)?;
         if let Err(error) = target.write_all_at(rows, end) {
-            // All rows or none.
+            // Appends all rows or none.
             let _ = target.set_len(end);
             return Err(Error::from(error));
         }
@@ -87,7 +87,7 @@ mod tests {
         };
         assert!(read().is_empty());
         assert_eq!(append_rows(&path, "rows", &[1, 0, 2, 0]).unwrap(), 1);
-        // The next row was cut off by a crash.
+        // A crash cut off the next row.
         let file = OpenOptions::new().append(true).open(&path).unwrap();
         std::io::Write::write_all(&mut &file, &[9, 9, 9]).unwrap();
         assert_eq!(read(), [1, 2]);

@@ -64,7 +64,7 @@ impl<'a> OutBlock<'a> {
         Self::of(Payload::Data(data, compression.clone())).compressed(compression.label(), size)
     }
 
-    /// Declares that the bytes are compressed already, and decompress to `data_size` bytes.
+    /// Declares that the bytes are already compressed and decompress to `data_size` bytes.
     #[must_use]
     pub fn compressed(self, compression: [u8; 4], data_size: u64) -> Self {
         Self { compression, data_size: Some(data_size), ..self }
@@ -76,22 +76,22 @@ impl<'a> OutBlock<'a> {
         Self { checksum, ..self }
     }
 
-    /// Makes the block run to the end of the file, so that it can grow: it is the last, and the file has no index.
+    /// Makes the block extend to the end of the file, so that it can grow. No block or index can follow.
     #[must_use]
     pub fn streamed(self) -> Self {
         Self { streamed: true, ..self }
     }
 }
 
-/// How a file is written.
+/// Options of writing a file.
 #[derive(Clone, Debug)]
 pub struct FileOptions<'a> {
-    /// The version of the standard in the header. The tree must be one of that version.
+    /// Version of the standard in the header, which the tree must match.
     pub standard: &'a str,
-    /// Comments in the header, without `#`, one a line.
+    /// Comments in the header, without `#`, one per line.
     pub comments: &'a [String],
-    /// The multiple of their size that the tree and each block are padded to, rounded up to whole blocks of the file
-    /// system. `None`: no padding.
+    /// Factor of their size to which the tree and each block are padded, rounded up to whole blocks of the file system;
+    /// `None` for no padding.
     pub padding: Option<f64>,
     /// Whether the file ends with an index of its blocks.
     pub index: bool,
@@ -106,10 +106,10 @@ impl Default for FileOptions<'_> {
 /// The allocation unit of file systems, in bytes.
 const SECTOR: u64 = 4096;
 
-/// Returns the bytes of padding after `used` bytes, as the Python library computes them.
+/// Returns the size of the padding after `used` bytes, as the Python library computes it.
 fn padding_after(padding: Option<f64>, used: u64) -> Result<u64> {
     let Some(factor) = padding else { return Ok(0) };
-    // A mistaken factor would fill the disk.
+    // A wrong factor could fill the disk.
     if !(0.0..=1000.0).contains(&factor) {
         return Err(Error::metadata(format!("cannot pad blocks to {factor} times their size; use 0 to 1000")));
     }
@@ -128,7 +128,7 @@ pub struct FileWriter<W: Write + Seek> {
 }
 
 impl<W: Write + Seek> FileWriter<W> {
-    /// Writes header and tree.
+    /// Writes the header and the tree.
     pub fn new(out: W, options: &FileOptions<'_>, document: Option<&Document>) -> Result<Self> {
         let mut head = format!("#ASDF {FILE_FORMAT}\n");
         let standard = format!("ASDF_STANDARD {}", options.standard);
@@ -262,7 +262,7 @@ impl<W: Write + Seek> FileWriter<W> {
         Ok(())
     }
 
-    /// Writes the header of the block again, which is complete now.
+    /// Overwrites the header of the block with the complete one.
     fn amend(&mut self, header: &BlockHeader) -> Result<()> {
         let back = i64::try_from(self.position - header.offset)
             .map_err(|_| Error::store("a block has more than 2^63 bytes"))?;
@@ -273,7 +273,7 @@ impl<W: Write + Seek> FileWriter<W> {
     }
 }
 
-/// Compresses data on other threads, and passes what is compressed to the sink meanwhile.
+/// Compresses data on other threads while the sink receives the compressed parts.
 fn encode(data: &[u8], compression: &Compression, sink: &mut Sink<'_>) -> Result<()> {
     if data.len() < IN_PARALLEL {
         return sink(&compression.encode(data)?);
@@ -282,7 +282,7 @@ fn encode(data: &[u8], compression: &Compression, sink: &mut Sink<'_>) -> Result
         let (give, take) = sync_channel::<Vec<u8>>(4);
         let encode = || {
             let give = give;
-            // A writer that no longer receives has failed, and reports why.
+            // If the receiver is gone, the writer has failed and reports why.
             compression
                 .encode_to(data, &mut |part| give.send(part).map_err(|_| Error::store("writing the block failed")))
         };
@@ -299,7 +299,7 @@ fn encode(data: &[u8], compression: &Compression, sink: &mut Sink<'_>) -> Result
     })
 }
 
-/// From this size in bytes on, checksums are computed and data compressed on other threads than the writing one.
+/// Size in bytes from which checksums and compression run on other threads than the writing one.
 const IN_PARALLEL: usize = 4 << 20;
 
 /// Writes a file into memory.
@@ -313,8 +313,8 @@ pub fn write_bytes<'a>(
     Ok(writer.finish()?.into_inner())
 }
 
-/// Writes a file, which replaces an old one when it is complete and keeps its permissions. If the path is a link, the
-/// file it leads to is replaced.
+/// Writes a file, which replaces an existing one when it is complete and keeps its permissions. A link stays; its
+/// target is replaced.
 pub fn write_file<'a>(
     path: &Path,
     options: &FileOptions<'_>,

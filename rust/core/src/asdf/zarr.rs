@@ -1,5 +1,5 @@
-//! Zarr arrays in ASDF files, as [asdf-zarr](https://asdf-zarr.readthedocs.io) writes them: the metadata of Zarr V2 in
-//! the tree, each chunk in a block of its own, and a block that maps chunks to blocks.
+//! Zarr nodes as [asdf-zarr](https://asdf-zarr.readthedocs.io) writes them: the metadata of Zarr V2 in the tree, a
+//! block for each chunk, and a block that maps chunks to blocks.
 //!
 //! ```yaml
 //! image: !<asdf://asdf-format.org/zarr/tags/zarr-1.0.0>
@@ -9,20 +9,20 @@
 //!   chunk_block_map: 6
 //! ```
 //!
-//! The map holds little-endian 32-bit numbers of blocks, one for each chunk in C order; -1 is a chunk that is not
-//! stored. Attributes are optional, and no part of what asdf-zarr itself knows.
+//! The map contains little-endian 32-bit block numbers, one for each chunk in C order, and -1 for a chunk that is not
+//! stored. The attributes are optional; asdf-zarr does not write them.
 //!
-//! Instead of blocks, a node can name a store that the chunks lie in:
+//! Instead of a map, a node can name a store that contains the chunks:
 //!
 //! ```yaml
 //! image: !<asdf://asdf-format.org/zarr/tags/zarr-1.0.0>
 //!   store: {path: image.zarr, type_string: LocalStore}
 //! ```
 //!
-//! asdf-zarr writes the path as it was given to it. One that is relative is seen from the folder of the file.
+//! The path is relative to the folder of the file, or absolute.
 //!
-//! Nor does it know arrays of Zarr V3. These have a tag of our own, and `zarr.json` in place of `.zarray` and `.zattrs`;
-//! so a block can be a shard, and what is read of it inner chunks.
+//! Zarr V3 is an extension of ours: a tag of its own, and `zarr.json` in place of `.zarray` and `.zattrs`. A block can
+//! then be a shard, whose inner chunks are read separately.
 
 use std::sync::Arc;
 
@@ -41,11 +41,11 @@ use crate::error::{Error, Place, Result};
 use crate::metadata::ArrayMetadata;
 use crate::store::FilesystemStore;
 
-/// What asdf-zarr calls stores of folders.
+/// Names in asdf-zarr of stores of local folders.
 const FOLDERS: [&str; 3] = ["DirectoryStore", "NestedDirectoryStore", "LocalStore"];
 
 impl AsdfFile {
-    /// The metadata of a Zarr node. Nothing of its blocks is read.
+    /// Returns the metadata of a Zarr node. Reads no blocks.
     pub fn zarr_metadata(&self, node: NodeId) -> Result<ArrayMetadata> {
         self.parse_zarr(node).place(|| self.describe(node))
     }
@@ -62,7 +62,7 @@ impl AsdfFile {
         }
         let zarray = tree.get(node, ".zarray").ok_or_else(|| Error::metadata("\".zarray\" is missing"))?;
         let mut zarray = to_json(tree, zarray).place(|| ".zarray")?;
-        // Some versions write the attributes among the metadata.
+        // Some versions write the attributes as a member of `.zarray`.
         let inner = zarray.as_object_mut().and_then(|members| members.shift_remove("attributes"));
         let zattrs = match tree.get(node, ".zattrs") {
             Some(zattrs) => Some(to_json(tree, zattrs).place(|| ".zattrs")?),
@@ -71,19 +71,23 @@ impl AsdfFile {
         ArrayMetadata::from_v2(zarray, zattrs).place(|| ".zarray")
     }
 
-    /// The array of a node whose chunks lie in another store; `None`: they lie in blocks.
+    /// Opens the array of a node whose chunks are in another store; `None` if they are in blocks.
     fn open_external(&self, node: NodeId) -> Result<Option<Array>> {
         let tree = self.tree();
         let Some(store) = tree.get(node, "store") else { return Ok(None) };
         if tree.get(node, "meta_store").is_some() {
-            return Err(Error::unsupported("the metadata are in another store than the chunks"));
+            return Err(Error::unsupported(
+                "a Zarr node whose metadata and chunks are in different stores is not supported",
+            ));
         }
         let text = |key| tree.get(store, key).and_then(|value| tree.text(value));
         let kind = text("type_string").unwrap_or("unknown");
         let (true, Some(path)) = (FOLDERS.contains(&kind), text("path")) else {
             let kind: String = kind.chars().take(40).collect();
             let known = FOLDERS.join(", ");
-            return Err(Error::unsupported(format!("the chunks are in a store {kind:?}; there are {known}")));
+            return Err(Error::unsupported(format!(
+                "the chunks are in a store of type {kind:?}; supported are {known}"
+            )));
         };
         let open = || {
             let local = path.strip_prefix("file://").unwrap_or(path);
@@ -91,7 +95,7 @@ impl AsdfFile {
                 if self.options().allow_external {
                     return Array::open(Arc::new(FilesystemStore::new(local)), "");
                 }
-                let what = "the file names a folder anywhere: it is opened only where the options allow it";
+                let what = "the store has an absolute path; set the option allow_external to open it";
                 return Err(Error::unsupported(what));
             }
             Array::open(self.store().clone(), &sibling_key(self.key(), local)?)
@@ -111,12 +115,12 @@ impl AsdfFile {
             let map = tree.get(node, "chunk_block_map");
             let map = map.ok_or_else(|| Error::metadata("\"chunk_block_map\" is missing"))?;
             let Ok(Scalar::Int(block)) = tree.scalar(map) else {
-                return Err(Error::metadata("\"chunk_block_map\" is not the number of a block"));
+                return Err(Error::metadata("\"chunk_block_map\" is not a block number"));
             };
             // The chunks have no keys in the file.
             metadata.chunk_key_encoding = ChunkKeyEncoding::V2 { separator: '.' };
             let Some(chunk_shape) = metadata.chunk_grid.regular_shape() else {
-                return Err(Error::unsupported("the chunks have no common shape"));
+                return Err(Error::unsupported("the chunks of a Zarr node must have one shape"));
             };
             let chain = Chain::new(&metadata.codecs, &chunk_shape, &metadata.data_type, &metadata.fill_value)?;
             let chunks = ChunkMap::new(self, block, metadata.chunk_grid.shape().to_vec());
@@ -136,7 +140,7 @@ mod tests {
     use crate::asdf::{OpenOptions, ZARR_TAG};
     use crate::store::WritableStore;
 
-    /// Nodes whose chunks lie in a folder beside the file.
+    /// Chunks in a folder next to the file.
     #[test]
     fn stores_beside_the_file_are_read() {
         let folder = std::env::temp_dir().join(format!("tegula-asdf-zarr-{}", std::process::id()));

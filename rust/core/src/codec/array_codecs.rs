@@ -18,7 +18,7 @@ pub(crate) type ReadShard<'a> = &'a mut dyn FnMut(&Chain, &[u8], &mut [u8]) -> R
 pub(crate) type WriteShard<'a> = &'a mut dyn FnMut(&Chain, &[u8], &mut Vec<u8>) -> Result<()>;
 
 impl ArrayCodecs {
-    /// The size of the encoded bytes.
+    /// Returns the size of the encoded bytes.
     pub(super) fn size(&self) -> Size {
         match &self.array_to_bytes {
             ArrayToBytesStep::Bytes { size, .. } => Size::Exact(self.count.saturating_mul(*size as u64)),
@@ -28,7 +28,7 @@ impl ArrayCodecs {
         }
     }
 
-    /// Item size in bytes of the elements that the array-to-bytes codec encodes.
+    /// Returns the item size in bytes of the elements that the array-to-bytes codec encodes.
     fn encoded_item(&self) -> usize {
         match &self.array_to_bytes {
             ArrayToBytesStep::Bytes { size, .. } | ArrayToBytesStep::Codec(_, size) => *size,
@@ -42,7 +42,7 @@ impl ArrayCodecs {
         matches!(&self.array_to_bytes, ArrayToBytesStep::Codec(codec, _) if codec.leaves_array())
     }
 
-    /// The codec, if it is one of elements of variable length.
+    /// Returns the codec if it encodes elements of variable length.
     pub(crate) fn variable(&self) -> Option<&dyn VariableToBytes> {
         match &self.array_to_bytes {
             ArrayToBytesStep::Variable(codec) => Some(&**codec),
@@ -50,7 +50,7 @@ impl ArrayCodecs {
         }
     }
 
-    /// The byte range of elements `first..first + count`, if they can be decoded without the others.
+    /// Returns the byte range of elements `first..first + count`, if they can be decoded without the others.
     pub(crate) fn part(&self, first: u64, count: u64) -> Option<Range<u64>> {
         let is_elementwise =
             |codec: &ArrayToArrayStep| matches!(codec, ArrayToArrayStep::Codec(codec, _) if codec.elementwise());
@@ -179,7 +179,7 @@ fn check_text(slots: &[Slot], heap: &[u8]) -> Result<()> {
 }
 
 impl ArrayToArrayStep {
-    /// The size of an encoded element in bytes.
+    /// Returns the size of an encoded element in bytes.
     fn size(&self) -> usize {
         match self {
             Self::Codec(_, size) | Self::Transpose { size, .. } => *size,

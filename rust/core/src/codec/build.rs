@@ -10,8 +10,8 @@ use crate::error::{Error, Place, Result};
 use crate::fill_value::FillValue;
 use crate::subset::{Dims, product, tuple};
 
-/// Deepest nesting of shards. Deeper nesting is a mistake or an attack.
-const DEEPEST: usize = 16;
+/// Maximum nesting of shards; deeper nesting is a mistake or an attack.
+const MAX_DEPTH: usize = 16;
 
 /// The codecs added so far.
 pub(super) struct ChainBuilder {
@@ -83,7 +83,7 @@ impl ChainBuilder {
         Ok(())
     }
 
-    /// The item size in bytes; an error for elements of variable length.
+    /// Returns the item size in bytes; an error for elements of variable length.
     fn item_size(&self) -> Result<usize> {
         match self.data_type.kind() {
             Kind::String => Err(Error::metadata("elements of string need the codec vlen-utf8")),
@@ -154,7 +154,10 @@ impl ChainBuilder {
             return Ok(());
         }
         if self.data_type.is_variable() {
-            return Err(Error::unsupported(format!("a shard of {} after a codec that reshapes it", self.data_type)));
+            return Err(Error::unsupported(format!(
+                "a shard of {} cannot follow a codec that reshapes it",
+                self.data_type
+            )));
         }
         let order = (0..self.shape.len()).collect();
         let chain = Chain::bind(&self.shape, &self.data_type, &self.fill_value, order, shard, Vec::new())?;
@@ -211,8 +214,8 @@ impl Shard {
         fill_value: &FillValue,
         depth: usize,
     ) -> Result<Self> {
-        if depth == DEEPEST {
-            return Err(Error::metadata(format!("shards are nested deeper than {DEEPEST} levels")));
+        if depth == MAX_DEPTH {
+            return Err(Error::metadata(format!("shards are nested deeper than {MAX_DEPTH} levels")));
         }
         let grid = ChunkGrid::regular(shape, &configuration.chunk_shape)?;
         if shape.iter().zip(&configuration.chunk_shape).any(|(outer, inner)| outer % inner != 0) {

@@ -107,7 +107,7 @@ pub(crate) enum ArrayToBytesStep {
     Variable(Arc<dyn VariableToBytes>),
 }
 
-/// Largest chunk size in bytes. Larger chunks are a mistake or an attack, and would overflow offsets.
+/// Maximum chunk size in bytes. Larger chunks are a mistake or an attack, and would overflow offsets.
 const LARGEST: u64 = 1 << 56;
 
 impl Chain {
@@ -145,17 +145,17 @@ impl Chain {
         Self::bind(shape, data_type, &FillValue::zero(data_type), order, Layout::Elements(elements), bytes_to_bytes)
     }
 
-    /// The shape of a chunk.
+    /// Returns the shape of a chunk.
     pub fn shape(&self) -> &[u64] {
         &self.shape
     }
 
-    /// The type of the elements.
+    /// Returns the type of the elements.
     pub fn data_type(&self) -> &DataType {
         &self.data_type
     }
 
-    /// The fill value: the value of elements that were never stored.
+    /// Returns the fill value: the value of elements that were never stored.
     pub fn fill_value(&self) -> &FillValue {
         &self.fill_value
     }
@@ -168,17 +168,17 @@ impl Chain {
         &self.layout
     }
 
-    /// The size of a decoded chunk in memory, in bytes.
+    /// Returns the size of a decoded chunk in memory, in bytes.
     pub fn decoded_size(&self) -> u64 {
         chunk_bytes(&self.shape, &self.data_type).unwrap_or(LARGEST)
     }
 
-    /// The size of an encoded chunk.
+    /// Returns the size of an encoded chunk.
     pub fn stored_size(&self) -> Size {
         self.sizes[self.bytes_to_bytes.len()]
     }
 
-    /// The layout of the elements, if no codec has to decode them.
+    /// Returns the layout of the elements if no codec has to decode them.
     pub(crate) fn raw(&self) -> Option<&Elements> {
         match &self.layout {
             Layout::Elements(elements) if self.bytes_to_bytes.is_empty() => Some(elements),
@@ -186,7 +186,7 @@ impl Chain {
         }
     }
 
-    /// The shard, if no bytes-to-bytes codec follows, so that inner chunks can be read one by one.
+    /// Returns the shard if its inner chunks can be read separately, since no bytes-to-bytes codec follows.
     pub(crate) fn open_shard(&self) -> Option<&Shard> {
         match &self.layout {
             Layout::Shard(shard) if self.bytes_to_bytes.is_empty() => Some(shard),
@@ -194,7 +194,7 @@ impl Chain {
         }
     }
 
-    /// The outermost shard, if there is one.
+    /// Returns the outermost shard, if there is one.
     pub(crate) fn shard(&self) -> Option<&Shard> {
         match &self.layout {
             Layout::Shard(shard) => Some(shard),
@@ -202,7 +202,7 @@ impl Chain {
         }
     }
 
-    /// The layout of the decoded elements; `None` for a shard.
+    /// Returns the layout of the decoded elements; `None` for a shard.
     pub(crate) fn elements(&self) -> Option<&Elements> {
         match &self.layout {
             Layout::Elements(elements) => Some(elements),
@@ -211,7 +211,7 @@ impl Chain {
         }
     }
 
-    /// The codecs that compute the elements; `None` if elements are only copied.
+    /// Returns the codecs that compute the elements; `None` if elements are only copied.
     pub(crate) fn array_codecs(&self) -> Option<&ArrayCodecs> {
         match &self.layout {
             Layout::Computed(codecs) => Some(codecs),
@@ -219,7 +219,7 @@ impl Chain {
         }
     }
 
-    /// Whether a part of the elements can be read without the others.
+    /// Whether a part of the elements can be read separately.
     pub(crate) fn in_parts(&self) -> bool {
         self.bytes_to_bytes.is_empty()
             && match &self.layout {
@@ -229,8 +229,8 @@ impl Chain {
             }
     }
 
-    /// The bytes-to-bytes codec, if it is the only one, may have independent [pieces](super::Pieces), and encodes
-    /// strided elements.
+    /// Returns the bytes-to-bytes codec if it is the only one, may have independent [pieces](super::Pieces), and
+    /// encodes strided elements.
     pub(crate) fn pieces_codec(&self) -> Option<&dyn BytesToBytes> {
         match (&self.layout, &self.bytes_to_bytes[..]) {
             (Layout::Elements(_), [codec]) if codec.has_pieces() => Some(&**codec),
@@ -308,7 +308,7 @@ impl Elements {
     }
 }
 
-/// The item size and word size of a stored element.
+/// Returns the item size and word size of a stored element.
 pub(crate) fn item(data_type: &DataType, endian: Endian) -> Item {
     Item { size: data_type.size(), word: if endian == Endian::NATIVE { 1 } else { data_type.word() } }
 }

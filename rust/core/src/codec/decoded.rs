@@ -33,7 +33,7 @@ impl std::ops::Deref for Decoded<'_> {
 }
 
 impl<'a> Decoded<'a> {
-    /// The stored bytes, before anything is decoded.
+    /// Starts with the stored bytes.
     pub(super) fn stored(bytes: &'a [u8]) -> Self {
         Self { base: Base::Borrowed(bytes), range: 0..bytes.len() }
     }

@@ -51,19 +51,19 @@ pub type Configuration = serde_json::Map<String, serde_json::Value>;
 pub enum Size {
     /// The exact number of bytes.
     Exact(u64),
-    /// The largest number of bytes. Generous, because other writers may encode worse.
+    /// An upper bound of the number of bytes. It is generous, because other writers may compress less.
     Bounded(u64),
 }
 
 impl Size {
-    /// The exact size, or the bound.
+    /// Returns the exact size, or the bound.
     pub fn bound(self) -> u64 {
         match self {
             Self::Exact(size) | Self::Bounded(size) => size,
         }
     }
 
-    /// The bound for a compressor, which may make incompressible bytes larger.
+    /// Returns the bound for a compressor, which may make incompressible bytes larger.
     pub(crate) fn compressed(self) -> Self {
         Self::Bounded(self.bound().saturating_mul(2).saturating_add(64 << 10))
     }
@@ -77,13 +77,13 @@ pub trait BytesToBytes: Send + Sync + fmt::Debug {
     /// Returns the encoded size for a decoded size.
     fn encoded_size(&self, decoded: Size) -> Size;
 
-    /// Decodes `encoded` into `decoded`. An error if the decoded size is not exactly that of `decoded`.
+    /// Decodes `encoded` into `decoded`; fails unless the decoded size is exactly that of `decoded`.
     fn decode_into(&self, encoded: &[u8], decoded: &mut [u8]) -> Result<()>;
 
-    /// Decodes `encoded` and appends to `decoded`. An error if that takes more than `limit` bytes.
+    /// Decodes `encoded` and appends to `decoded`; fails if that takes more than `limit` bytes.
     fn decode_bounded(&self, encoded: &[u8], limit: usize, decoded: &mut Vec<u8>) -> Result<()>;
 
-    /// Returns the decoded bytes without a copy, for codecs that only add bytes around them. `validate`: check these.
+    /// Returns the decoded bytes without a copy, for codecs that only add bytes around them, which `validate` checks.
     fn strip<'a>(&self, _encoded: &'a [u8], _validate: bool) -> Result<Option<&'a [u8]>> {
         Ok(None)
     }
@@ -125,10 +125,10 @@ pub trait BytesToBytes: Send + Sync + fmt::Debug {
 /// Receives encoded bytes, one part at a time.
 pub type TakeEncoded<'a> = dyn FnMut(Vec<u8>) -> Result<()> + Send + 'a;
 
-/// An array-to-array codec that changes elements. Elements are native-endian on both sides, and of fixed size; `create`
-/// passes the data type of the decoded ones.
+/// An array-to-array codec that changes elements. Decoded and encoded elements are native-endian and of fixed size;
+/// `create` passes the data type of the decoded ones.
 pub trait ArrayToArray: Send + Sync + fmt::Debug {
-    /// The data type of the encoded elements.
+    /// Returns the data type of the encoded elements.
     fn encoded_type(&self) -> &DataType;
 
     /// Whether each element is encoded independently, so that any part can be decoded alone.
@@ -209,12 +209,12 @@ pub enum Codec {
     BytesToBytes(Arc<dyn BytesToBytes>),
 }
 
-/// All rows.
+/// Returns all rows.
 fn rows() -> impl Iterator<Item = &'static row::Row> {
     [array_to_array::TABLE, array_to_bytes::TABLE, bytes_to_bytes::TABLE].into_iter().flatten()
 }
 
-/// The row of a codec, by its name or an alias.
+/// Returns the row of a codec, by its name or an alias.
 fn find(name: &str) -> Option<&'static row::Row> {
     rows().find(|row| row.is_named(name))
 }
@@ -234,7 +234,7 @@ pub(crate) fn exists(name: &str) -> bool {
     find(name).is_some()
 }
 
-/// The name of a codec in numcodecs; `None` if numcodecs has no such codec.
+/// Returns the name of a codec in numcodecs; `None` if numcodecs has no such codec.
 pub(crate) fn numcodecs_id(name: &str) -> Option<&str> {
     let stripped = |name: &'static str| name.strip_prefix("numcodecs.");
     name.strip_prefix("numcodecs.").or_else(|| {
@@ -243,7 +243,7 @@ pub(crate) fn numcodecs_id(name: &str) -> Option<&str> {
     })
 }
 
-/// Creates a codec from its metadata, for elements of a data type. [Registered](register_codecs) codecs come second.
+/// Creates a codec from its metadata, for elements of a data type. Tries [registered](register_codecs) codecs last.
 pub fn create(named: &Named, data_type: &DataType) -> Result<Codec> {
     create_for(named, data_type, false)
 }
@@ -264,10 +264,10 @@ pub(crate) fn create_for(named: &Named, data_type: &DataType, of_bytes: bool) ->
     if let Some(codec) = extension::create(&named, data_type, of_bytes).place(place)? {
         return Ok(codec);
     }
-    Err(Error::unsupported(format!("unknown codec {:?}; there are {}", named.name, names().join(", "))))
+    Err(Error::unsupported(format!("unknown codec {:?}; known are {}", named.name, names().join(", "))))
 }
 
-/// The names of all codecs, without registered ones.
+/// Returns the names of all codecs, without registered ones.
 pub fn names() -> Vec<&'static str> {
     rows().map(|row| row.name).collect()
 }

@@ -1,4 +1,4 @@
-//! Names with configurations, as metadata spell codecs, chunk grids and chunk key encodings.
+//! Names with configurations, the form of codecs, chunk grids and chunk key encodings in metadata.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ pub struct Named {
 }
 
 impl From<Named> for Value {
-    /// The form that metadata have: without a configuration that is empty.
+    /// Returns the form in metadata, which omits an empty configuration.
     fn from(named: Named) -> Self {
         let Named { name, configuration } = named;
         if configuration.is_empty() {

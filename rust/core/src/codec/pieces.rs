@@ -27,7 +27,7 @@ pub struct Pieces {
     list: Vec<Piece>,
 }
 
-/// Largest number of pieces. A stream with more is decoded whole.
+/// Maximum number of pieces. A stream with more is decoded whole.
 const MAX_PIECES: usize = 1 << 20;
 
 impl Pieces {
@@ -45,12 +45,12 @@ impl Pieces {
         Ok(self.list.len() < MAX_PIECES)
     }
 
-    /// The size of all decoded pieces in bytes.
+    /// Returns the size of all decoded pieces in bytes.
     pub fn decoded_size(&self) -> u64 {
         self.list.last().map_or(0, |last| last.decoded.end)
     }
 
-    /// The header of the stream.
+    /// Returns the header of the stream.
     pub fn head(&self) -> &[u8] {
         &self.head
     }
@@ -60,19 +60,19 @@ impl Pieces {
         self.head = head;
     }
 
-    /// All pieces, in decoded order.
+    /// Returns all pieces, in decoded order.
     pub fn list(&self) -> &[Piece] {
         &self.list
     }
 
-    /// The indices of the pieces that overlap a range of decoded bytes.
+    /// Returns the indices of the pieces that overlap a range of decoded bytes.
     pub(crate) fn within(&self, range: &Range<u64>) -> Range<usize> {
         let first = self.list.partition_point(|piece| piece.decoded.end <= range.start);
         let end = self.list.partition_point(|piece| piece.decoded.start < range.end);
         first..end.max(first)
     }
 
-    /// Approximate memory in bytes.
+    /// Returns the approximate memory in bytes.
     pub(crate) fn memory(&self) -> u64 {
         (self.head.len() + self.list.len() * size_of::<Piece>() + 128) as u64
     }

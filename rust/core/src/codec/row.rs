@@ -21,7 +21,7 @@ pub(crate) struct Row {
     pub(crate) lossy: &'static [&'static str],
     /// Data types for which the example can encode no element.
     pub(crate) unencodable: &'static [&'static str],
-    /// Whether the codec is known only to be refused.
+    /// Whether the codec is always refused, with an explanation.
     pub(crate) is_refused: bool,
 }
 
@@ -39,7 +39,7 @@ pub(crate) enum Damage {
 }
 
 impl Row {
-    /// A codec that detects all damage and refuses elements that it cannot encode.
+    /// Creates the row of a codec that detects all damage and refuses elements that it cannot encode.
     pub(super) const fn new(
         name: &'static str,
         aliases: &'static [&'static str],

@@ -31,7 +31,7 @@ const LITERALS: [(&str, f64); 3] = [("NaN", f64::NAN), ("Infinity", f64::INFINIT
 const LONG: usize = 19;
 
 impl Number {
-    /// The number in a document's value; `None` if it is not a number.
+    /// Returns the number in a document's value; `None` if it is not a number.
     pub fn of(value: &Value) -> Option<Self> {
         match value {
             Value::String(text) => Self::parse(text.strip_prefix(MARK)?),
@@ -55,13 +55,13 @@ impl Number {
         Ok(short.map_or_else(|| Self::LongInteger(text.to_owned()), Self::Integer))
     }
 
-    /// Reads what a mark precedes.
+    /// Parses the text after a mark.
     fn parse(text: &str) -> Option<Self> {
         let literal = LITERALS.iter().find(|(name, _)| *name == text);
         literal.map(|(_, number)| Self::Float(*number)).or_else(|| Self::integer(text).ok())
     }
 
-    /// The nearest floating-point number.
+    /// Returns the nearest floating-point number.
     pub(super) fn as_f64(&self) -> f64 {
         match self {
             Self::Integer(integer) => *integer as f64,
@@ -158,7 +158,7 @@ fn quote(text: &str, literals: Literals) -> Option<String> {
     (quoted.len() > text.len()).then_some(quoted)
 }
 
-/// The length of the string at the start of `text`, including its quotes.
+/// Returns the length of the string at the start of `text`, including its quotes.
 fn string_length(text: &str) -> usize {
     let mut is_escaped = false;
     for (at, byte) in text.bytes().enumerate().skip(1) {

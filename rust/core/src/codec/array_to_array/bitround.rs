@@ -68,7 +68,7 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
         _ => return Err(Error::unsupported(format!("cannot round elements of {data_type}"))),
     };
     if keep == 0 && !matches!(word, Word::Float { .. }) {
-        return Err(Error::metadata("keepbits of integers is at least 1"));
+        return Err(Error::metadata("keepbits must be at least 1 for integers"));
     }
     Ok(Codec::ArrayToArray(Arc::new(BitRound { data_type: data_type.clone(), keep, word })))
 }
@@ -97,7 +97,7 @@ impl BitRound {
         }
     }
 
-    /// A mask of all bits but the sign.
+    /// Returns a mask of all bits but the sign.
     fn not_sign(&self) -> u64 {
         u64::MAX >> (65 - 8 * self.data_type.word())
     }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Elements have the type `dtype`, and differences are stored as `astype`; both default to the data type of the array.
-//! Integers wrap. Sums are computed in the common type of the two in NumPy.
+//! Integers wrap. Sums are computed in NumPy's common type of the two.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
     let wrong = |real: &Real| *real == Real::Bool || !real.is_numpy();
     match [decoded, encoded].iter().find(|real| wrong(real)) {
         None => Ok(Codec::ArrayToArray(Arc::new(Delta { decoded, encoded, encoded_type }))),
-        Some(real) => Err(Error::unsupported(format!("differences of {real}"))),
+        Some(real) => Err(Error::unsupported(format!("cannot compute differences of {real}"))),
     }
 }
 

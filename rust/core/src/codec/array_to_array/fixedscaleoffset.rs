@@ -52,7 +52,7 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
     let encoded_type = encoded_type(astype.as_deref(), &decoded_type)?;
     let (decoded, encoded) = (Real::of(&decoded_type)?, Real::of(&encoded_type)?);
     if let Some(real) = [decoded, encoded].iter().find(|real| !real.is_numpy()) {
-        return Err(Error::unsupported(format!("cannot compute with {real}: it is not a type of NumPy")));
+        return Err(Error::unsupported(format!("cannot compute with {real}: it is not a NumPy type")));
     }
     let factor = |number: Number| Factor {
         integer: number.as_i64().map(i128::from).or(number.as_u64().map(i128::from)),
@@ -63,7 +63,7 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
 }
 
 impl FixedScaleOffset {
-    /// The type in which integers are computed; `None` for floats.
+    /// Returns the type in which integers are computed; `None` for floats.
     fn integers(&self) -> Option<Real> {
         match self.decoded {
             Real::Bool => Some(Real::Int(8, 64)),

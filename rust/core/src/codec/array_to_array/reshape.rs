@@ -1,4 +1,4 @@
-//! `reshape`: gives the same elements in C order another shape. Nothing is moved.
+//! `reshape`: gives the elements another shape; their C order stays the same, so no bytes move.
 //!
 //! Specification: <https://github.com/zarr-developers/zarr-extensions/tree/main/codecs/reshape>
 //!
@@ -38,7 +38,7 @@ pub(super) fn create(configuration: &Configuration, _: &DataType) -> Result<Code
     let ReshapeConfiguration { shape } = configure(configuration)?;
     let rest = shape.iter().filter(|length| matches!(length, Length::Rest(_))).count();
     if rest > 1 || shape.iter().any(|length| matches!(length, Length::Rest(number) if *number != -1)) {
-        return Err(Error::metadata("a shape has lengths, lists of axes, and -1 at most once"));
+        return Err(Error::metadata("shape must consist of lengths, lists of axes, and at most one -1"));
     }
     Ok(Codec::Reshape(Reshape(shape)))
 }
@@ -60,7 +60,7 @@ impl Reshape {
                 }
             });
         }
-        let others = product(&found).ok_or_else(|| refused("do not take the new shape"))?;
+        let others = product(&found).ok_or_else(|| refused("cannot have the new shape"))?;
         if let Some(rest) = self.0.iter().position(|length| matches!(length, Length::Rest(_))) {
             found[rest] = total.checked_div(others).unwrap_or(0);
         }

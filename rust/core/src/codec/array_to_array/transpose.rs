@@ -1,5 +1,4 @@
-//! `transpose`: changes the order of the axes. It becomes strides of the copy of decoded elements, and moves nothing
-//! itself.
+//! `transpose`: changes the order of the axes. It only changes the strides with which decoded elements are copied.
 //!
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/codecs/transpose/index.html>
 //!

@@ -12,7 +12,7 @@ use crate::codec::{Codec, Configuration, configure};
 use crate::data_type::{DataType, Kind};
 use crate::error::{Error, Result};
 
-/// The order of the bytes of a word.
+/// Byte order of words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Endian {
@@ -23,7 +23,7 @@ pub enum Endian {
 }
 
 impl Endian {
-    /// The order on this machine.
+    /// Byte order of this machine.
     pub const NATIVE: Self = if cfg!(target_endian = "big") { Self::Big } else { Self::Little };
 }
 

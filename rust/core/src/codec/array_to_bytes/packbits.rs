@@ -105,12 +105,12 @@ pub(super) fn create_numcodecs(configuration: &Configuration, data_type: &DataTy
 }
 
 impl PackBits {
-    /// The number of bits of elements.
+    /// Returns the number of bits of elements.
     fn total(&self, count: u64) -> Option<u64> {
         count.checked_mul(self.components)?.checked_mul(self.kept.into())
     }
 
-    /// The number of bytes before and after the packed elements.
+    /// Returns the number of bytes before and after the packed elements.
     fn around(&self) -> (usize, usize) {
         (usize::from(self.padding == Padding::FirstByte), usize::from(self.padding == Padding::LastByte))
     }
@@ -179,7 +179,7 @@ impl PackBits {
     }
 }
 
-/// A mask of the lowest bits.
+/// Returns a mask of the lowest bits.
 fn ones(bits: u32) -> u64 {
     u64::MAX >> (64 - bits)
 }

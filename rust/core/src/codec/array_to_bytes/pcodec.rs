@@ -25,10 +25,10 @@ use crate::data_type::{DataType, Kind};
 use crate::error::{Error, Result};
 use crate::subset::product;
 
-/// Most numbers in one of Pco's chunks.
+/// Maximum number of elements in a chunk of Pco.
 const LARGEST_PAGE: usize = 1 << 24;
 
-/// Windows up to this number of numbers are accepted, even for fewer numbers.
+/// Size of a window that is accepted even if there are fewer numbers.
 const SMALL_WINDOW: usize = 1 << 15;
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -83,7 +83,7 @@ impl Default for PcodecConfiguration {
 struct Pcodec {
     config: ChunkConfig,
     number: NumberType,
-    /// Item size in bytes. An element may be two numbers.
+    /// Item size in bytes. A complex element is two numbers.
     size: u64,
 }
 

@@ -55,13 +55,13 @@ pub(super) fn create_jenkins(configuration: &Configuration, _: &DataType) -> Res
     Ok(Checksum { name: "jenkins_lookup3", location: Location::End, sum }.into())
 }
 
-/// Fletcher's checksum of big-endian words of two bytes, as HDF5 computes it: an odd last byte is the upper one of a
-/// word, and a sum that is a multiple of 65535 may be 65535 instead of 0.
+/// Returns Fletcher's checksum of big-endian words of two bytes, as HDF5 computes it: an odd last byte is the upper one
+/// of a word, and a sum that is a multiple of 65535 may be 65535 instead of 0.
 fn fletcher32(bytes: &[u8]) -> u32 {
     let fold = |sum: u32| (sum & 0xffff) + (sum >> 16);
     let (words, odd) = bytes.as_chunks::<2>();
     let (mut first, mut second) = (0u32, 0u32);
-    // Most words before the second sum could overflow.
+    // The second sum cannot overflow within 360 words.
     for words in words.chunks(360) {
         for word in words {
             first += u32::from(u16::from_be_bytes(*word));
@@ -77,7 +77,7 @@ fn fletcher32(bytes: &[u8]) -> u32 {
     fold(second) << 16 | fold(first)
 }
 
-/// Bob Jenkins' `lookup3`. It mixes blocks of 12 bytes; the last 1 to 12 bytes are mixed differently.
+/// Returns Bob Jenkins' checksum `lookup3`. It mixes blocks of 12 bytes; the last 1 to 12 bytes are mixed differently.
 fn jenkins(seed: u32, bytes: &[u8]) -> u32 {
     let start = 0xdead_beef_u32.wrapping_add(bytes.len() as u32).wrapping_add(seed);
     let mut state = [start; 3];

@@ -42,7 +42,7 @@ struct Conditional {
 /// The first codec that a chunk uses, if any, and the bytes that it has to decode.
 type Remaining<'c, 'a> = (Option<&'c dyn BytesToBytes>, Cow<'a, [u8]>);
 
-/// Largest header. More bits are a mistake or an attack.
+/// Maximum size of the header in bits; a larger one is a mistake or an attack.
 const MAX_BITS: u64 = 1 << 16;
 
 pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Result<Codec> {

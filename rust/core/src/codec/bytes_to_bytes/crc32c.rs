@@ -7,7 +7,7 @@
 //! {"name": "crc32c", "configuration": {"location": "start"}}
 //! ```
 //!
-//! The location is an addition of numcodecs.
+//! The location is an extension by numcodecs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ struct LocationConfiguration {
     location: Option<Location>,
 }
 
-/// Where the checksum is.
+/// Location of the checksum.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Location {
@@ -100,7 +100,7 @@ impl BytesToBytes for Checksum {
 }
 
 impl Checksum {
-    /// Returns the bytes without the checksum, and checks it if `validate` is true.
+    /// Returns the bytes without the checksum, which `validate` checks.
     fn split<'a>(&self, encoded: &'a [u8], validate: bool) -> Result<&'a [u8]> {
         let parts = match self.location {
             Location::Start => encoded.split_first_chunk::<CHECKSUM>(),

@@ -37,7 +37,7 @@ pub(super) fn create(configuration: &Configuration, _: &DataType) -> Result<Code
 
 const HEADER: usize = 4;
 
-/// Most decoded bytes of a block.
+/// Maximum decoded size of a block in bytes.
 const MAX_SIZE: usize = 0x7e00_0000;
 
 /// Returns the decoded size and the block.

@@ -224,7 +224,7 @@ const PART: usize = 1 << 20;
 mod tests {
     use super::*;
 
-    /// Pseudo-random numbers (xorshift).
+    /// Iterates over pseudo-random numbers (xorshift).
     fn noise(count: usize) -> impl Iterator<Item = u32> {
         let mut state = 1u32;
         (0..count).map(move |_| {

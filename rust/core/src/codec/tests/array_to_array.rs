@@ -273,7 +273,7 @@ fn bits_are_packed_lowest_first() {
     assert_eq!(error.message(), "4 bits of padding instead of 5");
 }
 
-/// An array in memory, whose metadata and chunk `0` or `c/0` are given.
+/// Returns an array in memory, whose metadata and chunk `0` or `c/0` are given.
 fn array(files: &[(&str, &[u8])]) -> Array {
     let store = MemoryStore::new();
     for (key, bytes) in files {

@@ -6,7 +6,7 @@ use crate::codec::array_to_array::number::real::{Real, Wide, cast};
 use crate::data_type::DataType;
 use crate::float::Format;
 
-/// FNV-1a.
+/// Returns the FNV-1a hash of bytes.
 fn hash<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> u64 {
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, step)

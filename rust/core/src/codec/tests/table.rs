@@ -104,7 +104,7 @@ fn v2_document(data_type: &DataType, fill_value: &Value) -> Value {
 }
 
 impl Spelled {
-    /// Metadata with codecs of Zarr V3. For types that V3 cannot spell, everything but the codecs is V2.
+    /// Returns metadata with codecs of Zarr V3. For types that V3 cannot express, everything but the codecs is V2.
     fn with_codecs(&self, codecs: &Value) -> Result<ArrayMetadata> {
         let Some(v3) = &self.v3 else {
             let codecs = parse_named_list(codecs)?;
@@ -117,7 +117,7 @@ impl Spelled {
         }))
     }
 
-    /// Metadata of Zarr V2 with filters and a compressor, in order F.
+    /// Returns metadata of Zarr V2 with filters and a compressor, in order F.
     fn with_filters(&self, filters: &[&Value], compressor: Option<&Value>) -> Result<ArrayMetadata> {
         let mut document = self.v2.clone();
         document["filters"] = if filters.is_empty() { Value::Null } else { json!(filters) };
@@ -130,7 +130,7 @@ impl Spelled {
         ArrayMetadata::from_v2(document, None)
     }
 
-    /// The ordinary array-to-bytes codec of the type.
+    /// Returns the ordinary array-to-bytes codec of the type.
     fn array_to_bytes(&self) -> Value {
         match self.data_type.kind() {
             Kind::String => json!("vlen-utf8"),
@@ -149,7 +149,7 @@ fn configuration(row: &Row) -> Value {
     serde_json::from_str(row.example).unwrap()
 }
 
-/// The codec as numcodecs spells it.
+/// Returns the codec as numcodecs spells it.
 fn numcodec(row: &Row) -> Value {
     let mut value = configuration(row);
     value["id"] = json!(row.name.strip_prefix("numcodecs.").unwrap_or(row.name));

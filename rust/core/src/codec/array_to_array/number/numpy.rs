@@ -1,4 +1,4 @@
-//! Conversions of numbers as NumPy does them on x86-64, also where C leaves them undefined: integers wrap; floats lose
+//! Conversions of numbers as in NumPy on x86-64, including those that C leaves undefined: integers wrap; floats lose
 //! the fraction; a float outside the range of the integer gives the result of the processor.
 
 /// Rounds to the nearest integer, ties to even. Older processors would need a function call for `round_ties_even`.
@@ -16,7 +16,7 @@ pub(crate) trait Number: Copy {
     fn uint64(self) -> u64;
     fn float32(self) -> f32;
     fn float64(self) -> f64;
-    /// The number that is rounded to `float16`.
+    /// Returns the number that is rounded to `float16`.
     fn before_half(self) -> f64;
 }
 

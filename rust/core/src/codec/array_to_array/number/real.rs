@@ -83,7 +83,7 @@ impl Real {
         })
     }
 
-    /// Item size in bytes.
+    /// Returns the item size in bytes.
     pub(crate) fn size(self) -> usize {
         match self {
             Self::Bool => 1,
@@ -111,7 +111,7 @@ impl Real {
         }
     }
 
-    /// The smallest and largest integer.
+    /// Returns the smallest and largest integer.
     pub(crate) fn range(self) -> (i128, i128) {
         match self {
             Self::Int(_, bits) => (-(1 << (bits - 1)), (1 << (bits - 1)) - 1),
@@ -120,7 +120,7 @@ impl Real {
         }
     }
 
-    /// The type in which NumPy computes with numbers of two types.
+    /// Returns the type in which NumPy computes with numbers of two types.
     pub(crate) fn common(self, other: Self) -> Self {
         let float = |float: Self, bytes: usize| match bytes {
             2 if float.is_half() => Self::F32,
@@ -237,7 +237,7 @@ impl Real {
         code.ok_or_else(|| Error::metadata(format!("{} is not a value of {self}", show(value))))
     }
 
-    /// The bits of an integer.
+    /// Returns the bits of an integer.
     pub(crate) fn code(self, number: i128) -> u64 {
         match self {
             Self::Int(_, bits) | Self::UInt(_, bits) => number as u64 & (u64::MAX >> (64 - bits)),
@@ -245,7 +245,7 @@ impl Real {
         }
     }
 
-    /// The number with these bits, as a block.
+    /// Returns the number with these bits, as a block.
     pub(crate) fn value(self, code: u64) -> Wide {
         let mut bytes = vec![0; self.size()];
         write_codes(&[code], &mut bytes);

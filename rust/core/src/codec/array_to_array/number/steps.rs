@@ -1,10 +1,10 @@
-//! Arithmetic with floats as NumPy does it.
+//! Arithmetic with floats as in NumPy.
 
 use super::numpy::round;
 use super::real::{Real, Wide};
 use crate::float::{Format, from_f16};
 
-/// Arithmetic on a block of floating-point numbers of NumPy. Each step rounds to their precision.
+/// Arithmetic on a block of NumPy's floating-point numbers. Each step rounds to their precision.
 pub(crate) struct Steps<'a> {
     numbers: &'a mut Wide,
     half: Option<&'static Format>,

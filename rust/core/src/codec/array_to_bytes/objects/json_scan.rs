@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 
-/// Deepest nesting of lists and objects.
+/// Maximum nesting of lists and objects.
 pub(super) const DEPTH: usize = 128;
 
 /// A position in a text.

@@ -78,7 +78,7 @@ struct Numbers<F> {
 }
 
 impl<F: Format> Numbers<F> {
-    /// The type as NumPy spells it, little-endian.
+    /// Returns the type as NumPy spells it, little-endian.
     fn code(&self) -> String {
         format!("{}{}", if self.data_type.word() == 1 { '|' } else { '<' }, self.data_type.code())
     }

@@ -5,7 +5,5 @@ use crate::data_type::DataType;
 use crate::error::{Error, Result};
 
 pub(crate) fn create(_: &Configuration, _: &DataType) -> Result<Codec> {
-    Err(Error::unsupported(
-        "cannot read pickles: a pickle is a program that could do anything. Store the array again with another codec",
-    ))
+    Err(Error::unsupported("cannot read pickles, which run code from the data; rewrite the array with another codec"))
 }

@@ -50,7 +50,7 @@ impl Promotion {
         matches!(self, Self::None(_))
     }
 
-    /// The type that zfp encodes.
+    /// Returns the type that zfp encodes.
     pub(crate) fn scalar(self) -> ZfpScalarType {
         match self {
             Self::None(scalar) | Self::Half(scalar) => scalar,
@@ -59,7 +59,7 @@ impl Promotion {
         }
     }
 
-    /// Item size in bytes.
+    /// Returns the item size in bytes.
     pub(crate) fn size(self) -> usize {
         match self {
             Self::None(scalar) | Self::Half(scalar) => match scalar {

@@ -26,7 +26,7 @@ pub(crate) struct Blosc2(Arc<dyn BytesToBytes>);
 /// The first bytes of a frame.
 const FRAME: [u8; 10] = *b"\x9e\xa8b2frame\0";
 
-/// Most chunks in a frame. More would need too much memory.
+/// Maximum number of chunks in a frame, which bounds the memory.
 const MAX_CHUNKS: u64 = 1 << 20;
 
 /// Bytes of a frame's header that are read.

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 /// Size of the header in bytes.
 pub(super) const HEADER: usize = 16;
 
-/// Most decoded bytes of a buffer.
+/// Maximum decoded size of a buffer in bytes.
 pub(super) const MAX_SIZE: usize = i32::MAX as usize - HEADER;
 
 /// Bits of the flags.
@@ -22,7 +22,7 @@ pub(super) const SNAPPY: u8 = 2;
 
 /// Blocks are split into at most this many streams.
 const MAX_SPLITS: usize = 16;
-/// Smallest stream of a split block, and smallest block, in bytes.
+/// Minimum size of a stream of a split block, and of a block, in bytes.
 pub(super) const MIN_SIZE: usize = 128;
 
 /// How the decoded bytes are divided into blocks, and what was done to each.
@@ -82,7 +82,7 @@ impl Layout {
         self.flags >> 5 == SNAPPY && !self.is_copy()
     }
 
-    /// The number of streams of a block of a size.
+    /// Returns the number of streams of a block of a size.
     pub(super) fn splits(&self, size: usize) -> usize {
         let splits = self.flags & NOT_SPLIT == 0
             && self.type_size <= MAX_SPLITS

@@ -137,7 +137,7 @@ pub(super) fn create(configuration: &Configuration, data_type: &DataType) -> Res
     })))
 }
 
-/// Most threads that C-Blosc can use.
+/// Maximum number of threads that C-Blosc can use.
 const MAX_THREADS: usize = 64;
 
 impl Blosc {

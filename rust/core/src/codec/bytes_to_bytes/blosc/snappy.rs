@@ -29,8 +29,8 @@ enum Filter {
 }
 
 impl Layout {
-    /// The layout for `size` decoded bytes. `shuffle` is 0 for none, 1 for bytes, 2 for bits; a block size of 0 means
-    /// the default.
+    /// Creates the layout for `size` decoded bytes. `shuffle` is 0 for none, 1 for bytes, 2 for bits; a block size of 0
+    /// means the default.
     pub(super) fn new(size: usize, shuffle: u8, type_size: usize, block_size: usize) -> Self {
         let block_size = if block_size == 0 { DEFAULT_BLOCK } else { block_size.clamp(MIN_SIZE, MAX_BLOCK) };
         let block_size = block_size.min(size).max(1);
@@ -41,14 +41,14 @@ impl Layout {
             _ => BIT_SHUFFLED,
         };
         let mut layout = Self { flags: SNAPPY << 5 | shuffled, type_size, block_size };
-        // Old decoders split exactly if the flag is missing.
+        // Old decoders split blocks unless the flag is set.
         if layout.splits(block_size) == 1 {
             layout.flags |= NOT_SPLIT;
         }
         layout
     }
 
-    /// How a block of a size is shuffled.
+    /// Returns the filter of a block of a size.
     fn filter(&self, size: usize) -> Filter {
         if self.flags & SHUFFLED != 0 && self.type_size > 1 {
             Filter::Bytes
@@ -59,7 +59,7 @@ impl Layout {
         }
     }
 
-    /// A buffer for a shuffled block.
+    /// Returns a buffer for a shuffled block.
     fn scratch(&self) -> Vec<u8> {
         let is_needed = self.flags & (SHUFFLED | BIT_SHUFFLED) != 0;
         vec![0; if is_needed { self.block_size } else { 0 }]

@@ -31,7 +31,7 @@ pub(super) enum Family {
     RiscV,
 }
 
-/// Settings of the compressor. The preset has the defaults.
+/// Settings of the compressor. Defaults come from the preset.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Settings {
@@ -68,9 +68,9 @@ const LZMA1: u64 = 0x4000_0000_0000_0001;
 const LZMA2: u64 = 0x21;
 const DELTA: u64 = 0x03;
 
-/// Smallest dictionary in bytes.
+/// Minimum size of the dictionary in bytes.
 const SMALLEST: u32 = 4 << 10;
-/// Largest dictionary in bytes.
+/// Maximum size of the dictionary in bytes.
 const LARGEST: u32 = 1536 << 20;
 
 impl Filter {
@@ -103,14 +103,14 @@ impl Filter {
             Some(11) => Family::RiscV,
             _ => {
                 return Err(Error::metadata(format!(
-                    "{id} is not the id of a filter; there are 3 to 11, {LZMA2}, {LZMA1}"
+                    "{id} is not the id of a filter; known are 3 to 11, {LZMA2} and {LZMA1}"
                 )));
             }
         };
         Ok(Self::Branch { family, start: configure::<Branch>(&filter)?.start_offset })
     }
 
-    /// The options of the compressor for `size` bytes; `None` for other filters.
+    /// Returns the options of the compressor for `size` bytes; `None` for other filters.
     pub(super) fn options(&self, size: usize) -> Option<LzmaOptions> {
         match self {
             Self::Lzma { settings, .. } => settings.options(size).ok(),
@@ -176,7 +176,7 @@ impl Settings {
     }
 }
 
-/// The dictionary size of a preset, whose upper bits are flags.
+/// Returns the dictionary size of a preset, whose upper bits are flags.
 fn preset_dictionary(preset: u32) -> u32 {
     const POWERS: [u32; 10] = [18, 20, 21, 22, 22, 23, 23, 24, 25, 26];
     1 << POWERS.get((preset & 0x1f) as usize).copied().unwrap_or(26)

@@ -49,7 +49,7 @@ struct Lzma {
     filters: Vec<Filter>,
 }
 
-/// Most filters in a container.
+/// Maximum number of filters in a container.
 const MAX_FILTERS: usize = 4;
 
 /// Memory of the decoder beyond the decoded size, in bytes: the largest dictionary of the presets is 64 MiB.
@@ -89,7 +89,7 @@ pub(super) fn create(configuration: &Configuration, _: &DataType) -> Result<Code
 }
 
 impl Lzma {
-    /// The filters for `size` bytes. A dictionary larger than that would be useless.
+    /// Returns the filters for `size` bytes. A dictionary larger than that would be useless.
     fn filters(&self, size: usize) -> Result<Filters, liblzma::stream::Error> {
         let mut filters = Filters::new();
         for filter in &self.filters {

@@ -22,7 +22,7 @@ fn try_codec(name: &str, configuration: &str) -> Result<Codec> {
     create(&named, &DataType::from_name("float32").unwrap())
 }
 
-/// Every bytes-to-bytes codec with its example.
+/// Lists every bytes-to-bytes codec with its example.
 fn codecs() -> Vec<(&'static Row, Arc<dyn BytesToBytes>)> {
     let of_bytes = |row: &'static Row| match try_codec(row.name, row.example) {
         Ok(Codec::BytesToBytes(codec)) => Some((row, codec)),

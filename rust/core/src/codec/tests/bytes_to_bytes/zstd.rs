@@ -4,7 +4,7 @@ use super::*;
 
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// A frame of one stored block that does not declare its size.
+/// Returns a frame of one stored block that does not declare its size.
 fn unsized_frame(decoded: &[u8]) -> Vec<u8> {
     let block = ((decoded.len() as u32) << 3 | 1).to_le_bytes();
     [&MAGIC[..], &[0, 0x38], &block[..3], decoded].concat()

@@ -26,7 +26,7 @@ pub(super) fn variable(elements: impl Iterator<Item = Vec<u8>>, data_type: &Data
     ArrayBytes { bytes, offsets: Some(offsets), data_type: data_type.clone(), shape: SHAPE.to_vec() }
 }
 
-/// Plausible elements of a type; `poor` numbers are only 2 and 3.
+/// Returns plausible elements of a type; `poor` numbers are only 2 and 3.
 pub(super) fn elements(data_type: &DataType, poor: bool) -> ArrayBytes {
     let count = SHAPE.iter().product::<u64>() as usize;
     let mut random = Random(1);
@@ -76,7 +76,7 @@ pub(super) fn elements(data_type: &DataType, poor: bool) -> ArrayBytes {
     ArrayBytes { bytes, offsets: None, data_type: data_type.clone(), shape: SHAPE.to_vec() }
 }
 
-/// An element of an array.
+/// Returns an element of an array.
 pub(super) fn element(whole: &ArrayBytes, at: usize) -> &[u8] {
     match &whole.offsets {
         Some(offsets) => &whole.bytes[offsets[at] as usize..offsets[at + 1] as usize],
