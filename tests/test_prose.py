@@ -29,7 +29,6 @@ UNFINISHED = (
     "python/tegula/asdf/_array.py",
     "python/tegula/asdf/_open.py",
     "python/tegula/asdf/_shim.py",
-    "rust/ARCHITECTURE.md",
     "rust/python/src/",
 )
 
