@@ -1,1 +1,1 @@
-"""Stored arrays."""
+"""The class `tegula.Array` and its parts."""

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from tegula import _tegula
-from tegula._array.change import Changing
+from tegula._array.change import ChangeMethods
 from tegula._array.explain import CacheInfo, Explanation
-from tegula._array.index import Indexing
-from tegula._array.retrieve import Retrieving
+from tegula._array.index import IndexMethods
+from tegula._array.retrieve import RetrieveMethods
 from tegula._array.selection import parse
 from tegula._array.session import WriteSession
-from tegula._array.store import Storing
+from tegula._array.store import StoreMethods
 from tegula._format import byte_size
 from tegula._options import Options
 from tegula._progress import Progress, reporting
@@ -23,22 +23,22 @@ from tegula.stores import Store
 
 __all__ = ["Array"]
 
-ROWS = 64 << 20
-"""Bytes of rows that iteration reads at once, if these are more rows than a chunk has."""
+ITERATION_BYTES = 64 << 20
+"""Bytes that iteration reads at once if a row of chunks is larger."""
 
 
-class Array(Indexing, Retrieving, Storing, Changing):
+class Array(IndexMethods, RetrieveMethods, StoreMethods, ChangeMethods):
     """A chunked array in a store.
 
     `tegula.open_array` and `tegula.create_array` return arrays. An array is a cheap handle: threads can share it, it
-    survives a fork, and it can be pickled. Elements are read when they are accessed. The metadata are those from the
-    time of opening, with the changes made through this handle; open the array again to see changes by others.
+    survives a fork, and it can be pickled. Elements are read when they are accessed. The metadata is read once, when
+    the array is opened; changes through this handle update it. Open the array again to see changes by others.
 
     Indexing follows NumPy, including its errors. The ``retrieve_`` methods read chunks, inner chunks of shards, and
-    regions. A region is an `ArraySubset`, or a slice, a range or a pair ``(start, stop)`` for each dimension. An end
-    that a slice leaves out is the end of the axis. Unlike those of an index, the bounds of a region are not clipped: a
-    region outside the array is an error. The argument ``out`` is an ndarray to read into; it must have the shape and
-    data type of the result, and may have any strides. Each of these methods has an ``async_`` twin.
+    regions. A region is an `ArraySubset`, or a slice, a range or a pair ``(start, stop)`` for each dimension. A slice
+    without a stop ends at the end of the axis. Regions are not clipped as indices are: a region outside the array is an
+    error. The argument ``out`` is an ndarray to read into; it must have the shape and data type of the result, and may
+    have any strides. Each of these methods has an ``async_`` twin.
 
     Examples
     --------
@@ -59,13 +59,13 @@ class Array(Indexing, Retrieving, Storing, Changing):
     __slots__ = ()
 
     def __init__(self) -> None:
-        raise TypeError("arrays come from tegula.open_array and tegula.create_array")
+        raise TypeError("cannot construct an Array; call tegula.open_array or tegula.create_array")
 
     @classmethod
     def _open(cls, store: Store, path: str = "/") -> "Array":
         return cls._wrap(_tegula.Array.open(store._native, path), store)
 
-    # What it is.
+    # Properties.
 
     @property
     def fill_value(self) -> Any:
@@ -75,7 +75,7 @@ class Array(Indexing, Retrieving, Storing, Changing):
 
     @property
     def data_type(self) -> str:
-        """The data type as Zarr calls it."""
+        """The Zarr name of the data type."""
         return self._native.data_type
 
     @property
@@ -111,7 +111,7 @@ class Array(Indexing, Retrieving, Storing, Changing):
 
     @property
     def info(self) -> str:
-        """A description of the array on several lines. Nothing is read for it."""
+        """A description of the array on several lines, from the metadata alone."""
         rows = [
             ("name", self.name),
             ("format", f"Zarr V{self.zarr_format}"),
@@ -130,22 +130,22 @@ class Array(Indexing, Retrieving, Storing, Changing):
         shards = f" shards={self.shards}" if self.is_sharded else ""
         return f"<tegula.Array {self.name} shape={self.shape} dtype={self.dtype} chunks={self.chunks}{shards}>"
 
-    # How it is read.
+    # Options and caches.
 
     @property
     def options(self) -> CodecOptions:
-        """The options with which the array is read and written."""
+        """The options of reads and writes."""
         return self._native.options
 
     def with_options(self, options: CodecOptions | None = None, **changes: Unpack[Options]) -> Self:
-        """Return the same array, read and written with other options.
+        """Return the same array with other options.
 
         Parameters
         ----------
         options : CodecOptions, optional
-            All options; by default those of the array.
+            The options to start from; by default those of the array.
         **changes
-            Single options that replace those of `options`, named as in `CodecOptions`.
+            Single options to change, named as in `CodecOptions`.
 
         Examples
         --------
@@ -161,8 +161,8 @@ class Array(Indexing, Retrieving, Storing, Changing):
         Parameters
         ----------
         cache : ChunkCache, int, str or None
-            The cache, which several arrays can share; or the size of a new cache of decoded chunks, in bytes or as in
-            ``"256 MB"``; None for no cache.
+            A cache, which several arrays can share; the size of a new cache of decoded chunks, in bytes or as in
+            ``"256 MB"``; or None for no cache.
 
         Examples
         --------
@@ -186,7 +186,7 @@ class Array(Indexing, Retrieving, Storing, Changing):
         Parameters
         ----------
         dtype : data type
-            ``numpy.dtypes.StringDType()``, or ``object`` for Python's own strings.
+            ``numpy.dtypes.StringDType()``, or ``object`` for Python strings.
 
         Raises
         ------
@@ -199,10 +199,10 @@ class Array(Indexing, Retrieving, Storing, Changing):
         >>> array.with_string_dtype(object)[...]
         array(['none', 'none'], dtype=object)
         """
-        found = np.dtype(dtype)
-        if self.data_type != "string" or found.kind not in "TO":
-            raise InvalidSelectionError(f"{self.name}: elements of {self.data_type} cannot be read as {found}")
-        return self._like(self._native.with_elements(found))
+        new = np.dtype(dtype)
+        if self.data_type != "string" or new.kind not in "TO":
+            raise InvalidSelectionError(f"{self.name}: elements of {self.data_type} cannot be read as {new}")
+        return self._like(self._native.with_elements(new))
 
     @property
     def cache(self) -> ChunkCache | None:
@@ -210,13 +210,13 @@ class Array(Indexing, Retrieving, Storing, Changing):
         return self._cache
 
     def cache_info(self) -> CacheInfo:
-        """Return the counts of the cache; zeros if there is no cache."""
+        """Return the statistics of the cache; zeros if there is no cache."""
         return CacheInfo(*(self._cache.counts() if self._cache is not None else (0, 0, 0, 0)))
 
     def explain(self, selection: Any = ...) -> Explanation:
-        """Return the chunks, requests and bytes that a read of a selection takes.
+        """Return the number of chunks, requests and bytes that a read of a selection takes.
 
-        Shard indexes are read for it, but no chunks.
+        This reads shard indexes, but no chunks.
 
         Parameters
         ----------
@@ -238,14 +238,15 @@ class Array(Indexing, Retrieving, Storing, Changing):
     def write_session(self, memory: int | str = "256 MB") -> WriteSession:
         """Begin a session that collects writes, in any order and from any thread, into chunks.
 
-        Each chunk or shard is stored once: when all of its elements are there, or at the end. Use it for many small
-        writes, such as rows or tiles that do not match the chunks; without a session, each of them reads, changes and
-        stores its chunks.
+        Each chunk or shard is stored once: when it is complete, or at the end. Use a session for many small writes,
+        such as rows or tiles that do not match the chunks; without a session, each write reads, changes and stores
+        its chunks.
 
         Parameters
         ----------
         memory : int or str
-            Size of the staged elements, in bytes or as in ``"256 MB"``. Beyond it, the fullest chunks are stored early.
+            Maximum size of the staged elements, in bytes or as in ``"256 MB"``. Beyond it, the fullest chunks are
+            stored early.
 
         Examples
         --------
@@ -264,20 +265,19 @@ class Array(Indexing, Retrieving, Storing, Changing):
         """Copy all elements into another array of the same shape and data type, with any chunks and codecs.
 
         Regions of whole chunks are read and written one after the other, each on all threads. If chunks, codecs and
-        fill value are the same, stored chunks are copied without decoding. If the fill value is the same, chunks that
-        are not stored here are not stored in the target either.
+        fill value are the same, stored chunks are copied without decoding. If the fill value is the same, missing
+        chunks stay missing in the target.
 
         Parameters
         ----------
         target : Array
             The other array.
         max_memory : int or str, optional
-            Memory to use, in bytes or as in ``"2 GB"``; by default 1 GiB, or the memory that one chunk takes if that is
-            more.
+            Memory to use, in bytes or as in ``"2 GB"``; by default 1 GiB, or more if one chunk needs it.
         progress : bool or callable, optional
             True draws a bar if standard error is a terminal. A callable is called after each region with the number of
-            copied bytes and of all bytes; an element of variable length counts as 16 bytes. An exception that it raises
-            ends the copy, as Ctrl-C does; each chunk of `target` is then either unchanged or copied.
+            copied bytes and the total; an element of variable length counts as 16 bytes. An exception in it ends the
+            copy, as Ctrl-C does; each chunk of `target` is then either unchanged or copied.
 
         Raises
         ------
@@ -297,7 +297,7 @@ class Array(Indexing, Retrieving, Storing, Changing):
         with reporting(progress, "copying") as report:
             _tegula.copy_array(self._native, target._native, max_memory=memory, is_new=False, progress=report)
 
-    # As NumPy sees it.
+    # NumPy protocols.
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
@@ -316,15 +316,15 @@ class Array(Indexing, Retrieving, Storing, Changing):
         return self._rows()
 
     def _rows(self) -> Iterator[Any]:
-        chunk = _longest(self._native.grid_chunk_shape[0])
+        chunk = _max_length(self._native.grid_chunk_shape[0])
         row = max(self.nbytes // max(self.shape[0], 1), 1)
-        if chunk * row > ROWS:
-            inner = _longest(self.chunks[0])
-            chunk = max(ROWS // row // inner, 1) * inner
+        if chunk * row > ITERATION_BYTES:
+            inner = _max_length(self.chunks[0])
+            chunk = max(ITERATION_BYTES // row // inner, 1) * inner
         for start in range(0, self.shape[0], chunk):
             yield from self[start : start + chunk]
 
-    # Copies.
+    # Copying and pickling.
 
     def __copy__(self) -> Self:
         return self._like(self._native)
@@ -346,7 +346,7 @@ def _restore(
     cache: ChunkCache | None,
     strings: np.dtype[Any] | None = None,
 ) -> Array:
-    """Return an array from its pickled state. The state contains the metadata, so that nothing is read."""
+    """Return an array from its pickled state without reading: the state contains the metadata."""
     native = _tegula.Array.restore(store._native, path, zarr_format, metadata, attributes)
     if strings is not None:
         native = native.with_elements(strings)
@@ -361,5 +361,5 @@ def _describe(codec: dict[str, Any]) -> str:
     return f"{codec['name']}({', '.join(f'{name}={value}' for name, value in plain.items())})"
 
 
-def _longest(length: int | tuple[int, ...]) -> int:
+def _max_length(length: int | tuple[int, ...]) -> int:
     return length if isinstance(length, int) else max(length, default=1)

@@ -1,4 +1,4 @@
-"""Methods of arrays that change attributes and shape."""
+"""Methods of `Array` that change attributes and shape."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,26 +14,26 @@ from tegula._revision import advance
 from tegula.errors import InvalidSelectionError
 
 
-class Changing(Handle):
-    """The methods of an array that change its metadata."""
+class ChangeMethods(Handle):
+    """The methods of `Array` that change the metadata."""
 
     __slots__ = ()
 
     @property
     def attrs(self) -> Attributes:
-        """The attributes of the array: a mapping whose changes are stored at once."""
+        """The attributes of the array: a mapping that stores each change immediately."""
         return Attributes(self)
 
     def resize(self, shape: int | Sequence[int]) -> None:
-        """Change the shape to another of as many dimensions.
+        """Change the shape; the number of dimensions stays.
 
-        New elements have the fill value. Chunks outside the new shape are erased; chunks partly outside stay as they
-        are stored, so that their elements reappear if the array grows again. If the array grows past the listed chunk
-        lengths of a rectilinear grid, one more chunk is added.
+        New elements have the fill value. Chunks outside the new shape are erased. Chunks partly outside are kept
+        unchanged: their elements reappear if the array grows again. If the array grows past the chunk lengths of a
+        rectilinear grid, one chunk is added.
 
-        This handle has the new shape afterwards; other handles keep the old shape until the array is opened again.
-        Writers of the metadata wait for each other: threads always, processes if the store is a local folder. On an
-        object store, a process that finds a change of another one starts again.
+        This handle then has the new shape; other handles keep the old shape until the array is opened again. Writers of
+        the metadata wait for each other: threads always, processes if the store is a local folder. On an object store,
+        a process starts again if another one changed the metadata.
 
         Parameters
         ----------
@@ -52,16 +52,16 @@ class Changing(Handle):
         >>> array[...]
         array([7, 7, 7, 7, 7, 7], dtype=uint8)
         """
-        return then(self, self._native.resize(_lengths(shape)), advance)
+        return then(self, self._native.resize(_as_tuple(shape)), advance)
 
     async_resize = twin(resize)
 
     def append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
-        """Append elements to an axis of the array as it is stored now.
+        """Append elements along an axis, after the end that is stored now.
 
-        The elements are stored first and the new shape last: readers see the old or the new array, and a failed append
-        changes nothing. Concurrent appends get separate positions: threads wait for each other, and so do processes if
-        the store is a local folder.
+        The elements are stored first and the new shape last: readers see the old or the new array, and a
+        failed append changes nothing. Concurrent appends get separate positions: threads wait for each other, and so do
+        processes if the store is a local folder.
 
         On an object store, where processes cannot wait, the new shape is stored first, so that no other process appends
         to the same positions. Until the elements are stored, readers find the fill value.
@@ -69,7 +69,7 @@ class Changing(Handle):
         Parameters
         ----------
         data : array_like
-            The elements, as long as the array along all other axes.
+            The elements. Along the other axes, their shape is that of the array.
         axis : int
             The axis that grows.
 
@@ -81,7 +81,7 @@ class Changing(Handle):
         Raises
         ------
         InvalidSelectionError
-            If the axis does not exist, or the shape of `data` does not fit.
+            If the axis does not exist, or the shape of `data` does not match.
 
         Examples
         --------
@@ -89,22 +89,22 @@ class Changing(Handle):
         >>> array.append([[1, 2], [3, 4]])
         (2, 2)
         """
-        return then(self, self._native.append(*behind(self, self.shape, data, axis)), _grow)
+        return then(self, self._native.append(*append_arguments(self, self.shape, data, axis)), _finish_append)
 
     async_append = twin(append)
 
 
-def _grow(array: Handle, native: _tegula.Array) -> tuple[int, ...]:
+def _finish_append(array: Handle, native: _tegula.Array) -> tuple[int, ...]:
     advance(array, native)
     return native.shape
 
 
-def behind(array: Handle, shape: tuple[int, ...], data: Any, axis: int) -> tuple[int, NDArray[Any]]:
-    """Return the arguments of a native append: the axis, counted from 0, and the elements."""
+def append_arguments(array: Handle, shape: tuple[int, ...], data: Any, axis: int) -> tuple[int, NDArray[Any]]:
+    """Return the arguments of a native append: the axis as a non-negative number, and the elements."""
     if not -len(shape) <= axis < len(shape):
-        raise InvalidSelectionError(f"{array.name}: axis {axis} is outside the array of {len(shape)} dimensions")
+        raise InvalidSelectionError(f"{array.name}: axis {axis} is out of bounds for {len(shape)} dimensions")
     return axis % len(shape), np.asarray(data, array.dtype)
 
 
-def _lengths(shape: int | Sequence[int]) -> tuple[int, ...]:
+def _as_tuple(shape: int | Sequence[int]) -> tuple[int, ...]:
     return (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)

@@ -1,4 +1,4 @@
-"""What a read would do."""
+"""The costs of a read, and statistics of a cache."""
 
 from typing import Any, NamedTuple
 
@@ -8,37 +8,34 @@ __all__ = ["CacheInfo", "Explanation"]
 
 
 class Explanation(NamedTuple):
-    """What reading a selection would do; see `Array.explain`.
-
-    As text, it says so to people.
-    """
+    """The costs of reading a selection; see `Array.explain`. ``str`` returns a description for people."""
 
     chunks: int
-    """Chunks that the selection touches (shards, of a sharded array)."""
+    """Chunks that the selection touches; shards, if the array is sharded."""
     missing_chunks: int
-    """Of these, chunks that are not stored."""
+    """Touched chunks that are not stored."""
     inner_chunks: int
-    """Inner chunks that are read, of a sharded array."""
+    """Inner chunks of shards that are read."""
     missing_inner_chunks: int
-    """Inner chunks that the selection touches but that are not stored."""
+    """Touched inner chunks that are not stored."""
     requests: int
-    """Reads of the store, those of shard indexes included."""
+    """Requests to the store, including those for shard indexes."""
     bytes_read: int
-    """Bytes of these reads."""
+    """Bytes that these requests return."""
     index_bytes: int
-    """Of these, bytes of shard indexes."""
+    """Bytes of shard indexes, a part of `bytes_read`."""
     bytes_decoded: int
-    """Bytes that are decoded to get at the selection."""
+    """Bytes that are decoded for the selection."""
     bytes_wanted: int
     """Bytes of the selection."""
 
     @property
     def ratio(self) -> float:
-        """Bytes decoded for each byte wanted; 1 is best."""
+        """`bytes_decoded` divided by `bytes_wanted`; 1 is best."""
         return self.bytes_decoded / self.bytes_wanted if self.bytes_wanted else 1.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the numbers by name, `ratio` included."""
+        """Return all numbers by name, including `ratio`."""
         return {**self._asdict(), "ratio": self.ratio}
 
     def __str__(self) -> str:
@@ -61,13 +58,13 @@ class Explanation(NamedTuple):
 
 
 class CacheInfo(NamedTuple):
-    """How a cache of chunks fares."""
+    """Statistics of a cache of chunks."""
 
     hits: int
-    """Chunks that were found."""
+    """Chunks that were found in the cache."""
     misses: int
     """Chunks that had to be read."""
     chunks: int
-    """Chunks that are kept now."""
+    """Chunks in the cache now."""
     bytes: int
-    """Bytes that are kept now."""
+    """Bytes in the cache now."""

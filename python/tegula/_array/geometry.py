@@ -7,21 +7,21 @@ from tegula._tegula import ArraySubset
 
 
 class Geometry(Handle):
-    """The properties and methods of an array that tell its chunks without reading anything."""
+    """The properties and methods of `Array` that describe its chunk grid. None of them reads from the store."""
 
     __slots__ = ()
 
     @property
     def chunks(self) -> tuple[Any, ...]:
-        """The shape of the smallest piece that is read on its own: an inner chunk, if the array is sharded.
+        """The shape of a chunk; of an inner chunk, if the array is sharded.
 
-        Along an axis where chunks differ in length, this is a tuple of their lengths, as dask has it.
+        For an axis along which lengths vary, the item is a tuple of the lengths, as in dask.
         """
         return self._native.inner_chunk_shape or self._native.grid_chunk_shape
 
     @property
     def shards(self) -> tuple[Any, ...] | None:
-        """The shape of a shard; None if the array is not sharded. Where shards differ, as `chunks`."""
+        """The shape of a shard; None if the array is not sharded. For varying lengths, see `chunks`."""
         return self._native.grid_chunk_shape if self.is_sharded else None
 
     @property
@@ -45,15 +45,15 @@ class Geometry(Handle):
         return self._native.inner_chunk_grid_shape
 
     def chunk_origin(self, chunk: Index) -> tuple[int, ...]:
-        """Return the first element of a chunk."""
+        """Return the index of the first element of a chunk."""
         return self._native.region("chunk", chunk).start
 
     def chunk_shape(self, chunk: Index) -> tuple[int, ...]:
-        """Return the shape of a chunk, padding past the array's end included."""
+        """Return the shape of a chunk, including padding past the end of the array."""
         return self._native.region("chunk", chunk).shape
 
     def chunk_subset(self, chunk: Index) -> ArraySubset:
-        """Return the elements of a chunk, which may reach past the array's end.
+        """Return the region of a chunk, including padding past the end of the array.
 
         Examples
         --------
@@ -64,19 +64,19 @@ class Geometry(Handle):
         return self._native.region("chunk", chunk)
 
     def chunk_subset_bounded(self, chunk: Index) -> ArraySubset:
-        """Return the elements of a chunk that lie in the array."""
+        """Return the region of a chunk, clipped to the array."""
         return self._native.region("chunk", chunk).bound(self.shape)
 
     def chunks_subset(self, chunks: Region) -> ArraySubset:
-        """Return the elements of a region of chunks, which may reach past the array's end."""
+        """Return the region of a range of chunks, including padding past the end of the array."""
         return self._native.region("chunks", chunks)
 
     def chunks_subset_bounded(self, chunks: Region) -> ArraySubset:
-        """Return the elements of a region of chunks that lie in the array."""
+        """Return the region of a range of chunks, clipped to the array."""
         return self._native.region("chunks", chunks).bound(self.shape)
 
     def chunks_in_array_subset(self, subset: Region) -> ArraySubset:
-        """Return the region of chunks that a region of the array touches.
+        """Return the range of chunks that a region of the array touches.
 
         Examples
         --------

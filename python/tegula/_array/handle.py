@@ -1,4 +1,4 @@
-"""The handle that the methods of arrays share: native array, shape, data type and store."""
+"""The base class of `Array`: native array, shape, data type and store."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -20,8 +20,8 @@ Region: TypeAlias = ArraySubset | slice | range | Sequence[Axis]
 """A region: an `ArraySubset`, or a slice, a range or a pair (start, stop) for each dimension."""
 
 
-class Loaded:
-    """A native array, and what each read asks of it. Never changed, so that threads see shape and chunks that agree."""
+class NativeState:
+    """A native array with its shape and data type. It never changes, so threads always see a consistent state."""
 
     __slots__ = ("dtype", "native", "shape")
 
@@ -34,13 +34,13 @@ class Loaded:
 class Handle:
     """A native array in a store, loaded when it is first used.
 
-    A subclass whose native array is not there from the start leaves `_loaded` as None and overrides `_load`; one with
-    slots of its own copies them in `_like`.
+    A subclass that loads its native array lazily leaves `_loaded` as None and overrides `_load`. A subclass with more
+    slots copies them in `_like`.
     """
 
     __slots__ = ("__weakref__", "_cache", "_loaded", "_store")
 
-    _loaded: Loaded | None
+    _loaded: NativeState | None
     _store: Store
     _cache: ChunkCache | None
 
@@ -50,29 +50,29 @@ class Handle:
         handle = object.__new__(cls)
         handle._store = store
         handle._cache = cache
-        handle._loaded = Loaded(native)
+        handle._loaded = NativeState(native)
         return handle
 
     def _like(self, native: _tegula.Array) -> Self:
-        """Return a handle of another native array, with everything else as in this one."""
+        """Return a handle of another native array with the same store and cache."""
         return self._wrap(native, self._store, self._cache)
 
     def _deferred(self, done: Answer[Any]) -> Self:
-        """Return the handle for one call of a twin: the native call returns `done` and leaves the answer to it."""
+        """Return a handle for one asynchronous call: it returns `done` immediately and passes the result to `done`."""
         return self._like(self._native.deferred(done))
 
     def _become(self, native: _tegula.Array) -> None:
-        """Make this the handle of another native array."""
-        self._loaded = Loaded(native)
+        """Replace the native array of this handle."""
+        self._loaded = NativeState(native)
 
-    def _load(self) -> Loaded:
-        """Return what is loaded; load it if it is not."""
+    def _load(self) -> NativeState:
+        """Return the native state; load it if necessary."""
         if self._loaded is None:
             raise TypeError(f"{type(self).__name__} has no native array")
         return self._loaded
 
     def _refuse_mask(self) -> None:
-        """Raise if the array has a mask, which a copy would lose."""
+        """Raise an error if the array has a mask, which a copy would lose."""
 
     @property
     def _native(self) -> _tegula.Array:
@@ -85,16 +85,16 @@ class Handle:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of the elements, in this machine's byte order.
+        """The NumPy data type of the elements, in native byte order.
 
-        Text of variable length is NumPy's ``StringDType``, before NumPy 2 objects; bytes of variable length, lists and
-        JSON are objects. See `with_string_dtype`.
+        Text of variable length has NumPy's ``StringDType``, or ``object`` before NumPy 2. Bytes of variable length,
+        lists and JSON have ``object``. See `with_string_dtype`.
         """
         return (self._loaded or self._load()).dtype
 
     @property
     def name(self) -> str:
-        """Store and path, for people."""
+        """The store and the path, for messages."""
         return self._native.name
 
     @property
@@ -114,5 +114,5 @@ class Handle:
 
     @property
     def nbytes(self) -> int:
-        """The bytes of the decoded elements; for elements of variable length, of what NumPy keeps for each."""
+        """The size of the decoded elements in bytes; elements of variable length count with NumPy's item size."""
         return self.size * self.dtype.itemsize

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from tegula import _tegula
 from tegula._array.handle import Handle
-from tegula._array.selection import Parsed, parse, parse_blocks, parse_orthogonal, parse_points
+from tegula._array.selection import ParsedIndex, parse, parse_blocks, parse_orthogonal, parse_points
 from tegula.errors import InvalidSelectionError
 
-Parse = Callable[[Any, tuple[int, ...]], Parsed]
+Parse = Callable[[Any, tuple[int, ...]], ParsedIndex]
 
 
 class Assignable(Protocol):
@@ -21,7 +21,7 @@ class Assignable(Protocol):
 
 
 class Assigner:
-    """Writes with another kind of index; see `WriteSession.oindex`."""
+    """Writes selections by one kind of index; see `WriteSession.oindex`."""
 
     __slots__ = ("_array", "_parse")
 
@@ -30,7 +30,7 @@ class Assigner:
         self._parse = parse
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Broadcast a value to the selected elements and store it."""
+        """Broadcast a value to the selection and store it."""
         self._array._set(key, value, self._parse)
 
     def __repr__(self) -> str:
@@ -38,13 +38,13 @@ class Assigner:
 
 
 class Indexer(Assigner):
-    """Reads and writes with another kind of index; see `Array.oindex`, `Array.vindex` and `Array.blocks`."""
+    """Reads and writes selections by one kind of index; see `Array.oindex`, `Array.vindex` and `Array.blocks`."""
 
     __slots__ = ()
 
-    _array: "Indexing"
+    _array: "IndexMethods"
 
-    def __init__(self, array: "Indexing", parse: Parse) -> None:
+    def __init__(self, array: "IndexMethods", parse: Parse) -> None:
         super().__init__(array, parse)
 
     def __getitem__(self, key: Any) -> Any:
@@ -52,8 +52,8 @@ class Indexer(Assigner):
         return self._array._get(key, self._parse)
 
 
-class Indexing(Handle):
-    """The methods of an array that read and write what an index selects."""
+class IndexMethods(Handle):
+    """The methods of `Array` for indexing with brackets."""
 
     __slots__ = ()
 
@@ -61,8 +61,8 @@ class Indexing(Handle):
     def oindex(self) -> Indexer:
         """Orthogonal indices: each item selects along one axis.
 
-        An item is an integer, a slice, a list or array of integers of one dimension, or a mask as long as the axis.
-        Every combination is selected, as in ``array[numpy.ix_(...)]``. Integers drop their axis.
+        An item is an integer, a slice, a one-dimensional list or array of integers, or a mask as long as the axis. All
+        combinations are selected, as in ``array[numpy.ix_(...)]``. An integer drops its axis.
 
         Examples
         --------
@@ -79,7 +79,7 @@ class Indexing(Handle):
 
     @property
     def vindex(self) -> Indexer:
-        """Vectorized indices: lists and arrays of integers that are broadcast together, and masks, as in NumPy.
+        """Vectorized indices: lists and arrays of integers, broadcast together, and masks, as in NumPy.
 
         Each element of the broadcast arrays selects one element. With slices, the dimensions of the arrays always come
         first; in ``array[...]``, adjacent arrays keep their position.
@@ -98,7 +98,7 @@ class Indexing(Handle):
 
     @property
     def blocks(self) -> Indexer:
-        """The elements of chunks: integers and slices of the grid of chunks (of shards, if the array is sharded).
+        """Chunks by integers and slices of the chunk grid; shards, if the array is sharded.
 
         Chunks are clipped at the end of the array.
 
@@ -138,7 +138,7 @@ class Indexing(Handle):
 
 
 def blocks_of(native: _tegula.Array) -> Parse:
-    """Return the parser of indices of an array's chunks."""
+    """Return the parser of ``blocks`` indices of an array."""
     lengths, grid = native.grid_chunk_shape, native.chunk_grid_shape
     return lambda key, shape: parse_blocks(key, shape, lengths, grid)
 
@@ -151,12 +151,12 @@ def assign(
     value: Any,
     parse: Parse,
 ) -> None:
-    """Broadcast a value to the selected elements and store it in an array, or stage it in a session."""
+    """Broadcast a value to the selection, and store it in an array or stage it in a session."""
     names = _fields(key, dtype)
     if names:
         key = key[1:] if isinstance(key, tuple) else ...
     parsed = parse(key, shape)
-    # NumPy drops leading axes of length 1 that the target lacks.
+    # As NumPy does, drop leading axes of length 1 that the selection lacks.
     data = _records(dtype, names, value) if names else np.asarray(value, dtype)
     while data.ndim > len(parsed.shape) and len(data) == 1:
         data = data[0]
@@ -168,7 +168,7 @@ def assign(
 
 
 def _fields(key: Any, dtype: np.dtype[Any]) -> str | list[str] | None:
-    """Return the fields that the first item of an index names, if the elements are structured."""
+    """Return the fields that the first item of an index names; None if it names no fields."""
     first = key[0] if isinstance(key, tuple) and key else key
     names = [first] if isinstance(first, str) else first
     if not (dtype.fields and isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
@@ -182,7 +182,7 @@ def _fields(key: Any, dtype: np.dtype[Any]) -> str | list[str] | None:
 
 
 def _records(dtype: np.dtype[Any], names: str | list[str], value: Any) -> NDArray[Any]:
-    """Return a value that is assigned to fields as packed records of these fields."""
+    """Convert a value for some fields to packed records of these fields."""
     fields: Mapping[str, Any] = dtype.fields or {}
     chosen = [names] if isinstance(names, str) else names
     records = np.dtype({"names": chosen, "formats": [fields[name][0] for name in chosen]})
@@ -190,7 +190,7 @@ def _records(dtype: np.dtype[Any], names: str | list[str], value: Any) -> NDArra
         return np.asarray(value, records)
     field = fields[names][0]
     given = np.asarray(value, field.base)
-    # If the field is an array, its axes are the last axes of the value.
+    # The last axes of the value belong to a field that is an array.
     data = np.empty(given.shape[: max(given.ndim - field.ndim, 0)], records)
     data[names] = given
     return data

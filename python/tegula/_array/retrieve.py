@@ -1,4 +1,4 @@
-"""Methods of arrays that read chunks and regions."""
+"""Methods of `Array` that read chunks and regions."""
 
 from collections import deque
 from collections.abc import Callable
@@ -18,12 +18,12 @@ from tegula.errors import InvalidSelectionError
 T = TypeVar("T")
 
 
-class Retrieving(Geometry):
-    """The ``retrieve_`` methods of an array, and their ``async_`` twins."""
+class RetrieveMethods(Geometry):
+    """The ``retrieve_`` methods of `Array`, and their ``async_`` twins."""
 
     __slots__ = ()
 
-    def _check(self, dtype: DTypeLike | None) -> None:
+    def _check_dtype(self, dtype: DTypeLike | None) -> None:
         if dtype is not None and np.dtype(dtype) != self.dtype:
             raise InvalidSelectionError(f"{self.name}: the elements are {self.dtype}, not {np.dtype(dtype)}")
 
@@ -32,7 +32,7 @@ class Retrieving(Geometry):
     ) -> NDArray[Any]:
         """Read a region of the array.
 
-        Chunks that are not stored give the fill value.
+        The elements of chunks that are not stored are the fill value.
 
         Parameters
         ----------
@@ -41,7 +41,7 @@ class Retrieving(Geometry):
         out : ndarray, optional
             Array to read into, of the shape and data type of the result.
         dtype : optional
-            Data type that the elements must have. They are never converted; another data type raises an error.
+            The expected data type. Elements are never converted: any other data type is an error.
 
         Returns
         -------
@@ -62,20 +62,20 @@ class Retrieving(Geometry):
         array([[7, 7],
                [7, 7]], dtype=int32)
         """
-        self._check(dtype)
+        self._check_dtype(dtype)
         return self._native.retrieve_region("subset", subset, out)
 
     async_retrieve_array_subset = twin(retrieve_array_subset)
 
     def retrieve_array_subsets(self, starts: Any, shape: Index, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Read many regions of one shape in one call.
+        """Read many regions of the same shape in one call.
 
         Parameters
         ----------
         starts : array_like of int, shape (n, ndim)
             The first element of each region.
         shape : sequence of int
-            The shape of a region.
+            The shape of each region.
         out : ndarray, shape (n, *shape), optional
             Array to read into, of the shape and data type of the result.
 
@@ -98,14 +98,14 @@ class Retrieving(Geometry):
     async_retrieve_array_subsets = twin(retrieve_array_subsets)
 
     def _starts(self, starts: Any) -> NDArray[np.int64]:
-        found = np.asarray(starts)
-        if found.size == 0:
+        array = np.asarray(starts)
+        if array.size == 0:
             return np.empty((0, self.ndim), np.int64)
-        if found.dtype.kind not in "iu" or found.ndim != 2:
+        if array.dtype.kind not in "iu" or array.ndim != 2:
             raise InvalidSelectionError(
-                f"starts are integers of shape (n, {self.ndim}), not {found.dtype} {found.shape}"
+                f"starts must be integers of shape (n, {self.ndim}), not {array.dtype} of shape {array.shape}"
             )
-        return found.astype(np.int64, copy=False)
+        return array.astype(np.int64, copy=False)
 
     def retrieve_variable(self, selection: Any = ...) -> VariableArray:
         """Read elements of variable length as bytes and offsets, without an object for each element.
@@ -118,7 +118,7 @@ class Retrieving(Geometry):
         Returns
         -------
         VariableArray
-            The elements. Those of data type ``string``, and JSON, are text; others are bytes, lists as they are stored.
+            The elements: text for the data type ``string`` and for JSON, otherwise bytes. Lists are returned as stored.
 
         Raises
         ------
@@ -141,7 +141,7 @@ class Retrieving(Geometry):
     async_retrieve_variable = twin(retrieve_variable)
 
     def retrieve_chunk(self, chunk: Index, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Read a chunk (a shard, if the array is sharded), with its padding past the end of the array.
+        """Read a chunk, including padding past the end of the array; a shard, if the array is sharded.
 
         Parameters
         ----------
@@ -167,7 +167,7 @@ class Retrieving(Geometry):
     async_retrieve_chunk = twin(retrieve_chunk)
 
     def retrieve_chunk_if_exists(self, chunk: Index) -> NDArray[Any] | None:
-        """Read a chunk as `retrieve_chunk` does, but return None if it is not stored.
+        """Read a chunk like `retrieve_chunk`, but return None if it is not stored.
 
         Examples
         --------
@@ -182,7 +182,7 @@ class Retrieving(Geometry):
     async_retrieve_chunk_if_exists = twin(retrieve_chunk_if_exists)
 
     def retrieve_chunks(self, chunks: Region, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Read a range of chunks as one array, with padding past the end of the array.
+        """Read a range of chunks as one array, including padding past the end of the array.
 
         Parameters
         ----------
@@ -219,7 +219,7 @@ class Retrieving(Geometry):
     async_retrieve_chunk_subset = twin(retrieve_chunk_subset)
 
     def retrieve_inner_chunk(self, inner: Index, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Read an inner chunk of a sharded array; of any other array, a chunk.
+        """Read an inner chunk; a chunk, if the array is not sharded.
 
         Parameters
         ----------
@@ -233,7 +233,7 @@ class Retrieving(Geometry):
     async_retrieve_inner_chunk = twin(retrieve_inner_chunk)
 
     def retrieve_inner_chunks(self, inner: Region, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Read a range of inner chunks of a sharded array; of any other array, of chunks.
+        """Read a range of inner chunks; of chunks, if the array is not sharded.
 
         Parameters
         ----------
@@ -247,7 +247,7 @@ class Retrieving(Geometry):
     async_retrieve_inner_chunks = twin(retrieve_inner_chunks)
 
     def retrieve_encoded_chunk(self, chunk: Index) -> bytes | None:
-        """Read the stored bytes of a chunk; None if it is not stored.
+        """Read the stored bytes of a chunk; return None if it is not stored.
 
         Parameters
         ----------
@@ -271,7 +271,7 @@ class Retrieving(Geometry):
     async_retrieve_encoded_chunks = twin(retrieve_encoded_chunks)
 
     def retrieve_encoded_inner_chunk(self, inner: Index) -> bytes | None:
-        """Read the stored bytes of an inner chunk; of an array that is not sharded, of a chunk.
+        """Read the stored bytes of an inner chunk; of a chunk, if the array is not sharded.
 
         Parameters
         ----------
@@ -283,7 +283,7 @@ class Retrieving(Geometry):
     async_retrieve_encoded_inner_chunk = twin(retrieve_encoded_inner_chunk)
 
     def partial_decoder(self, chunk: Index) -> PartialDecoder:
-        """Return a decoder that reads parts of a chunk and keeps what it decoded between calls.
+        """Return a decoder that reads parts of a chunk and caches decoded data between calls.
 
         Parameters
         ----------
@@ -314,7 +314,7 @@ class Retrieving(Geometry):
         Parameters
         ----------
         f : callable
-            Called with the index of a chunk and its elements inside the array.
+            Called with the index of a chunk and its elements, without padding.
         chunks : ArraySubset or a slice, range or pair for each dimension, optional
             The chunks (shards, if the array is sharded); by default all chunks.
         concurrency : int
@@ -341,7 +341,7 @@ class Retrieving(Geometry):
             ArraySubset.new_with_shape(self.chunk_grid_shape) if chunks is None else self._native.grid_region(chunks)
         )
         if concurrency < 1:
-            raise ValueError("concurrency is at least 1")
+            raise ValueError(f"concurrency must be at least 1, not {concurrency}")
         results: list[T] = []
         waiting: deque[Future[T]] = deque()
         with ThreadPoolExecutor(concurrency, "tegula-map") as pool:

@@ -1,4 +1,4 @@
-"""Sessions of many writes."""
+"""Write sessions: many small writes, collected into chunks."""
 
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tegula import _tegula
-from tegula._array.change import behind
+from tegula._array.change import append_arguments
 from tegula._array.handle import Index, Region
 from tegula._array.index import Assigner, Parse, assign, blocks_of
 from tegula._array.selection import parse, parse_orthogonal, parse_points
@@ -21,18 +21,18 @@ __all__ = ["WriteSession"]
 
 
 class WriteSession:
-    """Writes that come in any order and from many threads, put together to chunks; see `Array.write_session`.
+    """Collects writes, in any order and from many threads, into chunks; see `Array.write_session`.
 
-    A chunk (a shard, of a sharded array) is stored as soon as all of its elements in the array are there, once, by the
-    thread that brought the last of them. When more is staged than the session's memory allows, the fullest chunks are
-    stored early, and what is missing of them is read if it is stored. Besides there are the chunks that are just being
-    stored. What one call covers whole is stored at once and not copied.
+    A chunk (a shard, if the array is sharded) is stored once, when its last element is written, by the thread that
+    wrote it. If the staged elements exceed the memory limit, the fullest chunks are stored early; their missing
+    elements are read if they are stored. Chunks that are being stored do not count against the limit. A chunk that one
+    call covers completely is stored immediately, without staging.
 
-    Reads of the array do not see what is staged. Of two calls that write the same element the later one counts.
+    Reads of the array do not see staged elements. If two calls write the same element, the later call wins.
 
-    At the end of the ``with`` block the rest is stored. Where the block is left by an exception, what is not stored yet
-    is discarded. Where a chunk cannot be stored, the call that tried raises an error that names it, and what was staged
-    stays so: `flush` tries again.
+    The end of the ``with`` block stores the rest. If the block ends with an exception, staged elements are discarded.
+    If a chunk cannot be stored, the call raises an error that names the chunk, and its elements stay staged: `flush`
+    tries again.
     """
 
     __slots__ = ("_array", "_native")
@@ -49,22 +49,22 @@ class WriteSession:
 
     @property
     def array(self) -> "Array":
-        """The array. It has the new shape when what was appended is stored."""
+        """The array. It gets the new shape when appended elements are stored."""
         return self._array
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of the array, with what was appended."""
+        """The shape of the array, including appended elements."""
         return self._native.shape
 
     @property
     def name(self) -> str:
-        """Store and path of the array, for people."""
+        """The store and the path of the array, for messages."""
         return self._array.name
 
     @property
     def staged(self) -> int:
-        """The bytes that are staged."""
+        """The size of the staged elements in bytes."""
         return self._native.staged
 
     def __repr__(self) -> str:
@@ -89,7 +89,7 @@ class WriteSession:
 
     @property
     def oindex(self) -> Assigner:
-        """Orthogonal indices, to be assigned to; see `Array.oindex`.
+        """Orthogonal indices, for assignment; see `Array.oindex`.
 
         Examples
         --------
@@ -108,22 +108,22 @@ class WriteSession:
 
     @property
     def vindex(self) -> Assigner:
-        """Indices of points, to be assigned to; see `Array.vindex`."""
+        """Vectorized indices, for assignment; see `Array.vindex`."""
         return Assigner(self, parse_points)
 
     @property
     def blocks(self) -> Assigner:
-        """The elements of chunks, to be assigned to; see `Array.blocks`. What was appended counts."""
+        """Chunks, for assignment; see `Array.blocks`. The grid includes appended elements."""
         return Assigner(self, blocks_of(self._native.array()))
 
     def store_chunk(self, chunk: Index, data: Any) -> None:
-        """Write a chunk, padding past the array's end included; see `Array.store_chunk`."""
+        """Write a chunk, including padding past the end of the array; see `Array.store_chunk`."""
         return self._native.store_region("chunk", chunk, self._data(data))
 
     async_store_chunk = twin(store_chunk)
 
     def store_chunk_subset(self, chunk: Index, subset: Region, data: Any) -> None:
-        """Write a region of a chunk, as seen from the chunk's first element; see `Array.store_chunk_subset`."""
+        """Write a region of a chunk, relative to the first element of the chunk; see `Array.store_chunk_subset`."""
         return self._native.store_region("chunk_subset", (chunk, subset), self._data(data))
 
     async_store_chunk_subset = twin(store_chunk_subset)
@@ -135,17 +135,17 @@ class WriteSession:
     async_store_array_subset = twin(store_array_subset)
 
     def append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
-        """Write elements behind the end of an axis.
+        """Append elements along an axis.
 
-        The first call asks how large the array is by now. The new shape is stored when all else is: at the end, or by
-        `flush`. Nobody else may append to the array meanwhile.
+        The first call reads the current shape of the array. The new shape is stored last: by `flush`, or at the end.
+        Nothing else may append to the array during the session.
 
         Parameters
         ----------
         data : array_like
-            The elements; along the other axes it is as long as the array.
+            The elements. Along the other axes, their shape is that of the array.
         axis : int
-            The axis.
+            The axis that grows.
 
         Returns
         -------
@@ -155,33 +155,33 @@ class WriteSession:
         Raises
         ------
         InvalidSelectionError
-            If there is no such axis, or the shape of `data` does not fit.
+            If the axis does not exist, or the shape of `data` does not match.
         """
-        return self._native.append(*behind(self._array, self.shape, data, axis))
+        return self._native.append(*append_arguments(self._array, self.shape, data, axis))
 
     async_append = twin(append)
 
     def flush(self) -> None:
-        """Store everything that is staged, and the shape if it changed. The session goes on."""
-        return then(self, self._native.flush(), WriteSession._grow)
+        """Store all staged elements, and the shape if it changed. The session stays open."""
+        return then(self, self._native.flush(), WriteSession._update_shape)
 
     async_flush = twin(flush)
 
     def close(self) -> None:
-        """Store everything that is staged, as `flush` does, and end the session. Where that fails, it goes on."""
-        return then(self, self._native.finish(), WriteSession._grow)
+        """Store all staged elements, as `flush` does, and end the session. If that fails, the session stays open."""
+        return then(self, self._native.finish(), WriteSession._update_shape)
 
     async_close = twin(close)
 
     def discard(self) -> None:
-        """End the session without what is not stored yet.
+        """End the session and discard staged elements.
 
-        Chunks that are stored stay so, but for those that lie past the end of the array as it was. A session that has
-        ended stays as it is.
+        Chunks that were already stored remain, except those past the original end of the array. Does nothing if the
+        session has ended.
         """
         self._native.discard()
 
-    def _grow(self, shape: tuple[int, ...]) -> None:
+    def _update_shape(self, shape: tuple[int, ...]) -> None:
         if shape != self._array.shape:
             self._array._become(self._native.array())
 

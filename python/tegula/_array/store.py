@@ -1,4 +1,4 @@
-"""Methods of arrays that write chunks and regions."""
+"""Methods of `Array` that write chunks and regions."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from tegula._async import twin
 from tegula._tegula import PartialEncoder
 
 
-class Storing(Handle):
-    """The ``store_`` and ``erase_`` methods of an array, and their ``async_`` twins."""
+class StoreMethods(Handle):
+    """The ``store_`` and ``erase_`` methods of `Array`, and their ``async_`` twins."""
 
     __slots__ = ()
 
     def store_chunk(self, chunk: Index, data: Any) -> None:
-        """Store a chunk, with its padding past the end of the array.
+        """Store a chunk, including padding past the end of the array.
 
         A chunk that holds only the fill value is erased instead, unless the option `store_empty_chunks` is set.
 
@@ -37,14 +37,14 @@ class Storing(Handle):
     async_store_chunk = twin(store_chunk)
 
     def store_chunks(self, chunks: Region, data: Any) -> None:
-        """Store a range of chunks, with padding past the end of the array.
+        """Store a range of chunks, including padding past the end of the array.
 
         Parameters
         ----------
         chunks : ArraySubset or a slice, range or pair for each dimension
             The range of chunks in the chunk grid.
         data : array_like
-            The elements, of the shape of `chunks_subset`. An ndarray must have the array's data type.
+            The elements, with the shape of `chunks_subset`. An ndarray must have the array's data type.
         """
         return self._native.store_region("chunks", chunks, self._data(data))
 
@@ -69,11 +69,11 @@ class Storing(Handle):
     def store_array_subset(self, subset: Region, data: Any) -> None:
         """Store a region.
 
-        A chunk whose elements in the array are all in the region is stored without reading it. Any other chunk is
-        read, changed and stored; of a shard, only the inner chunks that the region touches. Writers of one chunk wait
-        for each other, so that no change is lost: threads always, processes if the store is a local folder. On an
-        object store, a writer that finds a change of another process starts again. In a store that cannot exclude other
-        processes, such as a mapping that is not a dict, a region that covers chunks in part is refused, unless the
+        A chunk that the region covers, apart from padding, is stored without reading it. Any other chunk is read,
+        changed and stored; of a shard, only the inner chunks that the region touches. Writers of one chunk wait for
+        each other, so that no change is lost: threads always, processes if the store is a local folder. On an object
+        store, a writer starts again if another process changed the chunk. In a store that cannot exclude other
+        processes, such as a mapping that is not a dict, a region that covers chunks partly is refused, unless the
         option `unlocked_writes` is set.
 
         Parameters
@@ -88,8 +88,8 @@ class Storing(Handle):
         InvalidSelectionError
             If the shape or data type of `data` is wrong, or the region is not inside the array.
         UnsupportedError
-            If the region covers chunks in part that other processes could write too. The message names a region of
-            whole chunks.
+            If the region covers chunks partly in a store that cannot exclude other processes. The message names a
+            region of whole chunks.
 
         Examples
         --------
@@ -103,7 +103,7 @@ class Storing(Handle):
     async_store_array_subset = twin(store_array_subset)
 
     def store_encoded_chunk(self, chunk: Index, encoded: bytes) -> None:
-        """Store the encoded bytes of a chunk, as `retrieve_encoded_chunk` returns them. They are not checked."""
+        """Store the encoded bytes of a chunk without checks; see `retrieve_encoded_chunk`."""
         return self._native.store_encoded_chunk(chunk, encoded)
 
     async_store_encoded_chunk = twin(store_encoded_chunk)
@@ -121,7 +121,7 @@ class Storing(Handle):
     async_erase_chunks = twin(erase_chunks)
 
     def erase_metadata(self) -> None:
-        """Erase the metadata of the array. Its chunks stay in the store."""
+        """Erase the metadata of the array. Its chunks remain in the store."""
         return self._native.erase_metadata()
 
     async_erase_metadata = twin(erase_metadata)
@@ -146,18 +146,18 @@ class Storing(Handle):
     def compact(self, *, drop_empty: bool = False) -> int:
         """Rewrite the shards that are larger than necessary.
 
-        A shard is rewritten if it has bytes that belong to no inner chunk, as some writers leave them, or if its inner
-        chunks are in another order than the option `inner_chunk_order`. Only shard indexes are read to find out.
+        A shard is rewritten if it has unused bytes, which some writers leave between inner chunks, or if its inner
+        chunks are not in the order of the option `inner_chunk_order`. To find such shards, only their indexes are read.
 
         Parameters
         ----------
         drop_empty : bool
-            Whether inner chunks are decoded too, and removed if they hold only the fill value.
+            Whether inner chunks are decoded as well, and removed if they hold only the fill value.
 
         Returns
         -------
         int
-            The number of bytes by which the shards became shorter.
+            The number of bytes saved.
 
         Examples
         --------
@@ -171,7 +171,7 @@ class Storing(Handle):
     async_compact = twin(compact)
 
     def compact_chunk(self, chunk: Index, *, drop_empty: bool = False) -> int:
-        """Rewrite one shard, as `compact` does; return the number of bytes by which it became shorter."""
+        """Rewrite one shard, as `compact` does; return the number of bytes saved."""
         return self._native.compact(chunk, drop_empty)
 
     async_compact_chunk = twin(compact_chunk)

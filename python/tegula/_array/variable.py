@@ -1,4 +1,4 @@
-"""Elements of variable length as they lie in memory, without a Python object for each."""
+"""Elements of variable length as bytes and offsets, without a Python object for each."""
 
 import base64
 from typing import Any
@@ -12,21 +12,21 @@ __all__ = ["VariableArray"]
 
 
 class VariableArray:
-    """Text or bytes of variable length: all of them one after the other, and where each begins.
+    """Text or bytes of variable length: the concatenated bytes of all elements, and their offsets.
 
-    Libraries that know Arrow (pyarrow, polars, duckdb, pandas ...) take it as it is, without a copy, as an array of
-    ``large_string`` or ``large_binary`` in C order: ``pyarrow.array(elements)``.
+    Arrow libraries (pyarrow, polars, duckdb, pandas, ...) use it without a copy, as an array of ``large_string`` or
+    ``large_binary`` in C order: ``pyarrow.array(elements)``.
 
     Attributes
     ----------
     bytes : ndarray of uint8
-        The bytes of all elements.
-    offsets : ndarray of int64, of one more than there are elements
-        Where each element begins, and where the last ends.
+        The concatenated bytes of all elements, in C order.
+    offsets : ndarray of int64, shape (n + 1,)
+        The offset of each of the n elements in `bytes`, and the end of the last.
     shape : tuple of int
         The shape of the elements.
     is_text : bool
-        Whether they are text in UTF-8.
+        Whether the elements are text in UTF-8.
 
     Examples
     --------
@@ -63,7 +63,7 @@ class VariableArray:
         return len(self.offsets) - 1
 
     def __getitem__(self, index: int) -> Any:
-        """Return an element, counted in C order."""
+        """Return an element by its number in C order."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"index {index} is out of bounds for {len(self)} elements")
         index %= len(self)
@@ -78,22 +78,22 @@ class VariableArray:
         return _tegula.arrow_schema(self.is_text)
 
     def __arrow_c_array__(self, requested_schema: Any = None) -> tuple[Any, Any]:
-        # What is asked for is a wish: https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html
+        # The requested schema may be ignored: https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html
         del requested_schema
         return _tegula.arrow_schema(self.is_text), _tegula.arrow_array(self.offsets, self.bytes)
 
 
 def from_binary(members: dict[str, Any]) -> Any:
-    """Return the bytes that an object of one member spells."""
+    """Decode a JSON object of the form ``{"$binary": base64}`` to bytes; return any other object unchanged."""
     if len(members) == 1 and isinstance(text := members.get("$binary"), str):
         return base64.b64decode(text)
     return members
 
 
 def to_binary(value: Any) -> Any:
-    """Spell bytes for JSON, and what NumPy has as Python's own."""
+    """Encode bytes as ``{"$binary": base64}`` for JSON, and NumPy scalars and arrays as Python objects."""
     if isinstance(value, (bytes, bytearray)):
         return {"$binary": base64.b64encode(value).decode()}
     if hasattr(value, "tolist"):
         return value.tolist()
-    raise TypeError(f"JSON has no {type(value).__name__}")
+    raise TypeError(f"cannot encode {type(value).__name__} as JSON")

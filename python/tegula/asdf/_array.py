@@ -7,7 +7,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from tegula import _tegula
 from tegula._array.array import Array
-from tegula._array.handle import Index, Loaded
+from tegula._array.handle import Index, NativeState
 from tegula._array.index import Parse, _fields
 from tegula._tegula import ChunkCache, CodecOptions
 from tegula.asdf._mask import ArrayMask, Mask, ValueMask, awaitable, carrying
@@ -24,20 +24,19 @@ __all__ = ["AsdfArray"]
 class AsdfArray(Array):
     """An array of an ASDF file: an ndarray in a block, a chunked ndarray, or a Zarr array with a block for each chunk.
 
-    It is a `tegula.Array` that cannot be written, and reads nothing before it is used: shape and data type come from
-    the tree. From a block that is not compressed only the selected rows are read. If the elements are in a local file
-    as they are in memory, indexing returns a read-only view of a memory map, unless the file was opened with
-    ``memmap=False``.
+    It is a read-only `tegula.Array` that is loaded when it is first used: shape and data type come from the tree. Only
+    the selected rows of an uncompressed block are read. If the elements have the same layout in a local file and in
+    memory, indexing returns a read-only view of a memory map, unless the file was opened with ``memmap=False``.
 
     Reads of an array with a mask return masked arrays: indexing, the ``retrieve_`` methods, iteration, `map_chunks` and
-    `numpy.asanyarray`. Derived handles, such as those of `with_cache`, and pickled ones keep the mask. Where a mask
-    would be lost an error says so, as when a masked array is copied to Zarr.
+    `numpy.asanyarray`. Derived handles, such as those of `with_cache`, and pickled handles keep the mask. An operation
+    that would lose the mask, such as a copy to Zarr, raises an error.
 
-    From a chunked ndarray (``core/chunked-ndarray-1.0.0``), which is proposed for the standard, only the chunks that
-    overlap the selection are read. Where chunks overlap, the later one counts; elements without a chunk are zero. A
+    Only the chunks of a chunked ndarray (``core/chunked-ndarray-1.0.0``, which is proposed for the standard) that
+    overlap the selection are read. If chunks overlap, the later chunk wins; elements without a chunk are zero. A
     chunked ndarray is written back chunk by chunk.
 
-    The array keeps its file open, and can be used after the `AsdfFile` was closed.
+    The array keeps its file open, so it can be used after the `AsdfFile` was closed.
 
     See https://asdf-standard.readthedocs.io/en/latest/generated/stsci.edu/asdf/core/ndarray-1.1.0.html
     """
@@ -50,10 +49,10 @@ class AsdfArray(Array):
     _mapped: tuple[NDArray[Any] | None] | None
     _mask_found: tuple[Mask | None] | None
     _has_options: bool
-    """Whether options or a cache differ from those of the file's array."""
+    """Whether options or the cache were changed after the array was opened."""
 
     _baseclass = np.ndarray
-    """The class of elements without a mask, for numpy.ma, which otherwise takes that of `__array__`'s result."""
+    """The class of elements without a mask. numpy.ma otherwise uses the class of the result of `__array__`."""
 
     @classmethod
     def _of(cls, source: "Opened", node: int) -> Self:
@@ -69,9 +68,9 @@ class AsdfArray(Array):
         array._has_options = False
         return array
 
-    def _load(self) -> Loaded:
+    def _load(self) -> NativeState:
         if self._loaded is None:
-            self._loaded = Loaded(self._source.native.array(self._node))
+            self._loaded = NativeState(self._source.native.array(self._node))
         return self._loaded
 
     def _like(self, native: _tegula.Array) -> Self:
@@ -79,13 +78,13 @@ class AsdfArray(Array):
         array._source = self._source
         array._node = self._node
         array._description = self._description
-        array._mapped = (None,)  # options and caches concern reads, not views
+        array._mapped = (None,)  # options and caches apply to reads, not to views
         array._mask_found = self._mask_found
         array._has_options = True
         return array
 
     def _described(self) -> tuple[tuple[int, ...] | None, np.dtype[Any], int | None]:
-        """Return shape (None for a stream), data type, and the node of the mask, from the tree."""
+        """Return the shape (None for a stream), the data type and the mask's node from the tree."""
         if self._description is None:
             self._description = self._source.native.describe(self._node)
         return self._description
@@ -98,12 +97,12 @@ class AsdfArray(Array):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of the elements, in this machine's byte order."""
+        """The NumPy data type of the elements, in native byte order."""
         return self._described()[1]
 
     @property
     def mask(self) -> Any:
-        """The mask: an array whose non-zero elements mask ours, or a value that does; None if there is no mask."""
+        """The mask: an array whose non-zero elements mark masked elements, or the masked value; None without a mask."""
         node = None if self._drops_mask else self._described()[2]
         return None if node is None else self._source.tree(node)
 
@@ -145,7 +144,7 @@ class AsdfArray(Array):
     def _refuse_mask(self) -> None:
         if self.mask is not None:
             raise UnsupportedError(
-                f"cannot copy {self.name}: its mask would be lost; copy array.without_mask() and array.mask one by one"
+                f"cannot copy {self.name}: its mask would be lost; copy array.without_mask() and array.mask separately"
             )
 
     @property
@@ -155,7 +154,7 @@ class AsdfArray(Array):
         return self._mapped[0]
 
     def _map(self) -> NDArray[Any] | None:
-        """Return a view of the file, if the elements are stored as they are in memory."""
+        """Return a view of the memory map, if the layout in the file is that in memory."""
         mapped = self._source.native.mapped(self._native) if self._source.memmap else None
         memory = self._source.memory() if mapped is not None else None
         if mapped is None or memory is None or self.size == 0:
@@ -171,7 +170,7 @@ class AsdfArray(Array):
                 return super().__getitem__(key)
             return view[key] if mask is None else mask.apply(view[key], lambda where: where[key])
         except MemoryError as error:
-            # A few bytes with strides of zero can have any size: the file is to blame.
+            # A corrupt file can describe an array of any size: with strides of zero, it needs few bytes.
             raise StoreError(f"{self.name}: {error}") from error
         except IndexError as error:
             if isinstance(error, Error):
@@ -180,7 +179,7 @@ class AsdfArray(Array):
 
     def _get(self, key: Any, parse: Parse) -> Any:
         found = super()._get(key, parse)
-        # Fields are taken from elements that were read, and masked, by a call of their own.
+        # For fields, the base class calls `_get` again, and that call applies the mask.
         if self._masking is None or _fields(key, self.dtype):
             return found
         return self._masking.apply(found, lambda where: where._get(key, parse))
@@ -203,16 +202,16 @@ class AsdfArray(Array):
     async_retrieve_inner_chunks = awaitable(Array.async_retrieve_inner_chunks)
 
     def partial_decoder(self, chunk: Index) -> _tegula.PartialDecoder:
-        """Return a decoder of parts of a chunk, if the array has no mask; see `Array.partial_decoder`."""
+        """Return a decoder of parts of a chunk; an error if the array has a mask. See `Array.partial_decoder`."""
         if self.mask is not None:
             raise UnsupportedError(
-                f"cannot decode parts of {self.name}: decoders have no masks; use retrieve_chunk_subset, or a decoder "
-                "of array.without_mask()"
+                f"cannot decode parts of {self.name}: partial decoders do not support masks; call "
+                "retrieve_chunk_subset, or array.without_mask().partial_decoder"
             )
         return super().partial_decoder(chunk)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        # With a mask, a masked array: numpy.asanyarray keeps it, numpy.asarray does not.
+        # This can be a masked array: numpy.asanyarray keeps the mask, numpy.asarray drops it.
         elements: NDArray[Any] = self[...]
         is_view = self._view is not None
         if copy is False and (not is_view or (dtype is not None and np.dtype(dtype) != elements.dtype)):
@@ -233,16 +232,16 @@ class AsdfArray(Array):
 
     @property
     def is_zarr(self) -> bool:
-        """Whether it is a Zarr array in the file."""
+        """Whether the node is a Zarr array."""
         return self._source.native.is_zarr(self._node)
 
     @property
     def is_chunked(self) -> bool:
-        """Whether it is a chunked ndarray, each chunk of which is in a block."""
+        """Whether the node is a chunked ndarray, with one block for each chunk."""
         return self._source.native.is_chunked(self._node)
 
     def _stored_as(self) -> tuple[str, str | None]:
-        """Return where the elements are stored; see `AsdfFile.set_array_storage`; and how they are compressed."""
+        """Return the kind of storage (see `AsdfFile.set_array_storage`) and the compression."""
         if self.is_zarr or self.is_chunked:
             return "internal", None
         storage, label = self._source.native.storage(self._node)
@@ -255,12 +254,12 @@ class AsdfArray(Array):
 
     @property
     def name(self) -> str:
-        """File and path, for people."""
+        """The file and the path, for messages."""
         return f"{self._source.native.name}#{self.path}"
 
     @property
     def info(self) -> str:
-        """A description for people. At most the header of a block is read."""
+        """A description on several lines. At most the header of a block is read."""
         plain = "ASDF chunked ndarray" if self.is_chunked else "ASDF ndarray"
         return super().info.replace("Zarr V3", plain).replace("Zarr V2", "Zarr V2 in ASDF")
 
@@ -268,7 +267,7 @@ class AsdfArray(Array):
         return f"<tegula.asdf.AsdfArray {self.name} shape={self.shape} dtype={self.dtype}>"
 
     def __copy__(self) -> Self:
-        return self  # it cannot change
+        return self  # read-only
 
     def __reduce__(self) -> tuple[Any, ...]:
         options = (self.options, self._cache) if self._has_options else None
@@ -278,14 +277,14 @@ class AsdfArray(Array):
 def _reopen(
     source: "Opened", node: int, path: str, is_unmasked: bool, options: tuple[CodecOptions, ChunkCache | None] | None
 ) -> AsdfArray:
-    """Find a pickled array in its file again."""
+    """Return a pickled array from its reopened file."""
     native = source.native
     try:
         same = native.path_of(node) == path and native.is_array(node)
     except IndexError:
         same = False
     if not same:
-        raise NotFoundError(f"{native.name} has no array {path!r} any more")
+        raise NotFoundError(f"{native.name} no longer has an array at {path!r}")
     array = source.array(node)
     if is_unmasked:
         array = array.without_mask()

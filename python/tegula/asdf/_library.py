@@ -79,7 +79,7 @@ class Library:
 
     def convert(self, tree: Any, source: "Opened | None") -> Any:
         """Replace the tagged nodes of a tree by the objects that converters make of them."""
-        with _shim.modifying(self.file):
+        with _shim.tree_modification(self.file):
             return _Reader(self, source).convert(tree)
 
     def simplify(self, tree: dict[Any, Any]) -> tuple[dict[Any, Any], list[Any]]:

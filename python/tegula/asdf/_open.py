@@ -1,4 +1,4 @@
-"""Opening ASDF files."""
+"""Functions that open ASDF files."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from tegula.stores import FilesystemStore, MappingStore, MemoryStore, Store, loc
 __all__ = ["info", "open", "open_node"]
 
 
-def open(  # noqa: A001 - tegula.asdf.open is what it is called
+def open(  # noqa: A001 - called as tegula.asdf.open
     fd: Any,
     key: str | None = None,
     *,
@@ -30,47 +30,47 @@ def open(  # noqa: A001 - tegula.asdf.open is what it is called
     uri: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> AsdfFile:
-    """Open an ASDF file. This reads the tree, and no block.
+    """Open an ASDF file. This reads the tree, but no blocks.
 
     Parameters
     ----------
     fd : str, os.PathLike, Store, bytes or file
-        The path or URL of the file; the store that contains it, with `key`; its bytes; or a binary file. A local file
-        at its beginning is opened again by its path; any other is read to its end, from its position.
+        The path or URL of the file; the store that contains it, with `key`; its bytes; or a binary file object. If the
+        object is a local file at position 0, it is opened again by its path; otherwise it is read to its end.
     key : str, optional
         The key of the file in a store.
     mode : {None, "r", "rw"}
-        "r": `AsdfFile.update` and `AsdfFile.append` are refused. Arrays are never written in place: replace them in the
-        tree, and write the file with `AsdfFile.update`.
+        "r" makes `AsdfFile.update` and `AsdfFile.append` raise an error. Arrays are never written in place: replace
+        them in the tree, and write the file with `AsdfFile.update`.
     memmap : bool
-        Whether arrays that are stored as they are in memory become read-only views of a memory map. Otherwise their
-        elements are read into new memory.
+        Whether arrays with the same layout in the file and in memory are read-only views of a memory map. Otherwise
+        their elements are read into new memory.
     lazy_load : bool
         Whether arrays are read when they are used. Otherwise all ndarrays are read now, by several threads, and the
-        tree contains NumPy's ndarrays. Zarr arrays are always read when they are used.
+        tree contains NumPy arrays. Zarr arrays are always read when they are used.
     validate_checksums : bool
-        Whether the checksum of a block is compared with its data before the first read, which then reads all of it.
+        Whether the first read of a block verifies its checksum, which takes a read of the whole block.
     allow_external : bool
-        Whether Zarr stores that the file names by absolute paths are opened. Otherwise only those in its folder are.
+        Whether Zarr stores with absolute paths may be opened. Otherwise only stores in the folder of the file may.
     validate : bool
         Whether the tree is validated with the ``asdf`` library's schemas; see `AsdfFile.validate`.
     converters : {None, "asdf"}
-        "asdf": tagged nodes are passed to the converters that are installed for the ``asdf`` library (asdf-astropy,
-        gwcs, ...), which make objects of them. Arrays in such nodes are the library's lazy arrays. Converters are code
-        of other packages, which runs on the content of the file.
+        "asdf": the converters that are installed for the ``asdf`` library (asdf-astropy, gwcs, ...) convert tagged
+        nodes to objects. Arrays in such nodes are the library's lazy arrays. Converters are code of other packages,
+        which runs on the content of the file.
     ignore_unrecognized_tag : bool
-        With converters: whether not to warn of tags without a converter. Their nodes are not converted.
+        With converters: whether to suppress the warning about tags without a converter. Their nodes are not converted.
     legacy_defaults : bool
-        Whether the tree of a file that follows version 1.5 or earlier of the standard gets the defaults of its schemas.
+        Whether to fill in the defaults of the schemas, if the file follows version 1.5 of the standard or earlier.
     uri : str, optional
-        For bytes and binary files: a path, relative to whose folder other files are found.
+        For bytes and binary files: the path of the file. Paths of other files are relative to its folder.
     storage_options : mapping, optional
-        For a URL: how to reach the server; see `tegula.RemoteStore`.
+        For a URL: options of the connection; see `tegula.RemoteStore`.
 
     Returns
     -------
     AsdfFile
-        A context manager. Arrays remain usable after it was left.
+        The file, which is a context manager. Arrays remain usable after the file was closed.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def _locate(fd: Any, key: str | None, uri: str | None, storage_options: Mapping[
     """Return the store and the key of a file."""
     if isinstance(fd, Store):
         if key is None:
-            raise TypeError("pass the key of the file in the store")
+            raise TypeError("cannot open a store as a file: pass the key of the file in the store")
         return fd, key
     if isinstance(fd, (bytes, bytearray, memoryview)):
         return _bytes_store(bytes(fd), uri)
@@ -128,7 +128,7 @@ def _locate(fd: Any, key: str | None, uri: str | None, storage_options: Mapping[
 
 
 def _path_of(file: Any) -> str | None:
-    """Return the path of a local file, if it still leads there and nothing was read from the file."""
+    """Return the path of a local file object at position 0; None if the path no longer leads to that file."""
     try:
         name = file.name
         if isinstance(name, str) and file.tell() == 0 and os.path.samestat(os.fstat(file.fileno()), os.stat(name)):
@@ -139,7 +139,7 @@ def _path_of(file: Any) -> str | None:
 
 
 def _bytes_store(data: bytes, uri: str | None) -> tuple[Store, str]:
-    """Return a store that contains the bytes of a file, and its key."""
+    """Return a store that contains the bytes of a file, and the key of the file."""
     folder, name = os.path.split("" if uri is None else uri.removeprefix("file://"))
     name = name or "memory.asdf"
     if uri is None or "://" in folder:
@@ -148,7 +148,7 @@ def _bytes_store(data: bytes, uri: str | None) -> tuple[Store, str]:
 
 
 class _Folder(Mapping[str, bytes]):
-    """The files of a folder, one of which is in memory."""
+    """The files of a folder; one more file is in memory."""
 
     def __init__(self, folder: str, name: str, data: bytes) -> None:
         self._folder = FilesystemStore(folder)
@@ -173,7 +173,7 @@ def info(fd: Any, **options: Any) -> None:
     fd : str, os.PathLike, bytes, file or AsdfFile
         The file.
     **options
-        As for `AsdfFile.info`.
+        Arguments of `AsdfFile.info`.
 
     Examples
     --------
@@ -191,21 +191,21 @@ def info(fd: Any, **options: Any) -> None:
 
 
 def open_node(path: str | os.PathLike[str], node: str, *, storage_options: Mapping[str, Any] | None = None) -> Array:
-    """Open the array at a path of a file's tree, as ``tegula.open_array("file.asdf#path")`` does.
+    """Open the array at a path in the tree of a file, as ``tegula.open_array("file.asdf#path")`` does.
 
     Parameters
     ----------
     path : str or os.PathLike
         The path or URL of the file.
     node : str
-        Names and indices, joined by ``/``.
+        The path in the tree: names and indices, joined by ``/``.
     storage_options : mapping, optional
-        As for `open`.
+        For a URL: options of the connection; see `tegula.RemoteStore`.
 
     Raises
     ------
     NotFoundError
-        If there is no array.
+        If there is no array at the path.
     """
     source = Opened.open(*locate_file(os.fspath(path), storage_options), AsdfFile)
     native = source.native

@@ -1,6 +1,6 @@
-"""Private names of the ``asdf`` library: this module alone uses them.
+"""Access to private names of the ``asdf`` library. No other module uses them.
 
-Tried with the versions in `TRIED`. If another version lacks a name, what needs it raises an error that says so.
+Tested with the versions in `TESTED_VERSIONS`. If another version lacks a name, its users raise an error that names it.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,6 @@ __all__ = [
     "block_manager",
     "collect_schema_info",
     "key_type",
-    "modifying",
     "open_file",
     "record_extensions",
     "set_ndarray",
@@ -22,17 +21,18 @@ __all__ = [
     "tagged_string",
     "to_objects",
     "to_tagged",
+    "tree_modification",
 ]
 
-TRIED = ("6.0.0",)
-"""The versions of the library that the tests ran with."""
+TESTED_VERSIONS = ("6.0.0",)
+"""The versions of the library that the tests use."""
 
 
-def _missing(name: str, error: Exception) -> NoReturn:
-    found = getattr(import_module("asdf"), "__version__", "of unknown version")
+def _raise_missing(name: str, error: Exception) -> NoReturn:
+    found = getattr(import_module("asdf"), "__version__", "(unknown version)")
     raise UnsupportedError(
         f"asdf {found} has no {name}, which tegula needs for converters and Zarr arrays in the library's files; "
-        f"install asdf {' or '.join(TRIED)}"
+        f"install asdf {' or '.join(TESTED_VERSIONS)}"
     ) from error
 
 
@@ -41,7 +41,7 @@ def _get(owner: Any, name: str) -> Any:
     try:
         return getattr(owner, name)
     except AttributeError as error:
-        _missing(f"{type(owner).__name__}.{name}", error)
+        _raise_missing(f"{type(owner).__name__}.{name}", error)
 
 
 def _function(module: str, name: str) -> Callable[..., Any]:
@@ -49,25 +49,25 @@ def _function(module: str, name: str) -> Callable[..., Any]:
     try:
         function: Callable[..., Any] = getattr(import_module(f"asdf.{module}"), name)
     except (ImportError, AttributeError) as error:
-        _missing(f"asdf.{module}.{name}", error)
+        _raise_missing(f"asdf.{module}.{name}", error)
     return function
 
 
 # Trees.
 
 
-def modifying(file: Any) -> Any:
-    """Return the context in which trees are converted; in it, objects that contain each other are finished."""
+def tree_modification(file: Any) -> Any:
+    """Return the context manager for converting trees; it completes objects that contain each other."""
     return _get(file, "_tree_modification_context")
 
 
 def to_objects(node: Any, file: Any, context: Any) -> Any:
-    """Convert tagged nodes into the objects of converters."""
+    """Convert tagged nodes to objects, with converters."""
     return _function("yamlutil", "tagged_tree_to_custom_tree")(node, file, _serialization_context=context)
 
 
 def to_tagged(value: Any, file: Any, context: Any) -> Any:
-    """Convert objects of converters into tagged nodes."""
+    """Convert objects to tagged nodes, with converters."""
     return _function("yamlutil", "custom_tree_to_tagged_tree")(value, file, _serialization_context=context)
 
 
@@ -79,13 +79,13 @@ def tagged_string(text: str, tag: str) -> Any:
 
 
 def tag_of(node: Any) -> str | None:
-    """Return the tag of a node, of the library or of tegula."""
+    """Return the tag of a node of the library or of tegula; None if it has no tag."""
     tag = getattr(node, "_tag", None) or getattr(node, "tag", None)
     return tag if isinstance(tag, str) else None
 
 
 def record_extensions(file: Any, history: dict[Any, Any], context: Any) -> None:
-    """Add the extensions that a context used to a tree's history."""
+    """Add the extensions that a context used to the history of a tree."""
     _get(file, "_update_extension_history")(history, context)
 
 
@@ -99,7 +99,7 @@ def collect_schema_info(key: str, path: str | None, tree: Any, *, preserve_list:
 
 
 def set_ndarray(array: Any, shape: tuple[int, ...], dtype: Any) -> None:
-    """Set what the methods of an ``NDArrayType`` use; its constructor needs a block of the library."""
+    """Set the attributes of an ``NDArrayType``, whose constructor needs a block of the library."""
     array._source = 0
     array._data_callback = None
     array._array = None
@@ -111,60 +111,60 @@ def set_ndarray(array: Any, shape: tuple[int, ...], dtype: Any) -> None:
     array._order = "A"
 
 
-# Blocks. A context or file of the library manages its blocks; converters get callbacks for the data.
+# Blocks. A context or a file of the library manages the blocks; converters get callbacks for the data.
 
 
 def block_manager(owner: Any) -> Any:
-    """Return the blocks of a file or a context. The object lives as long as the file."""
+    """Return the block manager of a file or a context, which lives as long as the file."""
     return _get(owner, "_blocks")
 
 
 def open_file(context: Any) -> Any:
-    """Return the file object of a file that is open for reading only, with its descriptor; None if there is none."""
+    """Return the file object of a file that is open for reading only; None if there is none."""
     blocks = _get(block_manager(context), "blocks")
     handle = _get(blocks[0], "_fd")() if len(blocks) else None
     return None if handle is None or handle.mode != "r" else _get(handle, "_fd")
 
 
 def block_data(callback: Callable[..., Any]) -> tuple[Any, Any, int]:
-    """Return the file object of a block, None if it has none; the header; and the offset of the data."""
+    """Return the file object of a block (None if it has none), the header, and the offset of the data."""
     try:
         file = getattr(callback(_attr="_fd")(), "_fd", None)
         return file, callback(_attr="header"), callback(_attr="data_offset")
     except (AttributeError, TypeError) as error:
-        _missing("attributes of block callbacks", error)
+        _raise_missing("attributes of block callbacks", error)
 
 
 _key_types: dict[Any, Any] = {}
 
 
 class _Token:
-    """The object that a block's key belongs to."""
+    """The owner of a block key."""
 
     __slots__ = ("__weakref__",)
 
 
 def key_type(base: Any) -> Any:
-    """Return a class of keys, each of which belongs to an object of its own.
+    """Return a class of block keys, each with a different owner.
 
-    After the library moved blocks it finds their readers by the objects that keys belong to, and finds one of several
-    keys of the same object only.
+    After moving blocks, the library finds their readers by the owners of the keys. If several keys have the same owner,
+    it finds only one of them.
     """
     found = _key_types.get(base)
     if found is None:
         if not hasattr(base, "_assign_object"):
-            _missing(f"{base.__name__}._assign_object", AttributeError(base.__name__))
-        found = _key_types[base] = _own_key_type(base)
+            _raise_missing(f"{base.__name__}._assign_object", AttributeError(base.__name__))
+        found = _key_types[base] = _make_key_type(base)
     return found
 
 
-def _own_key_type(base: Any) -> Any:
+def _make_key_type(base: Any) -> Any:
     class Key(base):
         def __init__(self, obj: Any = None, _key: int | None = None) -> None:
             self.token = _Token() if obj is None else obj
             super().__init__(self.token, _key)
 
-        def _assign_object(self, obj: Any) -> None:  # noqa: ARG002 - the array, not the token
+        def _assign_object(self, obj: Any) -> None:  # noqa: ARG002 - the token stays the owner
             super()._assign_object(self.token)
 
     return Key

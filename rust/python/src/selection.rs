@@ -10,7 +10,7 @@ use crate::errors::OrRaise;
 /// Lists of positions, each with the axes that it applies to.
 type Lists<'py> = Vec<(Vec<usize>, Vec<PyReadonlyArray1<'py, i64>>)>;
 
-/// The first members of `tegula._array.selection.Parsed`: runs as (start, step, length) of each axis, lists that replace
+/// The first members of `tegula._array.selection.ParsedIndex`: runs as (start, step, length) of each axis, lists that replace
 /// the runs of some axes, the order of the dimensions, and the shape of the result in NumPy.
 pub(crate) struct Positions<'a, 'py>(Borrowed<'a, 'py, PyTuple>);
 
