@@ -1,4 +1,4 @@
-//! Elements of variable length for libraries that know Arrow, without a copy.
+//! Exports elements of variable length to Arrow libraries, without a copy.
 //!
 //! <https://arrow.apache.org/docs/format/CDataInterface.html> and, for the capsules,
 //! <https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html>
@@ -37,32 +37,32 @@ struct Array {
     private_data: *mut c_void,
 }
 
-/// What an array refers to, until it is released: its buffers, and the ndarrays that own them.
-struct Kept {
+/// Private data of an array until its release: pointers to the buffers, and the ndarrays that own them.
+struct Owned {
     buffers: [*const c_void; 3],
     _owners: (Py<PyArray1<i64>>, Py<PyArray1<u8>>),
 }
 
-/// Strings or bytes, with offsets of eight bytes.
+/// Formats of large strings and large binary, which have 64-bit offsets.
 const TEXT: &CStr = c"U";
 const BYTES: &CStr = c"Z";
 
 unsafe extern "C" fn release_schema(schema: *mut Schema) {
-    // SAFETY: the consumer calls this once, with what we made.
+    // SAFETY: the consumer calls this once, with a schema of `arrow_schema`.
     unsafe { (*schema).release = None }
 }
 
 unsafe extern "C" fn release_array(array: *mut Array) {
-    // SAFETY: the consumer calls this once, with what we made; dropping ndarrays takes the GIL if it is not held.
+    // SAFETY: the consumer calls this once, with an array of `arrow_array`. The ndarrays are dropped with the GIL.
     unsafe {
-        let kept = Box::from_raw((*array).private_data.cast::<Kept>());
+        let owned = Box::from_raw((*array).private_data.cast::<Owned>());
         (*array).release = None;
-        Python::try_attach(|_| drop(kept));
+        Python::try_attach(|_| drop(owned));
     }
 }
 
 unsafe extern "C" fn drop_schema(capsule: *mut ffi::PyObject) {
-    // SAFETY: the capsule is ours and holds what we put into it.
+    // SAFETY: `arrow_schema` made the capsule with a pointer to a boxed schema.
     unsafe {
         let schema = ffi::PyCapsule_GetPointer(capsule, c"arrow_schema".as_ptr()).cast::<Schema>();
         if let Some(release) = (*schema).release {
@@ -73,7 +73,8 @@ unsafe extern "C" fn drop_schema(capsule: *mut ffi::PyObject) {
 }
 
 unsafe extern "C" fn drop_array(capsule: *mut ffi::PyObject) {
-    // SAFETY: the capsule is ours and holds what we put into it; what a consumer moved out has no release.
+    // SAFETY: `arrow_array` made the capsule with a pointer to a boxed array. After a consumer moved the array out, its
+    // `release` is null.
     unsafe {
         let array = ffi::PyCapsule_GetPointer(capsule, c"arrow_array".as_ptr()).cast::<Array>();
         if let Some(release) = (*array).release {
@@ -83,7 +84,7 @@ unsafe extern "C" fn drop_array(capsule: *mut ffi::PyObject) {
     }
 }
 
-/// The capsule of an Arrow schema: strings, or bytes.
+/// Returns the capsule of an Arrow schema of large strings, or of large binary.
 #[pyfunction]
 pub(crate) fn arrow_schema(py: Python<'_>, text: bool) -> PyResult<Bound<'_, PyAny>> {
     let schema = Schema {
@@ -97,34 +98,34 @@ pub(crate) fn arrow_schema(py: Python<'_>, text: bool) -> PyResult<Bound<'_, PyA
         release: Some(release_schema),
         private_data: null_mut(),
     };
-    // SAFETY: the destructor frees what the box held.
+    // SAFETY: the destructor of the capsule frees the box.
     unsafe {
         let pointer = Box::into_raw(Box::new(schema)).cast();
         Bound::from_owned_ptr_or_err(py, ffi::PyCapsule_New(pointer, c"arrow_schema".as_ptr(), Some(drop_schema)))
     }
 }
 
-/// The capsule of an Arrow array of elements that lie one after the other in `bytes`, between `offsets`.
+/// Returns the capsule of an Arrow array: concatenated elements in `bytes`, and their n + 1 `offsets`.
 #[pyfunction]
 pub(crate) fn arrow_array<'py>(
     offsets: &Bound<'py, PyArray1<i64>>,
     bytes: &Bound<'py, PyArray1<u8>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let buffers = [null(), offsets.data().cast_const().cast(), bytes.data().cast_const().cast()];
-    let kept = Box::new(Kept { buffers, _owners: (offsets.clone().unbind(), bytes.clone().unbind()) });
+    let owned = Box::new(Owned { buffers, _owners: (offsets.clone().unbind(), bytes.clone().unbind()) });
     let array = Array {
         length: offsets.len().saturating_sub(1) as i64,
         null_count: 0,
         offset: 0,
         n_buffers: 3,
         n_children: 0,
-        buffers: kept.buffers.as_ptr(),
+        buffers: owned.buffers.as_ptr(),
         children: null_mut(),
         dictionary: null_mut(),
         release: Some(release_array),
-        private_data: Box::into_raw(kept).cast(),
+        private_data: Box::into_raw(owned).cast(),
     };
-    // SAFETY: the destructor frees what the boxes held, and with it the ndarrays.
+    // SAFETY: the destructor of the capsule frees the boxes and releases the ndarrays.
     unsafe {
         let pointer = Box::into_raw(Box::new(array)).cast();
         Bound::from_owned_ptr_or_err(

@@ -1,6 +1,6 @@
-//! Memory of ndarrays, which the core reads into and writes from.
+//! Memory of ndarrays for the core: targets of reads and sources of writes.
 //!
-//! A buffer holds a reference to its ndarray: the memory lives until the call ends, on any thread.
+//! A buffer holds a reference to its ndarray, so that the memory outlives the call, on any thread.
 
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyMemoryError, PyTypeError};
@@ -12,9 +12,9 @@ use tegula::{DataType, Dims, Heaps, InputBuffer, OutputBuffer, Slot, check_shape
 use crate::errors::{OrRaise, exception};
 use crate::strings::Strings;
 use crate::subset::tuple;
-use crate::variable::{self, As, Given};
+use crate::variable::{self, VariableForm, VariableInput};
 
-/// The memory of an ndarray: the byte range that its strides reach.
+/// Memory of an ndarray: the byte range that its strides span.
 pub(crate) struct Memory {
     array: Py<PyUntypedArray>,
     start: *mut u8,
@@ -24,19 +24,19 @@ pub(crate) struct Memory {
     strides: Dims<isize>,
 }
 
-// SAFETY: the pointer goes with the ndarray that owns the memory, which may be used and dropped on any thread.
+// SAFETY: the struct holds the ndarray that owns the memory, which may be used and dropped on any thread.
 unsafe impl Send for Memory {}
 
 impl Memory {
-    /// Checks data type and shape. The array, or its base, owns the memory as long as there is a reference.
+    /// Checks data type and shape of an ndarray. The ndarray or its base owns the memory.
     fn new(array: &Bound<'_, PyUntypedArray>, dtype: &Bound<'_, PyArrayDescr>, shape: &[u64]) -> PyResult<Self> {
         let py = array.py();
         let found = array.dtype();
-        // No data type of the core is equivalent to NumPy's objects, so that arrays of them fail here.
+        // Arrays of objects fail here, as no data type of the core is equivalent to them.
         if !found.is(dtype) && !found.is_equiv_to(dtype) {
             return Err(exception(py, "InvalidSelectionError", &format!("the elements are {dtype}, not {found}")));
         }
-        same_shape(array, shape)?;
+        check_same_shape(array, shape)?;
         let strides: Dims<isize> = array.strides().into();
         let (mut low, mut high) = (0, 0);
         for (stride, length) in strides.iter().zip(array.shape()) {
@@ -44,8 +44,8 @@ impl Memory {
             if reach < 0 { low += reach } else { high += reach }
         }
         let length = if array.is_empty() { 0 } else { (high - low).cast_unsigned() + found.itemsize() };
-        // SAFETY: an ndarray's header stays as it is while we hold the GIL. If the array has elements, it owns everything
-        // that its strides reach, so that the lowest element is in bounds.
+        // SAFETY: the header of an ndarray does not change while we hold the GIL. If the array has elements, it owns
+        // all memory that its strides span, so the lowest element is in bounds.
         let start = unsafe {
             let data = (*array.as_array_ptr()).fields.data.cast::<u8>();
             if array.is_empty() { data } else { data.offset(low) }
@@ -53,31 +53,34 @@ impl Memory {
         Ok(Self { array: array.clone().unbind(), start, length, origin: -low, shape: shape.into(), strides })
     }
 
-    /// Allocates an ndarray in C order for elements of a shape; see [`Target::new`] for `result`.
+    /// Allocates an ndarray in C order; see [`Target::new`] for `result`.
     fn empty(dtype: &Bound<'_, PyArrayDescr>, shape: &[u64], result: Option<&Bound<'_, PyTuple>>) -> PyResult<Self> {
         static EMPTY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let py = dtype.py();
         let length = size_in_memory(shape, dtype.itemsize()).or_raise(py)?;
         let dimensions = result.map_or_else(|| tuple(py, shape), |result| Ok(result.clone()))?;
         let array = EMPTY.import(py, "numpy", "empty")?.call1((dimensions, dtype))?.cast_into::<PyUntypedArray>()?;
-        // SAFETY: an ndarray's header stays as it is while we hold the GIL.
+        // SAFETY: the header of an ndarray does not change while we hold the GIL.
         let start = unsafe { (*array.as_array_ptr()).fields.data.cast::<u8>() };
         let strides = c_strides(shape, dtype.itemsize());
         Ok(Self { array: array.unbind(), start, length, origin: 0, shape: shape.into(), strides })
     }
 }
 
-/// The type of elements in Python.
-pub(crate) struct Elements {
+/// Type of the elements in Python.
+pub(crate) struct ElementType {
     pub(crate) dtype: Py<PyArrayDescr>,
-    /// For elements of variable length: their data type, and what Python gets.
-    pub(crate) variable: Option<(DataType, As)>,
+    /// For elements of variable length: their data type, and the form in Python.
+    pub(crate) variable: Option<(DataType, VariableForm)>,
 }
 
-impl Elements {
+impl ElementType {
     pub(crate) fn new(data_type: &DataType, dtype: Bound<'_, PyArrayDescr>) -> PyResult<Self> {
-        let variable =
-            if data_type.is_variable() { Some((data_type.clone(), variable::form(data_type, &dtype)?)) } else { None };
+        let variable = if data_type.is_variable() {
+            Some((data_type.clone(), variable::form_of(data_type, &dtype)?))
+        } else {
+            None
+        };
         Ok(Self { dtype: dtype.unbind(), variable })
     }
 
@@ -86,50 +89,50 @@ impl Elements {
     }
 }
 
-/// Memory that is read into.
+/// Target of a read.
 pub(crate) enum Target {
     /// An ndarray of elements of fixed size.
     Fixed(Memory),
-    /// An ndarray of NumPy's strings.
+    /// An ndarray of NumPy's `StringDType`.
     Strings(Memory, Strings),
-    /// Elements of variable length, which become objects or bytes and offsets after the read.
+    /// Elements of variable length, converted to objects, or to bytes and offsets, after the read.
     Variable {
         slots: Vec<u8>,
         heaps: Heaps,
         shape: Dims,
         result: Py<PyTuple>,
         data_type: DataType,
-        form: As,
+        form: VariableForm,
         out: Option<Py<PyAny>>,
     },
 }
 
 impl Target {
-    /// Allocates memory for elements of a shape, or checks `out`. A new ndarray gets the shape `result`, if it is given,
-    /// which has as many elements. `fill_value` is used for elements of variable length.
+    /// Allocates an ndarray of a shape, or checks `out`. If `result` is given, it is the shape of the new ndarray and
+    /// has as many elements. `fill_value` is for elements of variable length.
     pub(crate) fn new(
         py: Python<'_>,
         out: Option<&Bound<'_, PyAny>>,
-        elements: &Elements,
+        elements: &ElementType,
         shape: &[u64],
         result: Option<&Bound<'_, PyTuple>>,
         fill_value: &[u8],
     ) -> PyResult<Self> {
         let dtype = elements.dtype.bind(py);
-        let out = out.map(|out| checked(out, shape)).transpose()?;
+        let out = out.map(|out| check_out(out, shape)).transpose()?;
         if let Some((data_type, form)) = &elements.variable {
             size_in_memory(shape, Slot::SIZE).or_raise(py)?;
             let kind = out.map(|out| out.dtype().getattr("kind")?.extract::<char>()).transpose()?;
             let form = match (kind, form) {
                 (None, form) => *form,
-                (Some('T'), As::Strings) => As::Strings,
-                (Some('O'), As::Strings | As::Objects) => As::Objects,
+                (Some('T'), VariableForm::Strings) => VariableForm::Strings,
+                (Some('O'), VariableForm::Strings | VariableForm::Objects) => VariableForm::Objects,
                 _ => {
-                    let message = format!("elements of {data_type} need an out of objects");
+                    let message = format!("out must have the data type object for elements of {data_type}");
                     return Err(exception(py, "InvalidSelectionError", &message));
                 }
             };
-            if form != As::Strings {
+            if form != VariableForm::Strings {
                 let slots = OutputBuffer::slots(shape).map_err(|error| PyMemoryError::new_err(error.to_string()))?;
                 let (heaps, data_type) = (Heaps::new(fill_value), data_type.clone());
                 let result = result.map_or_else(|| tuple(py, shape), |result| Ok(result.clone()))?.unbind();
@@ -147,12 +150,12 @@ impl Target {
             return Err(exception(py, "InvalidSelectionError", "out is read-only"));
         }
         if overlaps(&memory.strides, out.shape(), dtype.itemsize()) {
-            return Err(exception(py, "InvalidSelectionError", "elements of out overlap in memory"));
+            return Err(exception(py, "InvalidSelectionError", "out has elements that overlap in memory"));
         }
         Self::of(py, memory, elements)
     }
 
-    fn of(py: Python<'_>, memory: Memory, elements: &Elements) -> PyResult<Self> {
+    fn of(py: Python<'_>, memory: Memory, elements: &ElementType) -> PyResult<Self> {
         if elements.variable.is_none() {
             return Ok(Self::Fixed(memory));
         }
@@ -160,12 +163,12 @@ impl Target {
         Ok(Self::Strings(memory, strings))
     }
 
-    /// Lends the memory to a call, which must not take the GIL.
+    /// Calls a function with the memory. The function must not take the GIL.
     pub(crate) fn lend<T>(&mut self, call: impl FnOnce(OutputBuffer<'_>) -> tegula::Result<T>) -> tegula::Result<T> {
         let lent = |memory: &Memory| {
             let Memory { start, length, origin, shape, strides, .. } = memory;
-            // SAFETY: we hold the ndarray, which owns the memory; it is writable, and its elements do not overlap. The
-            // caller keeps other threads from using it, as for NumPy's functions that release the GIL.
+            // SAFETY: we hold the ndarray that owns the memory; it is writable, and its elements do not overlap. As
+            // with NumPy functions that release the GIL, the caller must not use it on other threads.
             unsafe { OutputBuffer::from_raw(*start, *length, *origin, shape, strides) }
         };
         match self {
@@ -177,7 +180,7 @@ impl Target {
         }
     }
 
-    /// Returns the array that was read.
+    /// Returns the ndarray that was read, or (bytes, offsets).
     pub(crate) fn into_array(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self {
             Self::Fixed(memory) | Self::Strings(memory, _) => Ok(memory.array.into_any()),
@@ -202,8 +205,8 @@ fn c_strides(shape: &[u64], size: usize) -> Dims<isize> {
     strides
 }
 
-/// Returns whether two elements may share bytes. They do not if the stride of each axis is longer than everything that axes
-/// with shorter strides reach, as in every slice of an array that owns its elements.
+/// Returns whether two elements may share bytes. They do not if the stride of each axis exceeds the extent of the axes
+/// with shorter strides. This holds for every slice of an array that owns its elements.
 fn overlaps(strides: &[isize], shape: &[usize], size: usize) -> bool {
     if shape.contains(&0) {
         return false;
@@ -221,29 +224,29 @@ fn overlaps(strides: &[isize], shape: &[usize], size: usize) -> bool {
     false
 }
 
-/// Elements that are written.
-pub(crate) enum Origin {
+/// Source of a write.
+pub(crate) enum Source {
     /// An ndarray of elements of fixed size.
     Fixed(Memory),
     /// Elements of variable length in C order, and the strides of their slots.
-    Variable(Given, Dims<isize>),
+    Variable(VariableInput, Dims<isize>),
 }
 
-impl Origin {
+impl Source {
     /// Checks data type and shape of an ndarray.
-    pub(crate) fn new(data: &Bound<'_, PyAny>, elements: &Elements, shape: &[u64]) -> PyResult<Self> {
+    pub(crate) fn new(data: &Bound<'_, PyAny>, elements: &ElementType, shape: &[u64]) -> PyResult<Self> {
         let array = data
             .cast::<PyUntypedArray>()
             .map_err(|_| PyTypeError::new_err(format!("the elements must be an ndarray, not {}", data.get_type())))?;
         let Some((data_type, _)) = &elements.variable else {
             return Memory::new(array, elements.dtype.bind(data.py()), shape).map(Self::Fixed);
         };
-        same_shape(array, shape)?;
+        check_same_shape(array, shape)?;
         let strides = c_strides(shape, Slot::SIZE);
-        Ok(Self::Variable(Given::new(array, data_type)?, strides))
+        Ok(Self::Variable(VariableInput::new(array, data_type)?, strides))
     }
 
-    /// Returns the elements of an array of any data type, as they are in memory.
+    /// Wraps an ndarray of any data type.
     pub(crate) fn any(array: &Bound<'_, PyUntypedArray>) -> PyResult<Self> {
         let shape: Dims = array.shape().iter().map(|length| *length as u64).collect();
         Memory::new(array, &array.dtype(), &shape).map(Self::Fixed)
@@ -253,27 +256,27 @@ impl Origin {
     pub(crate) fn buffer(&self) -> InputBuffer<'_> {
         let Memory { start, length, origin, strides, .. } = match self {
             Self::Fixed(memory) => memory,
-            Self::Variable(given, strides) => {
-                return InputBuffer { bytes: &given.slots, origin: 0, strides, heap: &given.heap };
+            Self::Variable(input, strides) => {
+                return InputBuffer { bytes: &input.slots, origin: 0, strides, heap: &input.heap };
             }
         };
-        // SAFETY: we hold the ndarray, which owns the memory. The caller keeps other threads from writing to it, as for
-        // NumPy's functions that release the GIL.
+        // SAFETY: we hold the ndarray that owns the memory. As with NumPy functions that release the GIL, the caller
+        // must not write to it on other threads.
         let bytes = unsafe { std::slice::from_raw_parts(*start, *length) };
         InputBuffer { bytes, origin: *origin, strides, heap: &[] }
     }
 }
 
-/// Returns the caller's array if it is an ndarray of a shape.
-fn checked<'a, 'py>(out: &'a Bound<'py, PyAny>, shape: &[u64]) -> PyResult<&'a Bound<'py, PyUntypedArray>> {
+/// Returns `out` if it is an ndarray of a shape.
+fn check_out<'a, 'py>(out: &'a Bound<'py, PyAny>, shape: &[u64]) -> PyResult<&'a Bound<'py, PyUntypedArray>> {
     let array = out
         .cast::<PyUntypedArray>()
         .map_err(|_| PyTypeError::new_err(format!("out must be an ndarray, not {}", out.get_type())))?;
-    same_shape(array, shape)?;
+    check_same_shape(array, shape)?;
     Ok(array)
 }
 
-fn same_shape(array: &Bound<'_, PyUntypedArray>, shape: &[u64]) -> PyResult<()> {
+fn check_same_shape(array: &Bound<'_, PyUntypedArray>, shape: &[u64]) -> PyResult<()> {
     let found: Dims = array.shape().iter().map(|length| *length as u64).collect();
     check_shape(&found, shape).or_raise(array.py())
 }

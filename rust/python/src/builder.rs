@@ -11,11 +11,11 @@ use crate::extract::indices;
 use crate::json::{from_python, object_from_python};
 use crate::store::Store;
 
-/// Describes a new array. Properties are set one by one and checked when the array is made.
+/// Properties of a new array. `build` checks them.
 #[pyclass(module = "tegula._tegula")]
 pub(crate) struct ArrayBuilder(tegula::ArrayBuilder);
 
-/// "auto", a shape, or the lengths of the chunks along each axis.
+/// Converts "auto", a chunk shape, or the chunk lengths along each axis.
 fn chunks(value: &Bound<'_, PyAny>) -> PyResult<Chunks> {
     if value.extract::<String>().is_ok_and(|text| text == "auto") {
         return Ok(Chunks::Auto);
@@ -39,7 +39,7 @@ impl ArrayBuilder {
         Ok(Self(tegula::ArrayBuilder::new(indices(shape)?.to_vec(), from_numpy(data_type)?)))
     }
 
-    /// A builder of a copy of an array; `zarr_format` and `fill_value` are by default those of the source.
+    /// Returns a builder of a copy of an array; `zarr_format` and `fill_value` default to those of the source.
     #[staticmethod]
     #[pyo3(signature = (source, *, zarr_format=None, fill_value=None))]
     fn copied(
@@ -48,7 +48,7 @@ impl ArrayBuilder {
         zarr_format: Option<u8>,
         fill_value: Option<Vec<u8>>,
     ) -> PyResult<Self> {
-        let elements = source.get().known(py)?;
+        let elements = source.get().numpy_field(py)?;
         let (source, fill_value) = (source.get().core(), fill_value.map(FillValue::new));
         attached(py, || tegula::copied(source, zarr_format, elements.as_ref(), fill_value.as_ref())).map(Self)
     }
@@ -91,7 +91,7 @@ impl ArrayBuilder {
         Ok(())
     }
 
-    /// The bytes of an element.
+    /// Sets the fill value from the bytes of an element.
     #[setter]
     fn fill_value(&mut self, value: Vec<u8>) {
         self.0.fill_value(FillValue::new(value));
@@ -108,7 +108,7 @@ impl ArrayBuilder {
         self.0.dimension_names(value.iter().map(Option::as_deref));
     }
 
-    /// The array at a path of a store. Nothing is stored.
+    /// Returns the array at a path, without storing anything.
     fn build(&self, py: Python<'_>, store: &Bound<'_, Store>, path: &str) -> PyResult<Array> {
         let store = store.get().0.clone();
         Array::new(py, attached(py, || tegula::Array::new_with_metadata(store, path, self.0.build()?))?)

@@ -22,7 +22,7 @@ fn limit(chunks: Option<u64>, bytes: Option<&Bound<'_, PyAny>>) -> PyResult<Cach
             Ok(text) => text.parse::<CacheLimit>().or_raise(bytes.py()),
             Err(_) => bytes.extract().map(CacheLimit::Bytes),
         },
-        _ => Err(PyTypeError::new_err("give either chunks or bytes")),
+        _ => Err(PyTypeError::new_err("pass either chunks or bytes")),
     }
 }
 
@@ -44,27 +44,27 @@ impl ChunkCache {
 
 #[pymethods]
 impl ChunkCache {
-    /// A cache that keeps chunks decoded: what is saved is the read and the decoding.
+    /// Return a cache of decoded chunks, which saves reads and decoding.
     #[staticmethod]
     #[pyo3(name = "decoded", signature = (*, chunks=None, bytes=None, per_thread=false))]
     fn new_decoded(chunks: Option<u64>, bytes: Option<&Bound<'_, PyAny>>, per_thread: bool) -> PyResult<Self> {
         Ok(Self::new(true, limit(chunks, bytes)?, per_thread))
     }
 
-    /// A cache that keeps chunks as they are stored: what is saved is the read.
+    /// Return a cache of encoded chunks, which saves reads.
     #[staticmethod]
     #[pyo3(name = "encoded", signature = (*, chunks=None, bytes=None, per_thread=false))]
     fn new_encoded(chunks: Option<u64>, bytes: Option<&Bound<'_, PyAny>>, per_thread: bool) -> PyResult<Self> {
         Ok(Self::new(false, limit(chunks, bytes)?, per_thread))
     }
 
-    /// Hits, misses, chunks and bytes kept.
+    /// Return hits, misses, and the chunks and bytes in the cache.
     fn counts(&self) -> (u64, u64, u64, u64) {
         let info = self.cache.info();
         (info.hits, info.misses, info.chunks, info.bytes)
     }
 
-    /// Drops what is kept.
+    /// Remove all chunks.
     fn clear(&self, py: Python<'_>) {
         py.detach(|| self.cache.clear());
     }
@@ -76,8 +76,8 @@ impl ChunkCache {
         format!("ChunkCache.{name}({limit}{})", if self.per_thread { ", per_thread=True" } else { "" })
     }
 
-    /// A pickled cache comes back empty.
-    #[allow(clippy::type_complexity)] // what pickle wants
+    /// A cache is pickled without its chunks.
+    #[allow(clippy::type_complexity)] // the protocol of pickle
     fn __reduce__<'py>(
         slf: &Bound<'py, Self>,
     ) -> PyResult<(Bound<'py, PyAny>, (&'static str, Option<u64>, Option<u64>, bool))> {

@@ -1,4 +1,4 @@
-//! Calls of the core: without the GIL, on this thread or, for asyncio, on another.
+//! Calls of the core, without the GIL: on this thread or, for asyncio, on another thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -7,37 +7,37 @@ use tegula::Result;
 
 use crate::errors::{OrRaise, exception};
 
-/// A result, or the message of a panic: panics must not cross into Python.
+/// A result, or the message of a panic. Panics must not cross into Python.
 type Guarded<T> = std::result::Result<Result<T>, String>;
 
-fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Guarded<T> {
+fn catch_panics<T>(work: impl FnOnce() -> Result<T>) -> Guarded<T> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
         let message = panic.downcast_ref::<String>().map(String::as_str);
         let message = message.or_else(|| panic.downcast_ref::<&str>().copied());
-        format!("a bug in tegula: {}", message.unwrap_or("a panic without a message"))
+        format!("internal error in tegula, please report it: {}", message.unwrap_or("a panic without a message"))
     })
 }
 
-fn unguarded<T>(py: Python<'_>, result: Guarded<T>) -> PyResult<T> {
+fn or_raise<T>(py: Python<'_>, result: Guarded<T>) -> PyResult<T> {
     result.map_err(|message| exception(py, "Error", &message))?.or_raise(py)
 }
 
-/// Carries out a call that needs no I/O, with the GIL.
+/// Calls the core with the GIL, for work without I/O.
 pub(crate) fn attached<T>(py: Python<'_>, work: impl FnOnce() -> Result<T>) -> PyResult<T> {
-    unguarded(py, guarded(work))
+    or_raise(py, catch_panics(work))
 }
 
-/// Carries out a call without the GIL.
+/// Calls the core without the GIL.
 pub(crate) fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
-    let result = py.detach(|| guarded(work));
-    unguarded(py, result)
+    let result = py.detach(|| catch_panics(work));
+    or_raise(py, result)
 }
 
-/// What a method returns that can be deferred: its result, or `done` if another thread brings the result later.
+/// Return value of a method that can be deferred: the result, or `done` if another thread passes it the result.
 pub(crate) type Answer = PyResult<Py<PyAny>>;
 
-/// Carries out a call without the GIL and returns its answer. With `done`, another thread carries it out and then calls
-/// `done(answer, None)` or `done(None, error)`; `done` itself is returned at once.
+/// Calls the core without the GIL and returns the answer. With `done`, another thread does the work and then calls
+/// `done(answer, None)` or `done(None, error)`; this function returns `done` immediately.
 pub(crate) fn perform<T: Send + 'static>(
     py: Python<'_>,
     done: Option<&Py<PyAny>>,
@@ -45,15 +45,15 @@ pub(crate) fn perform<T: Send + 'static>(
     answer: impl FnOnce(Python<'_>, T) -> Answer + Send + 'static,
 ) -> Answer {
     let Some(done) = done else {
-        let result = py.detach(|| guarded(work));
-        return answer(py, unguarded(py, result)?);
+        let result = py.detach(|| catch_panics(work));
+        return answer(py, or_raise(py, result)?);
     };
     let called = done.clone_ref(py);
     tegula::spawn(move || {
-        let result = guarded(work);
-        // While the interpreter shuts down, nobody waits for the answer.
+        let result = catch_panics(work);
+        // If the interpreter is shutting down, nothing waits for the answer.
         Python::try_attach(|py| {
-            let arguments = match unguarded(py, result).and_then(|value| answer(py, value)) {
+            let arguments = match or_raise(py, result).and_then(|value| answer(py, value)) {
                 Ok(value) => (value, py.None()),
                 Err(error) => (py.None(), error.into_value(py).into_any()),
             };

@@ -1,4 +1,4 @@
-//! Codecs that Python packages bring, in the chain of the core; `tegula.codecs` finds them.
+//! Codecs of Python packages in the codec chains of the core; `tegula.codecs` finds them.
 
 use std::sync::Arc;
 
@@ -11,37 +11,40 @@ use crate::dtype::{from_numpy, to_numpy};
 use crate::json::object_to_python;
 use crate::subset::tuple;
 
-/// A codec that is a Python object with `decode(bytes, shape)` and `encode(bytes, shape)`, both of which return bytes.
+/// A Python object with `decode(bytes, shape)` and `encode(bytes, shape)`, which return bytes.
 #[derive(Debug)]
-struct Foreign {
+struct PythonCodec {
     name: String,
     codec: Py<PyAny>,
     encoded: DataType,
 }
 
-impl Foreign {
+impl PythonCodec {
     fn call(&self, method: &str, given: &[u8], shape: Option<&[u64]>) -> Result<Vec<u8>> {
         let call = |py: Python<'_>| -> PyResult<Vec<u8>> {
             let shape: Option<Bound<'_, PyTuple>> = shape.map(|shape| tuple(py, shape)).transpose()?;
             let answer = self.codec.bind(py).call_method1(method, (PyBytes::new(py, given), shape))?;
             Ok(answer.cast::<PyBytes>()?.as_bytes().to_vec())
         };
-        let answer = Python::try_attach(call).ok_or_else(|| Error::store("Python is on its way out"))?;
+        let answer = Python::try_attach(call).ok_or_else(|| Error::store("the Python interpreter is shutting down"))?;
         answer.map_err(|error| Error::corrupt(format!("{}: cannot {method}: {error}", self.name)))
     }
 
     fn fill(&self, method: &str, given: &[u8], shape: Option<&[u64]>, into: &mut [u8]) -> Result<()> {
         let bytes = self.call(method, given, shape)?;
         if bytes.len() != into.len() {
-            let (found, due) = (bytes.len(), into.len());
-            return Err(Error::corrupt(format!("{}: {method} gives {found} bytes instead of {due}", self.name)));
+            let (found, expected) = (bytes.len(), into.len());
+            return Err(Error::corrupt(format!(
+                "{}: {method} returned {found} bytes instead of {expected}",
+                self.name
+            )));
         }
         into.copy_from_slice(&bytes);
         Ok(())
     }
 }
 
-impl BytesToBytes for Foreign {
+impl BytesToBytes for PythonCodec {
     fn encoded_size(&self, _: Size) -> Size {
         Size::Bounded(u64::MAX)
     }
@@ -65,7 +68,7 @@ impl BytesToBytes for Foreign {
     }
 }
 
-impl ArrayToBytes for Foreign {
+impl ArrayToBytes for PythonCodec {
     fn encoded_size(&self, _: &[u64]) -> Size {
         Size::Bounded(u64::MAX)
     }
@@ -80,7 +83,7 @@ impl ArrayToBytes for Foreign {
     }
 }
 
-impl ArrayToArray for Foreign {
+impl ArrayToArray for PythonCodec {
     fn encoded_type(&self) -> &DataType {
         &self.encoded
     }
@@ -98,7 +101,7 @@ impl ArrayToArray for Foreign {
     }
 }
 
-/// Asks `tegula.codecs` for a codec.
+/// Looks up a codec in `tegula.codecs`.
 fn find(py: Python<'_>, named: &Named, data_type: &DataType, of_bytes: bool) -> PyResult<Option<Codec>> {
     let configuration = object_to_python(py, &named.configuration)?;
     let dtype = to_numpy(py, data_type)?;
@@ -109,15 +112,15 @@ fn find(py: Python<'_>, named: &Named, data_type: &DataType, of_bytes: bool) -> 
     let kind: String = codec.getattr("kind")?.extract()?;
     let encoded =
         if kind == "array_to_array" { from_numpy(&codec.getattr("encoded_dtype")?)? } else { data_type.clone() };
-    let foreign = Arc::new(Foreign { name: named.name.clone(), codec: codec.unbind(), encoded });
+    let codec = Arc::new(PythonCodec { name: named.name.clone(), codec: codec.unbind(), encoded });
     Ok(Some(match &*kind {
-        "array_to_array" => Codec::ArrayToArray(foreign),
-        "array_to_bytes" => Codec::ArrayToBytes(foreign),
-        _ => Codec::BytesToBytes(foreign),
+        "array_to_array" => Codec::ArrayToArray(codec),
+        "array_to_bytes" => Codec::ArrayToBytes(codec),
+        _ => Codec::BytesToBytes(codec),
     }))
 }
 
-/// Lets the core ask Python for the codecs that it does not have.
+/// Registers Python as the source of codecs that the core lacks.
 pub(crate) fn register() {
     register_codecs(Arc::new(|named, data_type, of_bytes| {
         let found = Python::try_attach(|py| {
@@ -127,7 +130,7 @@ pub(crate) fn register() {
     }));
 }
 
-/// The names of the codecs that need no Python.
+/// Returns the names of the codecs of the core.
 #[pyfunction]
 pub(crate) fn codec_names() -> Vec<&'static str> {
     tegula::codec::names()

@@ -1,4 +1,4 @@
-//! Copies of arrays and groups; see `tegula::copy`.
+//! Copies arrays and groups; see `tegula::copy`.
 
 use std::cell::RefCell;
 
@@ -11,7 +11,7 @@ use crate::errors::{OrRaise, exception};
 use crate::group::Group;
 use crate::store::Store;
 
-/// Returns a number of bytes, given as an integer or as text like "2 GB".
+/// Converts a number of bytes, or text like "2 GB", to a number.
 #[pyfunction]
 #[pyo3(signature = (value, /))]
 pub(crate) fn bytes_of(value: &Bound<'_, PyAny>) -> PyResult<u64> {
@@ -24,8 +24,8 @@ pub(crate) fn bytes_of(value: &Bound<'_, PyAny>) -> PyResult<u64> {
     }
 }
 
-/// Copies all elements of an array into another one. `progress` is called with the number of bytes copied and the total.
-/// Its exceptions and those of signals end the copy.
+/// Copies all elements of an array into another array. `progress` is called with the number of copied bytes and the
+/// total. An exception in `progress` or in a signal handler ends the copy.
 #[pyfunction]
 #[pyo3(signature = (source, target, *, max_memory, is_new, progress))]
 pub(crate) fn copy_array(
@@ -36,7 +36,7 @@ pub(crate) fn copy_array(
     is_new: bool,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<()> {
-    let elements = source.get().known(py)?;
+    let elements = source.get().numpy_field(py)?;
     let (source, target) = (source.get().core().clone(), target.get().core().clone());
     let mut raised = None;
     let result = detached(py, || {
@@ -48,7 +48,7 @@ pub(crate) fn copy_array(
             });
             called.map(|_| ()).map_err(|error| {
                 thrown.replace(Some(error));
-                Error::store("the copy was ended")
+                Error::store("the copy was interrupted")
             })
         };
         let options = CopyOptions { max_memory, target_is_new: is_new, elements: elements.as_ref(), progress: &report };
@@ -59,7 +59,7 @@ pub(crate) fn copy_array(
     raised.map_or(result, Err)
 }
 
-/// Stores a copy of a group without its members.
+/// Stores a copy of a group, without its members.
 #[pyfunction]
 pub(crate) fn copied_group(
     py: Python<'_>,
@@ -72,7 +72,7 @@ pub(crate) fn copied_group(
     detached(py, || tegula::copied_group(&source, store, path, zarr_format)).map(Group)
 }
 
-/// Stores the metadata of many arrays in parallel.
+/// Stores the metadata of many arrays, in parallel.
 #[pyfunction]
 pub(crate) fn store_metadata(py: Python<'_>, arrays: Vec<Bound<'_, Array>>) -> PyResult<()> {
     let arrays: Vec<_> = arrays.iter().map(|array| array.get().core().clone()).collect();

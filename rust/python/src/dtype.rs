@@ -1,4 +1,4 @@
-//! Data types as those of NumPy, and back.
+//! Conversion between data types of the core and of NumPy.
 
 use numpy::{PyArrayDescr, PyArrayDescrMethods};
 use pyo3::exceptions::{PyAttributeError, PyImportError};
@@ -9,7 +9,7 @@ use tegula::{DataType, Field, Kind};
 use crate::errors::{OrRaise, exception};
 use crate::subset::tuple;
 
-/// What elements are to NumPy. Text of variable length is its `StringDType` where it has one, else objects.
+/// Returns the NumPy data type. Text of variable length gets `StringDType`, or `object` before NumPy 2.
 pub(crate) fn to_numpy<'py>(py: Python<'py>, data_type: &DataType) -> PyResult<Bound<'py, PyArrayDescr>> {
     match data_type.kind() {
         Kind::Struct => structure(py, data_type),
@@ -22,7 +22,7 @@ pub(crate) fn to_numpy<'py>(py: Python<'py>, data_type: &DataType) -> PyResult<B
     }
 }
 
-/// NumPy's type of strings of variable length, which it has since version 2.
+/// Returns NumPy's `StringDType`, which exists since NumPy 2.
 pub(crate) fn strings(py: Python<'_>) -> PyResult<Option<Bound<'_, PyArrayDescr>>> {
     match py.import("numpy")?.getattr("dtypes")?.getattr("StringDType") {
         Ok(class) => Ok(Some(class.call0()?.cast_into()?)),
@@ -31,11 +31,11 @@ pub(crate) fn strings(py: Python<'_>) -> PyResult<Option<Bound<'_, PyArrayDescr>
     }
 }
 
-/// A type that the package ml_dtypes adds.
+/// Returns a data type of the package ml_dtypes.
 fn extended<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyArrayDescr>> {
     let module = py.import("ml_dtypes").map_err(|error| {
         if error.is_instance_of::<PyImportError>(py) {
-            let message = format!("NumPy has {name} only with the package ml_dtypes: pip install ml_dtypes");
+            let message = format!("the data type {name} needs the package ml_dtypes: pip install ml_dtypes");
             return exception(py, "UnsupportedError", &message);
         }
         error
@@ -67,11 +67,11 @@ fn structure<'py>(py: Python<'py>, data_type: &DataType) -> PyResult<Bound<'py, 
     form.set_item("formats", formats)?;
     form.set_item("offsets", offsets)?;
     form.set_item("itemsize", data_type.size())?;
-    // Names that it reserves.
+    // NumPy refuses duplicate and reserved names.
     PyArrayDescr::new(py, form).map_err(|error| exception(py, "InvalidMetadataError", &format!("data type: {error}")))
 }
 
-/// The data type of elements that NumPy has, or of one of a name: `"string"`, `"bytes"`.
+/// Converts a NumPy data type, or a name such as `"string"` or `"bytes"`.
 pub(crate) fn from_numpy(dtype: &Bound<'_, PyAny>) -> PyResult<DataType> {
     let py = dtype.py();
     if let Ok(name) = dtype.cast::<PyString>() {
@@ -80,7 +80,7 @@ pub(crate) fn from_numpy(dtype: &Bound<'_, PyAny>) -> PyResult<DataType> {
     field(dtype.cast()?).map(|field| field.data_type)
 }
 
-/// The field of no name that elements of a type of NumPy are.
+/// Converts a NumPy data type, with byte order and inner shape, to a field without a name.
 pub(crate) fn field(dtype: &Bound<'_, PyArrayDescr>) -> PyResult<Field> {
     let py = dtype.py();
     let shape: Vec<usize> = dtype.getattr("shape")?.extract()?;

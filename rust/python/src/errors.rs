@@ -1,10 +1,10 @@
-//! Errors of the core as the exceptions of `tegula.errors`.
+//! Conversion of errors of the core to exceptions of `tegula.errors`.
 
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use tegula::{Error, ErrorKind};
 
-/// The exception of a name in `tegula.errors`, with a message.
+/// Returns an exception of a class in `tegula.errors`.
 pub(crate) fn exception(py: Python<'_>, class: &str, message: &str) -> PyErr {
     let class = py.import("tegula.errors").and_then(|errors| Ok(errors.getattr(class)?.cast_into::<PyType>()?));
     match class {
@@ -13,12 +13,12 @@ pub(crate) fn exception(py: Python<'_>, class: &str, message: &str) -> PyErr {
     }
 }
 
-/// The name of the exception for a kind of error: that of the kind with `Error` behind it.
+/// Returns the class name for a kind of error: `NotFound` becomes `NotFoundError`.
 fn class_name(kind: ErrorKind) -> String {
     format!("{kind:?}Error")
 }
 
-/// Turns the core's results into Python's.
+/// Converts results of the core to results of Python.
 pub(crate) trait OrRaise<T> {
     fn or_raise(self, py: Python<'_>) -> PyResult<T>;
 }
@@ -29,24 +29,24 @@ impl<T> OrRaise<T> for tegula::Result<T> {
     }
 }
 
-/// Puts a place before the message of an exception.
-pub(crate) trait At {
-    fn at(self, py: Python<'_>, place: &str) -> PyErr;
+/// Adds a location to the message of an exception.
+pub(crate) trait AtLocation {
+    fn at(self, py: Python<'_>, location: &str) -> PyErr;
 }
 
-impl At for PyErr {
-    fn at(self, py: Python<'_>, place: &str) -> PyErr {
-        let message = format!("{place}: {}", self.value(py));
+impl AtLocation for PyErr {
+    fn at(self, py: Python<'_>, location: &str) -> PyErr {
+        let message = format!("{location}: {}", self.value(py));
         PyErr::from_type(self.get_type(py), (message,))
     }
 }
 
-/// The exception for an error.
+/// Returns the exception for an error.
 pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
     exception(py, &class_name(error.kind()), error.message())
 }
 
-/// The names of the exceptions that the core's errors become.
+/// Returns the class names of all exceptions for errors of the core.
 #[pyfunction]
 pub(crate) fn error_kinds() -> Vec<String> {
     ErrorKind::ALL.iter().map(|kind| class_name(*kind)).collect()

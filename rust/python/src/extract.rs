@@ -1,4 +1,4 @@
-//! What callers may write for indices and regions.
+//! Extraction of indices and regions from Python objects.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -8,16 +8,21 @@ use tegula::Dims;
 use crate::errors::exception;
 use crate::subset::ArraySubset;
 
-/// A number of an index or a region, which is not negative.
+/// Extracts a non-negative integer.
 fn number(item: &Bound<'_, PyAny>) -> PyResult<u64> {
     match item.extract::<i64>() {
-        Ok(number) => u64::try_from(number)
-            .map_err(|_| exception(item.py(), "InvalidSelectionError", &format!("{number} is negative"))),
+        Ok(number) => u64::try_from(number).map_err(|_| {
+            exception(
+                item.py(),
+                "InvalidSelectionError",
+                &format!("indices and regions must not be negative: {number}"),
+            )
+        }),
         Err(_) => item.extract(),
     }
 }
 
-/// The index of a chunk or an element: integers, or one for an array of one dimension.
+/// Extracts an index or a shape: a sequence of integers, or one integer for one dimension.
 pub(crate) fn indices(index: &Bound<'_, PyAny>) -> PyResult<Dims> {
     match index.try_iter() {
         Ok(items) => items.map(|item| number(&item?)).collect(),
@@ -25,8 +30,8 @@ pub(crate) fn indices(index: &Bound<'_, PyAny>) -> PyResult<Dims> {
     }
 }
 
-/// A region: an `ArraySubset`, or a slice, a range or a pair (start, stop) for each axis. The ends that a slice leaves
-/// out are those of `shape`.
+/// Extracts a region: an `ArraySubset`, or a slice, a range or a pair (start, stop) for each axis. A slice without a
+/// stop ends at the end of the axis in `shape`.
 pub(crate) fn region(region: &Bound<'_, PyAny>, shape: &[u64]) -> PyResult<tegula::ArraySubset> {
     if let Ok(subset) = region.cast::<ArraySubset>() {
         return Ok(subset.get().0.clone());
@@ -44,7 +49,7 @@ pub(crate) fn region(region: &Bound<'_, PyAny>, shape: &[u64]) -> PyResult<tegul
         items.iter().try_for_each(|item| add(&item))?;
     } else {
         return Err(PyTypeError::new_err(format!(
-            "a region is an ArraySubset or a slice, range or (start, stop) for each axis, not {}",
+            "a region must be an ArraySubset, or a slice, range or pair (start, stop) for each axis, not {}",
             region.get_type()
         )));
     }
@@ -68,7 +73,7 @@ fn axis(item: &Bound<'_, PyAny>, length: u64) -> PyResult<std::ops::Range<u64>> 
             (_, Ok(pair)) if pair.len() == 2 => (pair.get_item(0)?, pair.get_item(1)?),
             _ => {
                 return Err(PyTypeError::new_err(format!(
-                    "an axis of a region is a slice, a range or a pair (start, stop), not {}",
+                    "an axis of a region must be a slice, a range or a pair (start, stop), not {}",
                     item.repr()?
                 )));
             }
@@ -76,7 +81,11 @@ fn axis(item: &Bound<'_, PyAny>, length: u64) -> PyResult<std::ops::Range<u64>> 
         (number(&pair.0)?, number(&pair.1)?, 1)
     };
     if step != 1 {
-        return Err(exception(py, "InvalidSelectionError", "a region has no steps; index the array for those"));
+        return Err(exception(
+            py,
+            "InvalidSelectionError",
+            "a region must have step 1; use array[...] for other steps",
+        ));
     }
     Ok(start..stop)
 }

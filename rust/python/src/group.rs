@@ -1,4 +1,4 @@
-//! Groups, and whatever lies at a path; see `tegula::Group`.
+//! Groups, and opening of nodes; see `tegula::Group`.
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -70,7 +70,7 @@ impl Group {
         self.0.attributes().keys().cloned().collect()
     }
 
-    /// Changes the stored attributes in one step, and returns the group with the new ones.
+    /// Changes the stored attributes with one write, and returns the changed group.
     fn change_attributes(
         &self,
         py: Python<'_>,
@@ -82,13 +82,13 @@ impl Group {
         detached(py, || self.0.change_attributes(&change)).map(Self)
     }
 
-    /// Revision of the metadata, counted over all changes of this process.
+    /// Revision of the metadata, counted per process.
     #[getter]
     fn revision(&self) -> u64 {
         self.0.revision()
     }
 
-    /// Consolidates the metadata of everything below, and returns the group that uses them.
+    /// Stores the metadata of all members in the group, and returns a group that uses it.
     fn consolidate(&self, py: Python<'_>) -> PyResult<Self> {
         detached(py, || self.0.consolidate()).map(Self)
     }
@@ -103,7 +103,7 @@ impl Group {
         Ok(members.into_iter().map(|(path, node)| (path, kind(node))).collect())
     }
 
-    /// Whether members are known from consolidated metadata.
+    /// Whether members are listed in consolidated metadata.
     #[getter]
     fn is_consolidated(&self) -> bool {
         self.0.is_consolidated()
@@ -126,7 +126,7 @@ impl Group {
         member_to_python(py, detached(py, || self.0.member(path))?)
     }
 
-    /// Opens many members; for one that cannot be opened, returns the exception.
+    /// Opens many members; for a member that cannot be opened, returns the exception.
     fn open_members<'py>(&self, py: Python<'py>, paths: Vec<String>) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let members = detached(py, || Ok(self.0.open_members(&paths)))?;
         let convert = |member: tegula::Result<Member>| match member.or_raise(py) {
@@ -137,7 +137,7 @@ impl Group {
     }
 }
 
-/// The path of a node in the form that keys start with.
+/// Normalizes the path of a node to a prefix of keys.
 #[pyfunction]
 #[pyo3(signature = (path, /))]
 pub(crate) fn node_path(py: Python<'_>, path: &str) -> PyResult<String> {

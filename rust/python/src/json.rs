@@ -1,4 +1,4 @@
-//! JSON as Python's dicts, lists, strings and numbers, and back.
+//! Conversion between JSON and Python objects.
 
 use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -8,7 +8,7 @@ use tegula::metadata::Number;
 
 use crate::errors::OrRaise;
 
-/// Most levels of nesting. A deeper list probably contains itself.
+/// Maximum nesting, which also stops at lists that contain themselves.
 const DEPTH: usize = 200;
 
 pub(crate) fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
@@ -36,7 +36,7 @@ pub(crate) fn object_to_python<'py>(py: Python<'py>, members: &Map<String, Value
     Ok(dict)
 }
 
-/// Returns a member by its name, or raises `KeyError`.
+/// Converts a member by its name; raises `KeyError` if there is none.
 pub(crate) fn member<'py>(py: Python<'py>, members: &Map<String, Value>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     members.get(name).map_or_else(|| Err(PyKeyError::new_err(name.to_owned())), |value| to_python(py, value))
 }
@@ -77,7 +77,7 @@ fn convert(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
     if let Ok(number) = value.cast::<PyFloat>() {
         let number = number.value();
         if !number.is_finite() {
-            return Err(PyValueError::new_err(format!("JSON has no {number}")));
+            return Err(PyValueError::new_err(format!("cannot convert {number} to JSON")));
         }
         return Ok(number.into());
     }
@@ -101,5 +101,5 @@ fn convert(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
     if let Ok(plain) = value.call_method0("tolist") {
         return convert(&plain, depth + 1);
     }
-    Err(PyTypeError::new_err(format!("JSON has no {}", value.get_type())))
+    Err(PyTypeError::new_err(format!("cannot convert {} to JSON", value.get_type())))
 }

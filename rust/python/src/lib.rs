@@ -1,9 +1,9 @@
-//! The Python module `tegula._tegula`: it extracts arguments, releases the GIL, calls the core and converts what comes
-//! back. There is a file for each of the core's; `buffer`, `strings` and `arrow` touch memory that others own.
+//! The Python module `tegula._tegula`: extracts arguments, releases the GIL, calls the core and converts results. Its
+//! modules are named like those of the core; `buffer`, `strings` and `arrow` access memory that Python objects own.
 
-// Documentation of what Python sees is numpydoc, not Markdown.
+// Docstrings of Python classes are numpydoc, not Markdown.
 #![allow(clippy::doc_markdown, clippy::doc_lazy_continuation)]
-// Arguments are extracted, and belong to the call.
+// PyO3 passes extracted arguments by value.
 #![allow(clippy::needless_pass_by_value)]
 
 mod array;
@@ -30,7 +30,7 @@ mod variable;
 
 use pyo3::prelude::*;
 
-/// The native part of tegula. What users see is in `tegula`, which gives it NumPy's manners.
+/// The native part of tegula. The package `tegula` wraps it in a NumPy-like interface.
 #[pymodule]
 mod _tegula {
     use pyo3::prelude::*;
@@ -66,7 +66,7 @@ mod _tegula {
     use crate::subset::{ArraySubset, ArraySubsetIndices};
 
     #[pymodule_init]
-    #[allow(clippy::unnecessary_wraps)] // what PyO3 calls may fail
+    #[allow(clippy::unnecessary_wraps)] // PyO3 expects a result
     fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::codec::register();
         Ok(())

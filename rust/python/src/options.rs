@@ -1,4 +1,4 @@
-//! How arrays are read and written; see `tegula::CodecOptions`. The table `options!` has a row for each option.
+//! Options of reads and writes; see `tegula::CodecOptions`. The table `options!` has a row for each option.
 
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyTypeError;
@@ -8,20 +8,20 @@ use tegula::InnerChunkOrder;
 
 use crate::errors::{OrRaise, exception};
 
-/// How an option is spelled in Python.
-trait Spelled: Sized {
-    fn spell(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>>;
-    fn read(value: &Bound<'_, PyAny>) -> PyResult<Self>;
+/// Conversion of an option to Python and back.
+trait PythonOption: Sized {
+    fn to_python(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>>;
+    fn from_python(value: &Bound<'_, PyAny>) -> PyResult<Self>;
 }
 
 macro_rules! plain {
     ($($type:ty),*) => {$(
-        impl Spelled for $type {
-            fn spell(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        impl PythonOption for $type {
+            fn to_python(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
                 self.into_bound_py_any(py)
             }
 
-            fn read(value: &Bound<'_, PyAny>) -> PyResult<Self> {
+            fn from_python(value: &Bound<'_, PyAny>) -> PyResult<Self> {
                 value.extract()
             }
         }
@@ -30,39 +30,49 @@ macro_rules! plain {
 
 plain!(bool, usize);
 
-impl Spelled for InnerChunkOrder {
-    fn spell(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+impl PythonOption for InnerChunkOrder {
+    fn to_python(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         Ok(PyString::new(py, self.name()).into_any())
     }
 
-    fn read(value: &Bound<'_, PyAny>) -> PyResult<Self> {
+    fn from_python(value: &Bound<'_, PyAny>) -> PyResult<Self> {
         value.extract::<&str>()?.parse().or_raise(value.py())
     }
 }
 
 macro_rules! options {
-    ($(#[doc = $doc:literal] $name:ident),* $(,)?) => {
+    ($($name:ident: $type:literal, $doc:literal;)*) => {
+        #[pyclass(module = "tegula", frozen, eq, hash)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+        #[doc = concat!(
+            "Options of reads and writes.\n\nOptions that are not passed have the values of `tegula.config`.\n\n",
+            "Parameters\n----------\n",
+            $(stringify!($name), " : ", $type, ", optional\n    ", $doc, "\n",)*
+            "\n", include_str!("docs/codec_options_examples.txt"),
+        )]
+        pub(crate) struct CodecOptions(tegula::CodecOptions);
+
         #[pymethods]
         impl CodecOptions {
             $(
-                #[doc = $doc]
+                #[doc = concat!($type, " : ", $doc)]
                 #[getter]
                 fn $name<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-                    self.0.$name.spell(py)
+                    self.0.$name.to_python(py)
                 }
             )*
 
-            /// Return the options with some of them changed.
+            /// Return a copy with some options changed.
             #[pyo3(signature = (**changes))]
             fn replace(&self, changes: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
                 let mut options = self.0;
                 for (name, value) in changes.into_iter().flatten() {
                     match name.cast::<PyString>()?.to_str()? {
                         name if ![$(stringify!($name)),*].contains(&name) => {
-                            return Err(PyTypeError::new_err(format!("{name:?} is not an option")));
+                            return Err(PyTypeError::new_err(format!("unknown option {name:?}")));
                         }
                         _ if value.is_none() => {}
-                        $(stringify!($name) => options.$name = Spelled::read(&value)?,)*
+                        $(stringify!($name) => options.$name = PythonOption::from_python(&value)?,)*
                         _ => {}
                     }
                 }
@@ -71,7 +81,7 @@ macro_rules! options {
 
             fn __getnewargs_ex__<'py>(&self, py: Python<'py>) -> PyResult<((), Bound<'py, PyDict>)> {
                 let options = PyDict::new(py);
-                $(options.set_item(stringify!($name), self.0.$name.spell(py)?)?;)*
+                $(options.set_item(stringify!($name), self.0.$name.to_python(py)?)?;)*
                 Ok(((), options))
             }
         }
@@ -79,22 +89,16 @@ macro_rules! options {
 }
 
 options! {
-    /// int : The number of chunks that are decoded at once; 0 for the number of threads.
-    concurrent_target,
-    /// bool : Whether a wrong checksum is an error.
-    validate_checksums,
-    /// bool : Whether chunks that hold only the fill value are stored; otherwise they are erased.
-    store_empty_chunks,
-    /// str : The order of inner chunks in new shards: "C" or "morton".
-    inner_chunk_order,
-    /// bool : Whether chunks are changed in part in stores that cannot keep other processes from changing them too.
-    unlocked_writes,
+    concurrent_target: "int", "The maximum number of chunks that are decoded at once; 0 for the number of threads.";
+    validate_checksums: "bool", "Whether a wrong checksum is an error.";
+    store_empty_chunks: "bool",
+        "Whether chunks that contain only the fill value are stored; otherwise they are erased.";
+    inner_chunk_order: "{\"C\", \"morton\"}",
+        "The order of inner chunks in new shards: C order, or Morton order, which keeps neighbors on all axes close.";
+    unlocked_writes: "bool",
+        "Whether to allow partial writes of chunks in stores that cannot exclude other processes, such as a mapping \
+         that is not a dict. If two processes change a chunk at the same time, one of the changes is lost.";
 }
-
-#[pyclass(module = "tegula", frozen, eq, hash)]
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-#[doc = include_str!("docs/codec_options.txt")]
-pub(crate) struct CodecOptions(tegula::CodecOptions);
 
 impl From<tegula::CodecOptions> for CodecOptions {
     fn from(options: tegula::CodecOptions) -> Self {
@@ -118,25 +122,25 @@ impl CodecOptions {
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let ((), options) = self.__getnewargs_ex__(py)?;
-        let spelled = options.iter().map(|(name, value)| Ok(format!("{name}={}", value.repr()?)));
-        Ok(format!("CodecOptions({})", spelled.collect::<PyResult<Vec<_>>>()?.join(", ")))
+        let options = options.iter().map(|(name, value)| Ok(format!("{name}={}", value.repr()?)));
+        Ok(format!("CodecOptions({})", options.collect::<PyResult<Vec<_>>>()?.join(", ")))
     }
 }
 
-/// The options that an array takes when it is opened.
+/// Returns the options of arrays that are opened from now on.
 #[pyfunction]
 pub(crate) fn global_options() -> CodecOptions {
     tegula::global_options().into()
 }
 
-/// Changes the options for all arrays that are opened from now on.
+/// Sets the options of arrays that are opened from now on.
 #[pyfunction]
 #[pyo3(signature = (options, /))]
 pub(crate) fn set_global_options(options: &Bound<'_, CodecOptions>) {
     tegula::set_global_options((*options.get()).into());
 }
 
-/// The number of threads of the pool.
+/// Returns the number of threads of the pool.
 #[pyfunction]
 pub(crate) fn threads() -> usize {
     tegula::threads()

@@ -9,32 +9,32 @@ use crate::call::detached;
 use crate::errors::exception;
 use crate::store::Store;
 
-type Texts = BTreeMap<String, String>;
+type StringMap = BTreeMap<String, String>;
 
 #[cfg(feature = "cloud")]
-fn store(url: &str, options: Texts, headers: Texts) -> tegula::Result<tegula::store::RemoteStore> {
+fn store(url: &str, options: StringMap, headers: StringMap) -> tegula::Result<tegula::store::RemoteStore> {
     tegula::store::RemoteStore::new(url, &tegula::store::RemoteOptions { options, headers })
 }
 
 #[cfg(not(feature = "cloud"))]
-fn store(url: &str, _options: Texts, _headers: Texts) -> tegula::Result<tegula::store::ReadOnlyStore> {
+fn store(url: &str, _options: StringMap, _headers: StringMap) -> tegula::Result<tegula::store::ReadOnlyStore> {
     let scheme = url.split("://").next().unwrap_or_default();
-    Err(tegula::Error::unsupported(format!("this build of tegula has no stores for {scheme}:// URLs")))
+    Err(tegula::Error::unsupported(format!("this build of tegula has no support for {scheme}:// URLs")))
 }
 
-/// The objects below a URL.
+/// Returns a store of the objects below a URL.
 #[pyfunction]
-pub(crate) fn remote_store(py: Python<'_>, url: &str, options: Texts, headers: Texts) -> PyResult<Store> {
+pub(crate) fn remote_store(py: Python<'_>, url: &str, options: StringMap, headers: StringMap) -> PyResult<Store> {
     detached(py, || Ok(Store(Arc::new(store(url, options, headers)?))))
 }
 
-/// What this process's client has done: requests, of these HEAD, bytes read, bytes written.
+/// Returns counts of this process: all requests, HEAD requests, bytes read and bytes written.
 #[pyfunction]
 pub(crate) fn remote_stats(
     py: Python<'_>,
     url: &str,
-    options: Texts,
-    headers: Texts,
+    options: StringMap,
+    headers: StringMap,
 ) -> PyResult<(u64, u64, u64, u64)> {
     detached(py, || {
         let store = store(url, options, headers)?;
@@ -51,18 +51,18 @@ pub(crate) fn remote_stats(
     })
 }
 
-/// How many requests are under way at once.
+/// Returns the maximum number of concurrent requests.
 #[pyfunction]
 pub(crate) fn requests() -> usize {
     tegula::requests()
 }
 
-/// Sets how many requests are under way at once.
+/// Sets the maximum number of concurrent requests.
 #[pyfunction]
 #[pyo3(signature = (requests, /))]
 pub(crate) fn set_requests(py: Python<'_>, requests: usize) -> PyResult<()> {
     if requests == 0 {
-        return Err(exception(py, "InvalidSelectionError", "at least one request is under way"));
+        return Err(exception(py, "InvalidSelectionError", "the number of concurrent requests must be at least 1"));
     }
     tegula::set_requests(requests);
     Ok(())

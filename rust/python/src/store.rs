@@ -1,4 +1,4 @@
-//! Stores; see `tegula::store`. A mapping of Python can be one.
+//! Stores, including Python mappings; see `tegula::store`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,11 +16,11 @@ use tegula::{Error, Result};
 
 use crate::call::{attached, detached};
 
-/// Objects under keys; what users see of it is in `tegula.stores`.
+/// The native part of the stores in `tegula.stores`.
 #[pyclass(module = "tegula._tegula", frozen)]
 pub(crate) struct Store(pub(crate) Arc<dyn tegula::store::Store>);
 
-/// No object is read whole that is larger.
+/// Maximum size of an object that `get` reads.
 const LIMIT: u64 = 1 << 62;
 
 #[pymethods]
@@ -40,7 +40,7 @@ impl Store {
         detached(py, || Ok(Self(Arc::new(ZipStore::open(path)?))))
     }
 
-    /// The archive that is an object of another store.
+    /// Opens an archive that is an object of another store.
     #[staticmethod]
     fn zip_in(py: Python<'_>, store: &Bound<'_, Self>, key: &str) -> PyResult<Self> {
         let store = store.get().0.clone();
@@ -52,7 +52,7 @@ impl Store {
         Self(Arc::new(Mapping::new(&mapping)))
     }
 
-    /// The same objects, for reading; the error of a write says the reason.
+    /// Returns a read-only store of the same objects. Writes raise an error with the reason.
     fn read_only(&self, reason: &str) -> Self {
         Self(Arc::new(ReadOnlyStore::new(self.0.clone(), reason)))
     }
@@ -79,12 +79,12 @@ impl Store {
         detached(py, || tegula::store::erase_below(&*self.0, prefix))
     }
 
-    /// All keys below a prefix.
+    /// Returns all keys below a prefix.
     fn keys(&self, py: Python<'_>, prefix: &str) -> PyResult<Vec<String>> {
         detached(py, || tegula::store::keys_below(&*self.0, prefix))
     }
 
-    /// What writers that were killed left below a prefix; with `remove`, it goes.
+    /// Returns the temporary files that killed writers left below a prefix; with `remove`, removes them.
     fn leftovers(&self, py: Python<'_>, prefix: &str, remove: bool) -> PyResult<Vec<String>> {
         detached(py, || self.0.leftovers(prefix, remove))
     }
@@ -94,7 +94,7 @@ impl Store {
     }
 }
 
-/// A mapping of keys to bytes that Python code may change at any time.
+/// A Python mapping of keys to bytes. Other code may change it at any time.
 struct Mapping {
     objects: Py<PyMapping>,
     profile: Profile,
@@ -102,24 +102,24 @@ struct Mapping {
 
 impl Mapping {
     fn new(mapping: &Bound<'_, PyMapping>) -> Self {
-        // Nobody outside this process can change a dict.
+        // Only this process can change a dict.
         let exclusion = if mapping.is_instance_of::<PyDict>() { Exclusion::Everyone } else { Exclusion::Process };
-        // Stores on one mapping are one store, so that their writers wait for each other. If another mapping gets the
-        // address later, the versions of its values differ.
+        // Writers to the same mapping wait for each other. If another mapping gets the address later, the versions of
+        // its values differ.
         let identity = Identity::of(("mapping", mapping.as_ptr().addr()));
         let profile = Profile { identity, exclusion, merge_gap: 0, ..Profile::default() };
         Self { objects: mapping.clone().unbind(), profile }
     }
 
-    /// Asks the mapping for a key, or with `""` for all.
+    /// Calls a function with the mapping. Errors name the key, or the mapping if the key is empty.
     fn attach<T>(&self, key: &str, call: impl FnOnce(&Bound<'_, PyMapping>) -> PyResult<T>) -> Result<T> {
         let result = Python::try_attach(|py| {
             call(self.objects.bind(py)).map_err(|error| {
-                let place = if key.is_empty() { format!("{self:?}") } else { format!("mapping:/{key}") };
-                Error::store(format!("{place}: {error}"))
+                let location = if key.is_empty() { format!("{self:?}") } else { format!("mapping:/{key}") };
+                Error::store(format!("{location}: {error}"))
             })
         });
-        result.unwrap_or_else(|| Err(Error::store("Python is on its way out")))
+        result.unwrap_or_else(|| Err(Error::store("the Python interpreter is shutting down")))
     }
 }
 
@@ -129,7 +129,7 @@ impl fmt::Debug for Mapping {
     }
 }
 
-/// Changes with the bytes: a mapping tells nothing of its own by which a new value could be told from an old one.
+/// Hashes a value as its version, as mappings have no versions or times of modification.
 fn version(bytes: &[u8]) -> u64 {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let mix = |lane: u64, word: [u8; 8]| (lane ^ u64::from_le_bytes(word)).wrapping_mul(FACTOR).rotate_left(29);

@@ -1,4 +1,4 @@
-//! NumPy's arrays of strings of variable length, through the part of its C API that is for them.
+//! Arrays of NumPy's `StringDType`, through NumPy's C API for strings.
 //!
 //! <https://numpy.org/doc/stable/reference/c-api/strings.html>
 
@@ -12,10 +12,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyCapsuleMethods};
 use tegula::{Error, Put, Sink};
 
-/// The size of an element, which says where its string is.
+/// Size of a packed string, in bytes.
 const PACKED: usize = 16;
 
-/// Where the functions stand in NumPy's table, since its version 2.0.
+/// Indices of the functions in NumPy's API table, since NumPy 2.0.
 const LOAD: usize = 313;
 const PACK: usize = 314;
 const ACQUIRE: usize = 316;
@@ -32,7 +32,7 @@ type Pack = unsafe extern "C" fn(*mut c_void, *mut c_void, *const c_char, usize)
 type Acquire = unsafe extern "C" fn(*mut PyObject) -> *mut c_void;
 type Release = unsafe extern "C" fn(*mut c_void);
 
-/// The functions, the descriptor and the elements of an array of strings. Its header keeps all of them.
+/// API functions, descriptor and elements of an array of strings. The array owns the descriptor and the elements.
 #[derive(Clone, Copy)]
 pub(crate) struct Strings {
     start: *mut u8,
@@ -43,23 +43,23 @@ pub(crate) struct Strings {
     release: Release,
 }
 
-// SAFETY: NumPy allows its functions without the GIL, on any thread, for whoever has acquired the allocator.
+// SAFETY: a thread that has acquired the allocator may call the functions without the GIL.
 unsafe impl Send for Strings {}
 // SAFETY: as above.
 unsafe impl Sync for Strings {}
 
 impl Strings {
-    /// Of an array of strings, whose first byte in memory is `start`, as long as the array is there.
+    /// Returns access to an array whose first element is at `start`. It must not be used after the array is dropped.
     pub(crate) fn new(array: &Bound<'_, PyUntypedArray>, start: *mut u8) -> PyResult<Self> {
         let py = array.py();
         let dtype = array.dtype();
         if dtype.getattr("kind")?.extract::<char>()? != 'T' || dtype.getattr("itemsize")?.extract::<usize>()? != PACKED
         {
-            return Err(PyRuntimeError::new_err("not an array of strings"));
+            return Err(PyRuntimeError::new_err("expected an array of StringDType"));
         }
         let table = py.import("numpy._core.multiarray")?.getattr("_ARRAY_API")?.cast_into::<PyCapsule>()?;
         let table = table.pointer_checked(None)?.cast::<*const c_void>();
-        // SAFETY: an array of this type exists, so that the table has these functions, with these signatures; it lives
+        // SAFETY: an array of this type exists, so the table has these functions with these signatures. The table lives
         // as long as the process.
         unsafe {
             let function = |at: usize| table.add(at).read();
@@ -74,64 +74,65 @@ impl Strings {
         }
     }
 
-    /// Makes the allocator ours. Whoever waits for it with the GIL holds that: this one must not want the GIL meanwhile.
+    /// Locks the allocator. Until it is released, this thread must not take the GIL: another thread may hold the GIL
+    /// and wait for the allocator.
     pub(crate) fn acquire(&self) -> Acquired<'_> {
         // SAFETY: the descriptor lives as long as its array.
-        Acquired { strings: self, allocator: unsafe { (self.acquire)(self.descriptor) }, turn: Mutex::new(()) }
+        Acquired { strings: self, allocator: unsafe { (self.acquire)(self.descriptor) }, mutex: Mutex::new(()) }
     }
 }
 
-/// An array of strings whose allocator is ours.
+/// An array of strings with a locked allocator.
 pub(crate) struct Acquired<'a> {
     strings: &'a Strings,
     allocator: *mut c_void,
-    turn: Mutex<()>,
+    mutex: Mutex<()>,
 }
 
-// SAFETY: the allocator is used by one thread at a time, whose turn it is.
+// SAFETY: the mutex lets one thread at a time use the allocator.
 unsafe impl Sync for Acquired<'_> {}
 
 impl Drop for Acquired<'_> {
     fn drop(&mut self) {
-        // SAFETY: it is ours since `acquire`.
+        // SAFETY: `acquire` locked the allocator.
         unsafe { (self.strings.release)(self.allocator) }
     }
 }
 
 impl Sink for Acquired<'_> {
     fn lock(&self) -> Put<'_> {
-        let turn = self.turn.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let guard = self.mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         Box::new(move |at, element| {
-            let _ = &turn;
-            // SAFETY: the core has checked that an element lies there; the allocator is ours and it is our turn; the bytes
-            // are copied.
+            let _ = &guard;
+            // SAFETY: the core has checked that `at` is the offset of an element. We hold the allocator and the mutex,
+            // and NumPy copies the bytes.
             let failed = unsafe {
-                let place = self.strings.start.add(at).cast();
-                (self.strings.pack)(self.allocator, place, element.as_ptr().cast(), element.len())
+                let packed = self.strings.start.add(at).cast();
+                (self.strings.pack)(self.allocator, packed, element.as_ptr().cast(), element.len())
             };
-            if failed == 0 { Ok(()) } else { Err(Error::store("no memory for strings")) }
+            if failed == 0 { Ok(()) } else { Err(Error::store("out of memory for strings")) }
         })
     }
 }
 
-/// Calls `take` with each string of an array whose elements follow one another; `None`: it is missing.
+/// Calls `take` with each string of a contiguous array; with `None` for a missing string.
 pub(crate) fn read(
     array: &Bound<'_, PyUntypedArray>,
     mut take: impl FnMut(Option<&[u8]>) -> PyResult<()>,
 ) -> PyResult<()> {
-    // SAFETY: an ndarray's header stays as it is while we hold the GIL.
+    // SAFETY: the header of an ndarray does not change while we hold the GIL.
     let strings = Strings::new(array, unsafe { (*array.as_array_ptr()).fields.data.cast() })?;
     let acquired = strings.acquire();
     for k in 0..array.len() {
         let mut found = Static { size: 0, start: std::ptr::null() };
-        // SAFETY: the element lies in the array, whose allocator is ours.
+        // SAFETY: the element is in the array, and we hold the allocator.
         let state = unsafe { (strings.load)(acquired.allocator, strings.start.add(k * PACKED).cast(), &raw mut found) };
         match state {
             0 if found.size == 0 => take(Some(&[]))?,
-            // SAFETY: so many bytes are there as long as the allocator is ours.
+            // SAFETY: the bytes are valid until the allocator is released.
             0 => take(Some(unsafe { std::slice::from_raw_parts(found.start.cast(), found.size) }))?,
             1 => take(None)?,
-            _ => return Err(PyMemoryError::new_err("no memory for strings")),
+            _ => return Err(PyMemoryError::new_err("out of memory for strings")),
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use pyo3::types::{PySlice, PyTuple};
 use crate::call::attached;
 use crate::extract::indices;
 
-/// A tuple of integers.
+/// Returns a tuple of integers.
 pub(crate) fn tuple<'py>(py: Python<'py>, numbers: &[u64]) -> PyResult<Bound<'py, PyTuple>> {
     PyTuple::new(py, numbers)
 }
@@ -26,41 +26,41 @@ impl ArraySubset {
         Self::new_with_start_shape(start, shape)
     }
 
-    /// From a slice, range or pair (start, stop) for each axis; none of the ends may be left out.
+    /// Return a region from a slice, range or pair (start, stop) for each axis. Slices must have a stop.
     #[staticmethod]
     #[pyo3(signature = (ranges, /))]
     fn new_with_ranges(ranges: &Bound<'_, PyAny>) -> PyResult<Self> {
         crate::extract::region(ranges, &[]).map(Self)
     }
 
-    /// From the first element and a shape.
+    /// Return a region from its first element and its shape.
     #[staticmethod]
     fn new_with_start_shape(start: &Bound<'_, PyAny>, shape: &Bound<'_, PyAny>) -> PyResult<Self> {
         let (py, start, shape) = (start.py(), indices(start)?, indices(shape)?);
         attached(py, || tegula::ArraySubset::new_with_start_shape(&start, &shape)).map(Self)
     }
 
-    /// From the first element and an end that is not part of the region.
+    /// Return a region from its first element and an exclusive end.
     #[staticmethod]
     fn new_with_start_end_exc(start: &Bound<'_, PyAny>, end: &Bound<'_, PyAny>) -> PyResult<Self> {
         let (py, start, end) = (start.py(), indices(start)?, indices(end)?);
         attached(py, || tegula::ArraySubset::new_with_start_end_exc(&start, &end)).map(Self)
     }
 
-    /// From the first element and the last.
+    /// Return a region from its first and its last element.
     #[staticmethod]
     fn new_with_start_end_inc(start: &Bound<'_, PyAny>, end: &Bound<'_, PyAny>) -> PyResult<Self> {
         let (py, start, end) = (start.py(), indices(start)?, indices(end)?);
         attached(py, || tegula::ArraySubset::new_with_start_end_inc(&start, &end)).map(Self)
     }
 
-    /// The region of a shape at the origin.
+    /// Return a region that starts at the origin.
     #[staticmethod]
     fn new_with_shape(shape: &Bound<'_, PyAny>) -> PyResult<Self> {
         Ok(Self(tegula::ArraySubset::new_with_shape(&indices(shape)?)))
     }
 
-    /// An empty region of so many dimensions.
+    /// Return an empty region with `ndim` dimensions.
     #[staticmethod]
     fn new_empty(ndim: usize) -> Self {
         Self(tegula::ArraySubset::new_empty(ndim))
@@ -78,7 +78,7 @@ impl ArraySubset {
         tuple(py, self.0.shape())
     }
 
-    /// tuple of int : The end, which is not part of the region.
+    /// tuple of int : The exclusive end.
     #[getter]
     fn end_exc<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         tuple(py, &self.0.end_exc())
@@ -102,12 +102,12 @@ impl ArraySubset {
         self.0.num_elements()
     }
 
-    /// Whether the region has no elements.
+    /// Return whether the region has no elements.
     fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether an element lies in the region.
+    /// Return whether an element is in the region.
     fn contains(&self, index: &Bound<'_, PyAny>) -> PyResult<bool> {
         Ok(self.0.contains(&indices(index)?))
     }
@@ -116,7 +116,7 @@ impl ArraySubset {
         self.contains(index)
     }
 
-    /// Whether the region lies in another, or in an array of a shape.
+    /// Return whether the region is inside another region, or inside an array of a shape.
     fn inbounds(&self, other: &Bound<'_, PyAny>) -> PyResult<bool> {
         match other.cast::<Self>() {
             Ok(other) => Ok(self.0.inbounds(&other.get().0)),
@@ -124,29 +124,29 @@ impl ArraySubset {
         }
     }
 
-    /// The elements that lie in both regions; an empty region where there are none.
+    /// Return the intersection of two regions, which can be empty.
     fn overlap(&self, py: Python<'_>, other: &Bound<'_, Self>) -> PyResult<Self> {
         attached(py, || self.0.overlap(&other.get().0)).map(Self)
     }
 
-    /// The region as seen from `origin`, which must not lie past its start.
+    /// Return the region relative to `origin`, which must not be past the start of the region.
     fn relative_to(&self, origin: &Bound<'_, PyAny>) -> PyResult<Self> {
         let (py, origin) = (origin.py(), indices(origin)?);
         attached(py, || self.0.relative_to(&origin)).map(Self)
     }
 
-    /// The part of the region before `end`.
+    /// Return the region clipped to `end`.
     fn bound(&self, end: &Bound<'_, PyAny>) -> PyResult<Self> {
         let (py, end) = (end.py(), indices(end)?);
         attached(py, || self.0.bound(&end)).map(Self)
     }
 
-    /// The indices of all elements in C order, made one by one.
+    /// Return an iterator over the indices of all elements, in C order.
     fn indices(&self) -> ArraySubsetIndices {
         ArraySubsetIndices(Mutex::new(self.0.indices()))
     }
 
-    /// A slice for each axis, to index an ndarray with.
+    /// Return a slice for each axis, for indexing an ndarray.
     fn to_slices<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let slices = self.0.to_ranges().into_iter();
         PyTuple::new(
@@ -172,7 +172,7 @@ impl ArraySubset {
     }
 }
 
-/// The indices of an `ArraySubset` in C order.
+/// Iterates over the indices of an `ArraySubset`, in C order.
 #[pyclass(module = "tegula._tegula", frozen)]
 pub(crate) struct ArraySubsetIndices(Mutex<tegula::Indices>);
 

@@ -1,4 +1,4 @@
-//! Elements of variable length: what they become in Python, and out of what they are written.
+//! Conversion of elements of variable length to Python and back.
 
 use numpy::{IntoPyArray, PyArray1, PyArrayDescr, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::PyTypeError;
@@ -10,21 +10,21 @@ use crate::dtype::to_numpy;
 use crate::errors::{OrRaise, exception};
 use crate::strings;
 
-/// What elements of variable length come back as.
+/// Form of elements of variable length in Python.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum As {
-    /// An ndarray of NumPy's strings, which [`Strings`](crate::strings::Strings) writes.
+pub(crate) enum VariableForm {
+    /// An ndarray of NumPy's `StringDType`; see [`Strings`](crate::strings::Strings).
     Strings,
     /// An ndarray of objects.
     Objects,
-    /// Their bytes and offsets.
+    /// Concatenated bytes, and offsets.
     Parts,
 }
 
-/// Turns elements that were read into an ndarray of a shape, or into (bytes, offsets).
+/// Converts elements that were read to an ndarray of a shape, or to (bytes, offsets).
 pub(crate) fn to_python<'py>(
     py: Python<'py>,
-    form: As,
+    form: VariableForm,
     data_type: &DataType,
     shape: &Bound<'py, PyTuple>,
     slots: &[u8],
@@ -33,11 +33,11 @@ pub(crate) fn to_python<'py>(
     let heaps = heaps.into_inner();
     let elements = Variable::new(slots, &heaps);
     match form {
-        As::Parts => {
+        VariableForm::Parts => {
             let (bytes, offsets) = py.detach(|| elements.concatenated()).or_raise(py)?;
             Ok((bytes.into_pyarray(py), offsets.into_pyarray(py)).into_pyobject(py)?.into_any())
         }
-        As::Strings | As::Objects => {
+        VariableForm::Strings | VariableForm::Objects => {
             let objects = objects(py, data_type, &elements)?;
             PyArray1::from_vec(py, objects).call_method1("reshape", (shape,))
         }
@@ -46,14 +46,15 @@ pub(crate) fn to_python<'py>(
 
 fn objects(py: Python<'_>, data_type: &DataType, elements: &Variable<'_>) -> PyResult<Vec<Py<PyAny>>> {
     let text = |bytes| {
-        std::str::from_utf8(bytes).map_err(|error| exception(py, "CorruptDataError", &format!("no UTF-8: {error}")))
+        std::str::from_utf8(bytes)
+            .map_err(|error| exception(py, "CorruptDataError", &format!("an element is not UTF-8: {error}")))
     };
     match data_type.kind() {
         Kind::String => {
             elements.iter().map(|element| Ok(PyString::new(py, text(element)?).into_any().unbind())).collect()
         }
         Kind::Object => {
-            // Python's own reader, as NaN and Infinity are among what its writer leaves; once for all.
+            // Python's `json` module writes NaN and Infinity, so only it can read them. One call parses all elements.
             let total = elements.iter().map(|element| element.len() + 1).sum::<usize>() + 2;
             let mut all = String::with_capacity(total);
             all.push('[');
@@ -64,13 +65,14 @@ fn objects(py: Python<'_>, data_type: &DataType, elements: &Variable<'_>) -> PyR
                 all.push_str(text(element)?);
             }
             all.push(']');
-            // Bytes, which MessagePack has and JSON has not, are spelled as an object of one member.
+            // MessagePack has bytes, which JSON lacks: they are encoded as {"$binary": base64}.
             let hook = PyDict::new(py);
             if all.contains("$binary") {
                 hook.set_item("object_hook", py.import("tegula._array.variable")?.getattr("from_binary")?)?;
             }
             let found = py.import("json")?.call_method("loads", (all,), Some(&hook));
-            let found = found.map_err(|error| exception(py, "CorruptDataError", &format!("no JSON: {error}")))?;
+            let found = found
+                .map_err(|error| exception(py, "CorruptDataError", &format!("an element is not JSON: {error}")))?;
             Ok(found.cast::<PyList>()?.iter().map(Bound::unbind).collect())
         }
         Kind::List => {
@@ -80,7 +82,7 @@ fn objects(py: Python<'_>, data_type: &DataType, elements: &Variable<'_>) -> PyR
                 if item.swapped { dtype.call_method1("newbyteorder", ("S",))? } else { dtype.clone().into_any() };
             let frombuffer = py.import("numpy")?.getattr("frombuffer")?;
             let list = |element: &[u8]| {
-                // A copy that can be written to.
+                // `astype` makes a writable copy.
                 let list = frombuffer.call1((PyBytes::new(py, element), &stored))?;
                 Ok(list.call_method1("astype", (&dtype,))?.unbind())
             };
@@ -90,39 +92,39 @@ fn objects(py: Python<'_>, data_type: &DataType, elements: &Variable<'_>) -> PyR
     }
 }
 
-/// Elements to be written: slots in C order, and their bytes.
-pub(crate) struct Given {
+/// Elements to write: slots in C order, and a heap of their bytes.
+pub(crate) struct VariableInput {
     pub(crate) slots: Vec<u8>,
     pub(crate) heap: Vec<u8>,
 }
 
-impl Given {
+impl VariableInput {
     fn add(&mut self, py: Python<'_>, element: &[u8]) -> PyResult<()> {
         let length = u32::try_from(element.len())
-            .map_err(|_| exception(py, "UnsupportedError", "an element has more than 2^32 bytes"))?;
+            .map_err(|_| exception(py, "UnsupportedError", "an element has 4 GiB or more, which exceeds the limit"))?;
         let slot = Slot { heap: InputBuffer::HEAP, length, offset: self.heap.len() as u64 };
         self.slots.extend_from_slice(&slot.to_bytes());
         self.heap.extend_from_slice(element);
         Ok(())
     }
 
-    /// From an ndarray of strings or of objects.
+    /// Converts an ndarray of strings or of objects.
     pub(crate) fn new(array: &Bound<'_, PyUntypedArray>, data_type: &DataType) -> PyResult<Self> {
         let py = array.py();
-        let mut given = Self { slots: Vec::with_capacity(array.len() * Slot::SIZE), heap: Vec::new() };
+        let mut input = Self { slots: Vec::with_capacity(array.len() * Slot::SIZE), heap: Vec::new() };
         let kind: String = array.dtype().getattr("kind")?.extract()?;
         if kind == "T" && data_type.kind() == Kind::String {
             let array = py.import("numpy")?.call_method1("ascontiguousarray", (array,))?;
             strings::read(array.cast()?, |element| match element {
-                Some(element) => given.add(py, element),
-                None => Err(missing(py)),
+                Some(element) => input.add(py, element),
+                None => Err(missing_string(py)),
             })?;
-            return Ok(given);
+            return Ok(input);
         }
         for element in array.call_method1("astype", ("O",))?.call_method0("ravel")?.try_iter()? {
-            given.add_object(data_type, &element?)?;
+            input.add_object(data_type, &element?)?;
         }
-        Ok(given)
+        Ok(input)
     }
 
     fn add_object(&mut self, data_type: &DataType, element: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -130,8 +132,8 @@ impl Given {
         match data_type.kind() {
             Kind::String => match element.cast::<PyString>() {
                 Ok(text) => self.add(py, text.to_str()?.as_bytes()),
-                Err(_) if element.is_none() => Err(missing(py)),
-                Err(_) => Err(refused(element, "a string")),
+                Err(_) if element.is_none() => Err(missing_string(py)),
+                Err(_) => Err(wrong_type(element, "a string")),
             },
             Kind::Bytes => {
                 if let Ok(bytes) = element.cast::<PyBytes>() {
@@ -139,7 +141,7 @@ impl Given {
                 } else if let Ok(bytes) = element.cast::<PyByteArray>() {
                     self.add(py, &bytes.to_vec())
                 } else {
-                    Err(refused(element, "bytes"))
+                    Err(wrong_type(element, "bytes"))
                 }
             }
             Kind::Object => {
@@ -149,7 +151,7 @@ impl Given {
                 self.add(py, text.cast::<PyString>()?.to_str()?.as_bytes())
             }
             _ => {
-                let Some(item) = data_type.item() else { return Err(refused(element, "a list")) };
+                let Some(item) = data_type.item() else { return Err(wrong_type(element, "a list")) };
                 let dtype = to_numpy(py, &item.data_type)?;
                 let stored = if item.swapped { dtype.call_method1("newbyteorder", ("S",))? } else { dtype.into_any() };
                 let bytes = py.import("numpy")?.call_method1("asarray", (element, stored))?.call_method0("tobytes")?;
@@ -159,16 +161,16 @@ impl Given {
     }
 }
 
-fn missing(py: Python<'_>) -> PyErr {
-    exception(py, "InvalidSelectionError", "an element is missing: Zarr's strings have no missing ones")
+fn missing_string(py: Python<'_>) -> PyErr {
+    exception(py, "InvalidSelectionError", "cannot store a missing string: Zarr has no missing values")
 }
 
-fn refused(element: &Bound<'_, PyAny>, due: &str) -> PyErr {
-    PyTypeError::new_err(format!("an element is {}, not {due}", element.get_type()))
+fn wrong_type(element: &Bound<'_, PyAny>, expected: &str) -> PyErr {
+    PyTypeError::new_err(format!("each element must be {expected}, not {}", element.get_type()))
 }
 
-/// What elements of a data type come back as where NumPy's type is `dtype`.
-pub(crate) fn form(data_type: &DataType, dtype: &Bound<'_, PyArrayDescr>) -> PyResult<As> {
+/// Returns the form of elements for a NumPy data type.
+pub(crate) fn form_of(data_type: &DataType, dtype: &Bound<'_, PyArrayDescr>) -> PyResult<VariableForm> {
     let kind: String = dtype.getattr("kind")?.extract()?;
-    Ok(if kind == "T" && data_type.kind() == Kind::String { As::Strings } else { As::Objects })
+    Ok(if kind == "T" && data_type.kind() == Kind::String { VariableForm::Strings } else { VariableForm::Objects })
 }

@@ -1,17 +1,17 @@
-//! Changes of the stored attributes and shape. Each method returns the array as it is after the change.
+//! Methods that change attributes and shape. Each returns the changed array.
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tegula::metadata::AttributesChange;
 
 use super::Array;
-use crate::buffer::Origin;
+use crate::buffer::Source;
 use crate::call::{Answer, detached, perform};
 use crate::extract::indices;
 use crate::json::object_from_python;
 
 impl Array {
-    /// Carries out work that returns the changed array of the core.
+    /// Calls the core for a change, and wraps the changed array.
     fn changed(
         slf: &Bound<'_, Self>,
         work: impl FnOnce(&tegula::Array) -> tegula::Result<tegula::Array> + Send + 'static,
@@ -29,7 +29,7 @@ impl Array {
 
 #[pymethods]
 impl Array {
-    /// Changes the stored attributes in one write.
+    /// Changes the stored attributes with one write.
     fn change_attributes(
         &self,
         py: Python<'_>,
@@ -47,13 +47,13 @@ impl Array {
         Self::changed(slf, move |array| array.resize(&shape))
     }
 
-    /// Stores an ndarray after the end of an axis of the array as it is stored now.
+    /// Stores an ndarray after the stored end of an axis.
     fn append(slf: &Bound<'_, Self>, axis: usize, data: &Bound<'_, PyAny>) -> Answer {
         let shape = indices(&data.getattr("shape")?)?;
-        let origin = Origin::new(data, &slf.get().elements, &shape)?;
+        let source = Source::new(data, &slf.get().elements, &shape)?;
         let (own, before) = (slf.get(), slf.clone().unbind());
         let array = own.core.clone();
-        let work = move || array.append_from(&shape, axis, origin.buffer()).map(|after| (after, origin));
+        let work = move || array.append_from(&shape, axis, source.buffer()).map(|after| (after, source));
         perform(slf.py(), own.done.as_ref(), work, move |py, (after, _)| {
             Ok(Py::new(py, before.get().like(py, after))?.into_any())
         })

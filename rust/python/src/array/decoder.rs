@@ -1,9 +1,9 @@
-//! Reading of parts of one chunk; see `tegula::PartialDecoder`.
+//! Reads parts of one chunk; see `tegula::PartialDecoder`.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
-use crate::buffer::{Elements, Target};
+use crate::buffer::{ElementType, Target};
 use crate::call::{attached, detached};
 use crate::extract::region;
 use crate::subset::tuple;
@@ -12,7 +12,7 @@ use crate::subset::tuple;
 #[doc = include_str!("../docs/partial_decoder.txt")]
 pub(crate) struct PartialDecoder {
     pub(super) decoder: tegula::PartialDecoder,
-    pub(super) elements: Elements,
+    pub(super) elements: ElementType,
 }
 
 #[pymethods]
@@ -23,7 +23,7 @@ impl PartialDecoder {
         tuple(py, self.decoder.chunk())
     }
 
-    /// int : The number of bytes that the decoder keeps.
+    /// int : The size of the cached data, in bytes.
     #[getter]
     fn size_held(&self) -> u64 {
         self.decoder.size_held()

@@ -1,9 +1,9 @@
-//! Writing of parts of one chunk; see `tegula::PartialEncoder`.
+//! Writes parts of one chunk; see `tegula::PartialEncoder`.
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::buffer::{Elements, Origin};
+use crate::buffer::{ElementType, Source};
 use crate::call::{attached, detached};
 use crate::extract::region;
 use crate::subset::tuple;
@@ -12,7 +12,7 @@ use crate::subset::tuple;
 #[doc = include_str!("../docs/partial_encoder.txt")]
 pub(crate) struct PartialEncoder {
     pub(super) encoder: tegula::PartialEncoder,
-    pub(super) elements: Elements,
+    pub(super) elements: ElementType,
 }
 
 #[pymethods]
@@ -30,17 +30,17 @@ impl PartialEncoder {
         let chunk_shape = attached(py, || array.chunk_shape(chunk))?;
         let asarray = py.import("numpy")?.getattr("asarray")?;
         let ndarray = py.import("numpy")?.getattr("ndarray")?;
-        let mut origins = Vec::new();
+        let mut sources = Vec::new();
         for part in parts.try_iter()? {
             let (subset, data): (Bound<'_, PyAny>, Bound<'_, PyAny>) = part?.extract()?;
             let subset = region(&subset, &chunk_shape)?;
             attached(py, || array.subset_in_chunk(chunk, &subset))?;
             let data =
                 if data.is_instance(&ndarray)? { data } else { asarray.call1((data, self.elements.dtype.bind(py)))? };
-            let origin = Origin::new(&data, &self.elements, subset.shape())?;
-            origins.push((subset, origin));
+            let source = Source::new(&data, &self.elements, subset.shape())?;
+            sources.push((subset, source));
         }
-        let parts: Vec<_> = origins.iter().map(|(subset, origin)| (subset.clone(), origin.buffer())).collect();
+        let parts: Vec<_> = sources.iter().map(|(subset, source)| (subset.clone(), source.buffer())).collect();
         detached(py, || self.encoder.partial_encode_from(&parts))
     }
 

@@ -1,4 +1,4 @@
-//! Which elements chunks and regions of them hold; see `tegula::ArrayRegion`.
+//! Regions of chunks; see `tegula::ArrayRegion`.
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -9,7 +9,7 @@ use crate::call::{attached, detached};
 use crate::extract::{indices, region};
 use crate::subset::ArraySubset;
 
-/// Returns the elements of a region: of a kind that [`ArrayRegion`] lists, at the position that Python gives for it.
+/// Returns a region of the array. `kind` names a variant of [`ArrayRegion`], and `at` is its index or range.
 pub(super) fn subset_of(array: &tegula::Array, kind: &str, at: &Bound<'_, PyAny>) -> PyResult<tegula::ArraySubset> {
     let find = |region: ArrayRegion<'_>| attached(at.py(), || array.subset_of(region));
     match kind {
@@ -27,18 +27,18 @@ pub(super) fn subset_of(array: &tegula::Array, kind: &str, at: &Bound<'_, PyAny>
             let grid = attached(at.py(), || array.inner_chunk_grid_shape())?;
             find(ArrayRegion::InnerChunks(&region(at, &grid)?))
         }
-        _ => Err(PyValueError::new_err(format!("{kind:?} is not a kind of region"))),
+        _ => Err(PyValueError::new_err(format!("unknown kind of region {kind:?}"))),
     }
 }
 
 #[pymethods]
 impl Array {
-    /// Returns the elements of a region.
+    /// Returns a region; see [`subset_of`].
     fn region(&self, kind: &str, at: &Bound<'_, PyAny>) -> PyResult<ArraySubset> {
         subset_of(&self.core, kind, at).map(ArraySubset)
     }
 
-    /// Returns a range of chunks as an `ArraySubset` of the chunk grid.
+    /// Returns a range of chunks as a region of the chunk grid.
     fn grid_region(&self, chunks: &Bound<'_, PyAny>) -> PyResult<ArraySubset> {
         let found = region(chunks, &self.core.chunk_grid_shape())?;
         attached(chunks.py(), || self.core.chunks_subset(&found))?;

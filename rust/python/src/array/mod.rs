@@ -17,25 +17,25 @@ use tegula::{Field, Heaps, Kind, Slot};
 pub(crate) use self::decoder::PartialDecoder;
 pub(crate) use self::encoder::PartialEncoder;
 pub(crate) use self::session::WriteSession;
-use crate::buffer::Elements;
+use crate::buffer::ElementType;
 use crate::cache::ChunkCache;
 use crate::call::{Answer, attached, detached, perform};
 use crate::dtype::{field, to_numpy};
-use crate::errors::{At, exception};
+use crate::errors::{AtLocation, exception};
 use crate::json::{self, from_python, object_to_python};
 use crate::options::CodecOptions;
 use crate::store::Store;
 use crate::subset::tuple;
-use crate::variable::{As, to_python};
+use crate::variable::{VariableForm, to_python};
 
 /// The native part of `tegula.Array`.
 ///
-/// Methods that read or write chunks return their answer or, in a [deferred](Array::deferred) array, leave it to asyncio.
+/// Methods that read or write chunks return their answer; a [deferred](Array::deferred) array passes it to `done`.
 #[pyclass(module = "tegula._tegula", frozen)]
 pub(crate) struct Array {
     core: tegula::Array,
-    elements: Elements,
-    /// What another thread calls with the answer; `None`: the caller waits.
+    elements: ElementType,
+    /// A callable for the answer, called on another thread; `None` if the caller waits.
     done: Option<Py<PyAny>>,
 }
 
@@ -45,9 +45,9 @@ impl Array {
         Self::with_dtype(array, dtype)
     }
 
-    /// An array whose elements have another data type in NumPy than their own implies.
+    /// Wraps an array whose elements have a given NumPy data type.
     pub(crate) fn with_dtype(array: tegula::Array, dtype: Bound<'_, PyArrayDescr>) -> PyResult<Self> {
-        Ok(Self { elements: Elements::new(array.data_type(), dtype)?, core: array, done: None })
+        Ok(Self { elements: ElementType::new(array.data_type(), dtype)?, core: array, done: None })
     }
 
     /// Returns the array of the core.
@@ -55,21 +55,21 @@ impl Array {
         &self.core
     }
 
-    /// Returns the elements' type if NumPy's data type tells more than the array's, which is raw bytes.
-    pub(crate) fn known(&self, py: Python<'_>) -> PyResult<Option<Field>> {
+    /// Returns the NumPy type of the elements, if the data type of the array is just raw bytes.
+    pub(crate) fn numpy_field(&self, py: Python<'_>) -> PyResult<Option<Field>> {
         if self.core.data_type().kind() != Kind::Raw {
             return Ok(None);
         }
-        let known = field(self.elements.dtype.bind(py))?;
-        Ok((known.data_type != *self.core.data_type()).then_some(known))
+        let field_type = field(self.elements.dtype.bind(py))?;
+        Ok((field_type.data_type != *self.core.data_type()).then_some(field_type))
     }
 
-    /// Returns another array with the same type of elements.
+    /// Wraps another array of the core with the same element type.
     pub(crate) fn like(&self, py: Python<'_>, array: tegula::Array) -> Self {
         Self { core: array, elements: self.elements.clone_ref(py), done: None }
     }
 
-    /// Carries out work on the array without the GIL. `answer` turns the result into a Python object.
+    /// Calls the core without the GIL. `answer` converts the result to a Python object.
     fn perform<T: Send + 'static>(
         &self,
         py: Python<'_>,
@@ -89,7 +89,7 @@ impl Array {
         Self::new(py, detached(py, || tegula::Array::open(store, path))?)
     }
 
-    /// Returns an array with known metadata; nothing is read.
+    /// Returns an array with known metadata, without reading.
     #[staticmethod]
     fn restore(
         py: Python<'_>,
@@ -125,8 +125,7 @@ impl Array {
         tuple(py, self.core.shape())
     }
 
-    /// The shape of a stored chunk (a shard, if the array is sharded). Along an axis where lengths differ, it has a tuple
-    /// of them.
+    /// Shape of a chunk (a shard, if the array is sharded). If lengths vary along an axis, its item is a tuple of them.
     #[getter]
     fn grid_chunk_shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let grid = self.core.chunk_grid();
@@ -170,7 +169,7 @@ impl Array {
         self.core.metadata().zarr_format
     }
 
-    /// The bytes of the fill value; for elements of variable length, an ndarray of shape () with it.
+    /// Bytes of the fill value; for elements of variable length, an ndarray of shape ().
     #[getter]
     fn fill_value(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let value = self.core.fill_value().bytes();
@@ -180,7 +179,7 @@ impl Array {
         }
         let slot = Slot { heap: 0, length: value.len() as u32, offset: 0 };
         let shape = PyTuple::empty(py);
-        to_python(py, As::Objects, data_type, &shape, &slot.to_bytes(), Heaps::new(value)).map(Bound::unbind)
+        to_python(py, VariableForm::Objects, data_type, &shape, &slot.to_bytes(), Heaps::new(value)).map(Bound::unbind)
     }
 
     #[getter]
@@ -200,18 +199,18 @@ impl Array {
         self.core.attributes().keys().cloned().collect()
     }
 
-    /// The revision of the metadata, counted in this process.
+    /// Revision of the metadata, counted per process.
     #[getter]
     fn revision(&self) -> u64 {
         self.core.revision()
     }
 
-    /// The stored document.
+    /// The stored metadata document.
     fn metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         json::to_python(py, &self.core.metadata().document)
     }
 
-    /// The codecs, in the terms of Zarr V3.
+    /// The codecs, named and configured as in Zarr V3.
     fn codecs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
         for named in &self.core.metadata().codecs {
@@ -232,13 +231,12 @@ impl Array {
         self.like(py, self.core.with_options((*options.get()).into()))
     }
 
-    /// Returns the array with elements of variable length that are read as NumPy's `dtype`, or (None) as bytes and
-    /// offsets.
+    /// Returns an array that reads elements of variable length as NumPy's `dtype`, or (`None`) as bytes and offsets.
     fn with_elements(&self, py: Python<'_>, dtype: Option<&Bound<'_, PyArrayDescr>>) -> PyResult<Self> {
         let mut array = self.like(py, self.core.clone());
         match (dtype, &mut array.elements.variable) {
-            (Some(dtype), _) => array.elements = Elements::new(self.core.data_type(), dtype.clone())?,
-            (None, Some((_, form))) => *form = As::Parts,
+            (Some(dtype), _) => array.elements = ElementType::new(self.core.data_type(), dtype.clone())?,
+            (None, Some((_, form))) => *form = VariableForm::Parts,
             (None, None) => {
                 let (name, data_type) = (self.core.name(), self.core.data_type());
                 let message = format!("{name}: elements of {data_type} have a fixed size, not a variable length");
@@ -248,7 +246,7 @@ impl Array {
         Ok(array)
     }
 
-    /// The data type as Zarr calls it.
+    /// The Zarr name of the data type.
     #[getter]
     fn data_type(&self) -> String {
         self.core.data_type().to_string()
@@ -260,8 +258,8 @@ impl Array {
         self.core.data_type().is_variable()
     }
 
-    /// Returns the array for one call of asyncio: another thread carries it out and then calls `done(answer, None)` or
-    /// `done(None, error)`. The call itself returns `done` at once.
+    /// Returns an array for one asynchronous call: another thread does the work and then calls `done(answer, None)` or
+    /// `done(None, error)`. The call itself returns `done` immediately.
     fn deferred(&self, py: Python<'_>, done: Py<PyAny>) -> Self {
         Self { done: Some(done), ..self.like(py, self.core.clone()) }
     }

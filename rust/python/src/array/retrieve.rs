@@ -1,4 +1,4 @@
-//! Reading of regions, selections and encoded chunks.
+//! Methods that read regions, selections and encoded chunks.
 
 use numpy::PyReadonlyArray2;
 use pyo3::prelude::*;
@@ -11,15 +11,15 @@ use crate::buffer::Target;
 use crate::call::{Answer, attached, detached};
 use crate::errors::exception;
 use crate::extract::{indices, region};
-use crate::selection::Positions;
+use crate::selection::ParsedIndex;
 
 impl Array {
-    /// Allocates memory for elements of a shape, or checks `out`.
+    /// Allocates an ndarray of a shape, or checks `out`.
     fn target(&self, py: Python<'_>, shape: &[u64], out: Option<&Bound<'_, PyAny>>) -> PyResult<Target> {
         Target::new(py, out, &self.elements, shape, None, self.core.fill_value().bytes())
     }
 
-    /// Reads elements into memory and returns the ndarray.
+    /// Reads elements into `target` and returns the ndarray.
     fn read(
         &self,
         py: Python<'_>,
@@ -50,14 +50,14 @@ impl Array {
         self.read(py, target, move |array, buffer| array.retrieve_subset_into(&subset, buffer))
     }
 
-    fn retrieve_selection(&self, py: Python<'_>, positions: Positions<'_, '_>) -> Answer {
-        let selection = positions.selection(self.core.shape(), self.core.name())?;
-        let (shape, result) = (selection.shape(), positions.result()?);
+    fn retrieve_selection(&self, py: Python<'_>, index: ParsedIndex<'_, '_>) -> Answer {
+        let selection = index.selection(self.core.shape(), self.core.name())?;
+        let (shape, result) = (selection.shape(), index.result()?);
         let target = Target::new(py, None, &self.elements, &shape, Some(&result), self.core.fill_value().bytes())?;
         self.read(py, target, move |array, buffer| array.retrieve_selection_into(&selection, buffer))
     }
 
-    /// Reads regions of one shape that start at the rows of an array of int64.
+    /// Reads regions of the same shape. Each row of `starts` is the start of a region.
     #[pyo3(signature = (starts, shape, out=None))]
     fn retrieve_array_subsets(
         &self,
@@ -71,7 +71,8 @@ impl Array {
         let row =
             |row: numpy::ndarray::ArrayView1<'_, i64>| row.iter().map(|start| u64::try_from(*start).ok()).collect();
         let starts: Option<Vec<Dims>> = starts.rows().into_iter().map(row).collect();
-        let starts = starts.ok_or_else(|| exception(py, "InvalidSelectionError", "a start is negative"))?;
+        let starts =
+            starts.ok_or_else(|| exception(py, "InvalidSelectionError", "starts of regions must not be negative"))?;
         attached(py, || self.core.check_subsets(&starts, &shape))?;
         let whole: Dims = std::iter::once(starts.len() as u64).chain(shape.iter().copied()).collect();
         let target = self.target(py, &whole, out)?;
@@ -117,9 +118,9 @@ impl Array {
         Ok(PartialDecoder { decoder, elements: self.elements.clone_ref(py) })
     }
 
-    /// Returns the chunks, requests and bytes that a read of a selection takes, by name.
-    fn explain<'py>(&self, py: Python<'py>, positions: Positions<'_, '_>) -> PyResult<Bound<'py, PyDict>> {
-        let selection = positions.selection(self.core.shape(), self.core.name())?;
+    /// Returns the number of chunks, requests and bytes that a read of a selection takes, by name.
+    fn explain<'py>(&self, py: Python<'py>, index: ParsedIndex<'_, '_>) -> PyResult<Bound<'py, PyDict>> {
+        let selection = index.selection(self.core.shape(), self.core.name())?;
         let found = detached(py, || self.core.explain(&selection))?;
         let dict = PyDict::new(py);
         for (name, count) in [

@@ -1,4 +1,4 @@
-//! Sessions of many writes; see `tegula::WriteSession`.
+//! Write sessions; see `tegula::WriteSession`.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use pyo3::types::PyTuple;
 use tegula::{InputBuffer, Result, Selection, WriteSessionOptions};
 
 use super::Array;
-use super::store::{Storing, Writer};
-use crate::buffer::Origin;
+use super::store::{WriteTarget, Writer};
+use crate::buffer::Source;
 use crate::call::{Answer, attached, detached, perform};
 use crate::copy::bytes_of;
-use crate::selection::Positions;
+use crate::selection::ParsedIndex;
 use crate::subset::tuple;
 
-/// The native part of `tegula.WriteSession`. As an [`Array`], it can be deferred for one call of asyncio.
+/// The native part of `tegula.WriteSession`. Like an [`Array`], it can be deferred for one asynchronous call.
 #[pyclass(module = "tegula._tegula", frozen)]
 pub(crate) struct WriteSession {
     session: Arc<tegula::WriteSession>,
@@ -22,7 +22,7 @@ pub(crate) struct WriteSession {
     done: Option<Py<PyAny>>,
 }
 
-impl Storing for Arc<tegula::WriteSession> {
+impl WriteTarget for Arc<tegula::WriteSession> {
     fn store_subset(&self, subset: &tegula::ArraySubset, input: InputBuffer<'_>) -> Result<()> {
         self.store_subset_from(subset, input)
     }
@@ -40,7 +40,7 @@ impl WriteSession {
     fn write(&self, py: Python<'_>, store: impl FnOnce(&Writer<'_, Arc<tegula::WriteSession>>) -> Answer) -> Answer {
         let array = attached(py, || self.session.array())?;
         let (elements, done) = (&self.array.get().elements, self.done.as_ref());
-        store(&Writer { storing: &self.session, array: &array, elements, done })
+        store(&Writer { target: &self.session, array: &array, elements, done })
     }
 
     fn perform<T: Send + 'static>(
@@ -55,8 +55,8 @@ impl WriteSession {
 }
 
 impl WriteSession {
-    /// Stores what is staged and returns the shape that the array has now.
-    fn end(&self, py: Python<'_>, store: fn(&tegula::WriteSession) -> Result<()>) -> Answer {
+    /// Stores staged elements and returns the new shape of the array.
+    fn store_staged(&self, py: Python<'_>, store: fn(&tegula::WriteSession) -> Result<()>) -> Answer {
         let work = move |session: &tegula::WriteSession| store(session).map(|()| session.shape());
         self.perform(py, work, |py, shape| Ok(tuple(py, &shape)?.into_any().unbind()))
     }
@@ -86,7 +86,7 @@ impl WriteSession {
         self.session.staged()
     }
 
-    /// Returns the array with the shape that it will have.
+    /// Returns the array with the shape that includes appended elements.
     fn array(&self, py: Python<'_>) -> PyResult<Array> {
         Ok(self.array.get().like(py, attached(py, || self.session.array())?))
     }
@@ -95,38 +95,38 @@ impl WriteSession {
         self.write(data.py(), |writer| writer.store_region(kind, at, data))
     }
 
-    #[pyo3(signature = (positions, data, fields=None))]
+    #[pyo3(signature = (index, data, fields=None))]
     fn store_selection(
         &self,
-        positions: Positions<'_, '_>,
+        index: ParsedIndex<'_, '_>,
         data: &Bound<'_, PyAny>,
         fields: Option<Vec<String>>,
     ) -> Answer {
-        self.write(data.py(), |writer| writer.store_selection(positions, data, fields))
+        self.write(data.py(), |writer| writer.store_selection(index, data, fields))
     }
 
-    /// Writes an ndarray after the end of an axis; returns the new shape.
+    /// Appends an ndarray along an axis and returns the new shape.
     fn append(&self, py: Python<'_>, axis: usize, data: &Bound<'_, PyAny>) -> Answer {
-        let given: Vec<u64> = data.getattr("shape")?.extract()?;
-        let length = given.get(axis).copied().unwrap_or(0);
+        let data_shape: Vec<u64> = data.getattr("shape")?.extract()?;
+        let length = data_shape.get(axis).copied().unwrap_or(0);
         let mut shape = self.session.shape();
         if let Some(along) = shape.get_mut(axis) {
             *along = length;
         }
-        let origin = Origin::new(data, &self.array.get().elements, &shape)?;
+        let source = Source::new(data, &self.array.get().elements, &shape)?;
         self.perform(
             py,
-            move |session| Ok((session.append_from(axis, length, origin.buffer())?, origin)),
+            move |session| Ok((session.append_from(axis, length, source.buffer())?, source)),
             |py, (shape, _)| Ok(tuple(py, &shape)?.into_any().unbind()),
         )
     }
 
     fn flush(&self, py: Python<'_>) -> Answer {
-        self.end(py, tegula::WriteSession::flush)
+        self.store_staged(py, tegula::WriteSession::flush)
     }
 
     fn finish(&self, py: Python<'_>) -> Answer {
-        self.end(py, tegula::WriteSession::finish)
+        self.store_staged(py, tegula::WriteSession::finish)
     }
 
     fn discard(&self, py: Python<'_>) -> PyResult<()> {

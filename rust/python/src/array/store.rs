@@ -1,4 +1,4 @@
-//! Writing of regions, selections, fields and encoded chunks, of arrays and of sessions.
+//! Methods that write regions, selections, fields and encoded chunks. Arrays and sessions share them.
 
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -6,21 +6,21 @@ use tegula::{ArraySubset, DataType, Field, InputBuffer, Result, Selection};
 
 use super::geometry::subset_of;
 use super::{Array, PartialEncoder};
-use crate::buffer::{Elements, Origin};
+use crate::buffer::{ElementType, Source};
 use crate::call::{Answer, attached, perform};
 use crate::dtype::to_numpy;
 use crate::errors::OrRaise;
 use crate::extract::{indices, region};
-use crate::selection::Positions;
+use crate::selection::ParsedIndex;
 
-/// What stores elements: an array, or a session of writes to one.
-pub(super) trait Storing: Clone + Send + 'static {
+/// An array or a write session.
+pub(super) trait WriteTarget: Clone + Send + 'static {
     fn store_subset(&self, subset: &ArraySubset, input: InputBuffer<'_>) -> Result<()>;
     fn store_selection(&self, selection: &Selection, input: InputBuffer<'_>) -> Result<()>;
     fn store_fields(&self, selection: &Selection, fields: &[&str], input: InputBuffer<'_>) -> Result<()>;
 }
 
-impl Storing for tegula::Array {
+impl WriteTarget for tegula::Array {
     fn store_subset(&self, subset: &ArraySubset, input: InputBuffer<'_>) -> Result<()> {
         self.store_subset_from(subset, input)
     }
@@ -34,59 +34,59 @@ impl Storing for tegula::Array {
     }
 }
 
-/// Where a call stores elements, and how it answers.
+/// The target, element type and `done` callable of a write.
 pub(super) struct Writer<'a, S> {
-    pub(super) storing: &'a S,
-    /// The array with the shape that regions and selections apply to.
+    pub(super) target: &'a S,
+    /// The array whose shape bounds regions and selections.
     pub(super) array: &'a tegula::Array,
-    pub(super) elements: &'a Elements,
+    pub(super) elements: &'a ElementType,
     pub(super) done: Option<&'a Py<PyAny>>,
 }
 
-impl<S: Storing> Writer<'_, S> {
+impl<S: WriteTarget> Writer<'_, S> {
     /// Stores an ndarray in a region.
     pub(super) fn store_region(&self, kind: &str, at: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>) -> Answer {
         let subset = subset_of(self.array, kind, at)?;
-        let origin = Origin::new(data, self.elements, subset.shape())?;
-        self.store(data.py(), origin, move |storing, input| storing.store_subset(&subset, input))
+        let source = Source::new(data, self.elements, subset.shape())?;
+        self.store(data.py(), source, move |target, input| target.store_subset(&subset, input))
     }
 
-    /// Stores an ndarray in a selection. With `fields`, it has packed records of only these fields.
+    /// Stores an ndarray in a selection. With `fields`, the ndarray has packed records of only these fields.
     pub(super) fn store_selection(
         &self,
-        positions: Positions<'_, '_>,
+        index: ParsedIndex<'_, '_>,
         data: &Bound<'_, PyAny>,
         fields: Option<Vec<String>>,
     ) -> Answer {
         let py = data.py();
-        let selection = positions.selection(self.array.shape(), self.array.name())?;
+        let selection = index.selection(self.array.shape(), self.array.name())?;
         let shape = selection.shape();
         let Some(fields) = fields else {
-            let origin = Origin::new(data, self.elements, &shape)?;
-            return self.store(py, origin, move |storing, input| storing.store_selection(&selection, input));
+            let source = Source::new(data, self.elements, &shape)?;
+            return self.store(py, source, move |target, input| target.store_selection(&selection, input));
         };
         let data_type = records(self.array.data_type(), &fields).map_err(|error| error.at(self.array.name()));
         let data_type = data_type.or_raise(py)?;
-        let origin = Origin::new(data, &Elements::new(&data_type, to_numpy(py, &data_type)?)?, &shape)?;
-        self.store(py, origin, move |storing, input| {
+        let source = Source::new(data, &ElementType::new(&data_type, to_numpy(py, &data_type)?)?, &shape)?;
+        self.store(py, source, move |target, input| {
             let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
-            storing.store_fields(&selection, &fields, input)
+            target.store_fields(&selection, &fields, input)
         })
     }
 
     fn store(
         &self,
         py: Python<'_>,
-        origin: Origin,
+        source: Source,
         work: impl FnOnce(&S, InputBuffer<'_>) -> Result<()> + Send + 'static,
     ) -> Answer {
-        let storing = self.storing.clone();
-        // The ndarray is dropped with the GIL.
-        perform(py, self.done, move || work(&storing, origin.buffer()).map(|()| origin), |py, _| Ok(py.None()))
+        let target = self.target.clone();
+        // The answer drops the ndarray with the GIL.
+        perform(py, self.done, move || work(&target, source.buffer()).map(|()| source), |py, _| Ok(py.None()))
     }
 }
 
-/// Returns a struct of some fields without gaps.
+/// Returns a struct data type of some fields, without gaps.
 fn records(data_type: &DataType, names: &[String]) -> Result<DataType> {
     let (mut fields, mut offset) = (Vec::new(), 0);
     for field in names.iter().filter_map(|name| data_type.fields().iter().find(|field| field.name == *name)) {
@@ -98,10 +98,10 @@ fn records(data_type: &DataType, names: &[String]) -> Result<DataType> {
 
 impl Array {
     fn writer(&self) -> Writer<'_, tegula::Array> {
-        Writer { storing: &self.core, array: &self.core, elements: &self.elements, done: self.done.as_ref() }
+        Writer { target: &self.core, array: &self.core, elements: &self.elements, done: self.done.as_ref() }
     }
 
-    /// Carries out work that gives nothing back.
+    /// Calls the core for work without a result.
     fn command(&self, py: Python<'_>, work: impl FnOnce(&tegula::Array) -> Result<()> + Send + 'static) -> Answer {
         self.perform(py, work, |py, ()| Ok(py.None()))
     }
@@ -113,14 +113,14 @@ impl Array {
         self.writer().store_region(kind, at, data)
     }
 
-    #[pyo3(signature = (positions, data, fields=None))]
+    #[pyo3(signature = (index, data, fields=None))]
     fn store_selection(
         &self,
-        positions: Positions<'_, '_>,
+        index: ParsedIndex<'_, '_>,
         data: &Bound<'_, PyAny>,
         fields: Option<Vec<String>>,
     ) -> Answer {
-        self.writer().store_selection(positions, data, fields)
+        self.writer().store_selection(index, data, fields)
     }
 
     fn store_encoded_chunk(&self, py: Python<'_>, chunk: &Bound<'_, PyAny>, encoded: PyBackedBytes) -> Answer {
@@ -148,7 +148,7 @@ impl Array {
         Ok(PartialEncoder { encoder, elements: self.elements.clone_ref(py) })
     }
 
-    /// Rewrites a chunk (None: all chunks) that is a larger shard than needed; returns the number of bytes saved.
+    /// Rewrites a shard (`None`: all shards) that is larger than necessary, and returns the number of bytes saved.
     fn compact(&self, py: Python<'_>, chunk: Option<&Bound<'_, PyAny>>, drop_empty: bool) -> Answer {
         let chunk = chunk.map(indices).transpose()?;
         let work = move |array: &tegula::Array| match chunk {

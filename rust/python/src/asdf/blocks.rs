@@ -1,4 +1,4 @@
-//! Blocks of Zarr arrays, and codecs of blocks, for the reader and writer of the `asdf` library.
+//! Blocks of Zarr arrays, and block codecs, for the `asdf` library.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use crate::call::detached;
 use crate::errors::OrRaise;
 use crate::json;
 
-/// An array as the node and the blocks of a file.
+/// A Zarr array as a node and blocks of a file.
 #[pyclass(module = "tegula._tegula", frozen)]
 pub(crate) struct ZarrBlocks(Arc<ZarrNode>);
 
 #[pymethods]
 impl ZarrBlocks {
-    /// Finds the stored chunks of an array. `keep_v3`: an array of Zarr V3 stays V3.
+    /// Lists the stored chunks of an array. With `keep_v3`, a Zarr V3 array stays V3.
     #[new]
     fn new(py: Python<'_>, array: &Bound<'_, Array>, keep_v3: bool) -> PyResult<Self> {
         let array = array.get().core().clone();
@@ -32,7 +32,7 @@ impl ZarrBlocks {
         self.0.tag()
     }
 
-    /// The entries of the node other than `chunk_block_map`.
+    /// Returns the entries of the node except `chunk_block_map`.
     fn documents<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         for (name, value) in self.0.documents() {
@@ -45,25 +45,26 @@ impl ZarrBlocks {
         self.0.blocks()
     }
 
-    /// The indices of the chunks in the map, block by block.
+    /// Returns the index of each block's chunk in the map.
     fn places(&self) -> Vec<usize> {
         self.0.places()
     }
 
-    /// The bytes of a block; the last is the map. `first` is the number of the first block in the file.
+    /// Returns the bytes of a block; the last block is the map. `first` is the number of the array's first block in the
+    /// file.
     fn block<'py>(&self, py: Python<'py>, number: usize, first: usize) -> PyResult<Bound<'py, PyBytes>> {
         let node = self.0.clone();
         Ok(PyBytes::new(py, &detached(py, move || node.block(number, first))?))
     }
 }
 
-/// The labels that have codecs.
+/// Returns the compression labels with a codec.
 #[pyfunction]
 pub(crate) fn block_labels() -> Vec<String> {
     compression_labels()
 }
 
-/// Encodes data in consecutive parts. The options are those of the Python libraries.
+/// Compresses data and returns consecutive parts. The options are those of Python's compression libraries.
 #[pyfunction]
 #[pyo3(signature = (label, data, **options))]
 pub(crate) fn compress_block<'py>(
@@ -84,7 +85,7 @@ pub(crate) fn compress_block<'py>(
     Ok(parts.into_iter().map(|part| PyBytes::new(py, &part)).collect())
 }
 
-/// Decodes data into memory of their exact size.
+/// Decompresses data into an array of the exact size.
 #[pyfunction]
 pub(crate) fn decompress_block(
     py: Python<'_>,

@@ -27,7 +27,7 @@ pub(super) fn stored<'py>(py: Python<'py>, datatype: &Datatype) -> PyResult<Boun
     PyArrayDescr::new(py, list).map_err(|error| exception(py, "InvalidMetadataError", &format!("datatype: {error}")))
 }
 
-/// Returns the data type of elements that were read: numbers are in this machine's byte order, all else is as stored.
+/// Returns the data type of elements that were read: numbers have native byte order, records are as stored.
 pub(super) fn native<'py>(py: Python<'py>, datatype: &Datatype) -> PyResult<Bound<'py, PyArrayDescr>> {
     let descr = stored(py, datatype)?;
     match datatype {
@@ -36,8 +36,8 @@ pub(super) fn native<'py>(py: Python<'py>, datatype: &Datatype) -> PyResult<Boun
     }
 }
 
-/// Returns the datatype of elements to be written, whose fields have no gaps.
-pub(super) fn of(descr: &Bound<'_, PyArrayDescr>) -> PyResult<Datatype> {
+/// Converts the NumPy data type of elements to write, without gaps between fields.
+pub(super) fn from_numpy(descr: &Bound<'_, PyArrayDescr>) -> PyResult<Datatype> {
     let names = descr.getattr("names")?;
     if names.is_none() {
         let code: String = descr.getattr("str")?.extract()?;
@@ -47,7 +47,7 @@ pub(super) fn of(descr: &Bound<'_, PyArrayDescr>) -> PyResult<Datatype> {
     let field = |name: Bound<'_, PyAny>| {
         let inner = fields.get_item(&name)?.get_item(0)?;
         let shape = inner.getattr("shape")?.extract()?;
-        let datatype = of(inner.getattr("base")?.cast()?)?;
+        let datatype = from_numpy(inner.getattr("base")?.cast()?)?;
         Ok(Field { name: Some(name.extract()?), datatype, shape })
     };
     names.try_iter()?.map(|name| field(name?)).collect::<PyResult<_>>().map(Datatype::Record)

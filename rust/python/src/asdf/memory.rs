@@ -1,14 +1,14 @@
-//! Memory of Python as bytes of blocks.
+//! Memory of Python objects as data of blocks.
 
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use tegula::asdf::{BlockData, Memory};
 use tegula::{Error, Result};
 
-use crate::buffer::Origin;
+use crate::buffer::Source;
 
 /// The memory of an ndarray.
-struct ArrayMemory(Origin);
+struct ArrayMemory(Source);
 
 impl BlockData for ArrayMemory {
     fn lend(&self, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
@@ -16,21 +16,21 @@ impl BlockData for ArrayMemory {
     }
 }
 
-/// Returns the elements of an ndarray, where they are.
+/// Returns the memory of an ndarray, without a copy.
 pub(super) fn memory(array: &Bound<'_, PyUntypedArray>) -> PyResult<Memory> {
-    let origin = Origin::any(array)?;
-    let buffer = origin.buffer();
+    let source = Source::any(array)?;
+    let buffer = source.buffer();
     Ok(Memory {
         address: buffer.bytes.as_ptr().addr(),
         offset: buffer.origin.cast_unsigned(),
         shape: array.shape().iter().map(|length| *length as u64).collect(),
         strides: array.strides().iter().map(|stride| *stride as i64).collect(),
         item_size: array.dtype().itemsize(),
-        data: Box::new(ArrayMemory(origin)),
+        data: Box::new(ArrayMemory(source)),
     })
 }
 
-/// Returns the memory that an ndarray is a view of.
+/// Returns the memory of the base array of an ndarray.
 pub(super) fn base(array: &Bound<'_, PyUntypedArray>) -> PyResult<Memory> {
     let mut base = array.clone();
     while let Ok(next) = base.getattr("base")?.cast_into() {
@@ -39,13 +39,13 @@ pub(super) fn base(array: &Bound<'_, PyUntypedArray>) -> PyResult<Memory> {
     memory(&base)
 }
 
-/// A callable of a converter that returns the ndarray of a block.
+/// A callable of a converter, which returns the data of a block as an ndarray.
 pub(super) struct Callback(pub(super) Py<PyAny>);
 
 impl BlockData for Callback {
     fn lend(&self, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let call = |py: Python<'_>| memory(self.0.bind(py).call0()?.cast()?);
         let memory = Python::try_attach(call).ok_or_else(|| Error::store("the Python interpreter is shutting down"))?;
-        memory.map_err(|error| Error::store(format!("the data of a block: {error}")))?.lend_gathered(take)
+        memory.map_err(|error| Error::store(format!("cannot get the data of a block: {error}")))?.lend_gathered(take)
     }
 }

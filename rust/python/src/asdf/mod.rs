@@ -1,6 +1,6 @@
-//! ASDF files; see `tegula::asdf`. The interface for users is in `tegula.asdf`.
+//! ASDF files; see `tegula::asdf`. The Python package `tegula.asdf` wraps these classes.
 
-/// A class or function of `tegula.asdf._tree`.
+/// Returns a class or function of `tegula.asdf._tree`.
 macro_rules! helper {
     ($py:expr, $name:literal) => {{
         static OBJECT: pyo3::sync::PyOnceLock<pyo3::Py<pyo3::PyAny>> = pyo3::sync::PyOnceLock::new();
@@ -33,17 +33,17 @@ use crate::errors::OrRaise;
 use crate::store::Store;
 use crate::subset::tuple;
 
-/// The native part of `tegula.asdf.AsdfFile`. Nodes of the tree are numbers.
+/// The native part of `tegula.asdf.AsdfFile`. Nodes of the tree are identified by numbers.
 #[pyclass(module = "tegula._tegula", frozen)]
 pub(crate) struct AsdfFile(pub(crate) tegula::asdf::AsdfFile);
 
-/// An array as its node describes it: shape (None for a stream), data type, and the node of the mask.
+/// Shape (None for a stream), data type and mask node of an array, from its node.
 type Description<'py> = (Option<Bound<'py, PyTuple>>, Bound<'py, PyArrayDescr>, Option<usize>);
 
-/// Elements that are stored as they are in memory: the offset in the file, and the strides, in bytes.
+/// Offset and strides of elements in a memory map of the file, in bytes.
 type Mapped = (u64, Vec<i64>);
 
-/// A block: offset, allocated bytes, used bytes, decompressed bytes, compression.
+/// A block: offset, allocated size, used size and decompressed size in bytes, and compression label.
 type Block = (u64, u64, u64, u64, String);
 
 fn label(header: &BlockHeader) -> String {
@@ -55,24 +55,24 @@ impl AsdfFile {
         self.0.tree().id(node).ok_or_else(|| PyIndexError::new_err(format!("the tree has no node {node}")))
     }
 
-    /// Follows references from a node, and calls `what` with the file and the node where they lead.
-    fn followed<T: Send>(
+    /// Follows references from a node, and calls a function with the file and the node that they lead to.
+    fn follow_and<T: Send>(
         &self,
         py: Python<'_>,
         node: usize,
-        what: impl FnOnce(&tegula::asdf::AsdfFile, NodeId) -> Result<T> + Send,
+        call: impl FnOnce(&tegula::asdf::AsdfFile, NodeId) -> Result<T> + Send,
     ) -> PyResult<T> {
         let node = self.node(node)?;
         detached(py, || {
             let (file, node) = self.0.follow(node)?;
-            what(&file, node)
+            call(&file, node)
         })
     }
 }
 
 #[pymethods]
 impl AsdfFile {
-    /// Opens a file. `allow_external`: whether Zarr stores that it names by absolute paths are opened.
+    /// Opens a file. With `allow_external`, Zarr stores with absolute paths may be opened.
     #[staticmethod]
     #[pyo3(signature = (store, key, validate_checksums, allow_external=false))]
     fn open(
@@ -98,7 +98,7 @@ impl AsdfFile {
         self.0.key()
     }
 
-    /// How the file was opened: `validate_checksums` and `allow_external`.
+    /// The options `validate_checksums` and `allow_external`.
     #[getter]
     fn options(&self) -> (bool, bool) {
         let options = self.0.options();
@@ -121,18 +121,18 @@ impl AsdfFile {
         self.0.layout().comments.clone()
     }
 
-    /// Whether the key still leads to the file that was opened.
+    /// Returns whether the file in the store is still the file that was opened.
     fn is_current(&self, py: Python<'_>) -> bool {
         py.detach(|| self.0.is_current())
     }
 
-    /// The number of the root.
+    /// The number of the root node.
     #[getter]
     fn root(&self) -> usize {
         self.0.tree().root().index()
     }
 
-    /// Converts a node and all below it into Python's objects. `owner` makes arrays and references.
+    /// Converts a node and its descendants to Python objects. `owner` constructs arrays and references.
     fn tree<'py>(&self, node: usize, owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         tree::convert(&self.0, self.node(node)?, owner)
     }
@@ -150,9 +150,9 @@ impl AsdfFile {
         Ok(self.0.path_of(self.node(node)?))
     }
 
-    /// Whether a node is an array or a reference to one.
+    /// Returns whether a node is an array or a reference to an array.
     fn is_array(&self, py: Python<'_>, node: usize) -> PyResult<bool> {
-        self.followed(py, node, |file, node| {
+        self.follow_and(py, node, |file, node| {
             Ok(matches!(file.class(node), Class::Ndarray | Class::Chunked | Class::Zarr))
         })
     }
@@ -161,12 +161,12 @@ impl AsdfFile {
         Ok(self.0.class(self.node(node)?) == Class::Zarr)
     }
 
-    /// Whether a node is a chunked ndarray.
+    /// Returns whether a node is a chunked ndarray.
     fn is_chunked(&self, node: usize) -> PyResult<bool> {
         Ok(self.0.class(self.node(node)?) == Class::Chunked)
     }
 
-    /// The nodes of Zarr arrays, by the numbers of the blocks of their maps.
+    /// Returns the nodes of Zarr arrays by the block numbers of their maps.
     fn zarr_nodes(&self) -> HashMap<i64, usize> {
         let tree = self.0.tree();
         let nodes = (0..tree.len()).filter_map(|node| tree.id(node)).filter(|node| self.0.class(*node) == Class::Zarr);
@@ -177,7 +177,7 @@ impl AsdfFile {
         nodes.filter_map(map).collect()
     }
 
-    /// The file and the node that a URI leads to.
+    /// Returns the file and the node that a URI leads to.
     fn target(&self, py: Python<'_>, uri: &str) -> PyResult<(Self, usize)> {
         let (file, node) = detached(py, || {
             let (file, node) = self.0.target(uri)?;
@@ -186,9 +186,9 @@ impl AsdfFile {
         Ok((Self(file), node.index()))
     }
 
-    /// The file (None: this one) and the node that references from a node lead to.
+    /// Returns the file (`None` for this file) and the node that references from a node lead to.
     fn target_of(&self, py: Python<'_>, node: usize) -> PyResult<(Option<Self>, usize)> {
-        let (file, found) = self.followed(py, node, |file, node| Ok((file.clone(), node)))?;
+        let (file, found) = self.follow_and(py, node, |file, node| Ok((file.clone(), node)))?;
         let other = (file.key() != self.0.key()).then_some(Self(file));
         Ok((other, found.index()))
     }
@@ -209,7 +209,7 @@ impl AsdfFile {
         Ok((shape, dtype::native(py, &ndarray.datatype)?, ndarray.mask.map(NodeId::index)))
     }
 
-    /// Where the elements of an ndarray are stored, and the label of their compression.
+    /// Returns the kind of storage and the compression label of an ndarray.
     fn storage(&self, py: Python<'_>, node: usize) -> PyResult<(&'static str, String)> {
         let node = self.node(node)?;
         detached(py, || {
@@ -225,7 +225,7 @@ impl AsdfFile {
         })
     }
 
-    /// The data type of the stored elements of an ndarray, and its shape.
+    /// Returns the stored data type and the shape of an ndarray.
     fn stored<'py>(&self, py: Python<'py>, node: usize) -> PyResult<(Bound<'py, PyArrayDescr>, Bound<'py, PyTuple>)> {
         let node = self.node(node)?;
         let (ndarray, array) = detached(py, || {
@@ -255,15 +255,15 @@ impl AsdfFile {
         Array::with_dtype(array, dtype::native(py, &ndarray.datatype)?)
     }
 
-    /// The offset and strides of an array's elements, if they are in this file as they are in memory.
+    /// Returns the offset and strides of an array, if its elements have the same layout in this file and in memory.
     fn mapped(&self, array: &Bound<'_, Array>) -> PyResult<Option<Mapped>> {
         let mapped = attached(array.py(), || array.get().core().mappable())?;
-        let own = self.0.name();
-        let here = mapped.filter(|mapped| !mapped.reversed && mapped.object == own);
-        Ok(here.map(|mapped| (mapped.offset, mapped.strides)))
+        let name = self.0.name();
+        let mapped = mapped.filter(|mapped| !mapped.reversed && mapped.object == name);
+        Ok(mapped.map(|mapped| (mapped.offset, mapped.strides)))
     }
 
-    /// The decompressed data of a block.
+    /// Returns the decompressed data of a block.
     fn block<'py>(&self, py: Python<'py>, number: i64) -> PyResult<Bound<'py, PyBytes>> {
         Ok(PyBytes::new(py, &detached(py, || self.0.block_data(number))?))
     }

@@ -1,8 +1,8 @@
-//! Trees of ASDF files as Python's objects.
+//! Conversion of ASDF trees to Python objects.
 //!
-//! `owner` makes arrays from the numbers of their nodes; everything else is converted at once. A node is converted
-//! once, so that objects are shared as in the file, and a tree can contain itself. References within the file are
-//! replaced last.
+//! `owner` constructs arrays from the numbers of their nodes; other nodes are converted directly. Each node is
+//! converted once: aliases become the same object, and a tree can contain itself. References within the file are
+//! resolved last.
 
 use std::collections::HashMap;
 
@@ -14,12 +14,13 @@ use tegula::asdf::{AsdfFile, Class, Source};
 use crate::call::attached;
 use crate::errors::{OrRaise, exception};
 
-/// Converts a node and all below it.
+/// Converts a node and its descendants.
 pub(super) fn convert<'py>(file: &AsdfFile, node: NodeId, owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     convert_as(file, node, owner, false)
 }
 
-/// Converts a node and all below it; `in_parts`: a chunked ndarray becomes a mapping with the arrays of its chunks.
+/// Converts a node and its descendants. With `in_parts`, a chunked ndarray at the node becomes a mapping with the
+/// arrays of its chunks.
 pub(super) fn convert_as<'py>(
     file: &AsdfFile,
     node: NodeId,
@@ -49,18 +50,18 @@ struct Converter<'a, 'py> {
     references: Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>, NodeId)>,
 }
 
-/// Whether a node has no tag, or one of YAML's own that its kind implies.
+/// Returns whether a tag is missing, or is the YAML tag of a mapping, a sequence or a string.
 fn is_plain(tag: Option<&str>) -> bool {
     tag.is_none_or(|tag| matches!(tag.strip_prefix(YAML_TAG_PREFIX), Some("map" | "seq" | "str")))
 }
 
-/// The deepest nesting of lists in a key: deeper is a mistake or an attack.
+/// Maximum nesting of lists in a key.
 const DEEPEST_KEY: usize = 8;
 
-/// Longer scalars are converted once, wherever they are.
+/// Longer scalars are converted once for all their aliases, in bytes.
 const LONG: usize = 64;
 
-/// The beginning of the root's tag.
+/// Prefix of the root's tag.
 const ROOT_TAG: &str = "tag:stsci.edu:asdf/core/asdf-";
 
 impl<'a, 'py> Converter<'a, 'py> {
@@ -74,7 +75,7 @@ impl<'a, 'py> Converter<'a, 'py> {
             }
             let scalar = self.scalar(id, text)?;
             if text.len() > LONG {
-                // A short file can repeat a long text by aliases.
+                // Aliases in a short file can repeat a long text many times.
                 self.done[id.index()] = Some(scalar.clone());
             }
             return Ok(scalar);
@@ -94,7 +95,7 @@ impl<'a, 'py> Converter<'a, 'py> {
         self.owner.call_method1("array", (id.index(),))
     }
 
-    /// Converts an ndarray. Elements in the tree are read now; if that fails, the array raises when it is used.
+    /// Converts an ndarray. Inline elements are read now; if that fails, the array raises the error when it is used.
     fn ndarray(&mut self, id: NodeId) -> PyResult<Bound<'py, PyAny>> {
         let array = self.array(id)?;
         let tree = self.tree;
@@ -157,7 +158,7 @@ impl<'a, 'py> Converter<'a, 'py> {
         Ok(dict)
     }
 
-    /// Converts the value of a collection. References are recorded, and replaced later.
+    /// Converts an item of a collection. References are recorded, and resolved later.
     fn item(
         &mut self,
         collection: &Bound<'py, PyAny>,
@@ -189,9 +190,11 @@ impl<'a, 'py> Converter<'a, 'py> {
                     items.iter().map(|item| self.nested_key(*item, depth + 1)).collect::<PyResult<_>>()?;
                 Ok(PyTuple::new(self.py, items)?.into_any())
             }
-            (Kind::Mapping { .. } | Kind::Sequence { .. }, _, _) => {
-                Err(exception(self.py, "InvalidMetadataError", "a mapping has a collection as its key"))
-            }
+            (Kind::Mapping { .. } | Kind::Sequence { .. }, _, _) => Err(exception(
+                self.py,
+                "InvalidMetadataError",
+                "a key of a mapping is a mapping or a deeply nested list",
+            )),
             _ => self.node(id),
         }
     }
@@ -206,7 +209,7 @@ impl<'a, 'py> Converter<'a, 'py> {
                 return Err(exception(
                     py,
                     "InvalidMetadataError",
-                    "a !!pairs or !!omap list has an item that is no mapping of one entry",
+                    "an item of a !!pairs or !!omap list is not a mapping with one entry",
                 ));
             };
             let (key, value) = (self.key(*key)?, self.node(*value)?);
@@ -240,7 +243,7 @@ impl<'a, 'py> Converter<'a, 'py> {
         })
     }
 
-    /// Converts an integer from 32-bit words in the tree, a decimal number, or words in a block.
+    /// Converts an integer. Inline 32-bit words come first, then the decimal string, then words in a block.
     fn integer(&mut self, id: NodeId) -> PyResult<Bound<'py, PyAny>> {
         let (py, file, tree) = (self.py, self.file, self.tree);
         let text = |key| tree.get(id, key).and_then(|value| tree.text(value));
@@ -258,9 +261,9 @@ impl<'a, 'py> Converter<'a, 'py> {
         }
     }
 
-    /// Replaces references by the nodes they lead to; those to other files, or to nothing, become `Reference` objects.
+    /// Resolves references. Those to other files, and dangling references, become `Reference` objects.
     fn set_references(&mut self) -> PyResult<()> {
-        // Nodes that are converted here can contain more.
+        // Converting a target can add more references.
         while let Some((collection, key, id)) = self.references.pop() {
             let uri = self.file.reference(id).unwrap_or_default();
             let local = uri.starts_with('#');

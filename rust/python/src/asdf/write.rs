@@ -1,4 +1,4 @@
-//! Python's objects as trees of ASDF files.
+//! Conversion of Python objects to ASDF trees, and writing of files.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -13,12 +13,12 @@ use tegula::asdf::{BlockLayout, COMPLEX_TAG, FileOptions, INTEGER_TAG, NewArray,
 use super::memory::{Callback, base, memory};
 use super::{AsdfFile, dtype};
 use crate::array::Array;
-use crate::buffer::Origin;
+use crate::buffer::Source;
 use crate::call::{attached, detached};
 use crate::errors::{OrRaise, exception};
 use crate::json;
 
-/// The deepest tree that readers accept.
+/// Maximum depth of a tree that readers accept.
 const DEEPEST: usize = 900;
 
 /// The compression of blocks: a label and the options of its codec.
@@ -33,14 +33,14 @@ impl BlockCompression {
     }
 }
 
-/// What becomes of an object that is not plain data.
+/// Description of the node for an object that is not plain data.
 #[pyclass(module = "tegula._tegula")]
 pub(crate) enum AsdfNode {
-    /// It is written like another object.
+    /// The node of another object.
     Plain { value: Py<PyAny> },
-    /// A scalar whose text is not quoted.
+    /// An unquoted scalar.
     Scalar { text: String },
-    /// A set, as a dict of its items.
+    /// A set, given as a dict with its items as keys.
     Set { items: Py<PyDict> },
     /// A new ndarray.
     Ndarray {
@@ -50,13 +50,13 @@ pub(crate) enum AsdfNode {
         compression: Option<Py<BlockCompression>>,
         save_base: bool,
     },
-    /// An ndarray of an opened file, copied as it is stored.
+    /// An ndarray of an opened file, copied without decoding.
     Copy { file: Py<AsdfFile>, node: usize },
     /// A Zarr array.
     Zarr { array: Py<Array> },
 }
 
-/// Makes a tree; each object becomes one node, wherever it is in the tree.
+/// Builds a tree. An object that occurs several times becomes one node with aliases.
 struct Builder<'py> {
     py: Python<'py>,
     describe: Bound<'py, PyAny>,
@@ -64,16 +64,16 @@ struct Builder<'py> {
     layout: BlockLayout,
     keep_zarr_v3: bool,
     done: HashMap<usize, NodeId>,
-    /// Keeps objects alive, so that no other object gets the address of one.
+    /// References to converted objects, so that no other object gets the same address.
     kept: Vec<Bound<'py, PyAny>>,
 }
 
-/// How a file is written: the attributes of `tegula.asdf._write.WriteJob`.
+/// Options of a write: the attributes of `tegula.asdf._write.WriteJob`.
 #[derive(FromPyObject)]
 pub(crate) struct WriteJob<'py> {
-    /// Returns an `AsdfNode` for an object.
+    /// A callable that returns the `AsdfNode` of an object.
     describe: Bound<'py, PyAny>,
-    /// The compression of blocks that converters make.
+    /// Compression of the blocks of converters.
     block_compression: Option<Bound<'py, BlockCompression>>,
     version: String,
     padding: Option<f64>,
@@ -82,8 +82,8 @@ pub(crate) struct WriteJob<'py> {
     keep_zarr_v3: bool,
 }
 
-/// Writes a tree to a file. `blocks` are callables that return the first blocks of the file, whose numbers the tree
-/// already contains.
+/// Writes a tree to a file. `blocks` are callables that return the data of the first blocks; the tree already refers to
+/// them by number.
 #[pyfunction]
 pub(crate) fn write_asdf(
     tree: &Bound<'_, PyAny>,
@@ -115,7 +115,7 @@ pub(crate) fn write_asdf(
     })
 }
 
-/// Adds rows, in C order, to the streamed array at a path of the tree; returns the number of rows there are then.
+/// Appends rows, in C order, to the streamed array at a path in the tree, and returns the new number of rows.
 #[pyfunction]
 pub(crate) fn append_asdf(
     py: Python<'_>,
@@ -123,7 +123,7 @@ pub(crate) fn append_asdf(
     node: &str,
     rows: &Bound<'_, PyUntypedArray>,
 ) -> PyResult<u64> {
-    let rows = Origin::any(rows)?;
+    let rows = Source::any(rows)?;
     detached(py, move || append_rows(&path, node, rows.buffer().bytes))
 }
 
@@ -170,7 +170,7 @@ impl<'py> Builder<'py> {
         Ok(node)
     }
 
-    /// Adds an object that is neither plain data nor a collection.
+    /// Adds the node of an object that is neither plain data nor a collection.
     fn other(&mut self, object: &Bound<'py, PyAny>, depth: usize) -> PyResult<NodeId> {
         if let Ok(text) = object.cast::<PyString>() {
             let node = self.document.add_str(text.to_str()?);
@@ -222,7 +222,7 @@ impl<'py> Builder<'py> {
         save_base: bool,
     ) -> PyResult<NodeId> {
         let array = NewArray {
-            datatype: &dtype::of(&array.dtype())?,
+            datatype: &dtype::from_numpy(&array.dtype())?,
             memory: memory(array)?,
             base: if save_base { Some(base(array)?) } else { None },
             storage,
@@ -253,7 +253,7 @@ impl<'py> Builder<'py> {
         depth: usize,
     ) -> PyResult<NodeId> {
         let node = self.document.add_sequence(Vec::new());
-        // Before the items, as the list may contain itself.
+        // Registered before its items are converted, as a list can contain itself.
         self.done.insert(object.as_ptr().addr(), node);
         let items: Vec<_> = values.map(|value| self.node(&value, depth + 1)).collect::<PyResult<_>>()?;
         let flow = items.iter().all(|item| self.is_leaf(*item));
@@ -278,13 +278,14 @@ impl<'py> Builder<'py> {
             if key.is_instance_of::<PyInt>() {
                 return self.node(key, 0);
             }
-            let message = format!("cannot write a mapping with a key of {}: keys are str, int or bool", key.get_type());
+            let message =
+                format!("cannot write a mapping with a key of {}: keys must be str, int or bool", key.get_type());
             return Err(exception(self.py, "UnsupportedError", &message));
         };
         Ok(self.document.add_str(text.to_str()?))
     }
 
-    /// Adds an integer. Those of more than 64 bits become a node of 32-bit words.
+    /// Adds an integer. An integer outside the range of i64 becomes a node with 32-bit words.
     fn integer(&mut self, object: &Bound<'py, PyAny>) -> PyResult<NodeId> {
         if let Ok(value) = object.extract::<i64>() {
             return Ok(self.document.add_int(value));
@@ -314,6 +315,8 @@ fn storage_from(name: &str) -> PyResult<Storage> {
         "inline" => Ok(Storage::Inline),
         "external" => Ok(Storage::External),
         "streamed" => Ok(Storage::Streamed),
-        _ => Err(PyValueError::new_err(format!("unknown array storage {name:?}"))),
+        _ => Err(PyValueError::new_err(format!(
+            "unknown array storage {name:?}; use internal, inline, external or streamed"
+        ))),
     }
 }
