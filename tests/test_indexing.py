@@ -155,7 +155,7 @@ def test_iteration_reads_each_chunk_once(samples):
 
 def test_iteration_over_large_rows_is_cut(monkeypatch, samples):
     sample = samples["ours", "sharded"]
-    monkeypatch.setattr("tegula._array.array.ROWS", 5 * 23 * 4)
+    monkeypatch.setattr("tegula._array.array.ITERATION_BYTES", 5 * 23 * 4)
     for row, expected in zip(sample.array, sample.elements, strict=True):
         same(row, expected)
 

@@ -182,7 +182,7 @@ def test_rows_are_appended(tmp_path, shards):
     with other.write_session() as session:
         # The append starts from the stored shape.
         assert session.append(np.zeros((3, 6), "int64"), axis=-2) == (50, 6)
-        with pytest.raises(tegula.InvalidSelectionError, match="axis 2 is outside"):
+        with pytest.raises(tegula.InvalidSelectionError, match="axis 2 is out of bounds"):
             session.append(np.zeros((3, 6), "int64"), axis=2)
         with pytest.raises(tegula.InvalidSelectionError):
             session.append(np.zeros((3, 5), "int64"))

@@ -5,6 +5,7 @@ from typing import Any, Final, Literal, Protocol, SupportsIndex, TypeAlias, Unpa
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
 from tegula._array.selection import ParsedIndex
 from tegula._options import Options
@@ -400,6 +401,7 @@ class _WriteJob(Protocol):
     def keep_zarr_v3(self) -> bool: ...
     def describe(self, value: Any, /) -> AsdfNode: ...
 
+@disjoint_base
 class AsdfNode:
     @final
     class Plain(AsdfNode):

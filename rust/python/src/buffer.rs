@@ -128,7 +128,7 @@ impl Target {
                 (Some('T'), VariableForm::Strings) => VariableForm::Strings,
                 (Some('O'), VariableForm::Strings | VariableForm::Objects) => VariableForm::Objects,
                 _ => {
-                    let message = format!("out must have the data type object for elements of {data_type}");
+                    let message = format!("out must be an ndarray of objects for elements of {data_type}");
                     return Err(exception(py, "InvalidSelectionError", &message));
                 }
             };
