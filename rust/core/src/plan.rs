@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_cover_what_they_have_all_positions_of() {
+    fn lists_cover_shapes_whose_positions_they_all_have() {
         let list = |positions: &[u64]| {
             let run = |length| Run { start: 0, step: 1, length, stride: 0 };
             let lists = SmallVec::from_iter([List::new(&[1], Arc::new(vec![positions.to_vec()]), 1)]);

@@ -205,12 +205,12 @@ struct Driver {
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
-    /// Number of threads, without those in `away`.
+    /// Number of threads, without those in `remote`.
     running: usize,
     /// Number of these threads that wait for a job.
     idle: usize,
     /// Number of threads that wait for another machine.
-    away: usize,
+    remote: usize,
 }
 
 static DRIVER: PerProcess<Arc<Driver>> = PerProcess::new(Arc::default);
@@ -220,7 +220,7 @@ const IDLE: Duration = Duration::from_secs(10);
 
 thread_local! {
     /// The driver that this thread belongs to.
-    static OWN: RefCell<Option<Arc<Driver>>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<Arc<Driver>>> = const { RefCell::new(None) };
 }
 
 /// Queues a job for a thread of the driver.
@@ -235,21 +235,21 @@ pub fn spawn(job: impl FnOnce() + Send + 'static) {
 
 /// Calls `wait`, which waits for another machine. If this thread belongs to the driver, another thread may take its
 /// place until then.
-fn away<T>(wait: impl FnOnce() -> T) -> T {
+fn while_away<T>(wait: impl FnOnce() -> T) -> T {
     struct Back(Option<Arc<Driver>>);
     impl Drop for Back {
         fn drop(&mut self) {
             if let Some(driver) = &self.0 {
                 let mut queue = lock(&driver.queue);
-                queue.away -= 1;
+                queue.remote -= 1;
                 queue.running += 1;
             }
         }
     }
-    let driver = OWN.with_borrow(Clone::clone);
+    let driver = CURRENT.with_borrow(Clone::clone);
     if let Some(driver) = &driver {
         let mut queue = lock(&driver.queue);
-        queue.away += 1;
+        queue.remote += 1;
         queue.running -= 1;
         driver.start_thread_if_needed(&mut queue);
     }
@@ -260,16 +260,16 @@ fn away<T>(wait: impl FnOnce() -> T) -> T {
 impl Driver {
     /// Starts a thread if jobs wait, no thread is idle and the limit is not reached.
     fn start_thread_if_needed(self: &Arc<Self>, queue: &mut Queue) {
-        let below_limit = queue.running < (2 * threads()).max(4) && queue.away < requests();
+        let below_limit = queue.running < (2 * threads()).max(4) && queue.remote < requests();
         if queue.idle == 0 && !queue.jobs.is_empty() && below_limit {
-            let own = self.clone();
-            let started = thread::Builder::new().name("tegula-driver".into()).spawn(move || own.run());
+            let driver = self.clone();
+            let started = thread::Builder::new().name("tegula-driver".into()).spawn(move || driver.run());
             queue.running += usize::from(started.is_ok());
         }
     }
 
     fn run(self: Arc<Self>) {
-        OWN.set(Some(self.clone()));
+        CURRENT.set(Some(self.clone()));
         let mut queue = lock(&self.queue);
         loop {
             if let Some(job) = queue.jobs.pop_front() {
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_the_limit_work_at_once() {
+    fn at_most_the_limit_of_threads_work_at_once() {
         for limit in [1, 2] {
             let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
             parallel(&[(); 64], limit, |()| {

@@ -58,7 +58,7 @@ impl<const N: usize> From<&[Range<u64>; N]> for ArraySubset {
 }
 
 impl ArraySubset {
-    /// Makes a region from a range for each dimension. A range that ends before its start is empty.
+    /// Creates a region from a range for each dimension. A range that ends before its start is empty.
     pub fn new_with_ranges(ranges: &[Range<u64>]) -> Self {
         Self {
             start: ranges.iter().map(|range| range.start).collect(),
@@ -66,17 +66,17 @@ impl ArraySubset {
         }
     }
 
-    /// Makes the region of a shape at the origin.
+    /// Creates the region of a shape at the origin.
     pub fn new_with_shape(shape: &[u64]) -> Self {
         Self { start: SmallVec::from_elem(0, shape.len()), shape: shape.into() }
     }
 
-    /// Makes an empty region of some dimensions.
+    /// Creates an empty region of some dimensions.
     pub fn new_empty(dimensionality: usize) -> Self {
         Self { start: SmallVec::from_elem(0, dimensionality), shape: SmallVec::from_elem(0, dimensionality) }
     }
 
-    /// Makes a region from a start and a shape.
+    /// Creates a region from a start and a shape.
     ///
     /// This and the constructors below fail with [`InvalidSelection`](crate::ErrorKind::InvalidSelection) if the arguments
     /// have different lengths or the end passes 2^64.
@@ -88,7 +88,7 @@ impl ArraySubset {
         Ok(Self { start: start.into(), shape: shape.into() })
     }
 
-    /// Makes a region from a start and an exclusive end.
+    /// Creates a region from a start and an exclusive end.
     pub fn new_with_start_end_exc(start: &[u64], end: &[u64]) -> Result<Self> {
         same_rank(start, end)?;
         let shape: Option<Dims> = start.iter().zip(end).map(|(start, end)| end.checked_sub(*start)).collect();
@@ -97,7 +97,7 @@ impl ArraySubset {
         Ok(Self { start: start.into(), shape })
     }
 
-    /// Makes a region from a start and an inclusive end.
+    /// Creates a region from a start and an inclusive end.
     pub fn new_with_start_end_inc(start: &[u64], end: &[u64]) -> Result<Self> {
         let end: Option<Dims> = end.iter().map(|end| end.checked_add(1)).collect();
         Self::new_with_start_end_exc(start, &end.ok_or_else(|| Error::selection("the end passes 2^64"))?)

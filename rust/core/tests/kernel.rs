@@ -63,7 +63,7 @@ fn mistakes_cost_no_read() {
 }
 
 #[test]
-fn vast_arrays_cost_only_what_is_read() {
+fn vast_arrays_cost_only_the_chunks_that_are_read() {
     let store = Counting::new(64 << 10);
     let document = json!({"zarr_format": 3, "node_type": "array", "shape": [u64::MAX >> 1, 1u64 << 40], "data_type": "uint32",
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [32, 32]}},
@@ -223,7 +223,7 @@ fn select(array: &Array, selection: &Selection) -> Vec<u32> {
 }
 
 #[test]
-fn points_open_each_chunk_once_and_explain_themselves() {
+fn points_open_each_chunk_once_and_can_be_explained() {
     let zstd = json!([bytes(), {"name": "zstd", "configuration": {"level": 1, "checksum": false}}]);
     for codecs in [shards(&[8, 8], &zstd), shards(&[8, 8], &json!([bytes()])), json!([bytes()]), zstd] {
         // Many points in two chunks, a few points far apart, and rows by columns.

@@ -472,7 +472,7 @@ fn check(round: u64, types: &[Type], folder: &Path) {
 }
 
 #[test]
-fn reads_are_what_a_gather_gives() {
+fn reads_equal_an_element_wise_gather() {
     let folder = std::env::temp_dir().join(format!("tegula-oracle-{}", std::process::id()));
     let types = types();
     for round in 0..ROUNDS {

@@ -132,7 +132,7 @@ fn circles(mut uses: BTreeMap<String, BTreeSet<String>>) -> Vec<(String, BTreeSe
 }
 
 #[test]
-fn modules_use_only_what_is_below_them() {
+fn modules_use_only_lower_layers() {
     let mut wrong = Vec::new();
     for (name, text) in code(&source()) {
         let module = name.split(['/', '.']).next().unwrap();
@@ -193,7 +193,7 @@ fn files_of_a_folder_do_not_import_in_circles() {
 }
 
 #[test]
-fn unsafe_stays_where_it_belongs() {
+fn unsafe_is_only_in_listed_files() {
     let is_unsafe = |text: &str| {
         let mut lines = text.lines().map(str::trim).filter(|line| !line.starts_with("//"));
         lines.any(|line| line.contains("unsafe "))

@@ -177,7 +177,7 @@ fn target(folder: &Path, round: u64) -> Arc<dyn Store> {
 }
 
 #[test]
-fn writes_are_what_an_assignment_gives() {
+fn writes_equal_assignments_in_memory() {
     let folder = std::env::temp_dir().join(format!("tegula-write-{}", std::process::id()));
     for round in 0..300 {
         let mut random = Random(round);
@@ -217,7 +217,7 @@ fn writes_are_what_an_assignment_gives() {
 }
 
 #[test]
-fn sessions_and_encoders_write_what_an_assignment_gives() {
+fn sessions_and_encoders_equal_assignments_in_memory() {
     let folder = std::env::temp_dir().join(format!("tegula-sessions-{}", std::process::id()));
     for round in 0..300 {
         let mut random = Random(1000 + round);

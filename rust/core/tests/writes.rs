@@ -96,7 +96,7 @@ fn damaged_shards_are_not_written_over() {
 }
 
 #[test]
-fn writers_of_one_chunk_lose_nothing() {
+fn writers_of_one_chunk_lose_no_elements() {
     let folder = std::env::temp_dir().join(format!("tegula-writers-{}", std::process::id()));
     let sharded = json!([named(
         "sharding_indexed",
@@ -203,7 +203,7 @@ impl WritableStore for Shared {
 }
 
 #[test]
-fn where_nobody_can_lock_versions_are_compared() {
+fn stores_without_locks_compare_versions() {
     let sharded = json!([named(
         "sharding_indexed",
         json!({"chunk_shape": [16, 16], "codecs": [bytes()], "index_codecs": [bytes()]})
@@ -231,7 +231,7 @@ fn where_nobody_can_lock_versions_are_compared() {
 }
 
 #[test]
-fn where_nobody_can_lock_changes_of_metadata_are_made_again() {
+fn metadata_changes_are_repeated_without_locks() {
     let profile = Profile { exclusion: Exclusion::Versions, ..Profile::default() };
     let store = Arc::new(Shared { profile, ..Shared::default() });
     let grid = named("regular", json!({"chunk_shape": [7, 2]}));
@@ -276,7 +276,7 @@ fn where_nobody_can_lock_changes_of_metadata_are_made_again() {
 }
 
 #[test]
-fn where_others_cannot_be_kept_out_chunks_are_written_whole() {
+fn partial_writes_are_refused_without_exclusion() {
     let store = Arc::new(Shared::default());
     let grid = named("regular", json!({"chunk_shape": [4, 4]}));
     let array = open(store.clone(), &[10, 10], &grid, "uint8", &json!([bytes()]));
@@ -402,7 +402,7 @@ fn a_session_stores_each_shard_once() {
 }
 
 #[test]
-fn what_could_not_be_stored_is_tried_again() {
+fn chunks_that_failed_are_stored_again() {
     let store = Arc::new(Failing::default());
     let grid = named("regular", json!({"chunk_shape": [4, 4]}));
     let array = open(store.clone(), &[8, 8], &grid, "uint8", &json!([bytes()]));

@@ -38,14 +38,14 @@ impl Array {
             if stored.chunk_grid_shape().iter().zip(&resized.chunk_grid_shape()).any(|(old, new)| new < old) {
                 resized.erase_outside()?;
             }
-            if stored.becomes(&resized)? {
+            if stored.store_shape_of(&resized)? {
                 return Ok(resized.changed());
             }
         }
     }
 
     /// Stores the shape of `other`; returns false if the stored shape is no longer that of `self`.
-    fn becomes(&self, other: &Self) -> Result<bool> {
+    fn store_shape_of(&self, other: &Self) -> Result<bool> {
         change_shape(&**self.store(), self.path(), other.metadata(), self.shape()).place(|| self.name())
     }
 
@@ -68,13 +68,13 @@ impl Array {
         let (stored, grown) = loop {
             let stored = self.reopen()?;
             let grown = stored.grown(shape, axis, input)?;
-            if !shape_first || stored.becomes(&grown)? {
+            if !shape_first || stored.store_shape_of(&grown)? {
                 break (stored, grown);
             }
         };
         let store = || {
             grown.store_from_position(axis, stored.shape()[axis], input)?;
-            if !shape_first && !stored.becomes(&grown)? {
+            if !shape_first && !stored.store_shape_of(&grown)? {
                 let message =
                     format!("another writer changed the shape from {} during an append", tuple(stored.shape()));
                 return Err(Error::selection(message).at(self.name()));
@@ -83,7 +83,7 @@ impl Array {
         };
         if let Err(error) = store() {
             // An error of the cleanup must not hide the first one.
-            let _ = if shape_first { grown.give_back(&stored, axis) } else { grown.erase_new(&stored, axis) };
+            let _ = if shape_first { grown.undo_growth(&stored, axis) } else { grown.erase_new(&stored, axis) };
             return Err(error);
         }
         Ok(grown.changed())
@@ -115,7 +115,7 @@ impl Array {
     }
 
     /// Fills the region of a failed append, and stores the old shape unless another writer has appended since.
-    fn give_back(&self, stored: &Self, axis: usize) -> Result<()> {
+    fn undo_growth(&self, stored: &Self, axis: usize) -> Result<()> {
         let mut start = Dims::from_elem(0, self.dimensionality());
         start[axis] = stored.shape()[axis];
         let subset = ArraySubset::new_with_start_end_exc(&start, self.shape())?;
@@ -124,7 +124,7 @@ impl Array {
         let strides = vec![0; self.dimensionality()];
         let filled = self.store_subset_from(&subset, InputBuffer { bytes, origin: 0, strides: &strides, heap: &[] });
         // If storing failed, filling most likely fails too.
-        self.becomes(stored).and(filled)
+        self.store_shape_of(stored).and(filled)
     }
 
     /// Stores the elements from a position of an axis onwards. Chunks that begin before the position contain old
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn all_who_append_have_a_place() {
+    fn concurrent_appends_do_not_overlap() {
         let (store, array) = array();
         std::thread::scope(|scope| {
             for number in 0..8u8 {

@@ -45,7 +45,7 @@ fn cuts(data_type: &DataType, names: &[&str]) -> Result<Vec<Cut>> {
         from += field.size();
     }
     if cuts.is_empty() {
-        return Err(Error::selection("no field is named"));
+        return Err(Error::selection("no fields are given"));
     }
     Ok(cuts)
 }

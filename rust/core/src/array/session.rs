@@ -187,7 +187,7 @@ impl WriteSession {
             let same = stored.shape().iter().zip(&growth.shape).enumerate();
             if same.into_iter().any(|(k, (stored, ours))| k != axis && stored != ours) {
                 let (stored, ours) = (tuple(stored.shape()), tuple(&growth.shape));
-                return Err(Error::selection(format!("the stored shape is now {stored}, not {ours}")));
+                return Err(Error::selection(format!("the stored shape changed from {ours} to {stored}")));
             }
             growth.shape = stored.shape().into();
             growth.stored = Dims::from(&growth.shape[..]);

@@ -46,12 +46,12 @@ struct Cell {
 impl Cell {
     fn new(stage: Stage) -> Arc<Self> {
         let cell = Self { fullness: AtomicU64::new(0), size: AtomicU64::new(0), stage: Mutex::default() };
-        cell.note(&stage);
+        cell.record(&stage);
         *lock(&cell.stage) = Some(stage);
         Arc::new(cell)
     }
 
-    fn note(&self, stage: &Stage) {
+    fn record(&self, stage: &Stage) {
         self.fullness.store((stage.fullness() * 1e6) as u64, Ordering::Relaxed);
         self.size.store(stage.size(), Ordering::Relaxed);
     }
@@ -112,7 +112,7 @@ impl Staged {
             if let Some(stage) = &mut *lock(&cell.stage) {
                 let before = stage.size();
                 let added = add(stage);
-                cell.note(stage);
+                cell.record(stage);
                 self.bytes.fetch_add(stage.size().wrapping_sub(before), Ordering::Relaxed);
                 return added.map(|()| stage.is_complete());
             }
@@ -230,7 +230,7 @@ impl Claim<'_> {
             let before = stage.size() + self.size;
             // After an error the count of elements is too small, which only delays storing the chunk.
             let _ = stage.put_under(older);
-            newer.note(stage);
+            newer.record(stage);
             staged.bytes.fetch_add(stage.size().wrapping_sub(before), Ordering::Relaxed);
         }
     }

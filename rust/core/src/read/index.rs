@@ -82,7 +82,7 @@ impl Reader<'_> {
     }
 
     /// Returns whether the index of a shard is in the cache.
-    pub(super) fn knows_index(&self, stored: &Stored, shard: &Shard) -> bool {
+    pub(super) fn has_cached_index(&self, stored: &Stored, shard: &Shard) -> bool {
         let origin = index_offset(stored, shard).and_then(|offset| self.index_origin(stored, offset));
         origin.is_some_and(|origin| lock(INDEXES.get()).get(&origin, stored.stat.version).is_some())
     }

@@ -100,7 +100,7 @@ impl Reader<'_> {
         // A handle that has recalled a version reads no other, so the first handle stays as it is.
         let recalled: Arc<dyn Object> = store.open(&stored.key)?.into();
         if let Some(stat) = recalled.recall()
-            && self.knows_index(&stored.clone().whole(stat), shard)
+            && self.has_cached_index(&stored.clone().whole(stat), shard)
         {
             stored.object = recalled;
             return Ok(Some(stat));

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
-use super::{PerProcess, away, lock, threads};
+use super::{PerProcess, lock, threads, while_away};
 use crate::error::{Error, Result};
 
 static REQUESTS: AtomicUsize = AtomicUsize::new(64);
@@ -81,7 +81,7 @@ pub(crate) fn waiting<T>(wait: impl FnOnce() -> T) -> T {
             }
         }
     }
-    away(|| {
+    while_away(|| {
         let had = has_permit();
         if had {
             release();
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn work_within_work_comes_to_an_end() {
+    fn nested_work_ends() {
         let outer: Vec<u64> = (0..200).collect();
         let sum = Mutex::new(0);
         gather(

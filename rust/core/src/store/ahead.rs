@@ -33,7 +33,7 @@ impl Ahead {
     }
 
     /// Sets the maximum size of a part read ahead, for a caller that announces only one.
-    pub(crate) fn up_to(self, most: u64) -> Self {
+    pub(crate) fn with_most(self, most: u64) -> Self {
         Self { most, ..self }
     }
 

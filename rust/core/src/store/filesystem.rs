@@ -75,11 +75,11 @@ impl FilesystemStore {
             (done, _) => done?,
         }
         old.into_iter().for_each(closing::close);
-        self.settle(path)
+        self.sync_name(path)
     }
 
     /// Waits until a created or removed name is on the disk, if `fsync` is set.
-    fn settle(&self, path: &Path) -> io::Result<()> {
+    fn sync_name(&self, path: &Path) -> io::Result<()> {
         match path.parent() {
             Some(folder) if self.fsync => sync_folder(folder),
             _ => Ok(()),
@@ -245,7 +245,7 @@ impl WritableStore for FilesystemStore {
     fn erase(&self, key: &str) -> Result<()> {
         check_key(key)?;
         let path = self.path(key);
-        match fs::remove_file(&path).and_then(|()| self.settle(&path)) {
+        match fs::remove_file(&path).and_then(|()| self.sync_name(&path)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Error::from(error).at(path.display().to_string()))
             }

@@ -74,7 +74,7 @@ fn remove_unused(file: &File, path: &Path) -> bool {
 }
 
 /// Whether no process uses the lock file at a path; with `remove`, such a file is removed.
-pub(super) fn is_left_over(path: &Path, remove: bool) -> io::Result<bool> {
+pub(super) fn is_unused(path: &Path, remove: bool) -> io::Result<bool> {
     let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
     if remove {
         return Ok(remove_unused(&file, path));
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_keeps_files_and_a_lost_folder_is_found_anew() {
+    fn a_scope_keeps_files_and_a_replaced_folder_is_locked_again() {
         let folder = std::env::temp_dir().join(format!("tegula-scope-{}", process::id()));
         let own = folder.join("a").join(LOCK);
         let lock = |name: &str| FolderGuard::wait(&folder.join(name), &create).unwrap().unwrap();
@@ -279,7 +279,7 @@ mod tests {
         let scope = LockScope::new();
         let first = lock("a/1").file.identity;
         assert_eq!(first, lock("a/2").file.identity);
-        assert!(own.exists() && !is_left_over(&own, true).unwrap());
+        assert!(own.exists() && !is_unused(&own, true).unwrap());
         fs::remove_dir_all(&folder).unwrap();
         let guard = lock("a/1");
         assert!(guard.file.identity != first && own.exists());
@@ -294,13 +294,13 @@ mod tests {
         assert!(super::lock(TABLE.get()).idle.len() <= IDLE);
         drop(scope);
         fs::write(&own, b"").unwrap();
-        assert!(is_left_over(&own, false).unwrap() && own.exists());
-        assert!(is_left_over(&own, true).unwrap() && !own.exists());
+        assert!(is_unused(&own, false).unwrap() && own.exists());
+        assert!(is_unused(&own, true).unwrap() && !own.exists());
         fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
-    fn one_holds_a_file_and_nothing_stays_behind() {
+    fn one_thread_locks_a_file_and_no_lock_file_remains() {
         /// No other test locks a file of this name.
         const NAME: &str = "one-at-a-time";
         let folder = std::env::temp_dir().join(format!("tegula-lock-{}", process::id()));
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_their_own_are_locked_where_there_are_no_others() {
+    fn single_lock_files_are_used_without_byte_locks() {
         let folder = std::env::temp_dir().join(format!("tegula-single-{}", process::id()));
         let inside = AtomicUsize::new(0);
         std::thread::scope(|scope| {

@@ -64,7 +64,7 @@ mod tests {
     use crate::store::{MemoryStore, get};
 
     #[test]
-    fn what_is_there_is_read_and_stays() {
+    fn reads_work_and_writes_are_refused() {
         let memory = Arc::new(MemoryStore::new());
         memory.set("a/b", b"c").unwrap();
         let store: &dyn Store = &ReadOnlyStore::new(memory.clone(), "it is archived");

@@ -120,7 +120,7 @@ fn error_of(failure: Failure, place: &str) -> Error {
         Failure::Answer(object_store::Error::NotSupported { .. }) => {
             Error::store("the server ignores requests for byte ranges (it does not answer with status 206)")
         }
-        Failure::Answer(error) if failure::is_beyond(&error) => Error::corrupt("the range is outside the object"),
+        Failure::Answer(error) if failure::is_out_of_range(&error) => Error::corrupt("the range is outside the object"),
         Failure::Answer(error) => Error::store(failure::cause_of(&error)),
         Failure::Changed => Error::store("the object changed while it was read"),
         Failure::Wrong(error) => error,

@@ -52,21 +52,21 @@ pub(super) fn preallocate(file: &File, length: u64) {
 
 /// A file that may replace another. When it is renamed, ext4 first writes all of it to the disk, so that one of the two
 /// survives a loss of power. This type starts that earlier, while the file is being written.
-pub(crate) struct Early<'f> {
+pub(crate) struct EarlyWriteback<'f> {
     file: &'f mut File,
     is_active: bool,
     /// Bytes written since the system was last told to write them to the disk.
     new: u64,
 }
 
-impl<'f> Early<'f> {
+impl<'f> EarlyWriteback<'f> {
     pub(super) fn new(file: &'f mut File, replaces: bool) -> Self {
         let is_active = replaces && Filesystem::of(file) == Filesystem::Ext;
         Self { file, is_active, new: 0 }
     }
 }
 
-impl Write for Early<'_> {
+impl Write for EarlyWriteback<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         const PART: u64 = 16 << 20;
         let count = self.file.write(&bytes[..bytes.len().min(PART as usize)])?;
@@ -83,7 +83,7 @@ impl Write for Early<'_> {
     }
 }
 
-impl Seek for Early<'_> {
+impl Seek for EarlyWriteback<'_> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.file.seek(to)
     }

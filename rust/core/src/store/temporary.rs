@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::closing;
-use super::folder_lock::is_left_over;
+use super::folder_lock::is_unused;
 use super::lock::{LOCK, hash};
-use super::system::Early;
+use super::system::EarlyWriteback;
 use crate::runtime::PerProcess;
 
 /// Prefix of the names of files that are not objects.
@@ -24,7 +24,7 @@ const OLD: Duration = Duration::from_secs(60 * 60);
 const DEPTH: usize = 256;
 
 /// Identifies the context in which process ids are valid: one boot of one host, in one container.
-static HERE: PerProcess<Option<u64>> = PerProcess::new(|| {
+static PROCESS_CONTEXT: PerProcess<Option<u64>> = PerProcess::new(|| {
     let boot = fs::read("/proc/sys/kernel/random/boot_id").ok()?;
     let container = fs::read_link("/proc/self/ns/pid").ok()?;
     Some(hash(&[&boot, container.as_os_str().as_encoded_bytes()].concat()))
@@ -33,7 +33,7 @@ static HERE: PerProcess<Option<u64>> = PerProcess::new(|| {
 /// Creates a file with a unique name.
 fn create(folder: &Path) -> io::Result<(File, PathBuf)> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let here = HERE.get().unwrap_or_default();
+    let here = PROCESS_CONTEXT.get().unwrap_or_default();
     loop {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = folder.join(format!("{TEMPORARY}{here:016x}-{}-{count}", process::id()));
@@ -63,7 +63,7 @@ pub(crate) fn replace_file<E: From<io::Error>>(
 /// or the user may not write it.
 pub(crate) fn replace_named<E: From<io::Error>>(
     path: &Path,
-    write: impl FnOnce(&mut Early<'_>) -> Result<(), E>,
+    write: impl FnOnce(&mut EarlyWriteback<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     let followed = followed(path)?;
     // Opened only to check that the user may write it.
@@ -80,7 +80,7 @@ pub(crate) fn replace_named<E: From<io::Error>>(
         if let Some(about) = &about {
             file.set_permissions(about.permissions())?;
         }
-        write(&mut Early::new(file, about.is_some()))
+        write(&mut EarlyWriteback::new(file, about.is_some()))
     })?;
     old.into_iter().for_each(closing::close);
     Ok(())
@@ -132,7 +132,7 @@ pub(super) fn left_over(folder: &Path, remove: bool) -> io::Result<Vec<PathBuf>>
             if kind.is_dir() && depth < DEPTH {
                 folders.push((entry.path(), depth + 1));
             } else if kind.is_file() && name.starts_with(TEMPORARY) {
-                match nobody_uses(&entry.path(), &name, remove) {
+                match remove_if_unused(&entry.path(), &name, remove) {
                     // It was renamed or removed since.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     unused => found.extend(unused?.then(|| entry.path())),
@@ -145,9 +145,9 @@ pub(super) fn left_over(folder: &Path, remove: bool) -> io::Result<Vec<PathBuf>>
 }
 
 /// Whether a file is unused; with `remove`, such a file is removed.
-fn nobody_uses(path: &Path, name: &str, remove: bool) -> io::Result<bool> {
+fn remove_if_unused(path: &Path, name: &str, remove: bool) -> io::Result<bool> {
     if name == LOCK {
-        return is_left_over(path, remove);
+        return is_unused(path, remove);
     }
     let unused = if name.starts_with(LOCK) {
         let file = File::open(path)?;
@@ -171,7 +171,7 @@ fn nobody_uses(path: &Path, name: &str, remove: bool) -> io::Result<bool> {
 fn writer(name: &str) -> Option<u32> {
     let (here, rest) = name.strip_prefix(TEMPORARY)?.split_once('-')?;
     let (writer, _) = rest.split_once('-')?;
-    let known = u64::from_str_radix(here, 16).ok()? == (*HERE.get())?;
+    let known = u64::from_str_radix(here, 16).ok()? == (*PROCESS_CONTEXT.get())?;
     if known { writer.parse().ok() } else { None }
 }
 
@@ -190,10 +190,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_nobody_uses_goes() {
+    fn only_unused_files_are_removed() {
         let folder = std::env::temp_dir().join(format!("tegula-left-{}", process::id()));
         fs::create_dir_all(folder.join("a/b")).unwrap();
-        let here = HERE.get().unwrap();
+        let here = PROCESS_CONTEXT.get().unwrap();
         let mut child = process::Command::new("true").spawn().unwrap();
         let gone = child.id();
         child.wait().unwrap();

@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bits_are_what_a_list_of_booleans_is() {
+    fn bits_equal_a_list_of_booleans() {
         let mut seed = 1u64;
         let mut random = |end: usize| {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

@@ -28,10 +28,10 @@ impl Writer<'_> {
             }
             self.check_change(chunk)?;
             let _guard = self.source.store.lock(&key)?;
-            let alone = self.alone();
-            while let Some((old, inners)) = look(&alone)? {
-                if alone.set_shard(&key, shard, &inners, Some(&old))? {
-                    return Ok(old.length.saturating_sub(alone.size(shard, &inners)));
+            let writer = self.single_threaded();
+            while let Some((old, inners)) = look(&writer)? {
+                if writer.set_shard(&key, shard, &inners, Some(&old))? {
+                    return Ok(old.length.saturating_sub(writer.size(shard, &inners)));
                 }
             }
             Ok(0)

@@ -47,13 +47,13 @@ impl Writer<'_> {
         mut change: impl FnMut(Self, Option<&Stored>) -> Result<bool>,
     ) -> Result<()> {
         let _guard = self.source.store.lock(key)?;
-        let alone = self.alone();
-        while !change(alone, alone.reader().open(chunk, Need::Whole)?.as_ref())? {}
+        let writer = self.single_threaded();
+        while !change(writer, writer.reader().open(chunk, Need::Whole)?.as_ref())? {}
         Ok(())
     }
 
     /// Replaces `old`, whose key is locked; returns false if another process has changed it since.
-    pub(super) fn put_back(&self, key: &str, bytes: Option<&[u8]>, old: Option<&Stored>) -> Result<bool> {
+    pub(super) fn replace(&self, key: &str, bytes: Option<&[u8]>, old: Option<&Stored>) -> Result<bool> {
         let store = &*self.source.store;
         match bytes {
             // The chunk was missing and still is.

@@ -113,12 +113,12 @@ impl<'a> Writer<'a> {
     }
 
     /// Returns this writer for the calling thread alone: it never waits for the pool.
-    fn alone(&self) -> Self {
+    fn single_threaded(&self) -> Self {
         Self { options: CodecOptions { concurrent_target: 1, ..self.options }, ..*self }
     }
 
     /// Returns this writer with the option to store chunks that hold only the fill value.
-    fn keeping(&self) -> Self {
+    fn keeping_empty_chunks(&self) -> Self {
         Self { options: CodecOptions { store_empty_chunks: true, ..self.options }, ..*self }
     }
 
@@ -149,7 +149,7 @@ impl<'a> Writer<'a> {
         }
         if part.covering {
             if let Some(layout) = chain.raw() {
-                if let Some(bytes) = part.straight(layout, chain.shape()) {
+                if let Some(bytes) = part.stored_input(layout, chain.shape()) {
                     return self.set(&key, self.is_kept(chain, layout, bytes).then_some(bytes));
                 }
                 let mut elements = Buffer::new(to_usize(layout.size)?)?;
@@ -159,12 +159,12 @@ impl<'a> Writer<'a> {
             let (stored, keep) = self.encode_scratch(chain, &part)?;
             return self.set(&key, keep.then_some(&stored));
         }
-        self.change(chunk, &key, |mut alone, old| {
+        self.change(chunk, &key, |mut writer, old| {
             // No store can remove an object on the condition that it has a version.
-            alone.options.store_empty_chunks |= old.is_some() && self.compares_versions();
+            writer.options.store_empty_chunks |= old.is_some() && self.compares_versions();
             let mut stored = Vec::new();
-            let keep = alone.encode(chain, &part, old, &mut stored)?;
-            alone.put_back(&key, keep.then_some(&stored), old)
+            let keep = writer.encode(chain, &part, old, &mut stored)?;
+            writer.replace(&key, keep.then_some(&stored), old)
         })
     }
 
@@ -208,7 +208,7 @@ impl<'a> Writer<'a> {
     fn encode(&self, chain: &Chain, part: &Part<'_>, old: Option<&Stored>, stored: &mut Vec<u8>) -> Result<bool> {
         match chain.layout() {
             Layout::Elements(layout) => {
-                if let Some(bytes) = part.straight(layout, chain.shape()) {
+                if let Some(bytes) = part.stored_input(layout, chain.shape()) {
                     let keep = self.is_kept(chain, layout, bytes);
                     return if keep { chain.encode_bytes(bytes, stored).map(|()| true) } else { Ok(false) };
                 }
@@ -296,7 +296,7 @@ impl<'a> Writer<'a> {
             return Ok(false);
         }
         // The inner shard is stored even if its codecs see only the fill value.
-        let writer = self.keeping();
+        let writer = self.keeping_empty_chunks();
         packed.encode(elements, bytes, &mut |chain, elements, bytes| {
             let layer = Layer::whole(chain.shape(), chain.data_type().size(), elements);
             writer.encode(chain, &Part::whole(layer, chain.shape()), None, bytes).map(|_| ())

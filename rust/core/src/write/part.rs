@@ -251,7 +251,7 @@ impl<'a> Part<'a> {
     }
 
     /// Returns the input bytes if they are exactly the chunk's elements as they are stored.
-    pub(super) fn straight(&self, layout: &Elements, shape: &[u64]) -> Option<&'a [u8]> {
+    pub(super) fn stored_input(&self, layout: &Elements, shape: &[u64]) -> Option<&'a [u8]> {
         let [layer] = &self.layers[..] else { return None };
         if layer.mask.is_some() || !layer.cuts.is_empty() || layout.item.word > 1 || !layer.region.is_whole(shape) {
             return None;

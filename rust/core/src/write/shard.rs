@@ -87,11 +87,11 @@ impl Writer<'_> {
         }
         let encoded = self.encode_inners(&shard.inner, &covered, |_| Ok(None))?;
         let mut ready: Ready<'_> = covered.into_iter().map(|(inner, _)| inner).zip(encoded).collect();
-        self.change(chunk, key, |alone, old| {
+        self.change(chunk, key, |writer, old| {
             // They are needed again if another process changes the shard first.
             let ready = if self.compares_versions() { ready.clone() } else { std::mem::take(&mut ready) };
-            let inners = alone.inner_chunks(shard, part, old, ready)?;
-            alone.set_shard(key, shard, &inners, old)
+            let inners = writer.inner_chunks(shard, part, old, ready)?;
+            writer.set_shard(key, shard, &inners, old)
         })
     }
 
@@ -106,12 +106,12 @@ impl Writer<'_> {
         let (none, compares) = (inners.iter().all(Option::is_none), self.compares_versions());
         // No store can remove an object on the condition that it has a version, so an empty index stays.
         if none && (old.is_none() || !compares) {
-            return self.put_back(key, None, old);
+            return self.replace(key, None, old);
         }
         if compares {
             let mut stored = Vec::new();
             self.append_shard(shard, inners, old, &mut stored)?;
-            return self.put_back(key, Some(&stored), old);
+            return self.replace(key, Some(&stored), old);
         }
         let index = self.index_of(shard, inners)?;
         let pieces = self.pieces(shard, inners, &index, old.map_or(0, |old| old.offset));
@@ -243,7 +243,7 @@ impl Writer<'_> {
         let keep = match chain.raw() {
             None => self.encode(chain, part, old, buffer)?,
             Some(layout) => {
-                if let Some(bytes) = part.straight(layout, chain.shape()) {
+                if let Some(bytes) = part.stored_input(layout, chain.shape()) {
                     return Ok(self.is_kept(chain, layout, bytes).then_some(EncodedAt::Input(bytes)));
                 }
                 let size = to_usize(layout.size)?;
@@ -284,7 +284,7 @@ impl Writer<'_> {
         let shape = shard.index.shape();
         let part = Part::whole(Layer::whole(shape, 8, as_bytes(&entries)), shape);
         let mut index = Vec::new();
-        self.keeping().encode(&shard.index, &part, None, &mut index)?;
+        self.keeping_empty_chunks().encode(&shard.index, &part, None, &mut index)?;
         Ok(index)
     }
 

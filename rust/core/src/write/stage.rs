@@ -122,7 +122,7 @@ impl Stage {
             if self.variable {
                 layer.each_run(&self.layout.strides, size, |to, _, axis| {
                     let places = (0..axis.length as isize).map(|k| (to + k * axis.to).cast_unsigned());
-                    places.for_each(|to| take_in(&mut self.heap, input.heap, &mut tile.elements[to..to + size]));
+                    places.for_each(|to| copy_to_heap(&mut self.heap, input.heap, &mut tile.elements[to..to + size]));
                     Ok(())
                 })?;
             }
@@ -200,7 +200,7 @@ impl Stage {
                 continue;
             };
             if !below.parts.is_empty() || !tile.parts.is_empty() {
-                self.masks += tile.mix(&mut below, size)?;
+                self.masks += tile.merge_parts(&mut below, size)?;
             }
             let Some(bits) = &mut tile.mask else { continue };
             for at in 0..below.elements.len() / size {
@@ -243,7 +243,7 @@ impl Tile {
 
     /// Merges the parts of elements of an older tile: newer bytes win, also over older whole elements. Returns the
     /// number of new bit sets.
-    fn mix(&mut self, below: &mut Self, size: usize) -> Result<u64> {
+    fn merge_parts(&mut self, below: &mut Self, size: usize) -> Result<u64> {
         let (count, before) = (self.elements.len() / size, self.parts.len());
         for (cut, bits) in &self.parts {
             for at in bits.runs(0, count).flat_map(|(first, count)| first..first + count) {
@@ -270,7 +270,7 @@ impl Tile {
 }
 
 /// Copies the bytes of an element of variable length to the heap of a stage, and makes its slot refer to them.
-fn take_in(heap: &mut Vec<u8>, given: &[u8], element: &mut [u8]) {
+fn copy_to_heap(heap: &mut Vec<u8>, given: &[u8], element: &mut [u8]) {
     let Ok(bytes) = element.try_into() else { return };
     let slot = Slot::from_bytes(bytes);
     if slot.heap != GIVEN {

@@ -243,7 +243,7 @@ fn builders_of_sharded_arrays_keep_the_codecs() {
 }
 
 #[test]
-fn what_is_read_can_be_written() {
+fn elements_that_are_read_can_be_written() {
     let store = || Arc::new(MemoryStore::new());
     let numbers = ArrayBuilder::new([4, 6], "int16").create(store(), "").unwrap();
     let square = ndarray::array![[1i16, 2], [3, 4]];

@@ -118,7 +118,7 @@ impl Seen {
     }
 
     /// Returns the etag if it is a strong one, which a request may require.
-    pub(super) fn strong(&self) -> Option<&str> {
+    pub(super) fn strong_etag(&self) -> Option<&str> {
         self.etag.as_deref().filter(|etag| !etag.starts_with("W/"))
     }
 }
@@ -235,7 +235,7 @@ impl Client {
         held: Option<Seen>,
         most: u64,
     ) -> std::result::Result<(Vec<u8>, Seen), Failure> {
-        let if_match = held.as_ref().and_then(Seen::strong).map(str::to_owned);
+        let if_match = held.as_ref().and_then(Seen::strong_etag).map(str::to_owned);
         let options = GetOptions { range, if_match, ..GetOptions::default() };
         let result = match self.store.get_opts(&path, options).await {
             Err(object_store::Error::Precondition { .. }) => {

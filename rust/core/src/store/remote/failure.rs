@@ -31,7 +31,7 @@ pub(super) fn cause_of(error: &object_store::Error) -> String {
 }
 
 /// Whether the server answered that a range is outside the object.
-pub(super) fn is_beyond(error: &object_store::Error) -> bool {
+pub(super) fn is_out_of_range(error: &object_store::Error) -> bool {
     let text = cause_of(error);
     text.starts_with("416 ") || text.contains("Wanted range starting at")
 }

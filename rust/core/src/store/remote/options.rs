@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_are_taken_apart_and_shown_without_secrets() {
+    fn urls_are_split_and_shown_without_secrets() {
         let known = [
             ("https://h:8080/a%20b/c.zarr/", Service::Http, "https://h:8080", "a b/c.zarr"),
             ("https://me:pass@h/x.asdf?sig=secret#y", Service::Http, "https://h", "x.asdf"),

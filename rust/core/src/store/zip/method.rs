@@ -42,7 +42,7 @@ pub(super) fn crc32(bytes: &[u8]) -> u32 {
 
 /// Checks that a method is supported and that `compressed` bytes can decode to `size`, before memory is allocated.
 pub(super) fn check(method: u16, compressed: u64, size: u64) -> Result<()> {
-    // The highest possible ratio of each method.
+    // The highest possible compression ratio of the method.
     let most = match method {
         STORED => 1,
         DEFLATE => 1032,
@@ -50,7 +50,7 @@ pub(super) fn check(method: u16, compressed: u64, size: u64) -> Result<()> {
         _ => {
             let name = OTHERS.iter().find(|(number, _)| *number == method).map_or("unknown", |(_, name)| name);
             return Err(Error::unsupported(format!(
-                "compression method {method} ({name}) of a zip entry; there are stored, deflate, bzip2, lzma and zstd"
+                "compression method {method} ({name}) of a zip entry; supported are stored, deflate, bzip2, lzma and zstd"
             )));
         }
     };
@@ -91,8 +91,8 @@ pub(super) fn decompress(method: u16, compressed: &[u8], into: &mut [u8]) -> Res
     }
 }
 
-/// Decompresses LZMA after zip's header: a version of two bytes, the size of the properties, and the properties. With the
-/// size, the decoder accepts a stream with or without an end marker.
+/// Decompresses LZMA with zip's header: a version of two bytes, the size of the properties, and the properties. Because
+/// the decoder knows the decoded size, a stream may have an end marker or not.
 fn unpack_lzma(compressed: &[u8], into: &mut [u8]) -> Result<usize> {
     const SMALLEST: u32 = 4 << 10;
     let bad = |cause: &str| Error::corrupt(format!("lzma: {cause}"));
@@ -105,7 +105,7 @@ fn unpack_lzma(compressed: &[u8], into: &mut [u8]) -> Result<usize> {
     let dictionary = u32::from_le_bytes(*dictionary).min(useful).to_le_bytes();
     let header = [&[*context], &dictionary[..], &(into.len() as u64).to_le_bytes()].concat();
     let mut decoder = Stream::new_lzma_decoder(u64::MAX).map_err(damaged)?;
-    // The decoder stops reading when its output is full, so it gets one spare byte to reach the end marker.
+    // The decoder stops reading when its output is full; one spare byte lets it reach the end marker.
     let mut spare = [0];
     decoder.process(&header, &mut spare, Action::Run).map_err(damaged)?;
     let mut status = decoder.process(stream, into, Action::Finish).map_err(damaged)?;

@@ -2,11 +2,11 @@
 //!
 //! Specification: <https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT>
 //!
-//! The directory at the archive's end is read when the archive is opened, and again after the archive has changed. Reads of
-//! uncompressed entries take only the bytes that are wanted; other entries are decompressed whole, into no more than the
-//! size in the directory. The checksum of an entry is checked when it is read whole.
+//! The directory at the archive's end is read when the archive is opened, and again after the archive has changed.
+//! Reads of uncompressed entries read only the wanted bytes; other entries are decompressed whole, and take at most the
+//! size given in the directory. The checksum of an entry is checked when it is read whole.
 //!
-//! Entries whose names are not keys (folders, absolute names, `..`) are skipped. Entries do not overlap.
+//! Entries whose names are not keys (folders, absolute names, `..`) are skipped. Entries cannot overlap.
 
 mod directory;
 mod method;
@@ -40,14 +40,14 @@ const REMOTE_ENTRY: u64 = 16 << 20;
 /// Maximum length of the fields between name and bytes of a remote entry that is read with one request.
 const REMOTE_EXTRA: u64 = 1 << 10;
 
-/// An archive as it was when its directory was read.
+/// An archive with its directory, in the version that was read.
 struct Archive {
     directory: Directory,
     stat: Stat,
 }
 
 impl ZipStore {
-    /// The archive in a file.
+    /// Opens the archive in a file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let name = path.display().to_string();
@@ -57,7 +57,7 @@ impl ZipStore {
         Self::with_name(Arc::new(FilesystemStore::new(folder)), file, name, Identity::of(("zip", place(path))))
     }
 
-    /// The archive that is an object of another store.
+    /// Opens the archive that is an object of another store.
     pub fn new(store: Arc<dyn Store>, key: &str) -> Result<Self> {
         let (name, identity) = (store.display(key), store.profile().identity.part(("zip", key)));
         Self::with_name(store, key, name, identity)
@@ -70,7 +70,7 @@ impl ZipStore {
         Ok(Self { target, key: key.to_owned(), name, profile, archive: RwLock::new(Arc::new(archive)) })
     }
 
-    /// Returns the current archive. Locks are only tried, because a holder may have been lost in a fork.
+    /// Returns the current archive. Locks are only tried: after a fork, a lock may have no holder to release it.
     fn current(&self) -> Result<(Box<dyn Object>, Arc<Archive>)> {
         let object = self.target.open(&self.key)?;
         // Every read of a remote archive checks that it has not changed.
@@ -99,7 +99,7 @@ fn read_archive(store: &dyn Store, key: &str) -> Result<(Box<dyn Object>, Archiv
         let stat = ahead.stat()?.ok_or_else(missing)?;
         let directory = Directory::read(&ahead, stat.size)?;
         let object = store.open(key)?;
-        // This handle reads the version that was seen last, which must be the one whose directory was read.
+        // This handle reads the version seen last, which must be the one that the directory was read from.
         if object.recall().is_some_and(|seen| seen != stat) {
             return Err(Error::store("the archive changed while it was read"));
         }
@@ -121,7 +121,7 @@ struct EntryObject {
     archive: Box<dyn Object>,
     directory: Arc<Archive>,
     entry: Entry,
-    /// The whole entry, once it was decompressed to read a part.
+    /// The whole entry, after it was decompressed to read a part.
     whole: OnceLock<Result<Vec<u8>>>,
 }
 
@@ -140,9 +140,9 @@ impl EntryObject {
         }
     }
 
-    /// Checks that the entry can be decompressed and fits where the directory says; returns its stored name.
+    /// Checks that the entry can be decompressed and does not overlap the next; returns its stored name.
     ///
-    /// Nothing is allocated for an entry before it was checked.
+    /// Called before any memory is allocated for the entry.
     fn check(&self) -> Result<&[u8]> {
         let Entry { method, compressed, size, .. } = self.entry;
         if self.entry.is_unreadable() {
@@ -154,12 +154,12 @@ impl EntryObject {
         Ok(name)
     }
 
-    /// Checks that `length` bytes from the header on belong to the entry.
+    /// Checks that `length` bytes from the header belong to the entry.
     fn fits(&self, length: u64) -> Result<()> {
         let Entry { header, end, .. } = self.entry;
         match header.checked_add(length) {
             Some(byte) if byte <= end => Ok(()),
-            _ => Err(Error::corrupt(format!("the zip entry at byte {header} reaches into what follows it"))),
+            _ => Err(Error::corrupt(format!("the zip entry at byte {header} overlaps the next entry"))),
         }
     }
 
@@ -177,7 +177,7 @@ impl EntryObject {
         Ok(header + before)
     }
 
-    /// Announces a read of the whole entry, with its header.
+    /// Announces a read of the whole entry, including its header.
     fn announce(&self) -> Result<()> {
         let Entry { compressed, header, end, .. } = self.entry;
         let length = LOCAL_SIZE + (self.check()?.len() as u64) + compressed;
@@ -259,7 +259,7 @@ impl Store for ZipStore {
     fn open(&self, key: &str) -> Result<Box<dyn Object>> {
         let (mut archive, directory) = self.current()?;
         if self.profile.remote {
-            archive = Box::new(Ahead::new(archive.into(), directory.stat, Vec::new()).up_to(REMOTE_ENTRY));
+            archive = Box::new(Ahead::new(archive.into(), directory.stat, Vec::new()).with_most(REMOTE_ENTRY));
         }
         Ok(match directory.directory.find(key)? {
             Some(entry) => Box::new(EntryObject { archive, directory, entry, whole: OnceLock::new() }),

@@ -2,7 +2,7 @@ use super::*;
 use crate::ErrorKind;
 use crate::store::{MemoryStore, WritableStore, get};
 
-/// An entry to be written.
+/// An entry to write.
 #[derive(Clone, Default)]
 struct New<'a> {
     name: &'a [u8],
@@ -11,7 +11,7 @@ struct New<'a> {
     method: u16,
     flags: u16,
     extra: &'a [u8],
-    /// Written at an earlier entry.
+    /// Its header is that of an earlier entry.
     at: Option<usize>,
 }
 
@@ -108,7 +108,7 @@ fn entries_are_read_whole_and_in_part() {
 }
 
 #[test]
-fn names_that_are_no_keys_are_passed_over() {
+fn names_that_are_not_keys_are_skipped() {
     let mut entries: Vec<_> =
         ["../a", "/a", "a\\b", "a//b", "./a", "a/../b", "", "a\0b", "ok"].map(|name| entry(name, b"x")).into();
     entries.push(New { name: b"\xff\xff", flags: 1 << 11, ..entry("", b"x") });
@@ -126,7 +126,7 @@ fn names_that_are_no_keys_are_passed_over() {
 }
 
 #[test]
-fn of_entries_of_one_name_the_last_counts() {
+fn the_last_entry_of_a_name_counts() {
     let store = open(&archive(&[entry("a", b"one"), entry("b", b""), entry("a", b"two")], b"")).unwrap();
     assert_eq!(read(&store, "a").unwrap().unwrap(), b"two");
     assert_eq!(store.list_dir("").unwrap().keys, ["a", "b"]);
@@ -174,7 +174,7 @@ fn other_methods_are_decompressed() {
     let mut zstd = vec![0; 1000];
     let size = zstd_safe::compress(&mut zstd[..], &text, 3).unwrap();
     zstd.truncate(size);
-    // As Python's zipfile writes it, and without the mark of its end.
+    // As Python's zipfile writes it, and without the end marker.
     let ends = [&b"\x0b\x7d\x1b\x21\xfe\x7f\xfd\x99\xec\x40"[..], b"\x0b\x78\xb1\x40\x00"];
     let lzma = ends.map(|end| [LZMA, end].concat());
     for (method, bytes) in [(12, compressed), (93, zstd)].into_iter().chain(lzma.map(|bytes| (14, bytes))) {
@@ -184,15 +184,15 @@ fn other_methods_are_decompressed() {
             let new = New { method, compressed: Some(bytes[..length].into()), ..entry("a", &text) };
             assert!(read(&open(&archive(&[new], b"")).unwrap(), "a").is_err());
         }
-        for due in [&text[1..], &[&*text, b"x"].concat()] {
-            let new = New { method, compressed: Some(bytes.clone()), ..entry("a", due) };
+        for size_of in [&text[1..], &[&*text, b"x"].concat()] {
+            let new = New { method, compressed: Some(bytes.clone()), ..entry("a", size_of) };
             assert!(read(&open(&archive(&[new], b"")).unwrap(), "a").is_err());
         }
     }
 }
 
 #[test]
-fn cut_and_damaged_archives_give_errors_or_what_was_there() {
+fn damaged_archives_give_errors_or_the_stored_bytes() {
     let text = b"text that repeats, text that repeats".as_slice();
     let whole = archive(&[entry("a", text), deflated("b", text)], b"comment");
     let check = |bytes: &[u8]| {
@@ -217,7 +217,7 @@ fn cut_and_damaged_archives_give_errors_or_what_was_there() {
 }
 
 #[test]
-fn an_archive_that_changes_is_read_anew() {
+fn a_changed_archive_is_read_again() {
     let memory = Arc::new(MemoryStore::new());
     memory.set("x.zip", &archive(&[entry("a", b"one")], b"")).unwrap();
     let store = ZipStore::new(memory.clone(), "x.zip").unwrap();
