@@ -30,7 +30,7 @@
 //! }
 //!
 //! assert_eq!(get(&Echo::default(), "a/b", 100)?.unwrap(), b"a/b");
-//! # tegula::Result::Ok(())
+//! # Ok::<(), tegula::Error>(())
 //! ```
 
 mod ahead;

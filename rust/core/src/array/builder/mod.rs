@@ -40,9 +40,9 @@ use crate::store::Store;
 ///     .create(Arc::new(MemoryStore::new()), "/image")?;
 /// assert_eq!(array.inner_chunk_shape().as_deref(), Some(&[100, 100][..]));
 ///
-/// // The same array in Zarr V2, which has no shards, with a compressor as numcodecs configures it.
+/// // A copy in Zarr V2, which has no shards, with a compressor as numcodecs configures it.
 /// let compressor = serde_json::json!({"id": "blosc", "cname": "lz4", "clevel": 5});
-/// let copy = array.builder().zarr_format(2).compressors([compressor]).build()?;
+/// let copy = tegula::copied(&array, Some(2), None, None)?.compressors([compressor]).build()?;
 /// assert_eq!(copy.chunk_grid.regular_shape().as_deref(), Some(&[100, 100][..]));
 /// # Ok(())
 /// # }
