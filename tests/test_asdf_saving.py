@@ -488,7 +488,7 @@ def test_only_regular_files_are_replaced(tmp_path):
     for name in ("folder", "pipe", "round"):
         with pytest.raises(tegula.StoreError, match=name):
             save(tmp_path / name, {"a": np.arange(5)})
-    with pytest.raises(tegula.StoreError, match="not a file"):
+    with pytest.raises(tegula.StoreError, match="not a regular file"):
         save(Path("/dev/null"), {"a": np.arange(5)})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "pipe", "round"]
     assert not any((tmp_path / "folder").iterdir())
