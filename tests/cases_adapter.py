@@ -24,7 +24,7 @@ def read_zarr_meta(path: str, array: str = "") -> dict[str, Any]:
 
 
 def list_zarr(path: str, group: str = "") -> dict[str, str]:
-    return dict(tegula.open_group(path, path="/" + group).members(recursive=True))
+    return dict(tegula.open_group(path, path="/" + group).kinds(recursive=True))
 
 
 def warm_up() -> None:

@@ -75,7 +75,10 @@ def test_attributes_of_others_stay(tmp_path, zarr_format):
     ours = tegula.open_array(tmp_path)
     theirs.attrs["late"] = 1
     ours.attrs["ours"] = 2
-    assert ours.attrs == {"theirs": ["NaN", "-Infinity", "NaN"], "late": 1, "ours": 2}
+    first, *others = ours.attrs["theirs"]
+    assert np.isnan(first)
+    assert others == [-np.inf, "NaN"]
+    assert (ours.attrs["late"], ours.attrs["ours"]) == (1, 2)
     found = dict(their_open(tmp_path, mode="r").attrs)
     assert repr(found) == "{'theirs': [nan, -inf, 'NaN'], 'late': 1, 'ours': 2}"
     assert np.isnan(their_open(tmp_path, mode="r").fill_value)
@@ -107,7 +110,7 @@ def test_attributes_are_checked_before_they_are_stored():
     store = Recorded()
     array = tegula.create_array(store, shape=(4,), dtype="int8", attributes={"a": 1})
     del store.written[:]
-    for value in (np.nan, object(), {1: 2}, b"x"):
+    for value in (object(), {1: 2}, b"x"):
         with pytest.raises((TypeError, ValueError, OverflowError)):
             array.attrs.update(b=1, c=value)
     with pytest.raises(TypeError):
@@ -348,7 +351,7 @@ def test_consolidated_metadata_are_read_by_others(tmp_path, zarr_format):
     assert not root.is_consolidated
     consolidated = tegula.consolidate_metadata(tmp_path)
     assert consolidated.is_consolidated
-    assert consolidated.members(recursive=True) == root.members(recursive=True)
+    assert consolidated.kinds(recursive=True) == root.kinds(recursive=True)
     assert consolidated["image"].attrs == {"unit": "Jy"}
     assert consolidated.attrs == {"a": 1}
     with warnings.catch_warnings():
@@ -388,7 +391,7 @@ def test_consolidated_metadata_is_that_of_zarr_python(tmp_path, zarr_format):
         zarr.consolidate_metadata(str(tmp_path / "theirs"))
     for name in ("ours", "theirs"):
         root = tegula.open_group(tmp_path / name, use_consolidated=True)
-        assert root.members(recursive=True) == hierarchy({}, zarr_format).members(recursive=True)
+        assert root.kinds(recursive=True) == hierarchy({}, zarr_format).kinds(recursive=True)
     names = [tegula.open_group(tmp_path / name)["survey/deep/flux"].metadata for name in ("ours", "theirs")]
     assert names[0]["shape"] == names[1]["shape"]
 
@@ -412,9 +415,9 @@ def test_deleted_nodes_are_gone(tmp_path, zarr_format):
     root["image"][...] = 1
     del root["image"]
     del root["survey/deep/flux"]
-    assert list(root.members(recursive=True)) == ["survey", "survey/deep", "survey/deep/empty"]
+    assert list(root.kinds(recursive=True)) == ["survey", "survey/deep", "survey/deep/empty"]
     assert not [file for file in (tmp_path / "image").rglob("*") if file.is_file()]
-    assert dict(their_open(tmp_path, mode="r").members(None)).keys() == set(root.members(recursive=True))
+    assert dict(their_open(tmp_path, mode="r").members(None)).keys() == set(root.kinds(recursive=True))
     for name in ("image", "", "/", "../x"):
         with pytest.raises(tegula.NotFoundError):
             del root[name]

@@ -215,7 +215,7 @@ def test_hierarchies_are_copied(tmp_path, zarr_format, target_format, consolidat
     source = tegula.open_group(tmp_path / "a")
     copied = tegula.copy(tmp_path / "a", tmp_path / "b", "x/y", zarr_format=target_format)
     version = target_format or zarr_format
-    assert copied.members(recursive=True) == source.members(recursive=True)
+    assert copied.kinds(recursive=True) == source.kinds(recursive=True)
     assert copied.is_consolidated == consolidated
     assert (copied.attrs["huge"], copied["survey/names"].attrs["n"]) == (HUGE, -HUGE)
     assert copied["survey/deep/er"].attrs == {"b": [1, 2]}
@@ -229,7 +229,7 @@ def test_hierarchies_are_copied(tmp_path, zarr_format, target_format, consolidat
     theirs = zarr.open_group(tmp_path / "b" / "x" / "y", mode="r", use_consolidated=consolidated)
     np.testing.assert_array_equal(theirs["image"][...], source["image"][...])
     assert theirs.attrs["huge"] == HUGE
-    assert sorted(dict(theirs.members(None))) == sorted(source.members(recursive=True))
+    assert sorted(dict(theirs.members(None))) == sorted(source.kinds(recursive=True))
 
 
 def test_unchanged_chunks_are_copied_without_decoding(tmp_path):

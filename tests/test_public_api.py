@@ -16,21 +16,25 @@ NAMES = """
 Array ArraySubset AsdfFile CacheInfo ChunkCache CodecOptions CorruptDataError Error Explanation FilesystemStore Group
 InvalidMetadataError InvalidSelectionError MemoryStore NotFoundError PartialDecoder PartialEncoder RemoteStore
 StoreError UnsupportedError Validation VariableArray WriteSession ZipStore __version__ config consolidate_metadata
-copy create_array create_group delete load open open_array open_asdf open_group rechunk register_codec save validate
+array copy create_array create_group delete empty empty_like full full_like group load ones ones_like open
+open_array open_asdf open_group rechunk register_codec save show_versions validate zeros zeros_like
 """
 
 MEMBERS = {
     "Array": """
-        append attrs blocks cache cache_info chunk_exists chunk_grid_shape chunk_key chunk_origin chunk_shape
-        chunk_subset chunk_subset_bounded chunks chunks_in_array_subset chunks_subset chunks_subset_bounded
-        codecs compact compact_chunk copy_to data_type dimension_names dtype erase_chunk erase_chunks erase_metadata
-        explain fields fill_value info inner_chunk_grid_shape inner_chunk_shape is_sharded map_chunks metadata name
-        nbytes ndim oindex options partial_decoder partial_encoder path resize retrieve_array_subset
+        append attrs basename blocks cache cache_info cdata_shape chunk_exists chunk_grid_shape chunk_key chunk_origin
+        chunk_shape chunk_subset chunk_subset_bounded chunks chunks_in_array_subset chunks_subset chunks_subset_bounded
+        codecs compact compact_chunk compressor compressors copy_to data_type dimension_names dtype erase_chunk
+        erase_chunks erase_metadata explain fields fill_value filters get_basic_selection get_block_selection
+        get_coordinate_selection get_mask_selection get_orthogonal_selection info info_complete inner_chunk_grid_shape
+        inner_chunk_shape is_sharded map_chunks metadata name nbytes nbytes_stored nchunks nchunks_initialized ndim
+        oindex options order partial_decoder partial_encoder path read_only resize retrieve_array_subset
         retrieve_array_subsets retrieve_chunk retrieve_chunk_if_exists retrieve_chunk_subset retrieve_chunks
         retrieve_encoded_chunk retrieve_encoded_chunks retrieve_encoded_inner_chunk retrieve_inner_chunk
-        retrieve_inner_chunks retrieve_variable shape shards size store store_array_subset store_chunk
-        store_chunk_subset store_chunks store_encoded_chunk subset_all vindex with_cache with_options
-        with_string_dtype write_session zarr_format
+        retrieve_inner_chunks retrieve_variable serializer set_basic_selection set_block_selection
+        set_coordinate_selection set_mask_selection set_orthogonal_selection shape shards size store store_array_subset
+        store_chunk store_chunk_subset store_chunks store_encoded_chunk store_path subset_all tobytes update_attributes
+        vindex with_cache with_options with_string_dtype write_session zarr_format
     """,
     "ArraySubset": """
         bound contains end_exc end_inc inbounds indices is_empty ndim new_empty new_with_ranges new_with_shape
@@ -38,11 +42,16 @@ MEMBERS = {
         to_slices
     """,
     "Group": """
-        array_keys arrays attrs create_array create_group get group_keys groups info is_consolidated items keys members
-        metadata name path store traverse tree values zarr_format
+        array_keys array_values arrays attrs basename create_array create_dataset create_group create_hierarchy empty
+        empty_like full full_like get group_keys group_values groups info info_complete is_consolidated items keys kinds
+        members metadata move name nmembers ones ones_like path read_only require_array require_dataset require_group
+        require_groups store store_path traverse tree update_attributes values zarr_format zeros zeros_like
     """,
     "ChunkCache": "clear counts decoded encoded",
-    "CodecOptions": "concurrent_target inner_chunk_order replace store_empty_chunks unlocked_writes validate_checksums",
+    "CodecOptions": """
+        concurrent_target inner_chunk_order missing_chunks replace store_empty_chunks unlocked_writes
+        validate_checksums
+    """,
     "PartialDecoder": "chunk exists partial_decode size_held",
     "PartialEncoder": "chunk erase partial_encode",
     "WriteSession": """

@@ -188,7 +188,7 @@ def test_a_zip_archive_is_read(served):
     array = tegula.open_array(f"{served.url}/d.zarr.zip/b/c")
     assert (array[...] == elements).all()
     assert served.gets() <= 6
-    assert list(tegula.open_group(f"{served.url}/d.zarr.zip").members(recursive=True)) == ["b", "b/c"]
+    assert list(tegula.open_group(f"{served.url}/d.zarr.zip").kinds(recursive=True)) == ["b", "b/c"]
     assert (pickle.loads(pickle.dumps(array))[3] == elements[3]).all()
 
 
@@ -203,7 +203,7 @@ def test_groups_are_found_by_consolidated_metadata(served):
     tegula.consolidate_metadata(served.folder / "g")
     served.counts()
     found = tegula.open_group(f"{served.url}/g")
-    assert list(found.members(recursive=True)) == ["sub", *(f"sub/{number}" for number in range(5))]
+    assert list(found.kinds(recursive=True)) == ["sub", *(f"sub/{number}" for number in range(5))]
     assert served.gets() == 1
     assert (found["sub"]["4"][...] == 4).all()
     assert served.gets() == 1
@@ -404,7 +404,7 @@ def test_s3_keeps_groups(s3):
     group.attrs["x"] = 1
     found = tegula.open_group("s3://box/groups/one", storage_options=options)
     assert found.attrs == {"x": 1}
-    assert sorted(found.members(recursive=True)) == ["a", "a/b"]
+    assert sorted(found.kinds(recursive=True)) == ["a", "a/b"]
     array = found["a/b"]
     assert array.append(np.arange(3)) == (8,)
     array.attrs["y"] = [2]
@@ -460,7 +460,7 @@ def test_s3_takes_options_everywhere(s3):
     tegula.delete("s3://box/options/b", **how)
     assert tegula.consolidate_metadata("s3://box/options", "c", **how).is_consolidated
     group = tegula.open_group("s3://box/options", **how)
-    assert sorted(group.members(recursive=True)) == ["a", "c", "c/d", "e", "f", "g"]
+    assert sorted(group.kinds(recursive=True)) == ["a", "c", "c/d", "e", "f", "g"]
     assert tegula.validate("s3://box/options", **how).ok
     assert (group["g"][...] == array[...]).all()
     for make in (

@@ -49,7 +49,7 @@ def test_zip_stores_of_zarr_python(zarr_format, method, tmp_path):
         array.attrs["unit"] = "Jy"  # writes the metadata a second time
     group = tegula.open_group(path)
     assert group.attrs == {"a": 1}
-    assert group.members(recursive=True) == {"deep": "group", "deep/er": "array"}
+    assert group.kinds(recursive=True) == {"deep": "group", "deep/er": "array"}
     for found in (
         group["deep/er"],
         tegula.open(path, "/deep/er"),

@@ -7,6 +7,9 @@ array([[7, 7],
        [7, 7]], dtype=int32)
 """
 
+import typing as _typing
+
+from tegula import _guide
 from tegula._array.array import Array
 from tegula._array.explain import CacheInfo, Explanation
 from tegula._array.session import WriteSession
@@ -14,6 +17,7 @@ from tegula._array.variable import VariableArray
 from tegula._copy import copy, rechunk
 from tegula._create import create_array, delete
 from tegula._group import Group
+from tegula._new import array, empty, empty_like, full, full_like, group, ones, ones_like, zeros, zeros_like
 from tegula._open import (
     consolidate_metadata,
     create_group,
@@ -25,6 +29,7 @@ from tegula._options import config
 from tegula._save import load, save
 from tegula._tegula import ArraySubset, ChunkCache, CodecOptions, PartialDecoder, PartialEncoder, __version__
 from tegula._validate import Validation, validate
+from tegula._versions import show_versions
 from tegula.asdf import AsdfFile
 from tegula.asdf import open as open_asdf
 from tegula.codecs import register_codec
@@ -65,13 +70,21 @@ __all__ = [
     "WriteSession",
     "ZipStore",
     "__version__",
+    "array",
     "config",
     "consolidate_metadata",
     "copy",
     "create_array",
     "create_group",
     "delete",
+    "empty",
+    "empty_like",
+    "full",
+    "full_like",
+    "group",
     "load",
+    "ones",
+    "ones_like",
     "open",
     "open_array",
     "open_asdf",
@@ -79,5 +92,13 @@ __all__ = [
     "rechunk",
     "register_codec",
     "save",
+    "show_versions",
     "validate",
+    "zeros",
+    "zeros_like",
 ]
+
+if not _typing.TYPE_CHECKING:
+
+    def __getattr__(name: str) -> _typing.Any:
+        raise _guide.missing_name(name, __all__)

@@ -10,8 +10,9 @@ import numpy as np
 from tegula import _tegula
 from tegula._array.array import Array
 from tegula._create import METADATA, check_format, create_array, discard, make_room, remove_folders
+from tegula._elements import unmasked
 from tegula._group import Group
-from tegula._mask import unmasked
+from tegula._guide import guided
 from tegula._new_array import Codecs, DataType, chunk_lengths, codec_list, fill_bytes
 from tegula._open import open as open_node
 from tegula._progress import Progress, Report, joined, reporting
@@ -24,6 +25,7 @@ SLOT = 16
 """Bytes that a variable-length element counts for."""
 
 
+@guided
 def copy(
     source: Any,
     store: StoreLike,
@@ -108,6 +110,7 @@ def copy(
         return _store_group(node, resolved, path, compressors, version, report=report, **how)
 
 
+@guided
 def rechunk(
     source: Any,
     store: StoreLike,

@@ -10,7 +10,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from tegula import _tegula
 from tegula._array.array import Array
-from tegula._mask import unmasked
+from tegula._elements import unmasked
+from tegula._guide import guided
 from tegula._new_array import Codecs, DataType, chunk_lengths, codec_list, data_type, fill_bytes
 from tegula._progress import Progress, reporting
 from tegula.errors import InvalidMetadataError, NotFoundError, StoreError, UnsupportedError
@@ -81,6 +82,7 @@ def remove_folders(store: Store, where: str) -> None:
                 os.rmdir(folder)
 
 
+@guided
 def delete(store: StoreLike, path: str = "/", *, storage_options: Mapping[str, Any] | None = None) -> None:
     """Delete the array or group at a path of a store, with everything below it.
 
@@ -112,7 +114,7 @@ def delete(store: StoreLike, path: str = "/", *, storage_options: Mapping[str, A
     erase(resolved, path)
 
 
-def new_group(
+def _new_group(
     store: Store,
     path: str,
     *,
@@ -126,6 +128,10 @@ def new_group(
     return _tegula.Group.create(store._native, path, zarr_format, dict(attributes or {}))
 
 
+new_group = guided(_new_group, "create_group")
+
+
+@guided
 def create_array(
     store: StoreLike,
     path: str = "/",
@@ -133,7 +139,7 @@ def create_array(
     shape: int | Sequence[int] | None = None,
     dtype: DTypeLike | None = None,
     data: Any = None,
-    chunks: int | Sequence[int] | Literal["auto"] = "auto",
+    chunks: int | Sequence[int | Sequence[int]] | Literal["auto"] | bool = "auto",
     shards: int | Sequence[int] | Literal["auto"] | None = "auto",
     fill_value: Any = 0,
     filters: Codecs = None,
@@ -164,8 +170,9 @@ def create_array(
     data : array_like, optional
         The elements. They are stored before the metadata, so nobody sees an incomplete array.
     chunks : sequence of int or "auto"
-        The chunk shape, or with `shards` the shape of inner chunks. -1 is the full length of an axis. "auto" halves the
-        longest axis until a chunk has at most 1 MiB.
+        The chunk shape, or with `shards` the shape of inner chunks. -1 is the full length of an axis. "auto" or True
+        halves the longest axis until a chunk has at most 1 MiB; False is one chunk. For chunks of different lengths,
+        the item of an axis is the list of their lengths, such as ``[[5, 10, 10], [4, 4]]``.
     shards : sequence of int, "auto" or None
         The shard shape, a multiple of the chunk shape: one object stores a whole shard. None: no shards. "auto": no
         shards either, unless `chunks` is "auto" too and gives more than 10,000 chunks. A shard then has 64 chunks, by
@@ -279,6 +286,8 @@ def _what(
             raise TypeError("create_array needs a shape and a dtype, or data")
         return tuple(int(length) for length in given), data_type(dtype), None
     elements = unmasked(data)
+    if dtype is None and elements.dtype.kind == "O" and str in map(type, elements.ravel()):
+        dtype = str
     if given is not None and given != elements.shape:
         raise InvalidMetadataError(f"data of shape {elements.shape} does not fit an array of shape {given}")
     return elements.shape, data_type(elements.dtype if dtype is None else dtype), elements

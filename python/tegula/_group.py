@@ -1,20 +1,25 @@
 """Groups: nodes that contain arrays and groups."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from tegula import _tegula
 from tegula._array.array import Array
+from tegula._array.zarr_names import Info
 from tegula._attributes import Attributes
 from tegula._create import create_array, erase, new_group
+from tegula._group_names import GroupNames
+from tegula._guide import guided, missing_group_name
 from tegula._tree import Branch, Tree
 from tegula.errors import Error, NotFoundError
 from tegula.stores import Store
 
 __all__ = ["Group"]
 
+Kind: TypeAlias = Literal["array", "group"]
 
-class Group(Mapping[str, "Array | Group"]):
+
+class Group(GroupNames, Mapping[str, "Array | Group"]):
     """A group of arrays and groups, as a mapping of names or paths to nodes.
 
     `tegula.open_group` and `tegula.create_group` make groups.
@@ -119,10 +124,10 @@ class Group(Mapping[str, "Array | Group"]):
         return True
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.members())
+        return iter(self.kinds())
 
     def __len__(self) -> int:
-        return len(self.members())
+        return len(self.kinds())
 
     def __bool__(self) -> bool:
         # `group or default` must not drop an empty group.
@@ -139,7 +144,31 @@ class Group(Mapping[str, "Array | Group"]):
         """Whether members come from consolidated metadata, of this group or of one above it."""
         return self._native.is_consolidated
 
-    def members(self, *, recursive: bool = False) -> dict[str, Literal["array", "group"]]:
+    @overload
+    def members(self, max_depth: int | None = 0) -> "tuple[tuple[str, Array | Group], ...]": ...
+    @overload
+    def members(self, *, recursive: bool) -> dict[str, Kind]: ...
+    def members(self, max_depth: int | None = 0, *, recursive: bool | None = None) -> Any:
+        """Open the arrays and groups in the group.
+
+        Parameters
+        ----------
+        max_depth : int, optional
+            The depth of the members: 0 for those of the group itself, None for all. Names are then paths relative to
+            this group, and a group precedes its members.
+        recursive : bool, optional
+            Return only the kinds of members, as `kinds` does.
+
+        Returns
+        -------
+        tuple of (name, Array or Group)
+        """
+        if recursive is not None:
+            return self.kinds(recursive=recursive)
+        names = self.kinds(recursive=max_depth != 0)
+        return tuple(self._open([name for name in names if max_depth is None or name.count("/") <= max_depth]))
+
+    def kinds(self, *, recursive: bool = False) -> dict[str, Kind]:
         """Return the kinds of the members by name, without opening them.
 
         Parameters
@@ -161,13 +190,21 @@ class Group(Mapping[str, "Array | Group"]):
         """Return the names of the groups in the group."""
         return self._keys("group")
 
-    def arrays(self) -> dict[str, Array]:
-        """Open the arrays in the group."""
-        return {name: node for name, node in self._open(self.array_keys()) if isinstance(node, Array)}
+    def arrays(self) -> Iterator[tuple[str, Array]]:
+        """Open the arrays in the group, one after the other.
 
-    def groups(self) -> dict[str, "Group"]:
-        """Open the groups in the group."""
-        return {name: node for name, node in self._open(self.group_keys()) if isinstance(node, Group)}
+        Examples
+        --------
+        >>> root = tegula.group()
+        >>> root["counts"] = [1, 2, 3]
+        >>> [(name, array.shape) for name, array in root.arrays()]
+        [('counts', (3,))]
+        """
+        return ((name, node) for name, node in self._open(self.array_keys()) if isinstance(node, Array))
+
+    def groups(self) -> "Iterator[tuple[str, Group]]":
+        """Open the groups in the group, one after the other."""
+        return ((name, node) for name, node in self._open(self.group_keys()) if isinstance(node, Group))
 
     def traverse(self) -> "Iterator[tuple[str, Array | Group]]":
         """Open everything below the group, one node after the other.
@@ -186,7 +223,7 @@ class Group(Mapping[str, "Array | Group"]):
         >>> [(path, type(node).__name__) for path, node in root.traverse()]
         [('survey', 'Group'), ('survey/flux', 'Array')]
         """
-        return self._open(list(self.members(recursive=True)))
+        return self._open(list(self.kinds(recursive=True)))
 
     def tree(self, *, level: int | None = None) -> Tree:
         """Draw everything below the group, with the shapes and data types of arrays.
@@ -213,21 +250,22 @@ class Group(Mapping[str, "Array | Group"]):
         return self.tree()._repr_html_()
 
     @property
-    def info(self) -> str:
-        """A summary as text."""
-        kinds = list(self.members().values())
+    def info(self) -> Info:
+        """A description on several lines. `info_complete` adds what is below the group."""
+        kinds = list(self.kinds().values())
         rows = [
             ("name", self.name),
             ("format", f"Zarr V{self.zarr_format}"),
             ("arrays", str(kinds.count("array"))),
             ("groups", str(kinds.count("group"))),
         ]
-        return "\n".join(f"{label:<12}{text}" for label, text in rows)
+        return Info("\n".join(f"{label:<12}{text}" for label, text in rows))
 
     def _forget(self) -> None:
         if self.is_consolidated:
             self._native = self._native.without_consolidated()
 
+    @guided
     def create_array(self, name: str, **properties: Any) -> Array:
         """Create an array in the group; see `tegula.create_array` for its properties.
 
@@ -236,6 +274,7 @@ class Group(Mapping[str, "Array | Group"]):
         self._forget()
         return create_array(self._store, self._path(name), **{"zarr_format": self.zarr_format, **properties})
 
+    @guided
     def create_group(self, name: str, **properties: Any) -> "Group":
         """Create a group in the group; see `tegula.create_group` for its properties.
 
@@ -256,6 +295,17 @@ class Group(Mapping[str, "Array | Group"]):
             raise NotFoundError(f"{name!r} is not the name of an array or group")
         self._forget()
         erase(self._store, self._path(name))
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise missing_group_name(self, name)
+
+    def __copy__(self) -> "Group":
+        return Group._wrap(self._native, self._store)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Group":
+        return self.__copy__()  # a handle of the same stored group
 
     def __repr__(self) -> str:
         return f"<tegula.Group {self.name}>"

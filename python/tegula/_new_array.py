@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
+from tegula._array.array import Array
+from tegula._elements import as_elements
 from tegula.errors import InvalidMetadataError, UnsupportedError
 
 Codec: TypeAlias = Any
@@ -48,6 +50,21 @@ def data_type(dtype: DTypeLike) -> DataType:
     return found.newbyteorder("=")
 
 
+def like(other: Any, properties: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return the properties of an array like another one, replaced by those that the caller gives."""
+    found = other if hasattr(other, "shape") and hasattr(other, "dtype") else np.asanyarray(other)
+    same: dict[str, Any] = {"shape": found.shape, "dtype": found.dtype}
+    if isinstance(other, Array) and "zarr_format" in other.metadata:
+        if other._native.is_variable:
+            same["dtype"] = other.data_type
+        same |= {"filters": other.filters, "compressors": other.compressors, "zarr_format": other.zarr_format}
+        if "shape" not in properties:
+            same |= {"chunks": other.chunks, "shards": other.shards, "dimension_names": other.dimension_names}
+        if "chunks" in properties:
+            same.pop("shards", None)
+    return {**same, **more, **properties}
+
+
 def fill_bytes(fill_value: Any, dtype: DataType) -> bytes:
     """Return the bytes of a fill value. None, and 0 for types other than numbers, give zero bytes or an empty value."""
     zero = fill_value is None or (isinstance(fill_value, int) and fill_value == 0)
@@ -62,7 +79,7 @@ def fill_bytes(fill_value: Any, dtype: DataType) -> bytes:
         return fill_value.encode() if isinstance(fill_value, str) else bytes(fill_value)
     if fill_value is None or (zero and dtype.kind in "VSUmM"):
         return bytes(dtype.itemsize)
-    value = np.asarray(fill_value, dtype)
+    value = as_elements(fill_value, dtype)
     if value.ndim != 0:
         raise InvalidMetadataError(f"a fill value is one element, not an array of shape {value.shape}")
     return value.tobytes()
@@ -70,6 +87,8 @@ def fill_bytes(fill_value: Any, dtype: DataType) -> bytes:
 
 def chunk_lengths(given: Any, shape: tuple[int, ...], what: str) -> Any:
     """Return "auto", the shape of `what` (chunks or shards), or the lengths of each chunk along each axis."""
+    if isinstance(given, (bool, np.bool_)):
+        given = "auto" if given else -1
     if isinstance(given, str):
         if given != "auto":
             raise InvalidMetadataError(f'{what}: {given!r} is neither a shape nor "auto"')
@@ -77,14 +96,22 @@ def chunk_lengths(given: Any, shape: tuple[int, ...], what: str) -> Any:
     lengths: tuple[Any, ...] = (given,) * len(shape) if isinstance(given, (int, np.integer)) else tuple(given)
     if len(lengths) != len(shape):
         raise InvalidMetadataError(f"{what} of shape {lengths} do not fit an array of {len(shape)} dimensions")
-    if lengths and all(isinstance(length, Sequence) for length in lengths):
-        return [list(length) for length in lengths]
+    if any(np.ndim(length) == 1 for length in lengths):
+        return [_axis_lengths(length, full) for length, full in zip(lengths, shape, strict=True)]
     found = tuple(
         max(full, 1) if length in (None, -1) else int(length) for length, full in zip(lengths, shape, strict=True)
     )
     if any(length < 1 for length in found):
         raise InvalidMetadataError(f"{what} of shape {found} are empty")
     return found
+
+
+def _axis_lengths(given: Any, full: int) -> list[int]:
+    """Return the lengths of all chunks along an axis, given as a list or as one length."""
+    if np.ndim(given) == 1:
+        return [int(length) for length in given]
+    length = full if given in (None, -1) else int(given)
+    return [length] * max(-(-full // max(length, 1)), 1)
 
 
 def codec_list(given: Codecs) -> list[str | dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
@@ -9,8 +10,9 @@ from tegula import _tegula
 from tegula._array.array import Array
 from tegula._create import create_array, new_group
 from tegula._group import Group
+from tegula._guide import guided, unknown_keyword
 from tegula.asdf._open import open_node as open_asdf_node
-from tegula.errors import NotFoundError, UnsupportedError
+from tegula.errors import Error, NotFoundError, UnsupportedError
 from tegula.stores import ReadOnlyStore, Store, StoreLike, as_store
 
 __all__ = ["consolidate_metadata", "create_group", "open", "open_array", "open_group"]
@@ -41,12 +43,47 @@ def _open_asdf(file: str, path: str, mode: str, storage_options: Mapping[str, An
     return open_asdf_node(file, path, storage_options=storage_options)
 
 
-def _check_mode(mode: str, properties: Mapping[str, Any]) -> None:
-    modes = ("r", "r+", "a", "w", "w-")
-    if mode not in modes:
-        raise ValueError(f"unknown mode {mode!r}; the modes are {', '.join(modes)}")
-    if properties and mode in ("r", "r+"):
-        raise TypeError(f"{next(iter(properties))} is a property of new nodes, but mode {mode!r} only opens")
+MODES = ("r", "r+", "a", "w", "w-")
+
+
+def _check_mode(
+    function: Callable[..., Any], create: tuple[Callable[..., Any], ...], mode: str, properties: Mapping[str, Any]
+) -> None:
+    if mode not in MODES:
+        raise ValueError(f"unknown mode {mode!r}; the modes are {', '.join(MODES)}")
+    if not properties:
+        return
+    known = dict.fromkeys(name for each in (function, *create) for name in signature(each).parameters)
+    known.pop("properties", None)
+    for name in properties:
+        if name not in known:
+            raise unknown_keyword(function.__name__, name, known)
+    if mode in ("r", "r+"):
+        raise TypeError(
+            f"{next(iter(properties))} is a property of new nodes, but mode {mode!r} only opens: "
+            'mode="a" opens or creates, mode="w-" creates'
+        )
+
+
+def _positional_mode(
+    store: StoreLike, path: str, mode: str | None, storage_options: Mapping[str, Any] | None
+) -> tuple[str, str]:
+    """Return path and mode. As in zarr-python 2, the second argument can be a mode, if no node has such a path."""
+    if mode is not None or path not in MODES:
+        return path, "r+" if mode is None else mode
+    if not _asdf(store):
+        resolved, where = as_store(store, path, storage_options)
+        try:
+            _tegula.open_node(resolved._native, where)
+        except NotFoundError:
+            pass
+        except Error:
+            return path, "r+"  # a node that cannot be opened
+        else:
+            return path, "r+"
+    if path == "w":
+        raise TypeError('pass the mode by name: mode="w" erases what is there')
+    return "/", path
 
 
 def _as_store(store: StoreLike, path: str, mode: str, storage_options: Mapping[str, Any] | None) -> tuple[Store, str]:
@@ -66,11 +103,12 @@ def _existing(mode: str, opened: Callable[[], Node]) -> Node | None:
         return None
 
 
+@guided
 def open(  # noqa: A001 - as in gzip.open
     store: StoreLike,
     path: str = "/",
     *,
-    mode: Mode = "r+",
+    mode: Mode | None = None,
     storage_options: Mapping[str, Any] | None = None,
     **properties: Any,
 ) -> Array | Group:
@@ -86,7 +124,8 @@ def open(  # noqa: A001 - as in gzip.open
         The path in the store.
     mode : str
         "r+" (default): open for reading and writing; "r": open for reading; "a": open, or create if nothing is there;
-        "w": create, and erase what is there; "w-": create, and fail if something is there.
+        "w": create, and erase what is there; "w-": create, and fail if something is there. As in zarr-python, a mode
+        other than "w" can also be the second argument, if no node has such a path.
     storage_options : mapping, optional
         For a URL: how to reach the server, such as ``{"anonymous": True, "region": "us-east-1"}``; see
         `tegula.RemoteStore`.
@@ -113,23 +152,25 @@ def open(  # noqa: A001 - as in gzip.open
     >>> tegula.open(store, "a", mode="r")[:2]
     array([0, 0], dtype=uint8)
     """
-    _check_mode(mode, properties)
+    path, how = _positional_mode(store, path, mode, storage_options)
+    _check_mode(open, (create_array, create_group), how, properties)
     if target := _asdf(store):
-        return _open_asdf(*target, mode, storage_options)
-    resolved, path = _as_store(store, path, mode, storage_options)
-    found = _existing(mode, lambda: _open_node(resolved, path))
+        return _open_asdf(*target, how, storage_options)
+    resolved, path = _as_store(store, path, how, storage_options)
+    found = _existing(how, lambda: _open_node(resolved, path))
     if found is not None:
         return found
     if properties.get("shape") is None and properties.get("data") is None:
-        return create_group(resolved, path, overwrite=mode == "w", **properties)
-    return create_array(resolved, path, overwrite=mode == "w", **properties)
+        return create_group(resolved, path, overwrite=how == "w", **properties)
+    return create_array(resolved, path, overwrite=how == "w", **properties)
 
 
+@guided
 def open_array(
     store: StoreLike,
     path: str = "/",
     *,
-    mode: Mode = "r+",
+    mode: Mode | None = None,
     storage_options: Mapping[str, Any] | None = None,
     **properties: Any,
 ) -> Array:
@@ -147,7 +188,8 @@ def open_array(
         The path in the store.
     mode : str
         "r+" (default): open for reading and writing; "r": open for reading; "a": open, or create if nothing is there;
-        "w": create, and erase what is there; "w-": create, and fail if something is there.
+        "w": create, and erase what is there; "w-": create, and fail if something is there. As in zarr-python, a mode
+        other than "w" can also be the second argument, if no node has such a path.
     storage_options : mapping, optional
         For a URL: how to reach the server, such as ``{"anonymous": True, "region": "us-east-1"}``; see
         `tegula.RemoteStore`.
@@ -172,21 +214,23 @@ def open_array(
     >>> tegula.open_array(store, "a")
     <tegula.Array mapping:/a shape=(4,) dtype=uint8 chunks=(4,)>
     """
-    _check_mode(mode, properties)
+    path, how = _positional_mode(store, path, mode, storage_options)
+    _check_mode(open_array, (create_array,), how, properties)
     if target := _asdf(store):
-        return _open_asdf(*target, mode, storage_options)
-    resolved, path = _as_store(store, path, mode, storage_options)
-    found = _existing(mode, lambda: Array._open(resolved, path))
+        return _open_asdf(*target, how, storage_options)
+    resolved, path = _as_store(store, path, how, storage_options)
+    found = _existing(how, lambda: Array._open(resolved, path))
     if found is not None:
         return found
-    return create_array(resolved, path, overwrite=mode == "w", **properties)
+    return create_array(resolved, path, overwrite=how == "w", **properties)
 
 
+@guided
 def open_group(
     store: StoreLike,
     path: str = "/",
     *,
-    mode: Mode = "r+",
+    mode: Mode | None = None,
     use_consolidated: bool | None = None,
     storage_options: Mapping[str, Any] | None = None,
     **properties: Any,
@@ -204,7 +248,8 @@ def open_group(
         The path in the store.
     mode : str
         "r+" (default): open for reading and writing; "r": open for reading; "a": open, or create if nothing is there;
-        "w": create, and erase what is there; "w-": create, and fail if something is there.
+        "w": create, and erase what is there; "w-": create, and fail if something is there. As in zarr-python, a mode
+        other than "w" can also be the second argument, if no node has such a path.
     use_consolidated : bool, optional
         Whether to use consolidated metadata. None: if the group has it; True: a group without it is an error.
     storage_options : mapping, optional
@@ -222,18 +267,20 @@ def open_group(
     InvalidMetadataError
         If the metadata is invalid, or if `use_consolidated` is True and the group has no consolidated metadata.
     """
-    _check_mode(mode, properties)
-    resolved, path = _as_store(store, path, mode, storage_options)
-    found = _existing(mode, lambda: _open_group(resolved, path, use_consolidated))
+    path, how = _positional_mode(store, path, mode, storage_options)
+    _check_mode(open_group, (create_group,), how, properties)
+    resolved, path = _as_store(store, path, how, storage_options)
+    found = _existing(how, lambda: _open_group(resolved, path, use_consolidated))
     if found is not None:
         return found
-    return create_group(resolved, path, overwrite=mode == "w", **properties)
+    return create_group(resolved, path, overwrite=how == "w", **properties)
 
 
 def _open_group(store: Store, path: str, use_consolidated: bool | None) -> Group:
     return Group._wrap(_tegula.Group.open(store._native, path, use_consolidated), store)
 
 
+@guided
 def create_group(
     store: StoreLike,
     path: str = "/",
@@ -270,6 +317,7 @@ def create_group(
     return Group._wrap(native, resolved)
 
 
+@guided
 def consolidate_metadata(
     store: StoreLike, path: str = "/", *, storage_options: Mapping[str, Any] | None = None
 ) -> Group:
@@ -303,7 +351,7 @@ def consolidate_metadata(
     --------
     >>> store = {}
     >>> _ = tegula.create_array(store, "a/b", shape=(4,), dtype="uint8")
-    >>> tegula.consolidate_metadata(store).members(recursive=True)
+    >>> tegula.consolidate_metadata(store).kinds(recursive=True)
     {'a': 'group', 'a/b': 'array'}
     """
     resolved, path = as_store(store, path, storage_options)

@@ -1,9 +1,11 @@
 """Options for all arrays: `tegula.config`."""
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
 from tegula import _tegula
+from tegula._guide import unknown_keyword
 from tegula._tegula import CodecOptions
 
 __all__ = ["Config", "config"]
@@ -19,6 +21,15 @@ class Options(TypedDict, total=False):
     store_empty_chunks: bool | None
     inner_chunk_order: str | None
     unlocked_writes: bool | None
+    missing_chunks: str | None
+
+
+def check_options(function: str, options: Mapping[str, Any]) -> None:
+    """Raise an error that names a similar option if an option is unknown."""
+    known = [*Options.__annotations__, *(["threads"] if function == "set" else [])]
+    for name in options:
+        if name not in known:
+            raise unknown_keyword(function, name, known)
 
 
 class Option(Generic[T]):
@@ -60,6 +71,7 @@ class Config:
     store_empty_chunks = Option[bool]()
     inner_chunk_order = Option[str]()
     unlocked_writes = Option[bool]()
+    missing_chunks = Option[str]()
 
     @property
     def threads(self) -> int:
@@ -93,14 +105,15 @@ class Config:
         threads
             As the attribute of this name.
         **options
-            concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order, unlocked_writes: as the
-            attributes of these names.
+            concurrent_target, validate_checksums, store_empty_chunks, inner_chunk_order, unlocked_writes,
+            missing_chunks: as the attributes of these names.
 
         Returns
         -------
         context manager
             Leaving it restores the options, except `threads`.
         """
+        check_options("set", options)
         before = _change(options)
         if threads is not None:
             _tegula.set_threads(threads)

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from tegula._array.array import Array
 from tegula._create import create_array, new_group
+from tegula._elements import unmasked
 from tegula._group import Group
-from tegula._mask import unmasked
+from tegula._guide import guided
 from tegula._open import open as open_node
 from tegula._progress import Progress, joined, reporting
 from tegula.stores import StoreLike, as_store
@@ -17,6 +18,7 @@ from tegula.stores import StoreLike, as_store
 __all__ = ["load", "save"]
 
 
+@guided
 def save(
     store: StoreLike,
     data: Any,
@@ -78,6 +80,7 @@ def save(
         return group
 
 
+@guided
 def load(
     store: StoreLike, path: str = "/", *, storage_options: Mapping[str, Any] | None = None
 ) -> NDArray[Any] | dict[str, NDArray[Any]]:

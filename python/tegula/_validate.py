@@ -123,7 +123,7 @@ def validate(
 def _check_group(group: Group, result: Validation, report: Report | None) -> None:
     result.groups += 1
     try:
-        members = group.members(recursive=True)
+        members = group.kinds(recursive=True)
     except Error as error:
         result.problems.append(Problem(group.name, str(error)))
         return

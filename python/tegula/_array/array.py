@@ -1,21 +1,21 @@
 """The class `Array`."""
 
 from collections.abc import Iterator
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from tegula import _tegula
-from tegula._array.change import ChangeMethods
 from tegula._array.explain import CacheInfo, Explanation
-from tegula._array.index import IndexMethods
-from tegula._array.retrieve import RetrieveMethods
 from tegula._array.selection import parse
 from tegula._array.session import WriteSession
 from tegula._array.store import StoreMethods
+from tegula._array.zarr_names import Info, ZarrNames
 from tegula._format import byte_size
-from tegula._options import Options
+from tegula._guide import missing_array_name
+from tegula._operators import Operators
+from tegula._options import Options, check_options
 from tegula._progress import Progress, reporting
 from tegula._tegula import ArraySubset, ChunkCache, CodecOptions
 from tegula.errors import InvalidSelectionError
@@ -27,7 +27,7 @@ ITERATION_BYTES = 64 << 20
 """Bytes that iteration reads at once if a row of chunks is larger."""
 
 
-class Array(IndexMethods, RetrieveMethods, StoreMethods, ChangeMethods):
+class Array(ZarrNames, StoreMethods, Operators):
     """A chunked array in a store.
 
     `tegula.open_array` and `tegula.create_array` return arrays. An array is a cheap handle: threads can share it, it
@@ -84,11 +84,6 @@ class Array(IndexMethods, RetrieveMethods, StoreMethods, ChangeMethods):
         return self._native.metadata()
 
     @property
-    def codecs(self) -> list[dict[str, Any]]:
-        """The codecs in the order of encoding, each with name and configuration as in Zarr V3."""
-        return self._native.codecs()
-
-    @property
     def dimension_names(self) -> tuple[str | None, ...] | None:
         """The names of the dimensions; None if they have no names."""
         names = self._native.dimension_names
@@ -110,8 +105,8 @@ class Array(IndexMethods, RetrieveMethods, StoreMethods, ChangeMethods):
         return self._native.path
 
     @property
-    def info(self) -> str:
-        """A description of the array on several lines, from the metadata alone."""
+    def info(self) -> Info:
+        """A description of the array on several lines, from the metadata alone. `info_complete` adds what is stored."""
         rows = [
             ("name", self.name),
             ("format", f"Zarr V{self.zarr_format}"),
@@ -124,7 +119,16 @@ class Array(IndexMethods, RetrieveMethods, StoreMethods, ChangeMethods):
             ("fill value", str(self.fill_value)),
             ("size", f"{self.size:,} elements, {byte_size(self.nbytes)}"),
         ]
-        return "\n".join(f"{label:<12}{text}" for label, text in rows if text)
+        return Info("\n".join(f"{label:<12}{text}" for label, text in rows if text))
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            # zarrs calls inner chunks subchunks.
+            ours = name.replace("subchunk", "inner_chunk")
+            if ours != name and hasattr(type(self), ours):
+                return getattr(self, ours)
+            raise missing_array_name(self, name)
 
     def __repr__(self) -> str:
         shards = f" shards={self.shards}" if self.is_sharded else ""
@@ -153,6 +157,7 @@ class Array(IndexMethods, RetrieveMethods, StoreMethods, ChangeMethods):
         >>> array.with_options(validate_checksums=False).options.validate_checksums
         False
         """
+        check_options("with_options", changes)
         return self._like(self._native.with_options((options or self.options).replace(**changes)))
 
     def with_cache(self, cache: ChunkCache | int | str | None) -> Self:
@@ -328,6 +333,9 @@ class Array(IndexMethods, RetrieveMethods, StoreMethods, ChangeMethods):
 
     def __copy__(self) -> Self:
         return self._like(self._native)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.__copy__()  # a handle of the same stored array
 
     def __reduce__(self) -> tuple[Any, ...]:
         native = self._native

@@ -10,6 +10,8 @@ from tegula import _tegula
 from tegula._array.handle import Handle
 from tegula._async import then, twin
 from tegula._attributes import Attributes
+from tegula._elements import as_elements
+from tegula._guide import guided
 from tegula._revision import advance
 from tegula.errors import InvalidSelectionError
 
@@ -24,7 +26,8 @@ class ChangeMethods(Handle):
         """The attributes of the array: a mapping that stores each change immediately."""
         return Attributes(self)
 
-    def resize(self, shape: int | Sequence[int]) -> None:
+    @guided
+    def resize(self, shape: int | Sequence[int], *more: int) -> None:
         """Change the shape; the number of dimensions stays.
 
         New elements have the fill value. Chunks outside the new shape are erased. Chunks partly outside are kept
@@ -39,6 +42,8 @@ class ChangeMethods(Handle):
         ----------
         shape : int or sequence of int
             The new shape.
+        *more : int
+            More lengths, as in ``array.resize(50, 60)``.
 
         Raises
         ------
@@ -52,10 +57,11 @@ class ChangeMethods(Handle):
         >>> array[...]
         array([7, 7, 7, 7, 7, 7], dtype=uint8)
         """
-        return then(self, self._native.resize(_as_tuple(shape)), advance)
+        return then(self, self._native.resize(_as_tuple(shape) + more), advance)
 
     async_resize = twin(resize)
 
+    @guided
     def append(self, data: Any, axis: int = 0) -> tuple[int, ...]:
         """Append elements along an axis, after the end that is stored now.
 
@@ -103,7 +109,7 @@ def append_arguments(array: Handle, shape: tuple[int, ...], data: Any, axis: int
     """Return the arguments of a native append: the axis as a non-negative number, and the elements."""
     if not -len(shape) <= axis < len(shape):
         raise InvalidSelectionError(f"{array.name}: axis {axis} is out of bounds for {len(shape)} dimensions")
-    return axis % len(shape), np.asarray(data, array.dtype)
+    return axis % len(shape), as_elements(data, array.dtype)
 
 
 def _as_tuple(shape: int | Sequence[int]) -> tuple[int, ...]:

@@ -71,6 +71,13 @@ class Handle:
             raise TypeError(f"{type(self).__name__} has no native array")
         return self._loaded
 
+    def __enter__(self) -> Self:
+        """Return this handle. The end of a ``with`` block closes nothing: handles hold no open files."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
     def _refuse_mask(self) -> None:
         """Raise an error if the array has a mask, which a copy would lose."""
 

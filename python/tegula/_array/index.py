@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tegula import _tegula
 from tegula._array.handle import Handle
 from tegula._array.selection import ParsedIndex, parse, parse_blocks, parse_orthogonal, parse_points
+from tegula._elements import as_elements
 from tegula.errors import InvalidSelectionError
 
 Parse = Callable[[Any, tuple[int, ...]], ParsedIndex]
@@ -157,7 +158,7 @@ def assign(
         key = key[1:] if isinstance(key, tuple) else ...
     parsed = parse(key, shape)
     # As NumPy does, drop leading axes of length 1 that the selection lacks.
-    data = _records(dtype, names, value) if names else np.asarray(value, dtype)
+    data = _records(dtype, names, value) if names else as_elements(value, dtype)
     while data.ndim > len(parsed.shape) and len(data) == 1:
         data = data[0]
     data = np.broadcast_to(data, parsed.shape)
@@ -187,9 +188,9 @@ def _records(dtype: np.dtype[Any], names: str | list[str], value: Any) -> NDArra
     chosen = [names] if isinstance(names, str) else names
     records = np.dtype({"names": chosen, "formats": [fields[name][0] for name in chosen]})
     if not isinstance(names, str):
-        return np.asarray(value, records)
+        return as_elements(value, records)
     field = fields[names][0]
-    given = np.asarray(value, field.base)
+    given = as_elements(value, field.base)
     # The last axes of the value belong to a field that is an array.
     data = np.empty(given.shape[: max(given.ndim - field.ndim, 0)], records)
     data[names] = given

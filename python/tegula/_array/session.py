@@ -3,7 +3,6 @@
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
 from tegula import _tegula
@@ -12,6 +11,7 @@ from tegula._array.handle import Index, Region
 from tegula._array.index import Assigner, Parse, assign, blocks_of
 from tegula._array.selection import parse, parse_orthogonal, parse_points
 from tegula._async import Answer, then, twin
+from tegula._elements import exact_elements
 from tegula._format import byte_size
 
 if TYPE_CHECKING:
@@ -118,19 +118,19 @@ class WriteSession:
 
     def store_chunk(self, chunk: Index, data: Any) -> None:
         """Write a chunk, including padding past the end of the array; see `Array.store_chunk`."""
-        return self._native.store_region("chunk", chunk, self._data(data))
+        return self._native.store_region("chunk", chunk, self._exact(data))
 
     async_store_chunk = twin(store_chunk)
 
     def store_chunk_subset(self, chunk: Index, subset: Region, data: Any) -> None:
         """Write a region of a chunk, relative to the first element of the chunk; see `Array.store_chunk_subset`."""
-        return self._native.store_region("chunk_subset", (chunk, subset), self._data(data))
+        return self._native.store_region("chunk_subset", (chunk, subset), self._exact(data))
 
     async_store_chunk_subset = twin(store_chunk_subset)
 
     def store_array_subset(self, subset: Region, data: Any) -> None:
         """Write a region; see `Array.store_array_subset`."""
-        return self._native.store_region("subset", subset, self._data(data))
+        return self._native.store_region("subset", subset, self._exact(data))
 
     async_store_array_subset = twin(store_array_subset)
 
@@ -185,5 +185,5 @@ class WriteSession:
         if shape != self._array.shape:
             self._array._become(self._native.array())
 
-    def _data(self, data: Any) -> NDArray[Any]:
-        return data if isinstance(data, np.ndarray) else np.asarray(data, self._array.dtype)
+    def _exact(self, data: Any) -> NDArray[Any]:
+        return exact_elements(data, self._array.dtype)

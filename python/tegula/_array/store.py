@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from tegula._array.handle import Handle, Index, Region
 from tegula._async import twin
+from tegula._elements import exact_elements
 from tegula._tegula import PartialEncoder
 
 
@@ -32,7 +32,7 @@ class StoreMethods(Handle):
         InvalidSelectionError
             If the shape or data type of `data` is wrong. Nothing is stored then.
         """
-        return self._native.store_region("chunk", chunk, self._data(data))
+        return self._native.store_region("chunk", chunk, self._exact(data))
 
     async_store_chunk = twin(store_chunk)
 
@@ -46,7 +46,7 @@ class StoreMethods(Handle):
         data : array_like
             The elements, with the shape of `chunks_subset`. An ndarray must have the array's data type.
         """
-        return self._native.store_region("chunks", chunks, self._data(data))
+        return self._native.store_region("chunks", chunks, self._exact(data))
 
     async_store_chunks = twin(store_chunks)
 
@@ -62,7 +62,7 @@ class StoreMethods(Handle):
         data : array_like
             The elements, of the region's shape. An ndarray must have the array's data type.
         """
-        return self._native.store_region("chunk_subset", (chunk, subset), self._data(data))
+        return self._native.store_region("chunk_subset", (chunk, subset), self._exact(data))
 
     async_store_chunk_subset = twin(store_chunk_subset)
 
@@ -98,7 +98,7 @@ class StoreMethods(Handle):
         >>> array[...]
         array([1, 1, 8, 9], dtype=uint8)
         """
-        return self._native.store_region("subset", subset, self._data(data))
+        return self._native.store_region("subset", subset, self._exact(data))
 
     async_store_array_subset = twin(store_array_subset)
 
@@ -176,5 +176,5 @@ class StoreMethods(Handle):
 
     async_compact_chunk = twin(compact_chunk)
 
-    def _data(self, data: Any) -> NDArray[Any]:
-        return data if isinstance(data, np.ndarray) else np.asarray(data, self.dtype)
+    def _exact(self, data: Any) -> NDArray[Any]:
+        return exact_elements(data, self.dtype)

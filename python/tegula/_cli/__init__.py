@@ -53,7 +53,22 @@ def guarded(argument: str) -> str:
     return f"[{argument}]" if re.fullmatch(r"-\d[\d:,.+\s-]*", argument) else argument
 
 
+FLAGS = (
+    ("overwrite=True", "--overwrite"),
+    ("max_memory", "--max-memory"),
+    ("zarr_format=", "--zarr-format "),
+    (
+        "rechunk its arrays one by one, or use tegula.copy",
+        "copy its arrays one by one, or all without --chunks",
+    ),
+    ("copy array.without_mask() and array.mask separately", "Python can copy array.without_mask() and array.mask"),
+)
+"""What messages for Python call flags of the command line, and these flags."""
+
+
 def one_line(error: BaseException) -> str:
-    """Return an error's message on one line."""
+    """Return an error's message on one line, with flags in place of Python's arguments."""
     text = " ".join(str(error).split())
+    for argument, flag in FLAGS:
+        text = text.replace(argument, flag)
     return text or ("not enough memory" if isinstance(error, MemoryError) else type(error).__name__)

@@ -61,7 +61,7 @@ def describe(node: Any, depth: int | None, above: set[int]) -> dict[str, Any]:
     if isinstance(node, tegula.Group):
         facts: dict[str, Any] = {"kind": "group", "zarr_format": node.zarr_format, "attributes": len(node.attrs)}
         children: Iterator[tuple[str, Callable[[], Any]]] = (
-            (name, partial(getitem, node, name)) for name in node.members()
+            (name, partial(getitem, node, name)) for name in node.kinds()
         )
     elif hasattr(node, "keys"):
         facts = {"kind": "asdf" if isinstance(node, tegula.AsdfFile) else "mapping"}

@@ -1,6 +1,7 @@
 """The argument SOURCE: a store or file, or a node in it."""
 
 import argparse
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,10 +38,18 @@ def opened(source: str) -> Iterator[Any]:
     """Open a source: a group, an array, or the tree of an ASDF file or a part of it."""
     path, _, fragment = source.partition("#")
     if not is_asdf(path):
-        yield tegula.open(source)
+        try:
+            node: Any = tegula.open(source)
+        except tegula.NotFoundError as error:
+            if inside := stores_in(source):
+                raise tegula.NotFoundError(
+                    f"{source} is a folder of stores, not a store; name one of them: {', '.join(inside)}"
+                ) from error
+            raise
+        yield node
         return
     with tegula.open_asdf(path) as file:
-        node: Any = file
+        node = file
         for n, key in enumerate(keys := [key for key in fragment.split("/") if key]):
             try:
                 node = node[int(key) if isinstance(node, list) else key]
@@ -48,6 +57,20 @@ def opened(source: str) -> Iterator[Any]:
                 where = "/".join(keys[:n]) or "the top of the tree"
                 raise tegula.NotFoundError(f"{path} has no {key!r} in {where}{names(node)}") from None
         yield node
+
+
+def stores_in(folder: str) -> list[str]:
+    """Return the paths of the first stores and files with arrays in a folder."""
+    if not os.path.isdir(folder):
+        return []
+    found = (os.path.join(folder, name) for name in sorted(os.listdir(folder)))
+    metadata = ("zarr.json", ".zarray", ".zgroup")
+    return [
+        path
+        for path in found
+        if path.endswith((".asdf", ".zip", ".ozx"))
+        or any(os.path.isfile(os.path.join(path, name)) for name in metadata)
+    ][:8]
 
 
 def names(node: Any) -> str:

@@ -9,6 +9,7 @@ from tegula import _tegula
 from tegula._array.array import Array
 from tegula._array.handle import Index, NativeState
 from tegula._array.index import Parse, _fields
+from tegula._array.zarr_names import Info
 from tegula._tegula import ChunkCache, CodecOptions
 from tegula.asdf._mask import ArrayMask, Mask, ValueMask, awaitable, carrying
 from tegula.errors import Error, InvalidSelectionError, NotFoundError, StoreError, UnsupportedError
@@ -258,10 +259,10 @@ class AsdfArray(Array):
         return f"{self._source.native.name}#{self.path}"
 
     @property
-    def info(self) -> str:
+    def info(self) -> Info:
         """A description on several lines. At most the header of a block is read."""
         plain = "ASDF chunked ndarray" if self.is_chunked else "ASDF ndarray"
-        return super().info.replace("Zarr V3", plain).replace("Zarr V2", "Zarr V2 in ASDF")
+        return Info(super().info.replace("Zarr V3", plain).replace("Zarr V2", "Zarr V2 in ASDF"))
 
     def __repr__(self) -> str:
         return f"<tegula.asdf.AsdfArray {self.name} shape={self.shape} dtype={self.dtype}>"

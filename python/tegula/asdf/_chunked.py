@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from tegula._array.array import Array
 from tegula._create import create_array
-from tegula._mask import unmasked
+from tegula._elements import unmasked
 from tegula._new_array import Codec
 from tegula.stores import MemoryStore
 

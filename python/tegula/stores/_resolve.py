@@ -22,7 +22,9 @@ _ARCHIVES = (".zip", ".ozx")
 _NO_SERVER = "storage_options are for URLs of other machines"
 
 
-def as_store(store: StoreLike, path: str = "", storage_options: StorageOptions | None = None) -> tuple[Store, str]:
+def as_store(
+    store: StoreLike, path: str | None = "", storage_options: StorageOptions | None = None
+) -> tuple[Store, str]:
     """Return a store, and the path of a node in it.
 
     Parameters
@@ -35,6 +37,13 @@ def as_store(store: StoreLike, path: str = "", storage_options: StorageOptions |
     storage_options : mapping, optional
         How to reach the server of a URL.
     """
+    if path is None:
+        path = ""
+    elif not isinstance(path, str):
+        raise TypeError(
+            f"the path of a node in the store is a str, not {type(path).__name__}; pass shape, chunks and other "
+            f"properties by name, such as chunks={path!r}"
+        )
     if isinstance(store, (str, os.PathLike)):
         name = os.fspath(store)
         local = _local_path(name, storage_options)
@@ -50,7 +59,10 @@ def as_store(store: StoreLike, path: str = "", storage_options: StorageOptions |
         return MappingStore(get_mapper("")), path
     if isinstance(store, Mapping):
         return MappingStore(store), path
-    raise TypeError(f"a store is a path, a mapping or a tegula store, not {type(store).__name__}")
+    raise TypeError(
+        f"a store is a path, a mapping or a tegula store, not {type(store).__name__}; it comes first, and properties "
+        "of new arrays are passed by name: shape=..., dtype=..."
+    )
 
 
 def locate_file(path: str, storage_options: StorageOptions | None = None) -> tuple[Store, str]:

@@ -4,60 +4,51 @@ mod number;
 
 use serde_json::{Map, Value};
 
-use self::number::Literals;
 pub use self::number::Number;
 use crate::error::{Error, Place, Result};
 
 /// Parses a document, which must be an object.
 ///
-/// The numbers `NaN`, `Infinity` and `-Infinity`, which some writers leave in JSON, become strings, which is how
-/// metadata spell them. Nesting is limited to 128 levels. Integers of more than 64 bits among attributes are kept as
-/// [`Number`]s; elsewhere they become floating-point numbers.
+/// Among attributes, the numbers that JSON or `serde_json` lacks are kept as [`Number`]s: `NaN`, `Infinity` and
+/// `-Infinity`, which some writers leave in JSON, and integers of more than 64 bits. Elsewhere the former become strings,
+/// which is how metadata spell them, and the latter floating-point numbers. Nesting is limited to 128 levels.
 pub fn parse(bytes: &[u8]) -> Result<Value> {
-    let mut document = parse_with(bytes, Literals::Names)?;
-    round_long_integers(&mut document);
+    let mut document = parse_literal(bytes)?;
+    simplify_numbers(&mut document);
     Ok(document)
 }
 
-/// Parses a document that consists of attributes; see [`parse`].
-pub(crate) fn parse_attributes(bytes: &[u8]) -> Result<Value> {
-    parse_with(bytes, Literals::Names)
-}
-
-/// Parses a document that will be changed and written again with [`write_literal`], which keeps all numbers.
+/// Parses a document with all numbers: one that consists of attributes, or that will be changed and written again with
+/// [`write_literal`]. See [`parse`].
 pub(crate) fn parse_literal(bytes: &[u8]) -> Result<Value> {
-    parse_with(bytes, Literals::Numbers)
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| Error::metadata(format!("cannot read the JSON: byte {} is not UTF-8", error.valid_up_to())))?;
+    match number::parse(text) {
+        Ok(document @ Value::Object(_)) => Ok(document),
+        Ok(other) => Err(Error::metadata(format!("{} is not an object", show(&other)))),
+        Err(error) => Err(Error::metadata(format!("cannot read the JSON: {error}"))),
+    }
 }
 
-/// Writes a document of [`parse`], [`parse_attributes`] or [`parse_literal`].
+/// Writes a document of [`parse`] or [`parse_literal`].
 pub(crate) fn write_literal(document: &Value) -> String {
     number::write(document)
 }
 
-/// Rounds long integers outside of attributes to floating-point numbers.
-fn round_long_integers(value: &mut Value) {
+/// Makes strings of `NaN` and infinities outside of attributes, and floating-point numbers of long integers.
+fn simplify_numbers(value: &mut Value) {
     match value {
         Value::Object(members) => members
             .iter_mut()
             .filter(|(name, _)| *name != "attributes" && !name.ends_with(".zattrs"))
-            .for_each(|(_, member)| round_long_integers(member)),
-        Value::Array(items) => items.iter_mut().for_each(round_long_integers),
-        Value::String(_) => {
-            if let Some(number @ Number::LongInteger(_)) = Number::of(value) {
-                *value = number.as_f64().into();
-            }
-        }
+            .for_each(|(_, member)| simplify_numbers(member)),
+        Value::Array(items) => items.iter_mut().for_each(simplify_numbers),
+        Value::String(_) => match Number::of(value) {
+            Some(number @ Number::LongInteger(_)) => *value = number.as_f64().into(),
+            Some(Number::Float(number)) => *value = number::name(number).into(),
+            _ => {}
+        },
         _ => {}
-    }
-}
-
-fn parse_with(bytes: &[u8], literals: Literals) -> Result<Value> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| Error::metadata(format!("cannot read the JSON: byte {} is not UTF-8", error.valid_up_to())))?;
-    match number::parse(text, literals) {
-        Ok(document @ Value::Object(_)) => Ok(document),
-        Ok(other) => Err(Error::metadata(format!("{} is not an object", show(&other)))),
-        Err(error) => Err(Error::metadata(format!("cannot read the JSON: {error}"))),
     }
 }
 
@@ -157,12 +148,12 @@ mod tests {
         assert_eq!(attributes["b"].as_u64(), Some(u64::MAX));
         assert_eq!((Number::of(&attributes["c"]), Number::of(&attributes["d"])), (None, Some(Number::Float(1.5e300))));
         assert_eq!(Number::of(&attributes["g"]), None);
-        assert_eq!(attributes["e"], "NaN");
+        assert!(matches!(Number::of(&attributes["e"]), Some(Number::Float(number)) if number.is_nan()));
         let written = write_literal(&parse_literal(text.as_bytes()).unwrap());
         let bare = |text: &str| text.replace(['\n', ' '], "");
         let due = text.replace("1.5e300", "1.5e+300").replace("0.12345678901234567890", "0.12345678901234568");
         assert_eq!(bare(&written), bare(&due));
-        let document = parse_attributes(br#"{"n": 100000000000000000000}"#).unwrap();
+        let document = parse_literal(br#"{"n": 100000000000000000000}"#).unwrap();
         assert_eq!(Number::of(&document["n"]), long("100000000000000000000"));
         assert_eq!(Value::from(Number::of(&document["n"]).unwrap()), document["n"]);
         for wrong in ["01234567890123456789012", "1234567890123456789012-1", "--1234567890123456789012"] {

@@ -66,7 +66,7 @@ pub use data_type::{DataType, Field, Kind};
 pub use error::{Error, ErrorKind, Result};
 pub use fill_value::FillValue;
 pub use group::{Group, Member, UseConsolidated, open};
-pub use options::{CodecOptions, InnerChunkOrder, global_options, set_global_options};
+pub use options::{CodecOptions, InnerChunkOrder, MissingChunks, global_options, set_global_options};
 pub use read::Explanation;
 pub use runtime::{Pending, requests, set_requests, set_threads, spawn, threads};
 pub use selection::{AxisSelection, Selection, size_in_memory};

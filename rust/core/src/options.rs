@@ -19,6 +19,18 @@ pub struct CodecOptions {
     /// Whether parts of chunks are written even if the store cannot exclude other processes. If two processes change a
     /// chunk at the same time, one change is lost.
     pub unlocked_writes: bool,
+    /// What a read finds in chunks and inner chunks that are not stored.
+    pub missing_chunks: MissingChunks,
+}
+
+/// What a read finds in chunks that are not stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum MissingChunks {
+    /// The fill value.
+    #[default]
+    Fill,
+    /// An error of the kind [`NotFound`](crate::ErrorKind::NotFound), which names the chunk and its key.
+    Error,
 }
 
 /// Order of inner chunks in a shard; readers accept any.
@@ -31,26 +43,34 @@ pub enum InnerChunkOrder {
     Morton,
 }
 
-impl InnerChunkOrder {
-    /// All orders with their names.
-    pub const ALL: &[(&str, Self)] = &[("C", Self::C), ("morton", Self::Morton)];
+/// Names the values of an option.
+macro_rules! named {
+    ($type:ident, $what:literal: $($name:literal = $value:ident),*) => {
+        impl $type {
+            /// All values with their names.
+            pub const ALL: &[(&str, Self)] = &[$(($name, Self::$value)),*];
 
-    /// Returns the name.
-    pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, order)| *order == self).map_or("", |(name, _)| name)
-    }
+            /// Returns the name.
+            pub fn name(self) -> &'static str {
+                Self::ALL.iter().find(|(_, value)| *value == self).map_or("", |(name, _)| name)
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = Error;
+
+            fn from_str(text: &str) -> Result<Self> {
+                let found = Self::ALL.iter().find(|(name, _)| *name == text);
+                let names = || Self::ALL.iter().map(|(name, _)| format!("{name:?}")).collect::<Vec<_>>().join(" and ");
+                let unknown = || Error::selection(format!("unknown {} {text:?}; there are {}", $what, names()));
+                found.map(|(_, value)| *value).ok_or_else(unknown)
+            }
+        }
+    };
 }
 
-impl std::str::FromStr for InnerChunkOrder {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let found = Self::ALL.iter().find(|(name, _)| *name == text);
-        let none =
-            || Error::selection(format!("unknown order of inner chunks {text:?}; the orders are \"C\" and \"morton\""));
-        found.map(|(_, order)| *order).ok_or_else(none)
-    }
-}
+named!(InnerChunkOrder, "order of inner chunks": "C" = C, "morton" = Morton);
+named!(MissingChunks, "treatment of missing chunks": "fill" = Fill, "error" = Error);
 
 impl CodecOptions {
     /// Returns the maximum number of chunks decoded at once.
@@ -65,6 +85,7 @@ const DEFAULT: CodecOptions = CodecOptions {
     store_empty_chunks: false,
     inner_chunk_order: InnerChunkOrder::C,
     unlocked_writes: false,
+    missing_chunks: MissingChunks::Fill,
 };
 
 static GLOBAL: RwLock<CodecOptions> = RwLock::new(DEFAULT);

@@ -8,7 +8,7 @@ use crate::array::Array;
 use crate::call::attached;
 use crate::dtype::from_numpy;
 use crate::extract::indices;
-use crate::json::{from_python, object_from_python};
+use crate::json::{attributes_from_python, from_python};
 use crate::store::Store;
 
 /// Properties of a new array. `build` checks them.
@@ -99,7 +99,7 @@ impl ArrayBuilder {
 
     #[setter]
     fn attributes(&mut self, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.0.attributes(object_from_python(value)?);
+        self.0.attributes(attributes_from_python(value)?);
         Ok(())
     }
 

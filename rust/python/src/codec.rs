@@ -130,6 +130,13 @@ pub(crate) fn register() {
     }));
 }
 
+/// Returns whether a name is that of an array-to-bytes codec of the core.
+#[pyfunction]
+#[pyo3(signature = (name, /))]
+pub(crate) fn is_array_to_bytes(name: &str) -> bool {
+    tegula::codec::is_array_to_bytes(name)
+}
+
 /// Returns the names of the codecs of the core.
 #[pyfunction]
 pub(crate) fn codec_names() -> Vec<&'static str> {

@@ -8,7 +8,7 @@ use tegula::{Member, UseConsolidated};
 use crate::array::Array;
 use crate::call::{attached, detached};
 use crate::errors::OrRaise;
-use crate::json::{member, object_from_python, object_to_python, to_python};
+use crate::json::{attributes_from_python, member, object_to_python, to_python};
 use crate::store::Store;
 
 /// The native part of `tegula.Group`.
@@ -37,7 +37,7 @@ impl Group {
         attributes: &Bound<'_, PyAny>,
     ) -> PyResult<Self> {
         let store = store.get().0.clone();
-        let attributes = object_from_python(attributes)?;
+        let attributes = attributes_from_python(attributes)?;
         let metadata =
             if zarr_format == 3 { GroupMetadata::new_v3(attributes) } else { GroupMetadata::new_v2(attributes) };
         detached(py, || tegula::Group::create(store, path, metadata)).map(Self)
@@ -78,7 +78,7 @@ impl Group {
         remove: Vec<String>,
         clear: bool,
     ) -> PyResult<Self> {
-        let change = AttributesChange { clear, remove, set: object_from_python(set)? };
+        let change = AttributesChange { clear, remove, set: attributes_from_python(set)? };
         detached(py, || self.0.change_attributes(&change)).map(Self)
     }
 

@@ -42,24 +42,33 @@ pub(crate) fn member<'py>(py: Python<'py>, members: &Map<String, Value>, name: &
 }
 
 pub(crate) fn from_python(value: &Bound<'_, PyAny>) -> PyResult<Value> {
-    convert(value, 0)
+    convert(value, false, 0)
 }
 
 pub(crate) fn object_from_python(value: &Bound<'_, PyAny>) -> PyResult<Map<String, Value>> {
-    match convert(value, 0)? {
+    object(value, false)
+}
+
+/// Converts attributes, or a document with attributes, among which NaN and infinities are numbers.
+pub(crate) fn attributes_from_python(value: &Bound<'_, PyAny>) -> PyResult<Map<String, Value>> {
+    object(value, true)
+}
+
+fn object(value: &Bound<'_, PyAny>, has_literals: bool) -> PyResult<Map<String, Value>> {
+    match convert(value, has_literals, 0)? {
         Value::Object(members) => Ok(members),
         _ => Err(PyTypeError::new_err(format!("expected a dict, not {}", value.get_type()))),
     }
 }
 
-fn convert(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
+fn convert(value: &Bound<'_, PyAny>, has_literals: bool, depth: usize) -> PyResult<Value> {
     if depth > DEPTH {
         return Err(PyValueError::new_err(format!(
             "cannot convert to JSON: more than {DEPTH} levels of lists and dicts"
         )));
     }
     let items = |iter: &mut dyn Iterator<Item = Bound<'_, PyAny>>| {
-        iter.map(|item| convert(&item, depth + 1)).collect::<PyResult<Vec<_>>>().map(Value::Array)
+        iter.map(|item| convert(&item, has_literals, depth + 1)).collect::<PyResult<Vec<_>>>().map(Value::Array)
     };
     if value.is_none() {
         return Ok(Value::Null);
@@ -76,10 +85,10 @@ fn convert(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
     }
     if let Ok(number) = value.cast::<PyFloat>() {
         let number = number.value();
-        if !number.is_finite() {
+        if !number.is_finite() && !has_literals {
             return Err(PyValueError::new_err(format!("cannot convert {number} to JSON")));
         }
-        return Ok(number.into());
+        return Ok(Number::Float(number).into());
     }
     if let Ok(text) = value.cast::<PyString>() {
         return Ok(Value::String(text.to_str()?.to_owned()));
@@ -93,13 +102,13 @@ fn convert(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
     if let Ok(dict) = value.cast::<PyDict>() {
         let mut members = Map::new();
         for (name, member) in dict.iter() {
-            members.insert(name.cast::<PyString>()?.to_str()?.to_owned(), convert(&member, depth + 1)?);
+            members.insert(name.cast::<PyString>()?.to_str()?.to_owned(), convert(&member, has_literals, depth + 1)?);
         }
         return Ok(Value::Object(members));
     }
     // NumPy scalars and arrays.
     if let Ok(plain) = value.call_method0("tolist") {
-        return convert(&plain, depth + 1);
+        return convert(&plain, has_literals, depth + 1);
     }
     Err(PyTypeError::new_err(format!("cannot convert {} to JSON", value.get_type())))
 }

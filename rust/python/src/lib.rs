@@ -49,7 +49,7 @@ mod _tegula {
     #[pymodule_export]
     use crate::cache::ChunkCache;
     #[pymodule_export]
-    use crate::codec::codec_names;
+    use crate::codec::{codec_names, is_array_to_bytes};
     #[pymodule_export]
     use crate::copy::{bytes_of, copied_group, copy_array, store_metadata};
     #[pymodule_export]

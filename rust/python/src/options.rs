@@ -4,7 +4,7 @@ use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
-use tegula::InnerChunkOrder;
+use tegula::{InnerChunkOrder, MissingChunks};
 
 use crate::errors::{OrRaise, exception};
 
@@ -30,15 +30,21 @@ macro_rules! plain {
 
 plain!(bool, usize);
 
-impl PythonOption for InnerChunkOrder {
-    fn to_python(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-        Ok(PyString::new(py, self.name()).into_any())
-    }
+macro_rules! named {
+    ($($type:ty),*) => {$(
+        impl PythonOption for $type {
+            fn to_python(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+                Ok(PyString::new(py, self.name()).into_any())
+            }
 
-    fn from_python(value: &Bound<'_, PyAny>) -> PyResult<Self> {
-        value.extract::<&str>()?.parse().or_raise(value.py())
-    }
+            fn from_python(value: &Bound<'_, PyAny>) -> PyResult<Self> {
+                value.extract::<&str>()?.parse().or_raise(value.py())
+            }
+        }
+    )*};
 }
+
+named!(InnerChunkOrder, MissingChunks);
 
 macro_rules! options {
     ($($name:ident: $type:literal, $doc:literal;)*) => {
@@ -69,7 +75,8 @@ macro_rules! options {
                 for (name, value) in changes.into_iter().flatten() {
                     match name.cast::<PyString>()?.to_str()? {
                         name if ![$(stringify!($name)),*].contains(&name) => {
-                            return Err(PyTypeError::new_err(format!("unknown option {name:?}")));
+                            let names = [$(stringify!($name)),*].join(", ");
+                            return Err(PyTypeError::new_err(format!("unknown option {name:?}; the options are {names}")));
                         }
                         _ if value.is_none() => {}
                         $(stringify!($name) => options.$name = PythonOption::from_python(&value)?,)*
@@ -98,6 +105,9 @@ options! {
     unlocked_writes: "bool",
         "Whether to allow partial writes of chunks in stores that cannot exclude other processes, such as a mapping \
          that is not a dict. If two processes change a chunk at the same time, one of the changes is lost.";
+    missing_chunks: "{\"fill\", \"error\"}",
+        "What a read finds in chunks, and inner chunks of shards, that are not stored: the fill value, or a \
+         `NotFoundError`, which is also a `KeyError`.";
 }
 
 impl From<tegula::CodecOptions> for CodecOptions {

@@ -117,7 +117,7 @@ impl VariableInput {
             let array = py.import("numpy")?.call_method1("ascontiguousarray", (array,))?;
             strings::read(array.cast()?, |element| match element {
                 Some(element) => input.add(py, element),
-                None => Err(missing_string(py)),
+                None => Err(missing_string()),
             })?;
             return Ok(input);
         }
@@ -132,7 +132,7 @@ impl VariableInput {
         match data_type.kind() {
             Kind::String => match element.cast::<PyString>() {
                 Ok(text) => self.add(py, text.to_str()?.as_bytes()),
-                Err(_) if element.is_none() => Err(missing_string(py)),
+                Err(_) if element.is_none() => Err(missing_string()),
                 Err(_) => Err(wrong_type(element, "a string")),
             },
             Kind::Bytes => {
@@ -154,15 +154,20 @@ impl VariableInput {
                 let Some(item) = data_type.item() else { return Err(wrong_type(element, "a list")) };
                 let dtype = to_numpy(py, &item.data_type)?;
                 let stored = if item.swapped { dtype.call_method1("newbyteorder", ("S",))? } else { dtype.into_any() };
-                let bytes = py.import("numpy")?.call_method1("asarray", (element, stored))?.call_method0("tobytes")?;
+                let bytes = py
+                    .import("tegula._elements")?
+                    .call_method1("as_elements", (element, stored))?
+                    .call_method0("tobytes")?;
                 self.add(py, bytes.cast::<PyBytes>()?.as_bytes())
             }
         }
     }
 }
 
-fn missing_string(py: Python<'_>) -> PyErr {
-    exception(py, "InvalidSelectionError", "cannot store a missing string: Zarr has no missing values")
+fn missing_string() -> PyErr {
+    PyTypeError::new_err(
+        "cannot store a missing value as text: Zarr has no missing values; replace it, for example by an empty string",
+    )
 }
 
 fn wrong_type(element: &Bound<'_, PyAny>, expected: &str) -> PyErr {

@@ -6,7 +6,7 @@ use super::element::FromArrayBytes;
 use super::geometry::ArrayRegion;
 use crate::cache::shared_cache;
 use crate::error::{Place, Result};
-use crate::options::CodecOptions;
+use crate::options::{CodecOptions, MissingChunks};
 use crate::read::{Caching, Explanation, Reader};
 use crate::runtime::{gather_map, parallel_map};
 use crate::selection::Selection;
@@ -137,9 +137,11 @@ impl Array {
         Ok(self.may_exist(chunk)? && self.read_into(self.reader(), &selection, output)? == 0)
     }
 
-    /// Returns false if a chunk is known not to be stored. In a remote store, only the read finds that out.
+    /// Returns false if a chunk is known not to be stored. In a remote store, only the read finds that out, unless a
+    /// missing chunk is an error.
     fn may_exist(&self, chunk: &[u64]) -> Result<bool> {
-        Ok(self.store().profile().remote || self.chunk_exists(chunk)?)
+        let read_tells = self.store().profile().remote && self.options.missing_chunks == MissingChunks::Fill;
+        Ok(read_tells || self.chunk_exists(chunk)?)
     }
 
     /// Returns whether a chunk is stored.

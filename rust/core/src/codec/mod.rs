@@ -220,7 +220,7 @@ fn find(name: &str) -> Option<&'static row::Row> {
 }
 
 /// Whether the tables have an array-to-bytes codec of a name.
-pub(crate) fn is_array_to_bytes(name: &str) -> bool {
+pub fn is_array_to_bytes(name: &str) -> bool {
     array_to_bytes::TABLE.iter().any(|row| row.is_named(name))
 }
 

@@ -17,7 +17,7 @@ pub use metadata::{copied, copied_group, store_metadata};
 use crate::array::{Array, InputBuffer, OutputBuffer};
 use crate::data_type::Field;
 use crate::error::{Error, Place, Result};
-use crate::options::CodecOptions;
+use crate::options::{CodecOptions, MissingChunks};
 use crate::runtime::{parallel, parallel_map};
 use crate::selection::size_in_memory;
 use crate::slot::{Heaps, Slot, Variable};
@@ -104,7 +104,8 @@ impl<'a> Copying<'a> {
         let (source, target) = (self.source.metadata(), self.target.metadata());
         // The codecs of arrays in ASDF blocks do not describe all of their encoding.
         let told = |document: &serde_json::Value| document.get("zarr_format").is_some();
-        told(&source.document)
+        self.source.options().missing_chunks == MissingChunks::Fill
+            && told(&source.document)
             && told(&target.document)
             && source.codecs == target.codecs
             && source.data_type == target.data_type
@@ -165,7 +166,11 @@ impl<'a> Copying<'a> {
     /// Whether a region needs no copy: no chunk of it is stored, and both arrays have the same fill value.
     fn is_vacant(&self, region: &ArraySubset) -> Result<bool> {
         let fill = self.conversion.apply(self.source.fill_value().bytes());
-        if fill != self.target.fill_value().bytes() || self.target.options().store_empty_chunks || region.is_empty() {
+        if fill != self.target.fill_value().bytes()
+            || self.target.options().store_empty_chunks
+            || self.source.options().missing_chunks == MissingChunks::Error
+            || region.is_empty()
+        {
             return Ok(false);
         }
         let mut chunks = self.source.chunks_in_array_subset(region)?.indices();

@@ -80,30 +80,29 @@ impl From<Number> for Value {
                 _ => format!("{MARK}{integer}").into(),
             },
             Number::LongInteger(digits) => format!("{MARK}{digits}").into(),
-            Number::Float(number) if number.is_nan() => format!("{MARK}NaN").into(),
-            Number::Float(number) if number == f64::INFINITY => format!("{MARK}Infinity").into(),
-            Number::Float(number) if number == f64::NEG_INFINITY => format!("{MARK}-Infinity").into(),
-            Number::Float(number) => number.into(),
+            Number::Float(number) if number.is_finite() => number.into(),
+            Number::Float(number) => format!("{MARK}{}", name(number)).into(),
         }
     }
 }
 
-/// How to read the numbers that JSON lacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Literals {
-    /// As strings, which is how metadata spell them.
-    Names,
-    /// As numbers.
-    Numbers,
+/// Returns the name of a number that JSON lacks, which metadata write as a string.
+pub(super) fn name(number: f64) -> &'static str {
+    if number.is_nan() {
+        "NaN"
+    } else if number > 0.0 {
+        "Infinity"
+    } else {
+        "-Infinity"
+    }
 }
 
 /// Parses a document that may contain such numbers.
-pub(super) fn parse(text: &str, literals: Literals) -> serde_json::Result<Value> {
+pub(super) fn parse(text: &str) -> serde_json::Result<Value> {
     let has_long =
         text.as_bytes().chunk_by(|a, b| a.is_ascii_digit() && b.is_ascii_digit()).any(|run| run.len() >= LONG);
-    let plain =
-        if has_long { quote(text, literals).and_then(|quoted| serde_json::from_str(&quoted).ok()) } else { None };
-    plain.map_or_else(|| serde_json::from_str(text), Ok).or_else(|error| match quote(text, literals) {
+    let plain = if has_long { quote(text).and_then(|quoted| serde_json::from_str(&quoted).ok()) } else { None };
+    plain.map_or_else(|| serde_json::from_str(text), Ok).or_else(|error| match quote(text) {
         Some(quoted) => serde_json::from_str(&quoted).map_err(|_| error),
         None => Err(error),
     })
@@ -125,7 +124,7 @@ pub(super) fn write(document: &Value) -> String {
 }
 
 /// Puts quotes around such numbers, and a mark before them; `None` if there are none.
-fn quote(text: &str, literals: Literals) -> Option<String> {
+fn quote(text: &str) -> Option<String> {
     let mut quoted = String::new();
     let mut rest = text;
     while let Some(at) = rest.find(|c: char| matches!(c, '"' | 'N' | 'I' | '-' | '0'..='9')) {
@@ -134,8 +133,7 @@ fn quote(text: &str, literals: Literals) -> Option<String> {
         let length = if token.starts_with('"') {
             string_length(token)
         } else if let Some((name, _)) = LITERALS.iter().find(|(name, _)| token.starts_with(name)) {
-            let mark = if literals == Literals::Numbers { ESCAPED_MARK } else { "" };
-            quoted.extend(["\"", mark, name, "\""]);
+            quoted.extend(["\"", ESCAPED_MARK, name, "\""]);
             rest = &token[name.len()..];
             continue;
         } else {

@@ -55,7 +55,7 @@ pub(crate) struct Folder<'a> {
 impl Folder<'_> {
     /// Reads and parses a file.
     pub(super) fn file(&self, name: &str) -> Result<Option<Value>> {
-        self.read(name, if name == ATTRIBUTES { json::parse_attributes } else { json::parse })
+        self.read(name, if name == ATTRIBUTES { json::parse_literal } else { json::parse })
     }
 
     /// Reads a file with literal numbers, so that it can be written unchanged.
@@ -79,7 +79,7 @@ impl Folder<'_> {
         mut change: impl FnMut(Option<Value>) -> Result<Option<Value>>,
     ) -> Result<Option<Value>> {
         let (key, versions) = (metadata_key(self.path, name), self.store.exclusion() == Exclusion::Versions);
-        let parse = if name == ATTRIBUTES { json::parse_attributes } else { json::parse };
+        let parse = if name == ATTRIBUTES { json::parse_literal } else { json::parse };
         loop {
             let mut bytes = Vec::new();
             let stat = self.store.open(&key)?.read(ByteRange::All, LIMIT, &mut bytes).place(|| self.display(name))?;

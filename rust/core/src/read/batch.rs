@@ -47,6 +47,7 @@ impl Reader<'_> {
         parallel(batch, self.limit(batch), |(chunk, part)| {
             let Some(stored) = self.open(chunk, Need::Chunk)? else {
                 counts.add_missing();
+                self.check_missing(chunk)?;
                 return self.fill(part, output);
             };
             let chain = self.source.chain_of(chunk)?;

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::source::Source;
 use crate::cache::ChunkCache;
-use crate::error::Result;
-use crate::options::CodecOptions;
+use crate::error::{Error, Result};
+use crate::options::{CodecOptions, MissingChunks};
 use crate::plan::Region;
 use crate::runtime::requests;
 use crate::slot::{Keeping, Slot};
@@ -92,6 +92,16 @@ impl Reader<'_> {
     /// Names a chunk for error messages.
     pub(super) fn describe(&self, chunk: &[u64]) -> String {
         format!("cannot decode chunk {} of {}", tuple(chunk), self.source.name)
+    }
+
+    /// Returns an error for a chunk that is not stored, if the options demand one.
+    pub(super) fn check_missing(&self, chunk: &[u64]) -> Result<()> {
+        if self.options.missing_chunks == MissingChunks::Fill {
+            return Ok(());
+        }
+        let key = self.source.store.display(&self.source.key(chunk));
+        let message = format!("nothing is stored at {key}, and missing_chunks is \"error\"");
+        Err(Error::not_found(message).at(format!("cannot read chunk {} of {}", tuple(chunk), self.source.name)))
     }
 
     /// Writes the fill value to a region of the output.

@@ -70,6 +70,7 @@ impl Reader<'_> {
                 Ok(true) => Ok(()),
                 Ok(false) => {
                     read.counts.add_missing();
+                    self.check_missing(chunk)?;
                     self.fill(part, read.output)
                 }
                 Err(error) if object.changed() => {

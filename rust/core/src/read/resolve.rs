@@ -7,7 +7,8 @@ use super::open::{Handles, Need};
 use super::reader::{Counts, Reader};
 use super::stored::Stored;
 use crate::codec::chain::{Chain, Layout};
-use crate::error::{Place, Result};
+use crate::error::{Error, Place, Result};
+use crate::options::MissingChunks;
 use crate::plan::Region;
 use crate::runtime::lock;
 use crate::store::Object;
@@ -61,6 +62,11 @@ impl<'a> Descent<'_, 'a> {
         for (inner, part) in region.permuted(chain.order()).split(&shard.grid) {
             let Some(entry) = index.get(&inner, &shard.grid) else {
                 self.counts.add_missing_inner();
+                if reader.options.missing_chunks == MissingChunks::Error && matches!(self.purpose, Purpose::Read(_)) {
+                    let key = reader.source.store.display(&stored.key);
+                    let message = format!("it is not stored in the shard {key}, and missing_chunks is \"error\"");
+                    return Err(Error::not_found(message).at(format!("inner chunk {}", tuple(&inner))));
+                }
                 self.fill(&part)?;
                 continue;
             };
@@ -100,6 +106,9 @@ impl<'a> Reader<'a> {
                 Descent { reader: self, purpose, counts, chunk: *number, path: InnerPath::new(), leaves: Vec::new() };
             let Some(stored) = self.open_located(chunk, need, &handles)? else {
                 counts.add_missing();
+                if matches!(purpose, Purpose::Read(_)) {
+                    self.check_missing(chunk)?;
+                }
                 return descent.fill(part);
             };
             let object = stored.object.clone();

@@ -8,7 +8,7 @@ use super::Array;
 use crate::buffer::Source;
 use crate::call::{Answer, detached, perform};
 use crate::extract::indices;
-use crate::json::object_from_python;
+use crate::json::attributes_from_python;
 
 impl Array {
     /// Calls the core for a change, and wraps the changed array.
@@ -37,7 +37,7 @@ impl Array {
         remove: Vec<String>,
         clear: bool,
     ) -> PyResult<Self> {
-        let change = AttributesChange { clear, remove, set: object_from_python(set)? };
+        let change = AttributesChange { clear, remove, set: attributes_from_python(set)? };
         Ok(self.like(py, detached(py, || self.core.change_attributes(&change))?))
     }
 

@@ -28,15 +28,13 @@ impl PartialEncoder {
     fn partial_encode(&self, py: Python<'_>, parts: &Bound<'_, PyAny>) -> PyResult<()> {
         let (array, chunk) = (self.encoder.array(), self.encoder.chunk());
         let chunk_shape = attached(py, || array.chunk_shape(chunk))?;
-        let asarray = py.import("numpy")?.getattr("asarray")?;
-        let ndarray = py.import("numpy")?.getattr("ndarray")?;
+        let elements = py.import("tegula._elements")?.getattr("exact_elements")?;
         let mut sources = Vec::new();
         for part in parts.try_iter()? {
             let (subset, data): (Bound<'_, PyAny>, Bound<'_, PyAny>) = part?.extract()?;
             let subset = region(&subset, &chunk_shape)?;
             attached(py, || array.subset_in_chunk(chunk, &subset))?;
-            let data =
-                if data.is_instance(&ndarray)? { data } else { asarray.call1((data, self.elements.dtype.bind(py)))? };
+            let data = elements.call1((data, self.elements.dtype.bind(py)))?;
             let source = Source::new(&data, &self.elements, subset.shape())?;
             sources.push((subset, source));
         }

@@ -22,7 +22,7 @@ use crate::cache::ChunkCache;
 use crate::call::{Answer, attached, detached, perform};
 use crate::dtype::{field, to_numpy};
 use crate::errors::{AtLocation, exception};
-use crate::json::{self, from_python, object_to_python};
+use crate::json::{self, attributes_from_python, object_to_python};
 use crate::options::CodecOptions;
 use crate::store::Store;
 use crate::subset::tuple;
@@ -100,7 +100,8 @@ impl Array {
         attributes: &Bound<'_, PyAny>,
     ) -> PyResult<Self> {
         let store = store.get().0.clone();
-        let (document, attributes) = (from_python(document)?, from_python(attributes)?);
+        let (document, attributes) =
+            (attributes_from_python(document)?.into(), attributes_from_python(attributes)?.into());
         let array = attached(py, || {
             let metadata = match zarr_format {
                 3 => ArrayMetadata::from_v3(document)?,
