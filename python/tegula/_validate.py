@@ -1,9 +1,11 @@
 """Checks of everything that is stored."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
+from urllib.parse import urlsplit
 
 from tegula import _tegula
 from tegula._array.array import Array
@@ -13,8 +15,9 @@ from tegula._open import open as open_node
 from tegula._options import config
 from tegula._progress import Progress, Report, reporting
 from tegula._tegula import ArraySubset
+from tegula.asdf._check import leftovers, opened_to_check, problems
 from tegula.errors import Error
-from tegula.stores import StoreLike, as_store
+from tegula.stores import Store, StoreLike, as_store
 
 __all__ = ["Problem", "Validation", "validate"]
 
@@ -45,6 +48,8 @@ class Validation:
     """Number of arrays whose metadata was read."""
     chunks: int = 0
     """Number of stored chunks that were decoded."""
+    blocks: int = 0
+    """Number of blocks of an ASDF file whose checksum was compared and that were decoded."""
     problems: list[Problem] = field(default_factory=list)
     """What is wrong."""
     leftovers: list[str] = field(default_factory=list)
@@ -70,12 +75,12 @@ def validate(
 
     Metadata is parsed, every stored chunk is decoded and its checksums are compared, and objects that belong to no
     array or group are reported. In a local folder, so are the temporary files of processes that were killed while they
-    wrote; these files are not part of any array.
+    wrote; these files are not part of any array. Of an ASDF file, all blocks and arrays are checked.
 
     Parameters
     ----------
     store : path, mapping or Store
-        As for `tegula.open_array`.
+        As for `tegula.open_array`; or the path of an ASDF file.
     path : str
         The path of the array or group in the store.
     repair : bool
@@ -107,8 +112,12 @@ def validate(
     >>> [problem.place for problem in tegula.validate(store).problems]
     ['memory:/c/1']
     """
-    found, below = as_store(store, path, storage_options)
     result = Validation()
+    if (file := _asdf_file(store)) is not None:
+        with reporting(progress, "checking", unit="chunk") as report:
+            _check_file(file, result, report, storage_options, repair=repair)
+        return result
+    found, below = as_store(store, path, storage_options)
     left = found._native.leftovers(_tegula.node_path(below), repair)
     (result.removed if repair else result.leftovers).extend(left)
     node = open_node(found, below, mode="r")
@@ -118,6 +127,43 @@ def validate(
         else:
             _check_group(node, result, report)
     return result
+
+
+def _asdf_file(store: StoreLike) -> str | None:
+    """Return the path or URL of an ASDF file, by its name or its first bytes; None for anything else."""
+    if isinstance(store, Store) or not isinstance(store, (str, os.PathLike)):
+        return None
+    path = os.fspath(store).partition("#")[0]
+    if "://" in path:
+        return path if urlsplit(path).path.lower().endswith(".asdf") else None
+    if not os.path.isfile(path):
+        return None
+    with open(path, "rb") as file:
+        return path if path.lower().endswith(".asdf") or file.read(5) == b"#ASDF" else None
+
+
+def _check_file(
+    path: str,
+    result: Validation,
+    report: Report | None,
+    storage_options: Mapping[str, Any] | None,
+    *,
+    repair: bool,
+) -> None:
+    if "://" not in path:
+        (result.removed if repair else result.leftovers).extend(leftovers(path, remove=repair))
+    try:
+        opened = opened_to_check(path, storage_options)
+        result.blocks = opened.native.block_count()
+        result.arrays = len(opened.arrays())
+        for place, error, array in problems(opened):
+            if error is not None:
+                result.problems.append(Problem(place, str(error)))
+            elif array is not None:
+                result.arrays -= 1
+                _check_array(array, result, report)
+    except Error as error:
+        result.problems.append(Problem(path, str(error)))
 
 
 def _check_group(group: Group, result: Validation, report: Report | None) -> None:

@@ -45,6 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except Exception as error:  # noqa: BLE001 - users of a command get a message
+        kind = type(error).__name__
+        print(f"tegula: unexpected {kind}, please report it: {one_line(error)}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
         total = sum(array.nbytes for array in arrays)
         if arguments.json:
             facts = {"source": arguments.source, "target": arguments.target, "arrays": len(arrays), "bytes": total}
-            screen.line(json.dumps({**facts, **info.describe(made, 0, set())}, default=str))
+            screen.line(json.dumps({**facts, **info.describe(made, 0, {})}, default=str))
         else:
             what = "" if isinstance(made, tegula.Array) else f"{count(len(arrays), 'array')}, "
             screen.line(("copied ", LABEL), (arguments.target, GOOD), f"  {what}{byte_size(total)}")

@@ -18,6 +18,8 @@ from tegula._render import draw
 # Above this number of chunks, counting the stored ones takes too long.
 CHUNKS_COUNTED = 100_000
 ITEMS_SHOWN = 20
+# Levels of a tree that are described.
+DEEPEST = 100
 # Entries that ASDF libraries add to the top of a tree. They are shown if the source names them: file.asdf#history.
 WRITERS = ("asdf_library", "history")
 TEXT_SHOWN = 60
@@ -45,7 +47,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
             facts = describe_array(node)
             facts.update(stored(node))
         else:
-            facts = describe(node, arguments.depth, set())
+            depth = DEEPEST if arguments.depth is None else min(arguments.depth, DEEPEST)
+            facts = describe(node, depth, {})
         if arguments.json:
             screen.line(json.dumps({"source": arguments.source, **facts}, default=str))
         elif source.is_array(node):
@@ -54,8 +57,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
             show_tree(arguments.source, facts, screen)
 
 
-def describe(node: Any, depth: int | None, above: set[int]) -> dict[str, Any]:
-    """Describe a node and everything below it, as plain data."""
+def describe(node: Any, depth: int, seen: dict[int, Any]) -> dict[str, Any]:
+    """Describe a node and everything below it, as plain data. What a tree holds in several places is described once."""
     if source.is_array(node):
         return describe_array(node)
     if isinstance(node, tegula.Group):
@@ -71,20 +74,19 @@ def describe(node: Any, depth: int | None, above: set[int]) -> dict[str, Any]:
         children = ((str(n), partial(getitem, node, n)) for n in range(len(node)))
     else:
         return {"kind": "value", "value": node}
-    if id(node) in above:
-        return {**facts, "children": {}, "cut": "holds itself"}
+    if id(node) in seen:
+        return {**facts, "children": {}, "cut": "as above"}
     if depth == 0:
         return {**facts, "children": {}, "cut": "not shown"}
-    below = above | {id(node)}
-    deeper = None if depth is None else depth - 1
-    facts["children"] = {name: describe_member(get, deeper, below) for name, get in children}
+    seen[id(node)] = node  # kept, so that no other object gets its address
+    facts["children"] = {name: describe_member(get, depth - 1, seen) for name, get in children}
     return facts
 
 
-def describe_member(get: Callable[[], Any], depth: int | None, above: set[int]) -> dict[str, Any]:
+def describe_member(get: Callable[[], Any], depth: int, seen: dict[int, Any]) -> dict[str, Any]:
     """Describe a child, or the error if it cannot be opened."""
     try:
-        return describe(get(), depth, above)
+        return describe(get(), depth, seen)
     except tegula.Error as error:
         return {"kind": "error", "error": str(error)}
 

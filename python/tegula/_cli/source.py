@@ -56,7 +56,8 @@ def opened(source: str) -> Iterator[Any]:
             except (KeyError, IndexError, ValueError, TypeError):
                 where = "/".join(keys[:n]) or "the top of the tree"
                 raise tegula.NotFoundError(f"{path} has no {key!r} in {where}{names(node)}") from None
-        yield node
+        # The root of a tree can be anything.
+        yield node.tree if isinstance(node, tegula.AsdfFile) and not isinstance(node.tree, dict) else node
 
 
 def stores_in(folder: str) -> list[str]:

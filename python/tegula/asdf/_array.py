@@ -11,7 +11,7 @@ from tegula._array.handle import Index, NativeState
 from tegula._array.index import Parse, _fields
 from tegula._array.zarr_names import Info
 from tegula._tegula import ChunkCache, CodecOptions
-from tegula.asdf._mask import ArrayMask, Mask, ValueMask, awaitable, carrying
+from tegula.asdf._mask import Mask, awaitable, carrying, mask_of
 from tegula.errors import Error, InvalidSelectionError, NotFoundError, StoreError, UnsupportedError
 from tegula.stores import Store
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from tegula.asdf._opened import Opened
 
 __all__ = ["AsdfArray"]
+
+_LARGE_ITEM = 1 << 20
+"""Arrays without elements, whose elements would be larger than this, are not opened."""
 
 
 class AsdfArray(Array):
@@ -46,7 +49,7 @@ class AsdfArray(Array):
 
     _source: "Opened"
     _node: int
-    _description: tuple[tuple[int, ...] | None, np.dtype[Any], int | None] | None
+    _description: tuple[tuple[int, ...] | None, np.dtype[Any], int | None, bool] | None
     _mapped: tuple[NDArray[Any] | None] | None
     _mask_found: tuple[Mask | None] | None
     _has_options: bool
@@ -84,8 +87,8 @@ class AsdfArray(Array):
         array._has_options = True
         return array
 
-    def _described(self) -> tuple[tuple[int, ...] | None, np.dtype[Any], int | None]:
-        """Return the shape (None for a stream), the data type and the mask's node from the tree."""
+    def _described(self) -> tuple[tuple[int, ...] | None, np.dtype[Any], int | None, bool]:
+        """Return the shape (None for a stream), the data type, the mask's node, and whether elements are null."""
         if self._description is None:
             self._description = self._source.native.describe(self._node)
         return self._description
@@ -104,8 +107,18 @@ class AsdfArray(Array):
     @property
     def mask(self) -> Any:
         """The mask: an array whose non-zero elements mark masked elements, or the masked value; None without a mask."""
-        node = None if self._drops_mask else self._described()[2]
-        return None if node is None else self._source.tree(node)
+        if self._drops_mask:
+            return None
+        _, _, node, has_nulls = self._described()
+        found = None if node is None else self._source.tree(node)
+        nulls = self._source.native.nulls(self._node) if has_nulls else None
+        if nulls is None:
+            return found
+        where = nulls.reshape(self.shape)
+        if found is None:
+            return where
+        mask = mask_of(found, self.shape, self.dtype, self.name)
+        return where | np.ma.getmaskarray(mask.apply(self.without_mask()[...], lambda array: array[...]))
 
     def without_mask(self) -> Self:
         """Return the same array without its mask: reads return all elements.
@@ -130,17 +143,18 @@ class AsdfArray(Array):
     def _masking(self) -> Mask | None:
         if self._mask_found is None:
             found = self.mask
-            if found is None:
-                self._mask_found = (None,)
-            elif isinstance(found, (Array, np.ndarray)):
-                self._mask_found = (ArrayMask(found, self.shape),)
-            else:
-                self._mask_found = (ValueMask(found),)
+            self._mask_found = (None if found is None else mask_of(found, self.shape, self.dtype, self.name),)
         return self._mask_found[0]
 
     @property
     def _drops_mask(self) -> bool:
-        return self._mask_found == (None,) and self._described()[2] is not None
+        return self._mask_found == (None,) and self._has_mask
+
+    @property
+    def _has_mask(self) -> bool:
+        """Whether the file says that the array has a mask, or null elements."""
+        _, _, node, has_nulls = self._described()
+        return node is not None or has_nulls
 
     def _refuse_mask(self) -> None:
         if self.mask is not None:
@@ -156,6 +170,8 @@ class AsdfArray(Array):
 
     def _map(self) -> NDArray[Any] | None:
         """Return a view of the memory map, if the layout in the file is that in memory."""
+        if self.dtype.itemsize == 0 or (self.dtype.itemsize > _LARGE_ITEM and self.size == 0):
+            return np.empty(self.shape, self.dtype)  # nothing is stored
         mapped = self._source.native.mapped(self._native) if self._source.memmap else None
         memory = self._source.memory() if mapped is not None else None
         if mapped is None or memory is None or self.size == 0:

@@ -13,7 +13,7 @@ from tegula import _tegula
 from tegula.asdf import _write
 from tegula.asdf._mapping import TreeMapping
 from tegula.asdf._opened import Opened
-from tegula.asdf._settings import ArraySettings, Storage, checked_label, checked_storage
+from tegula.asdf._settings import ArraySettings, Storage, checked_label
 from tegula.asdf._tree import Reference
 from tegula.asdf._walk import copy_tree, walk
 from tegula.errors import InvalidSelectionError, StoreError, UnsupportedError
@@ -100,7 +100,8 @@ class AsdfFile(TreeMapping):
         return [dict(zip(names, block, strict=True)) for block in self._source.native.blocks()]
 
     def __repr__(self) -> str:
-        return f"<tegula.asdf.AsdfFile {self.uri or 'in memory'}: {', '.join(map(str, list(self._tree)[:8]))}>"
+        names = map(str, list(self._tree)[:8]) if isinstance(self._tree, dict) else [type(self._tree).__name__]
+        return f"<tegula.asdf.AsdfFile {self.uri or 'in memory'}: {', '.join(names)}>"
 
     # Checks.
 
@@ -282,20 +283,17 @@ class AsdfFile(TreeMapping):
         StoreError
             If the file cannot be written, or is a directory or a pipe.
         """
-        if version is None:
-            version = self.version if self.version in _write.VERSIONS else _write.STANDARD
-        job = _write.WriteJob(
-            settings=self._settings,
-            storage=checked_storage(all_array_storage),
-            compression=checked_label(all_array_compression),
-            compression_kwargs=dict(compression_kwargs or {}),
+        job = self._job(
+            has_path=not hasattr(fd, "write"),
+            all_array_storage=all_array_storage,
+            all_array_compression=all_array_compression,
+            compression_kwargs=compression_kwargs,
             pad_blocks=pad_blocks,
             include_block_index=include_block_index,
             version=version,
-            checksums=write_checksums,
+            write_checksums=write_checksums,
             keep_zarr_v3=keep_zarr_v3,
-            converters=self._converters if converters == "input" else converters,
-            has_path=not hasattr(fd, "write"),
+            converters=converters,
         )
         if job.has_path:
             job.write(self._tree, os.path.abspath(os.fspath(fd)))
@@ -305,6 +303,10 @@ class AsdfFile(TreeMapping):
             job.write(self._tree, path)
             with open(path, "rb") as written:
                 shutil.copyfileobj(written, fd, 1 << 20)
+
+    def _job(self, **options: Any) -> _write.WriteJob:
+        version = self.version if self.version in _write.VERSIONS else _write.STANDARD
+        return _write.WriteJob.of(self._settings, version, self._converters, **options)
 
     def update(self, **options: Any) -> None:
         """Write the tree to the file it came from. Arrays that were read before do not change.
@@ -316,9 +318,17 @@ class AsdfFile(TreeMapping):
         ----------
         **options
             As for `write_to`.
+
+        Raises
+        ------
+        StoreError
+            If others changed the file since it was opened, or since its last update. It stays as it is.
         """
         _, path = self._writable()
-        self.write_to(path, **options)
+        job = self._job(**options)
+        if self._source is not None:
+            job.expected = self._source.version
+            self._source.version = job.write(self._tree, path)
 
     def append(self, node: str, rows: Any) -> int:
         """Append rows to a streamed array of the file, without changing anything else.

@@ -1,6 +1,7 @@
 """The ``asdf`` library's converters and schemas, for trees that tegula reads and writes."""
 
 import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ try:
     from asdf.tagged import TaggedDict as LibraryDict
     from asdf.tagged import TaggedList as LibraryList
     from asdf.tagged import TaggedString as LibraryString
-    from asdf.tags.core import AsdfObject, IntegerType
+    from asdf.tags.core import AsdfObject, IntegerType, Stream
     from asdf.tags.core.ndarray import NDArrayType, numpy_dtype_to_asdf_datatype
 except ImportError as error:
     raise UnsupportedError("converters and schemas need the asdf library: pip install 'tegula[asdf]'") from error
@@ -48,6 +49,7 @@ _WRITTEN_BY_TEGULA = (
     NDArrayType,
     LazyArray,
     IntegerType,
+    Stream,
 )
 """Types that have converters in the library, and that tegula writes without them."""
 
@@ -82,7 +84,7 @@ class Library:
         with _shim.tree_modification(self.file):
             return _Reader(self, source).convert(tree)
 
-    def simplify(self, tree: dict[Any, Any]) -> tuple[dict[Any, Any], list[Any]]:
+    def simplify(self, tree: Mapping[Any, Any]) -> tuple[dict[Any, Any], list[Any]]:
         """Convert objects into nodes that tegula can write, and the data of blocks that these nodes refer to.
 
         The blocks are the first of the file. The extensions that were used are recorded in the history of the tree.
@@ -187,7 +189,7 @@ class _LibraryCopier(TreeCopier):
 class _NodeCopier(_LibraryCopier):
     """Copies trees into nodes as schemas describe them: arrays become their nodes too."""
 
-    def _replace(self, value: Any) -> Any:
+    def _replace(self, value: Any) -> Any:  # noqa: PLR0911 - a table
         if isinstance(value, TaggedString):
             return super()._replace(value)
         if isinstance(value, Reference):
@@ -198,6 +200,9 @@ class _NodeCopier(_LibraryCopier):
             return _shim.tagged_string(str(value), f"{_CORE}complex-1.0.0")
         if isinstance(value, Array) and getattr(value, "is_zarr", True):
             return {"chunk_block_map": 0}
+        if isinstance(value, Stream):
+            node = {"source": -1, "datatype": value._datatype, "byteorder": value._byteorder}
+            return LibraryDict({**node, "shape": ["*", *value._shape]}, f"{_CORE}ndarray-1.1.0")
         if isinstance(value, LazyArray):
             value = value.stored or value._make_array()
         if not isinstance(value, (np.ndarray, AsdfArray)):

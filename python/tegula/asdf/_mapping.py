@@ -6,6 +6,7 @@ from typing import Any
 from tegula.asdf import _history
 from tegula.asdf._render import render
 from tegula.asdf._search import SearchResult, search
+from tegula.errors import InvalidMetadataError, NotFoundError
 
 __all__ = ["TreeMapping"]
 
@@ -26,8 +27,19 @@ class TreeMapping(Mapping[Any, Any]):
     def tree(self, tree: Mapping[Any, Any]) -> None:
         self._tree = dict(tree)
 
+    def _collection(self) -> Any:
+        """Return the tree; an error if its root is neither a mapping nor a list."""
+        if not isinstance(self._tree, (Mapping, Sequence)) or isinstance(self._tree, str):
+            raise InvalidMetadataError(
+                f"the root of the tree is a {type(self._tree).__name__}, expected a mapping; it is file.tree"
+            )
+        return self._tree
+
     def __getitem__(self, key: Any) -> Any:
-        return self._tree[key]
+        tree = self._collection()
+        if isinstance(tree, list) and not isinstance(key, (int, slice)):
+            raise NotFoundError(f"the root of the tree is a list, which has no {key!r}")
+        return tree[key]
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self._tree[key] = value
@@ -36,13 +48,13 @@ class TreeMapping(Mapping[Any, Any]):
         del self._tree[key]
 
     def __contains__(self, key: object) -> bool:
-        return key in self._tree
+        return key in self._collection()
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._tree)
+        return iter(self._collection())
 
     def __len__(self) -> int:
-        return len(self._tree)
+        return len(self._collection())
 
     def __bool__(self) -> bool:
         # A file with an empty tree is a file.

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from tegula._array.array import Array
 from tegula._create import create_array
-from tegula.errors import InvalidSelectionError
+from tegula.errors import InvalidMetadataError, InvalidSelectionError
 from tegula.stores import MemoryStore
 
-__all__ = ["ArrayMask", "Mask", "ValueMask", "awaitable", "carrying"]
+__all__ = ["Mask", "awaitable", "carrying", "mask_of"]
 
 
 class Mask:
@@ -51,6 +51,46 @@ class ValueMask(Mask):
         return np.ma.masked_values(elements, self._value, copy=False, shrink=False)
 
 
+def mask_of(found: Any, shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> Mask:
+    """Return the mask that a node describes: an array that broadcasts to the shape, or a number.
+
+    Parameters
+    ----------
+    found : object
+        What the node became.
+    shape, dtype
+        Those of the array that is masked.
+    name : str
+        The name of the array, for messages.
+
+    Raises
+    ------
+    InvalidMetadataError
+        If the node is something else, or an array of another shape or type.
+    """
+    if isinstance(found, (Array, np.ndarray)):
+        _check_array(found, shape, dtype, name)
+        return ArrayMask(found, shape)
+    if isinstance(found, (bool, int, float, complex)) and dtype.kind in "biufc":
+        return ValueMask(found)
+    raise InvalidMetadataError(f"{name}: the mask is a {type(found).__name__}, expected an array or a number")
+
+
+def _check_array(found: Any, shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
+    try:
+        fits = np.broadcast_shapes(found.shape, shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise InvalidMetadataError(f"{name}: the mask has shape {found.shape}, which does not fit shape {shape}")
+    if found.dtype.names is not None:
+        parts = np.ma.make_mask_descr(dtype)
+        if np.ma.make_mask_descr(found.dtype) != parts:
+            raise InvalidMetadataError(f"{name}: the mask has type {found.dtype}, expected {parts}")
+    elif found.dtype.kind not in "biufc":
+        raise InvalidMetadataError(f"{name}: the mask has type {found.dtype}, expected truth values")
+
+
 class ArrayMask(Mask):
     """Masks the elements for which another array is not zero.
 
@@ -68,7 +108,8 @@ class ArrayMask(Mask):
             found = where[...]
             found = np.ma.getmaskarray(found) if isinstance(found, np.ma.MaskedArray) else _truth(found)
             found = np.ascontiguousarray(np.broadcast_to(found, shape)).reshape(shape)
-            where = create_array(MemoryStore(), data=found, chunks=shape, shards=None, compressors=None)
+            chunks = [max(length, 1) for length in shape]
+            where = create_array(MemoryStore(), data=found, chunks=chunks, shards=None, compressors=None)
         self._where: Array = where
 
     def _masked(self, elements: Any, select: Callable[[Array], Any]) -> Any:

@@ -47,6 +47,7 @@ class Opened:
         "native",
         "settings",
         "store",
+        "version",
     )
 
     def __init__(
@@ -62,6 +63,8 @@ class Opened:
         self.store = store
         self.memmap = memmap
         self.settings = ArraySettings()
+        # The version of the file that an update may replace: the one that was opened, then the one that was written.
+        self.version = native.file_version
         self._arrays: dict[int, AsdfArray] = {}
         self._file: AsdfFile | None = None
         self._file_type = file_type
@@ -117,6 +120,10 @@ class Opened:
             array = self._arrays[node] = AsdfArray._of(self, node)
         return array
 
+    def arrays(self) -> list[AsdfArray]:
+        """Return the arrays of the nodes that were converted."""
+        return list(self._arrays.values())
+
     def inline(self, elements: Any) -> None:
         """Record that an array came from the tree, so that it is written into the tree again."""
         if isinstance(elements, np.ndarray):
@@ -164,7 +171,7 @@ class Opened:
         """Read all ndarrays that are not chunked, in threads; by the `id` of the array. They keep their settings."""
         from concurrent.futures import ThreadPoolExecutor
 
-        arrays = [array for array in list(self._arrays.values()) if not (array.is_zarr or array.is_chunked)]
+        arrays = [array for array in self.arrays() if not (array.is_zarr or array.is_chunked)]
         with ThreadPoolExecutor(min(_tegula.threads(), 16)) as pool:
             loaded = list(pool.map(lambda array: array[...], arrays))
         for array, elements in zip(arrays, loaded, strict=True):

@@ -10,6 +10,8 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
+from tegula.errors import InvalidMetadataError
+
 __all__ = ["Reference", "TaggedDict", "TaggedList", "TaggedString"]
 
 
@@ -140,7 +142,28 @@ class Reference:
         return type(self), (self.uri, self._file)
 
 
+_CORE = "tag:stsci.edu:asdf/core/"
+
+_TAGS_OF_LIBRARY = {
+    "ExtensionMetadata": f"{_CORE}extension_metadata-1.0.0",
+    "HistoryEntry": f"{_CORE}history_entry-1.0.0",
+    "Software": f"{_CORE}software-1.0.0",
+    "SubclassMetadata": f"{_CORE}subclass_metadata-1.0.0",
+}
+
+
 # The native module calls these.
+
+
+def tag_of(value: Any) -> str | None:
+    """Return the tag of a collection or string, of tegula or of the ``asdf`` library; None if it has no tag."""
+    kind = type(value)
+    if kind.__module__.partition(".")[0] == "asdf":
+        tag = _TAGS_OF_LIBRARY.get(kind.__name__) or getattr(value, "_tag", None)
+    else:
+        tag = getattr(value, "tag", None)
+    return tag if isinstance(tag, str) else None
+
 
 _TIMESTAMP = re.compile(
     r"(\d{4})-(\d\d?)-(\d\d?)"
@@ -186,7 +209,10 @@ def integer_of_words(words: Any, sign: str | None) -> int:
 
     See https://asdf-standard.readthedocs.io/en/latest/generated/stsci.edu/asdf/core/integer-1.1.0.html
     """
-    magnitude = int.from_bytes(np.asarray(words[...]).astype("<u4").tobytes(), "little")
+    found = np.asarray(words[...])
+    if found.dtype.kind not in "iu":
+        raise InvalidMetadataError(f"the words of an integer are {found.dtype}, expected uint32")
+    magnitude = int.from_bytes(found.astype("<u4").tobytes(), "little")
     return -magnitude if sign == "-" else magnitude
 
 

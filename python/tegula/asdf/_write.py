@@ -1,10 +1,10 @@
 """Writing trees: what each object of a tree becomes in a file."""
 
 import datetime as dt
-import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.lib import recfunctions
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from tegula import _tegula
 from tegula._array.array import Array
+from tegula._group import Group
 from tegula._tegula import AsdfNode
 from tegula.asdf._array import AsdfArray
-from tegula.asdf._settings import ArrayOptions, ArraySettings, is_mapped
-from tegula.asdf._tree import Reference, TaggedDict
+from tegula.asdf._settings import ArrayOptions, ArraySettings, Storage, checked_label, checked_storage, is_mapped
+from tegula.asdf._tree import Reference, TaggedDict, TaggedList, tag_of
 from tegula.asdf._zarr import from_zarr, is_zarr_python
 from tegula.errors import UnsupportedError
 
@@ -47,12 +48,47 @@ class WriteJob:
     converters: Literal["asdf"] | None
     has_path: bool
     """Whether other files can be written beside the file."""
+    expected: list[int] | None = None
+    """The version that the file must still have to be replaced, if any; see ``_tegula.AsdfFile.file_version``."""
     has_stream: bool = field(default=False, init=False)
     """Whether an array that was streamed in its own file is streamed in this one."""
 
-    def write(self, tree: Any, path: str) -> None:
-        """Write a tree to a file."""
-        if not isinstance(tree, dict):
+    @classmethod
+    def of(
+        cls,
+        settings: ArraySettings,
+        own_version: str,
+        own_converters: Literal["asdf"] | None,
+        *,
+        has_path: bool = True,
+        all_array_storage: Storage | None = None,
+        all_array_compression: str | None = "input",
+        compression_kwargs: Mapping[str, Any] | None = None,
+        pad_blocks: bool | float = False,
+        include_block_index: bool = True,
+        version: str | None = None,
+        write_checksums: bool = True,
+        keep_zarr_v3: bool = False,
+        converters: Literal["asdf", "input"] | None = "input",
+    ) -> Self:
+        """Return the job for a file with settings, version and converters of its own, and the options of `write_to`."""
+        return cls(
+            settings=settings,
+            storage=checked_storage(all_array_storage),
+            compression=checked_label(all_array_compression),
+            compression_kwargs=dict(compression_kwargs or {}),
+            pad_blocks=pad_blocks,
+            include_block_index=include_block_index,
+            version=own_version if version is None else version,
+            checksums=write_checksums,
+            keep_zarr_v3=keep_zarr_v3,
+            converters=own_converters if converters == "input" else converters,
+            has_path=has_path,
+        )
+
+    def write(self, tree: Any, path: str) -> list[int] | None:
+        """Write a tree to a file; return the version of the file."""
+        if not isinstance(tree, Mapping):
             raise UnsupportedError(f"cannot write a tree that is a {type(tree).__name__}: it must be a dict")
         blocks: list[Any] = []
         if self.converters is not None:
@@ -60,7 +96,7 @@ class WriteJob:
 
             tree, blocks = Library(self.version).simplify(tree)
         root = {"asdf_library": _software(), **{key: tree[key] for key in tree if key != "asdf_library"}}
-        _tegula.write_asdf(TaggedDict(_ROOT, root), path, self, blocks)
+        return _tegula.write_asdf(TaggedDict(_ROOT, root), path, self, blocks)
 
     # The native module reads these and other attributes of the job.
 
@@ -87,6 +123,9 @@ class WriteJob:
         if isinstance(value, Array):
             return self._array(value)
         if isinstance(value, dt.datetime):
+            offset = value.utcoffset()
+            if offset is not None and offset.total_seconds() % 60:
+                value = value.astimezone(dt.UTC)  # YAML has offsets of hours and minutes
             return AsdfNode.Scalar(value.isoformat(sep=" "))
         if isinstance(value, dt.date):
             return AsdfNode.Scalar(value.isoformat())
@@ -98,19 +137,36 @@ class WriteJob:
             return AsdfNode.Plain(int(value))
         if isinstance(value, (bytearray, memoryview)):
             return AsdfNode.Plain(bytes(value))
+        if _is_library(value, "Stream"):
+            return self._stream(value)
         if hasattr(value, "_make_array"):
             # An array of the asdf library. Ours is copied as it is stored, unless it was written to.
             stored = getattr(value, "stored", None)
             return self.describe(value._make_array() if stored is None else stored)
         if is_zarr_python(value):
             return AsdfNode.Zarr(from_zarr(value)._native)
-        if "asdf" in sys.modules and type(value).__name__ == "IntegerType":
+        if _is_library(value, "IntegerType"):
             return AsdfNode.Plain(int(value))
+        if isinstance(value, Mapping) and not isinstance(value, Group):
+            tag = tag_of(value)
+            return AsdfNode.Plain(dict(value) if tag is None else TaggedDict(tag, value))
+        if isinstance(value, Sequence):
+            tag = tag_of(value)
+            return AsdfNode.Plain(list(value) if tag is None else TaggedList(tag, value))
         raise UnsupportedError(
             f"cannot write {type(value).__module__}.{type(value).__qualname__} to an ASDF file, which holds dicts, "
             "lists, strings, numbers, bools, None, bytes, dates, sets, ndarrays and Zarr arrays; "
             'converters="asdf" writes objects that extensions of the asdf library know'
         )
+
+    def _stream(self, stream: Any) -> AsdfNode:
+        """Return a stream of the asdf library, which has no rows yet."""
+        if stream._strides is not None:
+            raise UnsupportedError("cannot write an asdf.Stream with strides: pass one without them")
+        from asdf.tags.core.ndarray import asdf_datatype_to_numpy_dtype
+
+        dtype = asdf_datatype_to_numpy_dtype(stream._datatype, stream._byteorder)
+        return self._ndarray(np.empty((0, *stream._shape), dtype), ArrayOptions("streamed"))
 
     def _options(self, array: Any) -> ArrayOptions:
         """Return how an array is written: options of the file override those of the array."""
@@ -167,6 +223,8 @@ class WriteJob:
             array = np.ma.getdata(array)
             if mask is not None and mask.dtype.names and storage == "inline":
                 storage = "internal"
+        if mask is not None and storage == "streamed":
+            raise UnsupportedError("cannot stream an array with a mask, which would not grow; write it as a block")
         compression = None if options.compression == "input" else options.compression
         return AsdfNode.Ndarray(
             _packed(np.asarray(array)),
@@ -175,6 +233,12 @@ class WriteJob:
             _compression(compression, options.compression_kwargs),
             bool(options.save_base) and not is_mapped(array),
         )
+
+
+def _is_library(value: Any, name: str) -> bool:
+    """Return whether an object is of a class of the asdf library."""
+    kind = type(value)
+    return kind.__name__ == name and kind.__module__.startswith("asdf.tags.core.")
 
 
 def stored_as(array: Any) -> tuple[str, str | None]:
@@ -197,6 +261,8 @@ def _software() -> TaggedDict:
 def _packed(array: NDArray[Any]) -> NDArray[Any]:
     """Return the same elements without gaps between fields, as a data type that ASDF has."""
     dtype = array.dtype
+    if dtype.names == ():
+        raise UnsupportedError("cannot write an array whose records have no fields to an ASDF file")
     if dtype.names is not None:
         packed = recfunctions.repack_fields(np.empty(0, dtype), recurse=True).dtype
         return array if packed == dtype and packed.itemsize == dtype.itemsize else array.astype(packed)
@@ -206,6 +272,11 @@ def _packed(array: NDArray[Any]) -> NDArray[Any]:
         raise UnsupportedError(
             f"ASDF has no {dtype} arrays: write them as int64 with their unit beside them, or as astropy's Time with "
             'converters="asdf"'
+        )
+    if dtype.kind in "TO":
+        raise UnsupportedError(
+            f"cannot write an array of {dtype} to an ASDF file, which holds text of one length: replace missing "
+            'elements, or mask them with numpy.ma, and convert the array with .astype("U"); or write array.tolist()'
         )
     if dtype.kind not in "biufcSU" or dtype.char in "gG":
         raise UnsupportedError(f"cannot write an array of {dtype} to an ASDF file: it has no such data type")

@@ -207,6 +207,11 @@ impl DataType {
         Ok(Self::plain(format!("r{}", check_size(bytes)? * 8), Kind::Raw, bytes))
     }
 
+    /// Returns the type of uninterpreted bytes for elements that are larger than those of stored arrays can be.
+    pub(crate) fn raw_of_any_size(bytes: usize) -> Self {
+        Self::plain(format!("r{}", bytes.saturating_mul(8)), Kind::Raw, bytes)
+    }
+
     /// Returns the type of bytes that are padded with zeros.
     pub fn fixed_bytes(bytes: usize) -> Result<Self> {
         Ok(Self::plain("null_terminated_bytes", Kind::FixedBytes, check_size(bytes)?))

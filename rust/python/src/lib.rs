@@ -41,8 +41,8 @@ mod _tegula {
     use crate::arrow::{arrow_array, arrow_schema};
     #[pymodule_export]
     use crate::asdf::{
-        AsdfFile, AsdfNode, BlockCompression, ZarrBlocks, append_asdf, block_labels, compress_block, decompress_block,
-        write_asdf,
+        AsdfFile, AsdfNode, BlockCompression, ZarrBlocks, append_asdf, asdf_leftovers, block_labels, compress_block,
+        decompress_block, write_asdf,
     };
     #[pymodule_export]
     use crate::builder::ArrayBuilder;

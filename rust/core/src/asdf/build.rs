@@ -17,7 +17,10 @@ use crate::metadata::ArrayMetadata;
 use crate::options::CodecOptions;
 use crate::selection::Selection;
 use crate::store::{MemoryStore, get};
-use crate::subset::{ArraySubset, Dims};
+use crate::subset::{ArraySubset, Dims, product};
+
+/// Maximum number of chunks of a node.
+const MAX_CHUNKS: u64 = 1 << 24;
 
 /// An array to be written as a Zarr node. Other readers know only Zarr V2, so an array of V3 is recoded while it is
 /// written, unless it is to be kept or V2 cannot express it.
@@ -46,6 +49,14 @@ impl ZarrNode {
         if grid.regular_shape().is_none() {
             let message = "Zarr nodes need chunks of one shape; rechunk the array";
             return Err(Error::unsupported(message).at(array.name()));
+        }
+        let count = product(&grid.shape()).unwrap_or(u64::MAX);
+        if count > MAX_CHUNKS {
+            let what = format!(
+                "a Zarr node lists every chunk of the grid, and the array has {count}; at most {MAX_CHUNKS} are supported, \
+                 rechunk the array"
+            );
+            return Err(Error::unsupported(what).at(array.name()));
         }
         let (mut chunks, mut map) = (Vec::new(), Vec::new());
         for chunk in ArraySubset::new_with_shape(&grid.shape()).indices() {

@@ -25,7 +25,7 @@ use std::sync::{Arc, OnceLock};
 use serde_json::json;
 
 use super::block_store::{BlockStore, ChunkData, Chunks};
-use super::datatype::{Datatype, MAX_AXES, byteorder, lengths};
+use super::datatype::{Datatype, byteorder, lengths};
 use super::ndarray::{Ndarray, Source, metadata};
 use super::open::AsdfFile;
 use super::tag::Class;
@@ -62,12 +62,6 @@ impl AsdfFile {
         let tree = self.tree();
         let get = |node, key| tree.get(node, key).ok_or_else(|| Error::metadata(format!("{key} is missing")));
         let shape = lengths(tree, get(node, "shape")?)?;
-        if shape.len() > MAX_AXES {
-            return Err(Error::metadata(format!(
-                "the shape has {} axes, at most {MAX_AXES} are supported",
-                shape.len()
-            )));
-        }
         let list = tree.items(get(node, "chunks")?).ok_or_else(|| Error::metadata("chunks is not a list"))?;
         let chunk = |(k, chunk): (usize, &NodeId)| {
             let parse = || {
@@ -110,7 +104,7 @@ impl AsdfFile {
             let cells = Arc::new(cells);
             let identity = self.identity().part(("cells", node.index()));
             let store = Arc::new(BlockStore::new(self, identity, cells.clone()));
-            let metadata = metadata(grid, chunked.datatype.data_type()?, codecs, document);
+            let metadata = metadata(grid, chunked.datatype.data_type()?, codecs, document)?;
             Ok(Array::with_chains(store, String::new(), &name, metadata, chain, Chains::Each(cells)))
         };
         open().place(|| &name)
@@ -215,7 +209,7 @@ impl Cells {
             Source::Inline(inline) => Ok(ChunkData::Memory(inline.bytes.clone())),
             Source::Block(number) => Ok(ChunkData::Block(self.file.clone(), self.file.block(*number)?)),
             Source::External(uri) => {
-                let file = self.file.open_other(uri)?;
+                let file = self.file.open_external_block(uri)?;
                 let header = file.block(0)?;
                 Ok(ChunkData::Block(file, header))
             }

@@ -39,8 +39,11 @@ pub struct Field {
 /// Nesting of records; deeper nesting is a mistake or an attack.
 const MAX_DEPTH: usize = 32;
 
-/// Size in bytes of the largest element, as of a [`DataType`] of raw bytes.
-const MAX_SIZE: usize = 1 << 17;
+/// Size in bytes of the largest element; `NumPy` allows no larger one.
+const MAX_SIZE: usize = i32::MAX as usize;
+
+/// Number of fields of a datatype, those of nested records included; aliases let a short text name many.
+const MAX_FIELDS: usize = 1 << 16;
 
 /// Axes of an array; `NumPy` allows no more.
 pub(super) const MAX_AXES: usize = 64;
@@ -65,20 +68,30 @@ pub(super) fn length(document: &Document, id: NodeId) -> Result<u64> {
 /// Parses a shape.
 pub(super) fn lengths(document: &Document, id: NodeId) -> Result<Vec<u64>> {
     let items = document.items(id).ok_or_else(|| Error::metadata("the shape is not a list"))?;
+    if items.len() > MAX_AXES {
+        let axes = items.len();
+        return Err(Error::metadata(format!("the shape has {axes} axes, at most {MAX_AXES} are supported")));
+    }
     items.iter().map(|item| length(document, *item)).collect()
 }
 
 impl Datatype {
     /// Parses a datatype. `endian` is the byte order of elements that declare none; without it they must declare one.
     pub fn parse(document: &Document, id: NodeId, endian: Option<Endian>) -> Result<Self> {
-        let datatype = Self::nested(document, id, endian, 0)?;
+        let datatype = Self::nested(document, id, endian, 0, &mut { MAX_FIELDS })?;
         match datatype.checked_size() {
-            Some(1..=MAX_SIZE) => Ok(datatype),
-            _ => Err(Error::unsupported(format!("the size of the datatype is not in 1 to {MAX_SIZE} bytes"))),
+            Some(0..=MAX_SIZE) => Ok(datatype),
+            _ => Err(Error::unsupported(format!("the size of the datatype exceeds {MAX_SIZE} bytes"))),
         }
     }
 
-    fn nested(document: &Document, id: NodeId, endian: Option<Endian>, depth: usize) -> Result<Self> {
+    fn nested(
+        document: &Document,
+        id: NodeId,
+        endian: Option<Endian>,
+        depth: usize,
+        fields_left: &mut usize,
+    ) -> Result<Self> {
         if depth > MAX_DEPTH {
             return Err(Error::metadata(format!("records are nested deeper than {MAX_DEPTH}")));
         }
@@ -103,8 +116,11 @@ impl Datatype {
         if items.is_empty() {
             return Err(Error::metadata("the record has no fields"));
         }
-        let field =
-            |(k, id): (usize, &NodeId)| Field::parse(document, *id, endian, depth).place(|| format!("field {k}"));
+        let too_many = || Error::unsupported(format!("the datatype has more than {MAX_FIELDS} fields"));
+        *fields_left = fields_left.checked_sub(items.len()).ok_or_else(too_many)?;
+        let field = |(k, id): (usize, &NodeId)| {
+            Field::parse(document, *id, endian, depth, fields_left).place(|| format!("field {k}"))
+        };
         items.iter().enumerate().map(field).collect::<Result<_>>().map(Self::Record)
     }
 
@@ -147,7 +163,8 @@ impl Datatype {
     pub fn data_type(&self) -> Result<DataType> {
         match self {
             Self::Scalar(data_type, _) => Ok(data_type.clone()),
-            other => DataType::from_name(&format!("r{}", other.size() * 8)),
+            other if other.size() == 0 => Err(Error::unsupported("the elements have no bytes")),
+            other => Ok(DataType::raw_of_any_size(other.size())),
         }
     }
 
@@ -228,9 +245,15 @@ fn asdf_name(data_type: &DataType) -> &str {
 }
 
 impl Field {
-    fn parse(document: &Document, id: NodeId, endian: Option<Endian>, depth: usize) -> Result<Self> {
+    fn parse(
+        document: &Document,
+        id: NodeId,
+        endian: Option<Endian>,
+        depth: usize,
+        fields_left: &mut usize,
+    ) -> Result<Self> {
         if document.pairs(id).is_none() {
-            let datatype = Datatype::nested(document, id, endian, depth + 1)?;
+            let datatype = Datatype::nested(document, id, endian, depth + 1, fields_left)?;
             return Ok(Self { name: None, datatype, shape: Vec::new() });
         }
         let name = document.get(id, "name").and_then(|name| document.text(name)).map(str::to_owned);
@@ -239,7 +262,7 @@ impl Field {
             None => endian,
         };
         let datatype = document.get(id, "datatype").ok_or_else(|| Error::metadata("datatype is missing"))?;
-        let datatype = Datatype::nested(document, datatype, endian, depth + 1)?;
+        let datatype = Datatype::nested(document, datatype, endian, depth + 1, fields_left)?;
         let shape = document.get(id, "shape").map_or(Ok(Vec::new()), |shape| lengths(document, shape))?;
         Ok(Self { name, datatype, shape })
     }
@@ -262,6 +285,8 @@ impl Field {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use super::*;
     use crate::error::ErrorKind;
 
@@ -310,7 +335,7 @@ mod tests {
             ("r8", ErrorKind::Unsupported),
             ("bool", ErrorKind::Unsupported),
             ("[ascii, -1]", ErrorKind::InvalidMetadata),
-            ("[ascii, 0]", ErrorKind::Unsupported),
+            ("[ascii, 2147483648]", ErrorKind::Unsupported),
             ("[ucs4, 4611686018427387905]", ErrorKind::Unsupported),
             ("[]", ErrorKind::InvalidMetadata),
             ("{a: 1}", ErrorKind::InvalidMetadata),
@@ -322,5 +347,13 @@ mod tests {
             assert_eq!(parse(text, Some(Endian::Big)).unwrap_err().kind(), kind, "{text}");
         }
         assert_eq!(parse("int16", None).unwrap_err().kind(), ErrorKind::InvalidMetadata);
+        // Aliases that name 2^30 fields.
+        let mut bomb = "a0: &a0 [int8, int8]\n".to_owned();
+        for level in 1..30 {
+            writeln!(bomb, "a{level}: &a{level} [*a{0}, *a{0}]", level - 1).unwrap();
+        }
+        let document = Document::parse(bomb.as_bytes()).unwrap();
+        let error = Datatype::parse(&document, document.find("a29").unwrap(), None).unwrap_err();
+        assert!(error.to_string().contains("fields"), "{error}");
     }
 }

@@ -219,8 +219,11 @@ impl Start<'_> {
     }
 }
 
-fn find(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
-    bytes.windows(pattern.len()).position(|window| window == pattern)
+/// Returns the position of a pattern, which is not empty.
+pub(super) fn find(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
+    let (first, length) = (*pattern.first()?, pattern.len());
+    let mut starts = bytes.windows(length);
+    starts.position(|window| window[0] == first && window == pattern)
 }
 
 /// Returns the end of the first line `...` at or after `from`; `is_complete` says that the file ends with `bytes`.

@@ -29,6 +29,9 @@ pub struct Inline {
 /// Maximum number of elements, unless the document has more nodes: aliases let a short text name many elements.
 const MAX_ELEMENTS: usize = 1 << 24;
 
+/// Maximum size of the elements in bytes, unless the document has many nodes: a short text may declare large elements.
+pub(super) const MAX_INLINE: usize = 1 << 28;
+
 /// The value of an element.
 #[derive(Clone, Debug)]
 enum Value<'a> {
@@ -73,8 +76,13 @@ pub(super) fn inline(
         return Err(uneven_lengths());
     }
     let datatype = datatype.map_or_else(|| infer(document, &elements), |datatype| Ok(datatype.clone()))?;
-    let capacity = elements.len().saturating_mul(datatype.size()).min(1 << 28);
-    let mut encoder = Encoder { document, bytes: Vec::with_capacity(capacity) };
+    let size = elements.len().saturating_mul(datatype.size());
+    if size > MAX_INLINE.max(document.len().saturating_mul(16)) {
+        return Err(Error::metadata(format!(
+            "an array in the tree decodes to {size} bytes, at most {MAX_INLINE} are read"
+        )));
+    }
+    let mut encoder = Encoder { document, bytes: Vec::with_capacity(size) };
     let nulls = elements.iter().map(|id| encoder.element(*id, &datatype)).collect::<Result<Vec<_>>>()?;
     let nulls = nulls.contains(&true).then(|| nulls.into());
     Ok(Inline { datatype, shape: found, bytes: encoder.bytes.into(), nulls })
@@ -125,6 +133,9 @@ impl Lists<'_> {
 
 /// Returns how many lists enclose a record, which is itself written as a list.
 fn record_depth(document: &Document, id: NodeId, record: &Datatype) -> Result<usize> {
+    if record.size() > MAX_INLINE {
+        return Err(Error::metadata(format!("records in the tree have more than {MAX_INLINE} bytes")));
+    }
     let mut node = id;
     for depth in 0..MAX_AXES {
         if (Encoder { document, bytes: Vec::new() }).element(node, record).is_ok() {
@@ -231,7 +242,12 @@ impl Encoder<'_> {
     }
 
     fn field(&mut self, id: NodeId, datatype: &Datatype, shape: &[u64]) -> Result<()> {
-        let Some((length, rest)) = shape.split_first() else { return self.element(id, datatype).map(drop) };
+        let Some((length, rest)) = shape.split_first() else {
+            if self.element(id, datatype)? {
+                return Err(Error::unsupported("a field of a record is null; only whole records can be"));
+            }
+            return Ok(());
+        };
         let items = self.document.items(id).filter(|items| items.len() as u64 == *length);
         let items =
             items.ok_or_else(|| Error::metadata("a field does not have the shape that its datatype declares"))?;

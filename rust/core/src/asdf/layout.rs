@@ -4,8 +4,9 @@
 //! are requested when the block is written.
 
 use std::collections::HashMap;
+use std::fs;
 use std::io::{Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -14,14 +15,16 @@ use super::block::BlockHeader;
 use super::build::ZarrNode;
 use super::compression::Compression;
 use super::datatype::Datatype;
+use super::external::{ExternalNames, NewFiles, tree_text};
 use super::nodes::{NewNdarray, Target, external_uri};
 use super::open::AsdfFile;
 use super::standard::{ROOT_TAG, for_standard};
+use super::version::FileVersion;
 use super::write::{FileOptions, FileWriter, OutBlock};
-use super::yaml::{Document, NodeId};
+use super::yaml::{Document, Kind, NodeId, Style};
 use crate::array::Array;
 use crate::error::{Error, Place, Result};
-use crate::store::{Identity, replace_named};
+use crate::store::{Identity, NamedFile};
 
 /// Storage of the elements of a new ndarray.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -272,8 +275,8 @@ pub struct BlockLayout {
     blocks: Vec<Block>,
     /// The last block, if it can grow.
     stream: Option<Block>,
-    /// The blocks of separate files.
-    externals: Vec<Block>,
+    /// The blocks of separate files, and the nodes of arrays in them.
+    externals: Vec<(Block, Vec<NodeId>)>,
     /// Locations of memory that views share, by address.
     shared: HashMap<usize, Placed>,
     /// Numbers of blocks copied from other files, by file and offset.
@@ -331,17 +334,18 @@ impl BlockLayout {
         } else {
             (self.place(Block::Elements(memory, codec), storage)?, 0, None)
         };
-        let uri;
         let target = match placed {
             Placed::Block(number) => Target::Block(number),
             Placed::Stream => Target::Stream,
-            Placed::External(number) => {
-                uri = external_uri(&self.external_name(number));
-                Target::External(&uri)
-            }
+            // The file gets its name when it is written.
+            Placed::External(_) => Target::External(""),
         };
         let strides = strides.as_deref();
-        Ok(document.add_new_ndarray(&NewNdarray { target, datatype, shape: &shape, offset, strides, mask }))
+        let node = document.add_new_ndarray(&NewNdarray { target, datatype, shape: &shape, offset, strides, mask });
+        if let Placed::External(number) = placed {
+            self.externals[number].1.extend(document.get(node, "source"));
+        }
+        Ok(node)
     }
 
     fn place(&mut self, block: Block, storage: Storage) -> Result<Placed> {
@@ -355,7 +359,7 @@ impl BlockLayout {
                 Ok(Placed::Stream)
             }
             Storage::External => {
-                self.externals.push(block);
+                self.externals.push((block, Vec::new()));
                 Ok(Placed::External(self.externals.len() - 1))
             }
         }
@@ -380,94 +384,77 @@ impl BlockLayout {
         Ok(node.to_node(document, first))
     }
 
-    fn external_name(&self, number: usize) -> String {
-        let stem = self.path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        format!("{}{number:04}.asdf", stem.unwrap_or_default())
-    }
-
-    /// Writes the files, the separate ones first. Each gets its name when it is complete.
-    pub fn write(&self, mut document: Document, options: &FileOptions<'_>, checksums: bool) -> Result<()> {
+    /// Writes the files, the separate ones first, and returns the version of the main file. Each file gets its name when
+    /// it is complete. If anything fails, all files stay as they were; if the process is killed, the main file is the
+    /// old or the new one, with its separate files. Fails if the main file no longer has the `expected` version.
+    pub fn write(
+        &self,
+        mut document: Document,
+        options: &FileOptions<'_>,
+        checksums: bool,
+        expected: Option<FileVersion>,
+    ) -> Result<Option<FileVersion>> {
         for_standard(&mut document, options.standard)?;
-        let save = |path: &Path, document: &Document, blocks: &[Block], stream: Option<&Block>| {
-            let written = replace_named(path, |file| {
-                let mut writer = FileWriter::new(file, options, Some(document))?;
-                blocks.iter().try_for_each(|block| block.write(&mut writer, checksums, false))?;
-                stream.iter().try_for_each(|block| block.write(&mut writer, checksums, true))?;
-                writer.finish().map(drop)
-            });
-            written.place(|| path.display().to_string())
+        let mut write = || {
+            let named = NamedFile::open(&self.path)?;
+            let _guard = named.lock()?;
+            FileVersion::check(expected, &self.path)?;
+            let names = ExternalNames::of(&self.path);
+            let before = names.mentioned(&tree_text(&self.path)?);
+            let mut created = NewFiles::default();
+            if !self.externals.is_empty() {
+                let comments = [&[names.comment()], options.comments].concat();
+                let options = FileOptions { comments: &comments, ..options.clone() };
+                let mut empty = Document::new();
+                empty.set_tag(empty.root(), ROOT_TAG);
+                for_standard(&mut empty, options.standard)?;
+                for ((block, nodes), number) in self.externals.iter().zip(names.first_free()?..) {
+                    let path = names.path(number);
+                    let block = std::slice::from_ref(block);
+                    let written =
+                        NamedFile::open(&path)?.replace(|file| save(file, &options, &empty, block, None, checksums));
+                    written.place(|| path.display().to_string())?;
+                    created.add(path);
+                    let uri = external_uri(&names.name(number));
+                    for node in nodes {
+                        document.node_mut(*node).kind = Kind::Scalar { text: uri.as_str().into(), style: Style::Plain };
+                    }
+                }
+            }
+            named.replace(|file| {
+                save(file, options, &document, &self.blocks, self.stream.as_ref(), checksums)?;
+                FileVersion::check(expected, &self.path)
+            })?;
+            created.keep();
+            if !(before.is_empty() && self.externals.is_empty()) {
+                // The new file is complete. What cannot be removed now is found by the next writer.
+                let kept = names.mentioned(&tree_text(&self.path)?);
+                let unused = names.unused(&before, &kept).unwrap_or_default();
+                for path in unused {
+                    let _ = fs::remove_file(path);
+                }
+            }
+            Ok(FileVersion::at(&self.path))
         };
-        for (number, block) in self.externals.iter().enumerate() {
-            let mut empty = Document::new();
-            empty.set_tag(empty.root(), ROOT_TAG);
-            for_standard(&mut empty, options.standard)?;
-            let path = self.path.with_file_name(self.external_name(number));
-            save(&path, &empty, std::slice::from_ref(block), None)?;
-        }
-        save(&self.path, &document, &self.blocks, self.stream.as_ref())
+        write().place(|| self.path.display().to_string())
     }
+}
+
+/// Writes a file with a tree, blocks and perhaps a last block that can grow.
+fn save<W: Write + Seek>(
+    file: W,
+    options: &FileOptions<'_>,
+    document: &Document,
+    blocks: &[Block],
+    stream: Option<&Block>,
+    checksums: bool,
+) -> Result<()> {
+    let mut writer = FileWriter::new(file, options, Some(document))?;
+    blocks.iter().try_for_each(|block| block.write(&mut writer, checksums, false))?;
+    stream.iter().try_for_each(|block| block.write(&mut writer, checksums, true))?;
+    writer.finish().map(drop)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn memory(shape: &[u64], strides: &[i64], offset: usize, bytes: &[u8]) -> Memory {
-        let data = Box::new(bytes.to_vec());
-        Memory { data, address: 100, offset, shape: shape.to_vec(), strides: strides.to_vec(), item_size: 2 }
-    }
-
-    fn gathered(memory: &Memory) -> Vec<u8> {
-        let mut found = Vec::new();
-        let keep = memory.lend_gathered(&mut |bytes| {
-            found = bytes.to_vec();
-            Ok(())
-        });
-        keep.map(|()| found).unwrap()
-    }
-
-    #[test]
-    fn elements_are_gathered_in_c_order() {
-        let bytes: Vec<u8> = (0..24).collect();
-        let rows = memory(&[2, 3], &[6, 2], 0, &bytes[..12]);
-        assert!(rows.is_contiguous());
-        assert_eq!(gathered(&rows), bytes[..12]);
-        let columns = memory(&[3, 2], &[2, 6], 0, &bytes[..12]);
-        assert_eq!((columns.is_contiguous(), columns.dense_strides()), (false, Some(vec![2, 6])));
-        assert_eq!(gathered(&columns), [0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11]);
-        let back = memory(&[3], &[-4], 8, &bytes[..10]);
-        assert_eq!((back.length(), back.dense_strides()), (10, None));
-        assert_eq!(gathered(&back), [8, 9, 4, 5, 0, 1]);
-        let repeated = memory(&[2, 2], &[0, 2], 0, &bytes[..4]);
-        assert_eq!(gathered(&repeated), [0, 1, 2, 3, 0, 1, 2, 3]);
-        assert_eq!(gathered(&memory(&[], &[], 0, &bytes[..2])), [0, 1]);
-        assert!(gathered(&memory(&[0, 3], &[6, 2], 0, &[])).is_empty());
-    }
-
-    #[test]
-    fn views_share_the_block_of_their_base() {
-        let bytes: Vec<u8> = (0..12).collect();
-        let datatype = Datatype::from_code("<i2").unwrap();
-        let view = |shape: &[u64], strides: &[i64], address: usize, offset: usize| {
-            let part = memory(shape, strides, offset, &bytes[address - 100..]);
-            NewArray {
-                datatype: &datatype,
-                memory: Memory { address, ..part },
-                base: Some(memory(&[2, 3], &[6, 2], 0, &bytes)),
-                storage: Storage::Internal,
-                compression: None,
-                mask: None,
-            }
-        };
-        let (mut document, mut layout) = (Document::new(), BlockLayout::new("a.asdf"));
-        let row = layout.add_array(&mut document, view(&[3], &[2], 106, 0)).unwrap();
-        let back = layout.add_array(&mut document, view(&[2], &[-6], 100, 6)).unwrap();
-        let alone = layout.add_array(&mut document, view(&[2, 3], &[0, 2], 100, 0)).unwrap();
-        let text = |node, key: &str| document.get(node, key).and_then(|value| document.text(value));
-        assert_eq!((text(row, "source"), text(row, "offset")), (Some("0"), Some("6")));
-        assert_eq!((text(back, "source"), text(back, "offset")), (Some("0"), Some("6")));
-        assert!(document.get(row, "strides").is_none() && document.get(back, "strides").is_some());
-        assert_eq!((text(alone, "source"), text(alone, "offset")), (Some("1"), None));
-        assert_eq!(layout.blocks.len(), 2);
-    }
-}
+#[path = "layout_tests.rs"]
+mod tests;

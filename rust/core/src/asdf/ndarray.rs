@@ -133,7 +133,7 @@ impl AsdfFile {
                 ndarray.array(store, &name, &layout, None)
             }
             Source::Block(number) => ndarray.in_block(self, *number, &name),
-            Source::External(uri) => ndarray.in_block(&self.open_other(uri)?, 0, &name),
+            Source::External(uri) => ndarray.in_block(&self.open_external_block(uri)?, 0, &name),
         };
         open().place(|| &name)
     }
@@ -228,7 +228,7 @@ impl Ndarray {
         });
         let chain = self.chain(layout, header, &vec![0; layout.shape.len()])?;
         let grid = ChunkGrid::regular(&layout.shape, chain.shape())?;
-        let metadata = metadata(grid, self.datatype.data_type()?, codecs, document);
+        let metadata = metadata(grid, self.datatype.data_type()?, codecs, document)?;
         Array::with_chain(Arc::new(store), String::new(), name, metadata, chain)
     }
 
@@ -269,16 +269,17 @@ pub(super) fn metadata(
     data_type: DataType,
     codecs: Vec<Named>,
     document: Value,
-) -> ArrayMetadata {
-    ArrayMetadata {
+) -> Result<ArrayMetadata> {
+    Ok(ArrayMetadata {
         zarr_format: 3,
         chunk_grid,
-        fill_value: FillValue::zero(&data_type),
+        // An element can be too large for the memory.
+        fill_value: FillValue::new(crate::view::zeroed(data_type.size())?),
         data_type,
         chunk_key_encoding: ChunkKeyEncoding::V2 { separator: '.' },
         codecs,
         attributes: Attributes::new(),
         dimension_names: None,
         document,
-    }
+    })
 }

@@ -3,6 +3,7 @@
 
 use super::block::BlockHeader;
 use super::datatype::Datatype;
+use super::inline::MAX_INLINE;
 use super::ndarray::Source;
 use super::open::AsdfFile;
 use super::tag::{COMPLEX_TAG, Class, NDARRAY_TAG};
@@ -99,7 +100,8 @@ impl Document {
     }
 
     /// Adds an array with its elements in the tree. Returns `None` if the tree cannot hold them: if there are no axes,
-    /// or texts that are not valid ASCII or Unicode, or integers that need a node of their own.
+    /// or texts that are not valid ASCII or Unicode, or integers that need a node of their own, or too many bytes, or
+    /// records that the Python library cannot read.
     pub fn add_inline_ndarray(
         &mut self,
         datatype: &Datatype,
@@ -107,7 +109,7 @@ impl Document {
         bytes: &[u8],
         mask: Option<NodeId>,
     ) -> Option<NodeId> {
-        if shape.is_empty() {
+        if shape.is_empty() || bytes.len() > MAX_INLINE || is_ambiguous(datatype, shape) {
             return None;
         }
         let data = self.add_elements(datatype, shape, &mut { bytes })?;
@@ -189,6 +191,14 @@ impl Document {
     }
 }
 
+/// Whether the Python library cannot read records in the tree: it finds the depth of the records by their number of
+/// fields, and cannot read nested ones.
+fn is_ambiguous(datatype: &Datatype, shape: &[u64]) -> bool {
+    let Datatype::Record(fields) = datatype else { return false };
+    let is_record = |datatype: &Datatype| matches!(datatype, Datatype::Record(_));
+    shape.contains(&(fields.len() as u64)) && fields.len() > 1 || fields.iter().any(|field| is_record(&field.datatype))
+}
+
 /// Returns the floating-point number of little-endian bytes.
 fn float(bytes: &[u8]) -> Option<f64> {
     Some(match bytes.len() {
@@ -213,7 +223,7 @@ impl AsdfFile {
         let (file, block) = match &ndarray.source {
             Source::Inline(_) => return Ok(document.copy_from(tree, node)),
             Source::Block(block) => (self.clone(), *block),
-            Source::External(uri) => (self.open_other(uri)?, 0),
+            Source::External(uri) => (self.open_external_block(uri)?, 0),
         };
         let header = file.blocks().block(block).place(|| self.describe(node))?;
         let mut entries = Vec::new();

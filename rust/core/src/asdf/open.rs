@@ -8,16 +8,28 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use md5::{Digest, Md5};
+
 use super::block::BlockHeader;
 use super::block_list::Blocks;
 use super::compression::decompress;
 use super::file::Layout;
 use super::opened::Opened;
 use super::uri::relative_key;
-use super::yaml::{Document, Kind, Limits, NodeId};
-use crate::error::{Error, Place, Result};
+use super::version::FileVersion;
+use super::yaml::{Document, Kind, Limits, NodeId, Scalar};
+use crate::error::{Error, ErrorKind, Place, Result};
 use crate::runtime::lock;
 use crate::store::{FilesystemStore, Identity, Object, Store};
+
+/// Maximum number of separate files that are kept open with a file.
+const MAX_PINNED: usize = 16;
+
+/// Maximum size in bytes to which a block is decoded to check it, unless it is large itself.
+const MAX_CHECKED: u64 = 1 << 30;
+
+/// Maximum decoded bytes per stored byte of a larger block that is decoded to check it.
+const MAX_CHECKED_RATIO: u64 = 64;
 
 /// How an ASDF file is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +56,10 @@ struct Inner {
     layout: Layout,
     /// Offsets of blocks whose checksum was verified.
     verified: Mutex<HashSet<u64>>,
+    /// Version of a local file when it was opened.
+    file_version: Option<FileVersion>,
+    /// Local files with blocks of this one, open since this one was opened, by their keys.
+    pinned: HashMap<String, Arc<dyn Object>>,
     /// Other files by their keys.
     others: Mutex<HashMap<String, AsdfFile>>,
     parents: OnceLock<HashMap<NodeId, Parent>>,
@@ -84,9 +100,23 @@ impl AsdfFile {
 
     /// Opens the file under a key of a store with options.
     pub fn open_with(store: Arc<dyn Store>, key: &str, options: OpenOptions) -> Result<Self> {
+        // A writer that replaces the file between the two steps also removes its old separate files.
+        const ATTEMPTS: usize = 5;
+        for _ in 1..ATTEMPTS {
+            let object = store.open(key).place(|| store.display(key))?.into();
+            let mut file = Self::open_object(store.clone(), key, object, options)?;
+            if file.pin() || file.is_current() {
+                return Ok(file);
+            }
+        }
+        let object = store.open(key).place(|| store.display(key))?.into();
+        Self::open_object(store, key, object, options)
+    }
+
+    fn open_object(store: Arc<dyn Store>, key: &str, object: Arc<dyn Object>, options: OpenOptions) -> Result<Self> {
         let name = store.display(key);
+        let file_version = object.file().and_then(FileVersion::of);
         let read = || {
-            let object: Arc<dyn Object> = store.open(key)?.into();
             let (layout, object) = if store.profile().remote {
                 Layout::read_remote(object, &options.limits)?
             } else {
@@ -103,9 +133,35 @@ impl AsdfFile {
             opened,
             layout,
             verified: Mutex::default(),
+            file_version,
+            pinned: HashMap::new(),
             others: Mutex::default(),
             parents: OnceLock::new(),
         })))
+    }
+
+    /// Opens the separate files of a local file, so that its arrays stay readable when it is replaced; returns whether
+    /// all exist.
+    fn pin(&mut self) -> bool {
+        let Some(inner) = Arc::get_mut(&mut self.0).filter(|inner| inner.file_version.is_some()) else { return true };
+        let tree = &inner.layout.document;
+        let mut all_exist = true;
+        for (id, node) in tree.iter() {
+            let is_ndarray = node.tag.as_deref().is_some_and(|tag| tag.contains("/ndarray-"));
+            let uri = is_ndarray.then(|| tree.get(id, "source")).flatten().map(|source| tree.scalar(source));
+            let Some(Ok(Scalar::Str(uri))) = uri else { continue };
+            let Ok(key) = relative_key(&inner.key, uri) else { continue };
+            if inner.pinned.len() >= MAX_PINNED {
+                break;
+            }
+            if key != inner.key && !inner.pinned.contains_key(&key) {
+                match inner.store.open(&key) {
+                    Ok(object) if object.file().is_some() => drop(inner.pinned.insert(key, object.into())),
+                    _ => all_exist = false,
+                }
+            }
+        }
+        all_exist
     }
 
     /// Returns the store of the file.
@@ -126,6 +182,11 @@ impl AsdfFile {
     /// Identifies the version of the file: two handles share it only if they opened the same version of the same file.
     pub fn identity(&self) -> Identity {
         self.0.opened.profile().identity
+    }
+
+    /// Returns the version of a local file when it was opened.
+    pub fn file_version(&self) -> Option<FileVersion> {
+        self.0.file_version
     }
 
     /// Returns the options with which the file was opened.
@@ -200,13 +261,40 @@ impl AsdfFile {
         if !header.has_checksum() {
             return Ok(());
         }
-        let mut used = Vec::new();
-        self.blocks().read(header, &mut used)?;
-        if header.verify(&used, None).is_ok() {
+        let mut hasher = Md5::new();
+        self.blocks().read_pieces(header, |piece| {
+            hasher.update(piece);
+            Ok(())
+        })?;
+        if header.checksum == <[u8; 16]>::from(hasher.finalize()) {
             return Ok(());
+        }
+        let mut used = Vec::new();
+        if header.is_compressed() {
+            self.blocks().read(header, &mut used)?;
         }
         let decoded = if header.is_compressed() { Some(decode(header, &used)?) } else { None };
         header.verify(&used, decoded.as_deref())
+    }
+
+    /// Verifies the checksum of a block and, if it is compressed, decodes it. Fails if it declares to decode to more than
+    /// a file of its size should make a check allocate.
+    pub fn check_block(&self, number: usize) -> Result<()> {
+        let check = || {
+            let header = self.blocks().block(number as i64)?;
+            if header.is_compressed() {
+                let limit = MAX_CHECKED.max(header.used.saturating_mul(MAX_CHECKED_RATIO));
+                if header.data_size > limit {
+                    let BlockHeader { used, data_size, .. } = header;
+                    let what =
+                        format!("its {used} bytes decode to {data_size}, at most {limit} are decoded to check it");
+                    return Err(Error::unsupported(what));
+                }
+                self.decoded(&header)?;
+            }
+            self.verify_block(&header)
+        };
+        check().place(|| format!("{}: block {number}", self.name()))
     }
 
     /// Verifies the checksums of all blocks.
@@ -232,6 +320,17 @@ impl AsdfFile {
         if header.is_compressed() { decode(header, &used) } else { Ok(used) }
     }
 
+    /// Opens the separate file of a block.
+    pub(super) fn open_external_block(&self, uri: &str) -> Result<Self> {
+        self.open_other(uri).map_err(|error| match error.kind() {
+            ErrorKind::NotFound if !self.is_current() => {
+                let what = format!("{}: the file was replaced since it was opened; open it again", self.name());
+                Error::store(what).at(error.to_string())
+            }
+            _ => error,
+        })
+    }
+
     /// Opens the file at a relative URI, in or below the folder of this file.
     pub fn open_other(&self, uri: &str) -> Result<Self> {
         let key = relative_key(self.key(), uri).place(|| self.name())?;
@@ -241,7 +340,11 @@ impl AsdfFile {
         if let Some(known) = lock(&self.0.others).get(&key) {
             return Ok(known.clone());
         }
-        let other = Self::open_with(self.0.store.clone(), &key, self.0.options)?;
+        let store = self.0.store.clone();
+        let other = match self.0.pinned.get(&key) {
+            Some(object) => Self::open_object(store, &key, object.clone(), self.0.options)?,
+            None => Self::open_with(store, &key, self.0.options)?,
+        };
         Ok(lock(&self.0.others).entry(key).or_insert(other).clone())
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::ndarray::Source;
 use super::open::AsdfFile;
 use crate::error::{Error, Place, Result};
-use crate::store::{FilesystemStore, WritableStore};
+use crate::store::{FilesystemStore, NamedFile};
 use crate::subset::product;
 
 /// Appends rows, in C order, to the streamed array at a path of the tree; returns the new number of rows. Locks the
@@ -20,10 +20,9 @@ pub fn append_rows(path: &Path, node: &str, rows: &[u8]) -> Result<u64> {
     let name = path.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| Error::not_found(format!("{} is not the path of a file", path.display())))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let store = Arc::new(FilesystemStore::new(folder));
-    let _guard = store.lock(name)?;
-    let file = AsdfFile::open(store.clone(), name)?;
     let append = || {
+        let _guard = NamedFile::open(path)?.lock()?;
+        let file = AsdfFile::open(Arc::new(FilesystemStore::new(folder)), name)?;
         let stream = file.ndarray(file.find(node)?)?;
         let refused = || Error::unsupported(format!("cannot append to {node:?}: it is not a streamed array"));
         let Source::Block(number) = stream.source else { return Err(refused()) };

@@ -17,7 +17,7 @@ use super::file::FILE_FORMAT;
 use super::standard::STANDARD;
 use super::yaml::Document;
 use crate::error::{Error, Place, Result};
-use crate::store::replace_named;
+use crate::store::NamedFile;
 
 /// Receives the pieces of a block.
 pub type Sink<'s> = dyn FnMut(&[u8]) -> Result<()> + 's;
@@ -321,10 +321,12 @@ pub fn write_file<'a>(
     document: Option<&Document>,
     blocks: impl IntoIterator<Item = Result<OutBlock<'a>>>,
 ) -> Result<()> {
-    let done = replace_named(path, |file| {
-        let mut writer = FileWriter::new(file, options, document)?;
-        blocks.into_iter().try_for_each(|block| writer.block(block?).map(drop))?;
-        writer.finish().map(drop)
-    });
-    done.place(|| path.display().to_string())
+    let write = || {
+        NamedFile::open(path)?.replace(|file| {
+            let mut writer = FileWriter::new(file, options, document)?;
+            blocks.into_iter().try_for_each(|block| writer.block(block?).map(drop))?;
+            writer.finish().map(drop)
+        })
+    };
+    write().place(|| path.display().to_string())
 }

@@ -65,7 +65,7 @@ pub use read_only::ReadOnlyStore;
 pub use reference::{Reference, ReferenceStore};
 #[cfg(feature = "cloud")]
 pub use remote::{RemoteOptions, RemoteStats, RemoteStore};
-pub(crate) use temporary::replace_named;
+pub(crate) use temporary::{NamedFile, left_over_within};
 pub use zip::ZipStore;
 
 use std::fmt;

@@ -1,6 +1,6 @@
 //! Temporary files, which replace objects once they are complete, and files left by killed processes.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::closing;
-use super::folder_lock::is_unused;
-use super::lock::{LOCK, hash};
+use super::folder_lock::{is_unused, lock_file};
+use super::lock::{Guard, LOCK, hash};
 use super::system::EarlyWriteback;
 use crate::runtime::PerProcess;
 
@@ -59,31 +59,51 @@ pub(crate) fn replace_file<E: From<io::Error>>(
     done
 }
 
-/// Replaces a file that a user named: follows links and keeps the permissions. Fails if the path is not a regular file
-/// or the user may not write it.
-pub(crate) fn replace_named<E: From<io::Error>>(
-    path: &Path,
-    write: impl FnOnce(&mut EarlyWriteback<'_>) -> Result<(), E>,
-) -> Result<(), E> {
-    let followed = followed(path)?;
-    // Opened only to check that the user may write it.
-    let old = match OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&followed) {
-        Ok(file) => Some(file),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error.into()),
-    };
-    let about = old.as_ref().map(File::metadata).transpose()?;
-    if about.as_ref().is_some_and(|about| !about.is_file()) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file").into());
-    }
-    replace_file(&followed, |file| {
-        if let Some(about) = &about {
-            file.set_permissions(about.permissions())?;
+/// A file that a user named and that is about to be replaced. Links are followed and permissions are kept.
+pub(crate) struct NamedFile {
+    path: PathBuf,
+    old: Option<(File, Metadata)>,
+}
+
+impl NamedFile {
+    /// Fails if the path is not that of a regular file, or if the user may not write it. The file need not exist.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let path = followed(path)?;
+        // Opened only to check that the user may write it.
+        let old = match OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&path) {
+            Ok(file) => Some(file.metadata().map(|about| (file, about))?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        if old.as_ref().is_some_and(|(_, about)| !about.is_file()) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
-        write(&mut EarlyWriteback::new(file, about.is_some()))
-    })?;
-    old.into_iter().for_each(closing::close);
-    Ok(())
+        Ok(Self { path, old })
+    }
+
+    /// Waits for the lock that writers of the file hold, in this process and others.
+    pub(crate) fn lock(&self) -> io::Result<Guard> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let name = self.path.file_name().unwrap_or_default();
+        // The lock would create a missing folder.
+        fs::metadata(folder)?;
+        lock_file(&folder.join(name), &|_| Err(io::ErrorKind::NotFound.into()))
+    }
+
+    /// Replaces the file when `write` has succeeded.
+    pub(crate) fn replace<E: From<io::Error>>(
+        self,
+        write: impl FnOnce(&mut EarlyWriteback<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        replace_file(&self.path, |file| {
+            if let Some((_, about)) = &self.old {
+                file.set_permissions(about.permissions())?;
+            }
+            write(&mut EarlyWriteback::new(file, self.old.is_some()))
+        })?;
+        self.old.into_iter().for_each(|(old, _)| closing::close(old));
+        Ok(())
+    }
 }
 
 /// Follows the links at a path; the target need not exist.
@@ -117,9 +137,14 @@ pub(super) fn create_folder(folder: &Path, sync: bool) -> io::Result<()> {
 
 /// Finds unused temporary files and lock files below a folder, without following links.
 pub(super) fn left_over(folder: &Path, remove: bool) -> io::Result<Vec<PathBuf>> {
+    left_over_within(folder, DEPTH, remove)
+}
+
+/// Finds unused temporary files and lock files in a folder and up to `depth` levels below it.
+pub(crate) fn left_over_within(folder: &Path, depth: usize, remove: bool) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![(folder.to_owned(), 0)];
-    while let Some((folder, depth)) = folders.pop() {
+    while let Some((folder, level)) = folders.pop() {
         let entries = match fs::read_dir(&folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             entries => entries?,
@@ -129,8 +154,8 @@ pub(super) fn left_over(folder: &Path, remove: bool) -> io::Result<Vec<PathBuf>>
             let kind = entry.file_type()?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if kind.is_dir() && depth < DEPTH {
-                folders.push((entry.path(), depth + 1));
+            if kind.is_dir() && level < depth {
+                folders.push((entry.path(), level + 1));
             } else if kind.is_file() && name.starts_with(TEMPORARY) {
                 match remove_if_unused(&entry.path(), &name, remove) {
                     // It was renamed or removed since.

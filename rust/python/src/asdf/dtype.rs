@@ -11,7 +11,8 @@ use crate::subset::tuple;
 /// Returns the data type of stored elements.
 pub(super) fn stored<'py>(py: Python<'py>, datatype: &Datatype) -> PyResult<Bound<'py, PyArrayDescr>> {
     let Datatype::Record(fields) = datatype else {
-        return PyArrayDescr::new(py, datatype.code().unwrap_or_default());
+        let descr = PyArrayDescr::new(py, datatype.code().unwrap_or_default());
+        return descr.map_err(|error| exception(py, "InvalidMetadataError", &format!("datatype: {error}")));
     };
     let list = PyList::empty(py);
     for field in fields {

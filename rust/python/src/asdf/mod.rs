@@ -15,11 +15,11 @@ mod tree;
 mod write;
 
 pub(crate) use blocks::{ZarrBlocks, block_labels, compress_block, decompress_block};
-pub(crate) use write::{AsdfNode, BlockCompression, append_asdf, write_asdf};
+pub(crate) use write::{AsdfNode, BlockCompression, append_asdf, asdf_leftovers, write_asdf};
 
 use std::collections::HashMap;
 
-use numpy::PyArrayDescr;
+use numpy::{PyArray1, PyArrayDescr};
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -37,8 +37,8 @@ use crate::subset::tuple;
 #[pyclass(module = "tegula._tegula", frozen)]
 pub(crate) struct AsdfFile(pub(crate) tegula::asdf::AsdfFile);
 
-/// Shape (None for a stream), data type and mask node of an array, from its node.
-type Description<'py> = (Option<Bound<'py, PyTuple>>, Bound<'py, PyArrayDescr>, Option<usize>);
+/// Shape (None for a stream), data type and mask node of an array, and whether it has null elements, from its node.
+type Description<'py> = (Option<Bound<'py, PyTuple>>, Bound<'py, PyArrayDescr>, Option<usize>, bool);
 
 /// Offset and strides of elements in a memory map of the file, in bytes.
 type Mapped = (u64, Vec<i64>);
@@ -121,6 +121,12 @@ impl AsdfFile {
         self.0.layout().comments.clone()
     }
 
+    /// The version of a local file when it was opened; see `tegula::asdf::FileVersion`.
+    #[getter]
+    fn file_version(&self) -> Option<[u64; 5]> {
+        self.0.file_version().map(|version| version.0)
+    }
+
     /// Returns whether the file in the store is still the file that was opened.
     fn is_current(&self, py: Python<'_>) -> bool {
         py.detach(|| self.0.is_current())
@@ -198,15 +204,28 @@ impl AsdfFile {
         if self.0.class(node) == Class::Zarr {
             let metadata = attached(py, || self.0.zarr_metadata(node))?;
             let dtype = crate::dtype::to_numpy(py, &metadata.data_type)?;
-            return Ok((Some(tuple(py, metadata.chunk_grid.array_shape())?), dtype, None));
+            return Ok((Some(tuple(py, metadata.chunk_grid.array_shape())?), dtype, None, false));
         }
         if self.0.class(node) == Class::Chunked {
             let chunked = attached(py, || self.0.chunked_ndarray(node))?;
-            return Ok((Some(tuple(py, &chunked.shape)?), dtype::native(py, &chunked.datatype)?, None));
+            return Ok((Some(tuple(py, &chunked.shape)?), dtype::native(py, &chunked.datatype)?, None, false));
         }
         let ndarray = attached(py, || self.0.ndarray(node))?;
         let shape = if ndarray.streamed { None } else { Some(tuple(py, &ndarray.shape)?) };
-        Ok((shape, dtype::native(py, &ndarray.datatype)?, ndarray.mask.map(NodeId::index)))
+        let has_nulls = matches!(&ndarray.source, Source::Inline(inline) if inline.nulls.is_some());
+        Ok((shape, dtype::native(py, &ndarray.datatype)?, ndarray.mask.map(NodeId::index), has_nulls))
+    }
+
+    /// Returns which elements of an array in the tree are null, in C order; None if no element is.
+    fn nulls<'py>(&self, py: Python<'py>, node: usize) -> PyResult<Option<Bound<'py, PyArray1<bool>>>> {
+        let node = self.node(node)?;
+        if self.0.class(node) != Class::Ndarray {
+            return Ok(None);
+        }
+        match attached(py, || self.0.ndarray(node))?.source {
+            Source::Inline(inline) => Ok(inline.nulls.map(|nulls| PyArray1::from_slice(py, &nulls))),
+            _ => Ok(None),
+        }
     }
 
     /// Returns the kind of storage and the compression label of an ndarray.
@@ -277,6 +296,14 @@ impl AsdfFile {
             };
             (0..blocks.len()?).map(describe).collect::<Result<_, Error>>()
         })
+    }
+
+    fn block_count(&self, py: Python<'_>) -> PyResult<usize> {
+        detached(py, || self.0.blocks().len())
+    }
+
+    fn check_block(&self, py: Python<'_>, number: usize) -> PyResult<()> {
+        detached(py, || self.0.check_block(number))
     }
 
     fn verify(&self, py: Python<'_>) -> PyResult<()> {

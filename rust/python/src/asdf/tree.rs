@@ -55,6 +55,9 @@ fn is_plain(tag: Option<&str>) -> bool {
     tag.is_none_or(|tag| matches!(tag.strip_prefix(YAML_TAG_PREFIX), Some("map" | "seq" | "str")))
 }
 
+/// Maximum number of 32-bit words of an integer.
+const MAX_WORDS: u64 = 1 << 20;
+
 /// Maximum nesting of lists in a key.
 const DEEPEST_KEY: usize = 8;
 
@@ -70,7 +73,7 @@ impl<'a, 'py> Converter<'a, 'py> {
             return Ok(done.clone());
         }
         if let Kind::Scalar { text, .. } = &self.tree[id].kind {
-            if text.is_empty() && self.is_root(id) {
+            if self.is_root(id) && matches!(self.tree.scalar(id), Ok(Scalar::Null)) {
                 return Ok(PyDict::new(self.py).into_any());
             }
             let scalar = self.scalar(id, text)?;
@@ -100,11 +103,17 @@ impl<'a, 'py> Converter<'a, 'py> {
         let array = self.array(id)?;
         let tree = self.tree;
         let inline = tree.pairs(id).is_none() || tree.get(id, "data").is_some();
-        if inline && let Ok(elements) = array.get_item(self.py.Ellipsis()) {
-            self.owner.call_method1("inline", (&elements,))?;
-            return Ok(elements);
+        if !inline {
+            return Ok(array);
         }
-        Ok(array)
+        match array.get_item(self.py.Ellipsis()) {
+            Ok(elements) => {
+                self.owner.call_method1("inline", (&elements,))?;
+                Ok(elements)
+            }
+            Err(error) if is_ours(self.py, &error)? => Ok(array),
+            Err(error) => Err(error),
+        }
     }
 
     fn is_root(&self, id: NodeId) -> bool {
@@ -254,6 +263,13 @@ impl<'a, 'py> Converter<'a, 'py> {
                 Ok(helper!(py, "integer")?.call1((digits, text("sign")))?)
             }
             (Some(words), _) => {
+                let ndarray = attached(py, || file.ndarray(words))?;
+                let count = ndarray.shape.iter().fold(1u64, |count, length| count.saturating_mul(*length));
+                if count > MAX_WORDS {
+                    let what =
+                        format!("{}: an integer of {count} words, at most {MAX_WORDS} are read", file.describe(id));
+                    return Err(exception(py, "InvalidMetadataError", &what));
+                }
                 let words = self.array(words)?;
                 Ok(helper!(py, "integer_of_words")?.call1((words, text("sign")))?)
             }
@@ -277,6 +293,11 @@ impl<'a, 'py> Converter<'a, 'py> {
         }
         Ok(())
     }
+}
+
+/// Whether an exception is a `tegula.Error`.
+fn is_ours(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
+    Ok(error.is_instance(py, &py.import("tegula.errors")?.getattr("Error")?))
 }
 
 fn unhashable(py: Python<'_>, error: &PyErr) -> PyErr {

@@ -8,7 +8,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use tegula::asdf::yaml::{Document, Kind, NodeId, Style, YAML_TAG_PREFIX};
-use tegula::asdf::{BlockLayout, COMPLEX_TAG, FileOptions, INTEGER_TAG, NewArray, Storage, append_rows};
+use tegula::asdf::{BlockLayout, COMPLEX_TAG, FileOptions, FileVersion, INTEGER_TAG, NewArray, Storage, append_rows};
 
 use super::memory::{Callback, base, memory};
 use super::{AsdfFile, dtype};
@@ -20,6 +20,9 @@ use crate::json;
 
 /// Maximum depth of a tree that readers accept.
 const DEEPEST: usize = 900;
+
+/// Longer strings, in bytes, are written once: a tree can hold one string in many places.
+const LONG: usize = 256;
 
 /// The compression of blocks: a label and the options of its codec.
 #[pyclass(module = "tegula._tegula", frozen)]
@@ -80,17 +83,19 @@ pub(crate) struct WriteJob<'py> {
     include_block_index: bool,
     checksums: bool,
     keep_zarr_v3: bool,
+    /// Version that the file must have to be replaced; see [`FileVersion`].
+    expected: Option<[u64; 5]>,
 }
 
-/// Writes a tree to a file. `blocks` are callables that return the data of the first blocks; the tree already refers to
-/// them by number.
+/// Writes a tree to a file, and returns the file's version. `blocks` are callables that return the data of the first
+/// blocks; the tree already refers to them by number.
 #[pyfunction]
 pub(crate) fn write_asdf(
     tree: &Bound<'_, PyAny>,
     path: PathBuf,
     job: WriteJob<'_>,
     blocks: Vec<Py<PyAny>>,
-) -> PyResult<()> {
+) -> PyResult<Option<[u64; 5]>> {
     let py = tree.py();
     let mut builder = Builder {
         py,
@@ -109,10 +114,17 @@ pub(crate) fn write_asdf(
     builder.document.set_root(root);
     let Builder { document, layout, .. } = builder;
     let (standard, padding, index, checksums) = (job.version, job.padding, job.include_block_index, job.checksums);
+    let expected = job.expected.map(FileVersion);
     detached(py, move || {
         let options = FileOptions { standard: &standard, padding, index, ..FileOptions::default() };
-        layout.write(document, &options, checksums)
+        Ok(layout.write(document, &options, checksums, expected)?.map(|version| version.0))
     })
+}
+
+/// Finds what killed writers of a file left in its folder, and removes it with `remove`; returns the paths.
+#[pyfunction]
+pub(crate) fn asdf_leftovers(py: Python<'_>, path: PathBuf, remove: bool) -> PyResult<Vec<PathBuf>> {
+    detached(py, move || tegula::asdf::leftovers(&path, remove))
 }
 
 /// Appends rows, in C order, to the streamed array at a path in the tree, and returns the new number of rows.
@@ -137,7 +149,18 @@ impl<'py> Builder<'py> {
             ));
         }
         if let Ok(text) = object.cast_exact::<PyString>() {
-            return Ok(self.document.add_str(text.to_str()?));
+            let text = text.to_str()?;
+            if text.len() <= LONG {
+                return Ok(self.document.add_str(text));
+            }
+            let address = object.as_ptr().addr();
+            if let Some(done) = self.done.get(&address) {
+                return Ok(*done);
+            }
+            self.kept.push(object.clone());
+            let node = self.document.add_str(text);
+            self.done.insert(address, node);
+            return Ok(node);
         }
         if object.is_none() {
             return Ok(self.document.add_null());
@@ -156,10 +179,15 @@ impl<'py> Builder<'py> {
             return Ok(*done);
         }
         self.kept.push(object.clone());
-        if let Ok(dict) = object.cast::<PyDict>() {
+        // Lazy nodes of the asdf library are dicts and lists whose content is elsewhere.
+        if let Ok(dict) = object.cast::<PyDict>()
+            && (dict.len() > 0 || object.len()? == 0)
+        {
             return self.mapping(object, dict, depth);
         }
-        if let Ok(list) = object.cast::<PyList>() {
+        if let Ok(list) = object.cast::<PyList>()
+            && (list.len() > 0 || object.len()? == 0)
+        {
             return self.sequence(object, list.iter(), depth);
         }
         if let Ok(tuple) = object.cast::<PyTuple>() {
@@ -234,10 +262,8 @@ impl<'py> Builder<'py> {
 
     /// Sets the tag of an object, if it has one.
     fn tagged(&mut self, object: &Bound<'py, PyAny>, node: NodeId) -> PyResult<NodeId> {
-        if let Some(tag) = object.getattr_opt("tag")?
-            && let Ok(tag) = tag.cast::<PyString>()
-        {
-            self.document.set_tag(node, tag.to_str()?);
+        if let Some(tag) = helper!(self.py, "tag_of")?.call1((object,))?.extract::<Option<String>>()? {
+            self.document.set_tag(node, &tag);
         }
         Ok(node)
     }
@@ -275,11 +301,13 @@ impl<'py> Builder<'py> {
 
     fn key(&mut self, key: &Bound<'py, PyAny>) -> PyResult<NodeId> {
         let Ok(text) = key.cast::<PyString>() else {
-            if key.is_instance_of::<PyInt>() {
+            if key.is_instance_of::<PyInt>() && (key.is_instance_of::<PyBool>() || key.extract::<i64>().is_ok()) {
                 return self.node(key, 0);
             }
-            let message =
-                format!("cannot write a mapping with a key of {}: keys must be str, int or bool", key.get_type());
+            let message = format!(
+                "cannot write a mapping with a key of {}: keys must be str, bool or int of 64 bits",
+                key.get_type()
+            );
             return Err(exception(self.py, "UnsupportedError", &message));
         };
         Ok(self.document.add_str(text.to_str()?))

@@ -79,6 +79,8 @@ struct Composer<'a> {
     tags: HashSet<Arc<str>>,
     tag_bytes: usize,
     levels: usize,
+    /// Whether a node may be a merge key.
+    has_merges: bool,
 }
 
 impl<'a> Composer<'a> {
@@ -94,6 +96,7 @@ impl<'a> Composer<'a> {
             tags: HashSet::new(),
             tag_bytes: 0,
             levels: 0,
+            has_merges: false,
         }
     }
 
@@ -130,6 +133,9 @@ impl<'a> Composer<'a> {
             // An empty text is null.
             self.add(None, None, Kind::Scalar { text: "".into(), style: Style::Plain })?;
         }
+        if self.has_merges {
+            self.document.check_merges()?;
+        }
         Ok(self.document)
     }
 
@@ -148,6 +154,8 @@ impl<'a> Composer<'a> {
             Some(tag) if tag == "!" => None,
             Some(tag) => Some(self.intern(tag)?),
         };
+        self.has_merges |= matches!(&kind, Kind::Scalar { text, .. } if &**text == "<<")
+            || tag.as_deref().is_some_and(|tag| tag.ends_with(":merge"));
         self.levels += self.open.len().saturating_sub(SHALLOW);
         if self.levels > MAX_LEVELS {
             return Err(Error::metadata("YAML has too many deeply nested nodes"));

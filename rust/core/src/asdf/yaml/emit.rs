@@ -68,6 +68,11 @@ impl Writer<'_> {
         let mut steps = vec![Step::Node(self.document.root())];
         let mut open: Vec<bool> = Vec::new();
         while let Some(step) = steps.pop() {
+            if self.emitter.written() > Limits::DEFAULT.bytes {
+                let limit = Limits::DEFAULT.bytes;
+                let what = format!("the tree exceeds the limit of {limit} bytes; store large arrays in blocks");
+                return Err(Error::metadata(what));
+            }
             let ended = match step {
                 Step::Node(id) => {
                     if let Some(flow) = self.node(id, &mut steps)? {

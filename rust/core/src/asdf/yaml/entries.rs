@@ -22,7 +22,7 @@ pub(super) type Entries<'a> = Cow<'a, [(NodeId, NodeId)]>;
 /// Maximum nesting of merged mappings; a chain of aliases can be as long as the file.
 const MAX_MERGE_DEPTH: usize = 100;
 
-/// Maximum number of pairs that merging visits.
+/// Maximum number of pairs that merging visits, and that all mappings of a document get by merging.
 const MAX_MERGE_PAIRS: usize = 1 << 20;
 
 /// Type and value of a key, for comparison.
@@ -54,6 +54,20 @@ impl Document {
         let unique = self.deduplicate(pairs.iter().copied());
         let entries = if unique.len() == pairs.len() { Cow::Borrowed(pairs) } else { Cow::Owned(unique) };
         Ok((entries, pairs.len()))
+    }
+
+    /// Checks that merging adds a bounded number of pairs to all mappings together: a short text can merge a long mapping
+    /// many times. Other errors of merging are those of [`entries`](Self::entries).
+    pub(super) fn check_merges(&self) -> Result<()> {
+        let mut merge = Merge { document: self, done: HashMap::new(), open: Vec::new(), pairs: 0 };
+        for (id, _) in self.iter() {
+            let pairs = self.pairs(id).filter(|pairs| pairs.iter().any(|(key, _)| self.is_merge(*key)));
+            if pairs.is_some_and(|pairs| merge.flatten(id, pairs).is_err()) {
+                check_pairs(merge.pairs)?;
+                merge.open.clear();
+            }
+        }
+        Ok(())
     }
 
     /// Returns the value of a string key; `None` without it, and if `map` is not a mapping.
@@ -257,6 +271,12 @@ mod tests {
         }
         let document = Document::parse(deep.as_bytes()).unwrap();
         assert!(document.entries(document.find("a99999").unwrap()).is_err());
+        let keys: Vec<_> = (0..10_000).map(|key| format!("k{key}: 1")).collect();
+        let mut many = format!("a: &a {{{}}}\n", keys.join(", "));
+        for name in 0..1000 {
+            writeln!(many, "b{name}: {{<<: *a}}").unwrap();
+        }
+        assert!(Document::parse(many.as_bytes()).unwrap_err().to_string().contains("merged mappings"));
     }
 
     #[test]

@@ -279,6 +279,12 @@ impl Emitter {
         })
     }
 
+    /// Returns the number of bytes that were written; the last ones may still be in libyaml's buffer.
+    pub(super) fn written(&self) -> usize {
+        // SAFETY: the vector lives as long as the emitter, which does not run now.
+        unsafe { (*self.output).len() }
+    }
+
     /// Ends the document and the stream, and returns the text.
     pub(super) fn finish(mut self) -> Result<Vec<u8>> {
         // SAFETY: the closure fills in the event it is given.
