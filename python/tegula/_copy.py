@@ -1,7 +1,10 @@
 """Copies of arrays and groups: unchanged, in the other Zarr version, or with other chunks and codecs."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
+from tempfile import TemporaryDirectory
 from types import EllipsisType
 from typing import Any, Literal
 
@@ -9,15 +12,18 @@ import numpy as np
 
 from tegula import _tegula
 from tegula._array.array import Array
-from tegula._create import METADATA, check_format, create_array, discard, make_room, remove_folders
+from tegula._create import check_format, create_array
 from tegula._elements import unmasked
+from tegula._files import Target, file_target, write_file
 from tegula._group import Group
 from tegula._guide import guided
+from tegula._location import creation, discard, discard_group
 from tegula._new_array import Codecs, DataType, chunk_lengths, codec_list, fill_bytes
 from tegula._open import open as open_node
 from tegula._progress import Progress, Report, joined, reporting
 from tegula.errors import StoreError, UnsupportedError
-from tegula.stores import FilesystemStore, ReadOnlyStore, Store, StoreLike, as_store
+from tegula.stores import FilesystemStore, ReadOnlyStore, Store, StoreLike
+from tegula.stores._resolve import target
 
 __all__ = ["copy", "rechunk"]
 
@@ -50,7 +56,7 @@ def copy(
         What to copy, or its location as for `tegula.open`; ``"file.asdf#path"`` is an array in an ASDF file, which must
         have no mask. An ndarray becomes an array; see `tegula.save`.
     store : str, os.PathLike, mapping or Store
-        The store of the copy, as for `tegula.open_array`; a mapping must be mutable.
+        The store of the copy, as for `tegula.save`; a mapping must be mutable.
     path : str
         The path in the store.
     compressors : codec, list of codecs or None
@@ -96,18 +102,25 @@ def copy(
     if zarr_format is not None:
         check_format(zarr_format)
     node = _opened(source)
-    resolved, path = as_store(store, path, storage_options)
-    if isinstance(node, np.ndarray):
-        given: dict[str, Any] = {} if compressors is ... else {"compressors": compressors}
-        given |= {"zarr_format": 3 if zarr_format is None else zarr_format}
-        return create_array(resolved, path, data=node, overwrite=overwrite, progress=progress, **given)
     how: dict[str, Any] = {"overwrite": overwrite, "max_memory": _memory(max_memory)}
-    with reporting(progress, "copying") as report:
+    given: dict[str, Any] = {} if compressors is ... else {"compressors": compressors}
+    if (file := file_target(store, path)) is not None:
+        given |= {} if zarr_format is None else {"zarr_format": zarr_format}
+        made: Array = _copy_to_file(node, file, partial(copy, **given), progress, overwrite=overwrite, given=given)
+        return made
+    if isinstance(node, np.ndarray):
+        given |= {"zarr_format": 3 if zarr_format is None else zarr_format}
+        given |= {"overwrite": overwrite, "progress": progress, "storage_options": storage_options}
+        return create_array(store, path, data=node, **given)
+    with (
+        reporting(progress, "copying") as report,
+        target(store, path, storage_options, overwrite=overwrite) as (resolved, where),
+    ):
         if isinstance(node, Array):
-            native = _copied(node, resolved, path, compressors, zarr_format)
+            native = _copied(node, resolved, where, compressors, zarr_format)
             return _store_array(node, native, resolved, report=report, **how)
         version = zarr_format or node.zarr_format
-        return _store_group(node, resolved, path, compressors, version, report=report, **how)
+        return _store_group(node, resolved, where, compressors, version, report=report, **how)
 
 
 @guided
@@ -137,7 +150,7 @@ def rechunk(
     source : Array, str, os.PathLike, mapping, Store or array_like
         The array, as for `tegula.copy`.
     store : str, os.PathLike, mapping or Store
-        The store of the copy, as for `tegula.open_array`; a mapping must be mutable.
+        The store of the copy, as for `tegula.save`; a mapping must be mutable.
     path : str
         The path in the store.
     chunks, shards
@@ -178,12 +191,16 @@ def rechunk(
     """
     check_format(zarr_format)
     node = _opened(source)
-    resolved, path = as_store(store, path, storage_options)
+    given = {"compressors": compressors, "fill_value": fill_value}
+    given = {name: value for name, value in given.items() if value is not ...}
+    given |= {"chunks": chunks, "shards": shards, "filters": filters, "zarr_format": zarr_format}
+    if (file := file_target(store, path)) is not None:
+        given["max_memory"] = max_memory
+        made: Array = _copy_to_file(node, file, partial(rechunk, **given), progress, overwrite=overwrite, given=given)
+        return made
     if isinstance(node, np.ndarray):
-        given = {"compressors": compressors, "fill_value": fill_value}
-        given = {name: value for name, value in given.items() if value is not ...}
-        given |= {"chunks": chunks, "shards": shards, "filters": filters, "zarr_format": zarr_format}
-        return create_array(resolved, path, data=node, overwrite=overwrite, progress=progress, **given)
+        given |= {"overwrite": overwrite, "progress": progress, "storage_options": storage_options}
+        return create_array(store, path, data=node, **given)
     if not isinstance(node, Array):
         raise UnsupportedError(
             f"cannot rechunk {node.name}: it is a group; rechunk its arrays one by one, or use tegula.copy"
@@ -196,10 +213,47 @@ def rechunk(
         builder.filters = listed
     if compressors is not ...:
         builder.compressors = codec_list(compressors)
-    native = builder.build(resolved._native, path)
     how: dict[str, Any] = {"overwrite": overwrite, "max_memory": _memory(max_memory)}
-    with reporting(progress, "rechunking") as report:
-        return _store_array(node, native, resolved, report=report, **how)
+    with (
+        reporting(progress, "rechunking") as report,
+        target(store, path, storage_options, overwrite=overwrite) as (resolved, where),
+    ):
+        return _store_array(node, builder.build(resolved._native, where), resolved, report=report, **how)
+
+
+def _copy_to_file(
+    node: Any,
+    file: Target,
+    recode: Callable[..., Any],
+    progress: Progress,
+    *,
+    overwrite: bool,
+    given: Mapping[str, Any],
+) -> Any:
+    """Copy an array or a group to an ASDF file or a NumPy file.
+
+    Parameters
+    ----------
+    node : Array, Group or ndarray
+        The source.
+    file : tuple
+        The file, and the path in it.
+    recode : callable
+        Copies the source to a store, with other chunks or codecs.
+    progress : bool, callable or None
+        As for `copy`.
+    overwrite : bool
+        Whether to replace what is there.
+    given : mapping
+        The properties of the copy that were given.
+    """
+    is_recoded = isinstance(node, (Array, Group)) and not file[0].lower().endswith((".npy", ".npz"))
+    with TemporaryDirectory() if is_recoded and set(given) - {"zarr_format"} else nullcontext() as folder:
+        if folder is not None:
+            node, progress = recode(node, os.path.join(folder, "copy"), progress=progress), None
+            given = {name: value for name, value in given.items() if name == "zarr_format"}
+        with reporting(progress, "copying") as report:
+            return write_file(file, node, overwrite=overwrite, report=report, properties=given)
 
 
 def _memory(given: int | str | None) -> int | None:
@@ -252,13 +306,13 @@ def _store_array(
 ) -> Array:
     """Store the copy of an array: first the chunks, then the metadata."""
     _refuse_overlap(source, store, native.path)
-    make_room(store, native.path, native.zarr_format, overwrite=overwrite)
-    try:
-        _tegula.copy_array(source._native, native, max_memory=max_memory, is_new=True, progress=report)
-        native.store_metadata()
-    except BaseException:
-        discard(store, native)
-        raise
+    with creation(store, native.path, native.zarr_format, overwrite=overwrite, arrays=[native]):
+        try:
+            _tegula.copy_array(source._native, native, max_memory=max_memory, is_new=True, progress=report)
+            native.store_metadata()
+        except BaseException:
+            discard(store, native)
+            raise
     return Array._wrap(native, store)
 
 
@@ -281,26 +335,27 @@ def _store_group(
     groups = [(name, node) for name, node in members.items() if isinstance(node, Group)]
     copies = [_copied(node, store, f"{path}/{name}", compressors, zarr_format) for name, node in arrays]
     total = sum(_size(node) for _, node in arrays)
-    make_room(store, path, zarr_format, overwrite=overwrite)
-    done = 0
-    try:
-        for (_, array), copied in zip(arrays, copies, strict=True):
-            how: dict[str, Any] = {"max_memory": max_memory, "is_new": True, "progress": joined(report, done, total)}
-            _tegula.copy_array(array._native, copied, **how)
-            done += _size(array)
-        _tegula.store_metadata(copies)
-        for name, group in [*reversed(groups), ("", source)]:
-            native = _tegula.copied_group(group._native, store._native, f"{path}/{name}", zarr_format)
-            if group.is_consolidated and (not name or not source.is_consolidated):
-                native = native.consolidate()
-    except BaseException:
-        for copied in copies:
-            discard(store, copied)
-        for place in [*(f"{path}/{name}".strip("/") for name, _ in reversed(groups)), path]:
-            for name in METADATA:
-                store._native.erase(f"{place}/{name}" if place else name)
-            remove_folders(store, place)
-        raise
+    with creation(store, path, zarr_format, overwrite=overwrite, arrays=copies):
+        done = 0
+        try:
+            for (_, array), copied in zip(arrays, copies, strict=True):
+                how: dict[str, Any] = {
+                    "max_memory": max_memory,
+                    "is_new": True,
+                    "progress": joined(report, done, total),
+                }
+                _tegula.copy_array(array._native, copied, **how)
+                done += _size(array)
+            _tegula.store_metadata(copies)
+            for name, group in [*reversed(groups), ("", source)]:
+                native = _tegula.copied_group(group._native, store._native, f"{path}/{name}", zarr_format)
+                if group.is_consolidated and (not name or not source.is_consolidated):
+                    native = native.consolidate()
+        except BaseException:
+            for copied in copies:
+                discard(store, copied)
+            discard_group(store, path, list(members))
+            raise
     return Group._wrap(native, store)
 
 

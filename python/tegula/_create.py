@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Literal
 
 import numpy as np
@@ -12,15 +11,14 @@ from tegula import _tegula
 from tegula._array.array import Array
 from tegula._elements import unmasked
 from tegula._guide import guided
+from tegula._location import creation, discard, erase
 from tegula._new_array import Codecs, DataType, chunk_lengths, codec_list, data_type, fill_bytes
 from tegula._progress import Progress, reporting
-from tegula.errors import InvalidMetadataError, NotFoundError, StoreError, UnsupportedError
-from tegula.stores import FilesystemStore, Store, StoreLike, as_store
+from tegula.errors import InvalidMetadataError, UnsupportedError
+from tegula.stores import Store, StoreLike, ZipStore, as_store
+from tegula.stores._resolve import target
 
 __all__ = ["create_array", "delete"]
-
-METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
-"""The names of metadata objects, which make a path an array or a group."""
 
 
 def check_format(zarr_format: int) -> None:
@@ -28,63 +26,12 @@ def check_format(zarr_format: int) -> None:
         raise UnsupportedError(f"Zarr V{zarr_format} is not supported; the formats are V3 and V2")
 
 
-def make_room(store: Store, path: str, zarr_format: int, *, overwrite: bool) -> None:
-    """Make sure that a path is free, and create the groups above it."""
-    where = _tegula.node_path(path)
-    names = where.split("/") if where else []
-    for depth in range(len(names)):
-        above = "/".join(names[:depth])
-        try:
-            node = _tegula.open_node(store._native, above)
-        except NotFoundError:
-            _tegula.Group.create(store._native, above, zarr_format, {})
-        else:
-            if isinstance(node, _tegula.Array):
-                raise StoreError(f"cannot create a node in {node.name}: it is an array")
-    try:
-        _look(store, where)
-    except NotFoundError:
-        return
-    if not overwrite:
-        raise StoreError(f"{store._native.display(where)} already exists; overwrite=True replaces it")
-    erase(store, where)
-
-
-def _look(store: Store, path: str) -> None:
-    """Raise `NotFoundError` unless a node is at a path. It may be one that cannot be opened."""
-    with suppress(InvalidMetadataError, UnsupportedError):
-        _tegula.open_node(store._native, path)
-
-
-def erase(store: Store, path: str) -> None:
-    """Erase the array or group at a path, with everything below it."""
-    where = _tegula.node_path(path)
-    _look(store, where)
-    # Metadata first, so that nobody sees an array with missing chunks.
-    for name in METADATA:
-        store._native.erase(f"{where}/{name}" if where else name)
-    store._native.erase_below(where)
-    remove_folders(store, where)
-
-
-def discard(store: Store, native: _tegula.Array) -> None:
-    """Erase an array that was not stored completely, and nothing else at its path."""
-    native.erase_metadata()
-    native.erase_chunks([(0, count) for count in native.chunk_grid_shape])
-    remove_folders(store, native.path)
-
-
-def remove_folders(store: Store, where: str) -> None:
-    """Remove empty folders, which other libraries take for groups."""
-    if isinstance(store, FilesystemStore):
-        for folder, *_ in os.walk(os.path.join(store.path, where), topdown=False):
-            with suppress(OSError):
-                os.rmdir(folder)
-
-
 @guided
 def delete(store: StoreLike, path: str = "/", *, storage_options: Mapping[str, Any] | None = None) -> None:
     """Delete the array or group at a path of a store, with everything below it.
+
+    Links are removed, not followed. Chunks that an interrupted write or deletion left without metadata are deleted too.
+    Of a zip archive, only the whole can be deleted.
 
     Consolidated metadata of a group above it is not updated; call `tegula.consolidate_metadata` again.
 
@@ -111,6 +58,9 @@ def delete(store: StoreLike, path: str = "/", *, storage_options: Mapping[str, A
     ['zarr.json']
     """
     resolved, path = as_store(store, path, storage_options)
+    if isinstance(resolved, ZipStore) and not resolved.is_open and not path.strip("/"):
+        os.remove(resolved.path)
+        return
     erase(resolved, path)
 
 
@@ -124,8 +74,8 @@ def _new_group(
 ) -> _tegula.Group:
     """Create a group, and the groups above it."""
     check_format(zarr_format)
-    make_room(store, path, zarr_format, overwrite=overwrite)
-    return _tegula.Group.create(store._native, path, zarr_format, dict(attributes or {}))
+    with creation(store, path, zarr_format, overwrite=overwrite):
+        return _tegula.Group.create(store._native, path, zarr_format, dict(attributes or {}))
 
 
 new_group = guided(_new_group, "create_group")
@@ -153,6 +103,9 @@ def create_array(
     storage_options: Mapping[str, Any] | None = None,
 ) -> Array:
     """Create an array, and the groups above it. Chunks are written only if `data` is given.
+
+    Nobody else can create a node at the path meanwhile. A new zip archive is complete when this returns if `data` is
+    given, otherwise when its store is closed; see `tegula.ZipStore`.
 
     Parameters
     ----------
@@ -227,7 +180,6 @@ def create_array(
     >>> array[0, 0], array[99, 99]
     (np.uint16(7), np.uint16(0))
     """
-    resolved, path = as_store(store, path, storage_options)
     check_format(zarr_format)
     lengths, element, elements = _what(shape, dtype, data)
     builder = _tegula.ArrayBuilder(lengths, element)
@@ -242,16 +194,18 @@ def create_array(
     builder.attributes = dict(attributes or {})
     if dimension_names is not None:
         builder.dimension_names = list(dimension_names)
-    native = builder.build(resolved._native, path)
-    make_room(resolved, path, zarr_format, overwrite=overwrite)
-    array = Array._wrap(native, resolved)
-    if elements is not None:
-        try:
-            _fill(array, elements, progress)
-        except BaseException:
-            discard(resolved, native)
-            raise
-    native.store_metadata()
+    has_data = elements is not None
+    with target(store, path, storage_options, overwrite=overwrite, is_complete=has_data) as (resolved, where):
+        native = builder.build(resolved._native, where)
+        array = Array._wrap(native, resolved)
+        with creation(resolved, where, zarr_format, overwrite=overwrite, arrays=[native]):
+            try:
+                if elements is not None:
+                    _fill(array, elements, progress)
+                native.store_metadata()
+            except BaseException:
+                discard(resolved, native)
+                raise
     return array
 
 

@@ -7,9 +7,10 @@ from tegula import _tegula
 from tegula._array.array import Array
 from tegula._array.zarr_names import Info
 from tegula._attributes import Attributes
-from tegula._create import create_array, erase, new_group
+from tegula._create import create_array, new_group
 from tegula._group_names import GroupNames
 from tegula._guide import guided, missing_group_name
+from tegula._location import erase
 from tegula._tree import Branch, Tree
 from tegula.errors import Error, NotFoundError
 from tegula.stores import Store

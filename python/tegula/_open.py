@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from inspect import signature
 from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import urlsplit
@@ -13,7 +15,9 @@ from tegula._group import Group
 from tegula._guide import guided, unknown_keyword
 from tegula.asdf._open import open_node as open_asdf_node
 from tegula.errors import Error, NotFoundError, UnsupportedError
-from tegula.stores import ReadOnlyStore, Store, StoreLike, as_store
+from tegula.stores import FilesystemStore, ReadOnlyStore, RemoteStore, Store, StoreLike, as_store
+from tegula.stores._path import hint, near
+from tegula.stores._resolve import local_path, target
 
 __all__ = ["consolidate_metadata", "create_group", "open", "open_array", "open_group"]
 
@@ -33,8 +37,10 @@ def _asdf(store: StoreLike) -> tuple[str, str] | None:
     if isinstance(store, Store) or not isinstance(store, (str, os.PathLike)):
         return None
     file, mark, path = os.fspath(store).partition("#")
-    name = urlsplit(file).path if "://" in file else file
-    return (file, path) if name.endswith(".asdf") and (mark or "://" in file or os.path.isfile(file)) else None
+    local = local_path(file)
+    name = urlsplit(file).path if local is None else local
+    is_file = bool(mark) or local is None or os.path.isfile(local)
+    return (file, path) if name.lower().endswith(".asdf") and is_file else None
 
 
 def _open_asdf(file: str, path: str, mode: str, storage_options: Mapping[str, Any] | None) -> Array:
@@ -86,21 +92,42 @@ def _positional_mode(
     return "/", path
 
 
-def _as_store(store: StoreLike, path: str, mode: str, storage_options: Mapping[str, Any] | None) -> tuple[Store, str]:
-    resolved, path = as_store(store, path, storage_options)
-    return (ReadOnlyStore(resolved) if mode == "r" else resolved), path
-
-
-def _existing(mode: str, opened: Callable[[], Node]) -> Node | None:
+def _existing(
+    store: StoreLike,
+    path: str,
+    mode: str,
+    storage_options: Mapping[str, Any] | None,
+    opened: Callable[[Store, str], Node],
+) -> Node | None:
     """Open a node if the mode allows and the node exists; None means to create it."""
     if mode in ("w", "w-"):
         return None
+    resolved, path = as_store(store, path, storage_options)
     try:
-        return opened()
-    except NotFoundError:
+        return opened(ReadOnlyStore(resolved) if mode == "r" else resolved, path)
+    except NotFoundError as error:
         if mode != "a":
-            raise
+            raise NotFoundError(f"{error}{_hint(resolved, path)}") from None
         return None
+
+
+def _hint(store: Store, path: str) -> str:
+    """Return what may help if no node is at a path, as the end of a message."""
+    where = path.strip("/")
+    while isinstance(store, ReadOnlyStore):
+        store = store.store
+    if isinstance(store, RemoteStore):
+        return ""  # Looking would take requests.
+    with suppress(Error):
+        _tegula.open_node(store._native, where)
+        return ""  # It is there, but is of the other kind.
+    if isinstance(store, FilesystemStore):
+        return hint(os.path.join(store.path, where))
+    while where:
+        where, _, missing = where.rpartition("/")
+        with suppress(Error):
+            return near(missing, [name for name, _ in _tegula.Group.open(store._native, where, None).members(False)])
+    return ""
 
 
 @guided
@@ -154,15 +181,15 @@ def open(  # noqa: A001 - as in gzip.open
     """
     path, how = _positional_mode(store, path, mode, storage_options)
     _check_mode(open, (create_array, create_group), how, properties)
-    if target := _asdf(store):
-        return _open_asdf(*target, how, storage_options)
-    resolved, path = _as_store(store, path, how, storage_options)
-    found = _existing(how, lambda: _open_node(resolved, path))
+    if located := _asdf(store):
+        return _open_asdf(*located, how, storage_options)
+    found = _existing(store, path, how, storage_options, _open_node)
     if found is not None:
         return found
+    properties |= {"overwrite": how == "w", "storage_options": storage_options}
     if properties.get("shape") is None and properties.get("data") is None:
-        return create_group(resolved, path, overwrite=how == "w", **properties)
-    return create_array(resolved, path, overwrite=how == "w", **properties)
+        return create_group(store, path, **properties)
+    return create_array(store, path, **properties)
 
 
 @guided
@@ -216,13 +243,12 @@ def open_array(
     """
     path, how = _positional_mode(store, path, mode, storage_options)
     _check_mode(open_array, (create_array,), how, properties)
-    if target := _asdf(store):
-        return _open_asdf(*target, how, storage_options)
-    resolved, path = _as_store(store, path, how, storage_options)
-    found = _existing(how, lambda: Array._open(resolved, path))
+    if located := _asdf(store):
+        return _open_asdf(*located, how, storage_options)
+    found = _existing(store, path, how, storage_options, Array._open)
     if found is not None:
         return found
-    return create_array(resolved, path, overwrite=how == "w", **properties)
+    return create_array(store, path, overwrite=how == "w", storage_options=storage_options, **properties)
 
 
 @guided
@@ -269,11 +295,10 @@ def open_group(
     """
     path, how = _positional_mode(store, path, mode, storage_options)
     _check_mode(open_group, (create_group,), how, properties)
-    resolved, path = _as_store(store, path, how, storage_options)
-    found = _existing(how, lambda: _open_group(resolved, path, use_consolidated))
+    found = _existing(store, path, how, storage_options, partial(_open_group, use_consolidated=use_consolidated))
     if found is not None:
         return found
-    return create_group(resolved, path, overwrite=how == "w", **properties)
+    return create_group(store, path, overwrite=how == "w", storage_options=storage_options, **properties)
 
 
 def _open_group(store: Store, path: str, use_consolidated: bool | None) -> Group:
@@ -312,8 +337,8 @@ def create_group(
     StoreError
         If something is already there.
     """
-    resolved, path = as_store(store, path, storage_options)
-    native = new_group(resolved, path, attributes=attributes, zarr_format=zarr_format, overwrite=overwrite)
+    with target(store, path, storage_options, overwrite=overwrite, is_complete=False) as (resolved, where):
+        native = new_group(resolved, where, attributes=attributes, zarr_format=zarr_format, overwrite=overwrite)
     return Group._wrap(native, resolved)
 
 

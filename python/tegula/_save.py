@@ -6,14 +6,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tegula import _tegula
 from tegula._array.array import Array
-from tegula._create import create_array, new_group
+from tegula._create import check_format, create_array
 from tegula._elements import unmasked
+from tegula._files import file_target, load_file, write_file
 from tegula._group import Group
 from tegula._guide import guided
+from tegula._location import creation, discard_group
 from tegula._open import open as open_node
-from tegula._progress import Progress, joined, reporting
-from tegula.stores import StoreLike, as_store
+from tegula._progress import Progress, Report, joined, reporting
+from tegula.stores import Store, StoreLike
+from tegula.stores._resolve import target
 
 __all__ = ["load", "save"]
 
@@ -34,7 +38,9 @@ def save(
     Parameters
     ----------
     store : str, os.PathLike, mapping or Store
-        As for `tegula.open_array`; a mapping must be mutable.
+        As for `tegula.open_array`; a mapping must be mutable. A path says by its name what is written: ``data.zip``
+        and ``data.ozx`` a zip archive, ``data.asdf`` an ASDF file, ``data.asdf#path`` a part of one, ``data.npy`` and
+        ``data.npz`` a NumPy file, other names a folder.
     data : array_like, or mapping of str to array_like
         The elements. The keys of a mapping are the names of the arrays, or their paths in the group.
     path : str
@@ -52,12 +58,15 @@ def save(
     Returns
     -------
     Array or Group
-        The stored array or group.
+        The stored array or group; of an ASDF file the array, or the `tegula.AsdfFile` if `data` is a mapping; of a
+        NumPy file what `numpy.load` returns.
 
     Raises
     ------
     StoreError
         If something is already there.
+    UnsupportedError
+        If tegula writes no files of the kind that the name says, or the file cannot hold the data.
 
     Examples
     --------
@@ -67,17 +76,41 @@ def save(
     array([0, 1, 2])
     """
     with reporting(progress, "saving") as report:
-        resolved, path = as_store(store, path, storage_options)
+        if (file := file_target(store, path)) is not None:
+            made: Array = write_file(file, data, overwrite=overwrite, report=report, properties=properties)
+            return made
         if not isinstance(data, Mapping):
-            return create_array(resolved, path, data=data, overwrite=overwrite, progress=report, **properties)
-        native = new_group(resolved, path, zarr_format=properties.get("zarr_format", 3), overwrite=overwrite)
-        group = Group._wrap(native, resolved)
-        arrays = {name: unmasked(elements) for name, elements in data.items()}
-        total, done = sum(elements.nbytes for elements in arrays.values()), 0
-        for name, elements in arrays.items():
-            group.create_array(name, data=elements, progress=joined(report, done, total), **properties)
-            done += elements.nbytes
-        return group
+            given = {"overwrite": overwrite, "progress": report, "storage_options": storage_options, **properties}
+            return create_array(store, path, data=data, **given)
+        with target(store, path, storage_options, overwrite=overwrite) as (resolved, where):
+            return _save_group(resolved, where, data, overwrite=overwrite, report=report, properties=properties)
+
+
+def _save_group(
+    store: Store,
+    path: str,
+    data: Mapping[str, Any],
+    *,
+    overwrite: bool,
+    report: Report | None,
+    properties: Mapping[str, Any],
+) -> Group:
+    """Store arrays in a new group; if that fails, erase them again."""
+    arrays = {name: unmasked(elements) for name, elements in data.items()}
+    zarr_format = properties.get("zarr_format", 3)
+    check_format(zarr_format)
+    total, done = sum(elements.nbytes for elements in arrays.values()), 0
+    with creation(store, path, zarr_format, overwrite=overwrite):
+        native = _tegula.Group.create(store._native, path, zarr_format, {})
+        group = Group._wrap(native, store)
+        try:
+            for name, elements in arrays.items():
+                group.create_array(name, data=elements, progress=joined(report, done, total), **properties)
+                done += elements.nbytes
+        except BaseException:
+            discard_group(store, path, list(arrays))
+            raise
+    return group
 
 
 @guided
@@ -89,7 +122,7 @@ def load(
     Parameters
     ----------
     store : str, os.PathLike, mapping or Store
-        As for `tegula.open_array`.
+        As for `tegula.open_array`; or the path of a NumPy file.
     path : str
         The path of the array or group.
     storage_options : mapping, optional
@@ -107,6 +140,8 @@ def load(
     >>> list(tegula.load(store))
     ['a', 'b/c']
     """
+    if path.strip("/") == "" and (read := load_file(store)) is not None:
+        return read
     node = open_node(store, path, mode="r", storage_options=storage_options)
     if isinstance(node, Group):
         return {name: np.asanyarray(array[...]) for name, array in node.traverse() if isinstance(array, Array)}

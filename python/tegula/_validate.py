@@ -1,7 +1,8 @@
 """Checks of everything that is stored."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -9,15 +10,16 @@ from urllib.parse import urlsplit
 
 from tegula import _tegula
 from tegula._array.array import Array
-from tegula._create import METADATA
 from tegula._group import Group
+from tegula._location import METADATA, orphans
 from tegula._open import open as open_node
 from tegula._options import config
 from tegula._progress import Progress, Report, reporting
 from tegula._tegula import ArraySubset
 from tegula.asdf._check import leftovers, opened_to_check, problems
-from tegula.errors import Error
+from tegula.errors import Error, NotFoundError
 from tegula.stores import Store, StoreLike, as_store
+from tegula.stores._resolve import local_path
 
 __all__ = ["Problem", "Validation", "validate"]
 
@@ -53,9 +55,9 @@ class Validation:
     problems: list[Problem] = field(default_factory=list)
     """What is wrong."""
     leftovers: list[str] = field(default_factory=list)
-    """Temporary files and locks of killed processes that are still there."""
+    """What killed processes left: temporary files, locks, and chunks without metadata."""
     removed: list[str] = field(default_factory=list)
-    """Temporary files and locks of killed processes that were removed."""
+    """What killed processes left and was removed."""
 
     @property
     def ok(self) -> bool:
@@ -84,7 +86,7 @@ def validate(
     path : str
         The path of the array or group in the store.
     repair : bool
-        Whether to remove temporary files and locks that no process uses any more.
+        Whether to remove temporary files and locks that no process uses any more, and chunks without metadata.
     progress : bool or callable, optional
         True draws a bar if standard error is a terminal. A callable is called, for each array in turn, with the number
         of chunks that were checked and the number of all its chunks.
@@ -120,13 +122,51 @@ def validate(
     found, below = as_store(store, path, storage_options)
     left = found._native.leftovers(_tegula.node_path(below), repair)
     (result.removed if repair else result.leftovers).extend(left)
-    node = open_node(found, below, mode="r")
+    try:
+        node = open_node(found, below, mode="r")
+    except NotFoundError:
+        # A writer may have been killed before it stored metadata.
+        _take_orphans(found, _tegula.node_path(below), result, repair=repair)
+        if result.ok and not result.removed:
+            raise
+        return result
     with reporting(progress, "checking", unit="chunk") as report:
         if isinstance(node, Array):
             _check_array(node, result, report)
         else:
             _check_group(node, result, report)
+            for group in [node, *(member for _, member in _groups(node))]:
+                _check_folders(found, group, result, repair=repair)
     return result
+
+
+def _groups(group: Group) -> Iterator[tuple[str, Group]]:
+    for name, kind in group.kinds(recursive=True).items():
+        if kind == "group":
+            with suppress(Error):
+                member = group[name]
+                if isinstance(member, Group):
+                    yield name, member
+
+
+def _check_folders(store: Store, group: Group, result: Validation, *, repair: bool) -> None:
+    """Report folders in a group that are no nodes, but contain chunks."""
+    try:
+        members = group.kinds()
+        names = store._native.list_dir(group.path)[1]
+    except Error:
+        return  # The store cannot be listed.
+    for name in names:
+        if name not in members:
+            _take_orphans(store, f"{group.path}/{name}".lstrip("/"), result, repair=repair)
+
+
+def _take_orphans(store: Store, path: str, result: Validation, *, repair: bool) -> None:
+    """Report the chunks below a path that belong to no array, or erase them."""
+    keys = orphans(store, path)
+    if repair and keys:
+        store._native.erase_below(path, ())
+    (result.removed if repair else result.leftovers).extend(map(store._native.display, keys))
 
 
 def _asdf_file(store: StoreLike) -> str | None:
@@ -134,8 +174,10 @@ def _asdf_file(store: StoreLike) -> str | None:
     if isinstance(store, Store) or not isinstance(store, (str, os.PathLike)):
         return None
     path = os.fspath(store).partition("#")[0]
-    if "://" in path:
+    local = local_path(path)
+    if local is None:
         return path if urlsplit(path).path.lower().endswith(".asdf") else None
+    path = local
     if not os.path.isfile(path):
         return None
     with open(path, "rb") as file:

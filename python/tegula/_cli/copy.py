@@ -21,7 +21,10 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     source.add_argument(parser)
     parser.add_argument(
-        "target", metavar="TARGET", help="a folder, or a path in a store: copy.zarr, copy.zarr/group/array"
+        "target",
+        metavar="TARGET",
+        help="a folder, a path in a store, or a file: copy.zarr, copy.zarr/group/array, copy.zarr.zip, "
+        "copy.asdf#sci/data, copy.npy",
     )
     parser.add_argument("--chunks", metavar="SHAPE", type=shape, help="chunk shape: 64,64,64 or auto")
     parser.add_argument("--shards", metavar="SHAPE", type=shape, help="shard shape: 512,512,512, auto or none")
@@ -70,13 +73,13 @@ def run(arguments: argparse.Namespace, screen: Screen) -> None:
             how |= {name: None if value == "none" else value for name, value in given.items() if value is not None}
             how.setdefault("shards", None)
             made = tegula.rechunk(node, arguments.target, **how)
-        arrays = [made] if isinstance(made, tegula.Array) else list(only_arrays(made))
+        arrays = list(only_arrays(node)) if isinstance(node, tegula.Group) else [node]
         total = sum(array.nbytes for array in arrays)
         if arguments.json:
             facts = {"source": arguments.source, "target": arguments.target, "arrays": len(arrays), "bytes": total}
             screen.line(json.dumps({**facts, **info.describe(made, 0, {})}, default=str))
         else:
-            what = "" if isinstance(made, tegula.Array) else f"{count(len(arrays), 'array')}, "
+            what = "" if not isinstance(node, tegula.Group) else f"{count(len(arrays), 'array')}, "
             screen.line(("copied ", LABEL), (arguments.target, GOOD), f"  {what}{byte_size(total)}")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import tegula
+from tegula.stores._resolve import local_path
 
 
 def add_argument(parser: argparse.ArgumentParser) -> None:
@@ -23,12 +24,13 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
 
 def is_asdf(path: str) -> bool:
     """Return whether a path is an ASDF file, by its name or its first bytes."""
-    name = urlsplit(path).path if "://" in path else path
+    local = local_path(path)
+    name = urlsplit(path).path if local is None else local
     if name.lower().endswith(".asdf"):
         return True
     try:
-        with Path(path).open("rb") as file:
-            return file.read(5) == b"#ASDF"
+        with Path(name).open("rb") as file:
+            return local is not None and file.read(5) == b"#ASDF"
     except OSError:
         return False
 

@@ -18,6 +18,7 @@ from tegula.asdf._tree import Reference
 from tegula.asdf._walk import copy_tree, walk
 from tegula.errors import InvalidSelectionError, StoreError, UnsupportedError
 from tegula.stores import FilesystemStore
+from tegula.stores._resolve import local_path
 
 __all__ = ["AsdfFile"]
 
@@ -296,7 +297,10 @@ class AsdfFile(TreeMapping):
             converters=converters,
         )
         if job.has_path:
-            job.write(self._tree, os.path.abspath(os.fspath(fd)))
+            local = local_path(os.fspath(fd))
+            if local is None:
+                raise UnsupportedError(f"cannot write {fd}: write a local file, and upload it")
+            job.write(self._tree, os.path.abspath(local))
             return
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "file.asdf")

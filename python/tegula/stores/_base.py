@@ -35,6 +35,10 @@ class Store(MutableMapping[str, bytes]):
             raise NotFoundError(f"nothing is stored at {self._native.display(key)}")
         self._native.erase(key)
 
+    def clear(self) -> None:
+        """Remove all objects. Links out of the store are removed, not followed."""
+        self._native.erase_below("", ())
+
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and self._native.exists(key)
 

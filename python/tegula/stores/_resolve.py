@@ -2,23 +2,24 @@
 
 import os
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
-from tegula.errors import UnsupportedError
+from tegula.errors import StoreError, UnsupportedError
 from tegula.stores._base import Store
+from tegula.stores._path import ARCHIVES, expanded, refuse_kind
 from tegula.stores.local import FilesystemStore
 from tegula.stores.python import MappingStore
 from tegula.stores.remote import RemoteStore, StorageOptions
-from tegula.stores.zip import ObjectZipStore, ZipStore
+from tegula.stores.zip import ObjectZipStore, ZipStore, being_written
 
-__all__ = ["StoreLike", "as_store", "locate_file"]
+__all__ = ["StoreLike", "as_store", "local_path", "locate_file", "target"]
 
 StoreLike: TypeAlias = Store | str | os.PathLike[str] | Mapping[str, Any]
 """A store, the path or URL of a folder or a zip archive, or a mapping of keys to bytes."""
 
-_ARCHIVES = (".zip", ".ozx")
 _NO_SERVER = "storage_options are for URLs of other machines"
 
 
@@ -46,7 +47,7 @@ def as_store(
         )
     if isinstance(store, (str, os.PathLike)):
         name = os.fspath(store)
-        local = _local_path(name, storage_options)
+        local = local_path(name, storage_options)
         found, inside = _open_url(name, storage_options) if local is None else _open_path(local)
         return found, f"{inside}/{path.lstrip('/')}" if inside else path
     if storage_options:
@@ -75,7 +76,7 @@ def locate_file(path: str, storage_options: StorageOptions | None = None) -> tup
     storage_options : mapping, optional
         How to reach the server of a URL.
     """
-    local = _local_path(path, storage_options)
+    local = local_path(path, storage_options)
     if local is not None:
         folder, key = os.path.split(local)
         return FilesystemStore(folder or "."), key
@@ -86,8 +87,11 @@ def locate_file(path: str, storage_options: StorageOptions | None = None) -> tup
     return RemoteStore(_with_path(parts, folder), storage_options), unquote(name)
 
 
-def _local_path(name: str, storage_options: StorageOptions | None) -> str | None:
-    """Return the path that a path or a ``file://`` URL names; None for the URL of a server."""
+def local_path(name: str, storage_options: StorageOptions | None = None) -> str | None:
+    """Return the path that a path or a ``file://`` URL names; None for the URL of a server.
+
+    In a path, ``~`` and environment variables are replaced.
+    """
     if "://" in name:
         parts = urlsplit(name)
         if parts.scheme != "file":
@@ -98,6 +102,8 @@ def _local_path(name: str, storage_options: StorageOptions | None) -> str | None
         from urllib.request import url2pathname
 
         name = url2pathname(parts.path)
+    else:
+        name = expanded(name)
     if storage_options:
         raise TypeError(_NO_SERVER)
     return name
@@ -108,7 +114,7 @@ def _open_url(url: str, options: StorageOptions | None) -> tuple[Store, str]:
     parts = urlsplit(url)
     names = parts.path.split("/")
     for n, name in enumerate(names):
-        if name.lower().endswith(_ARCHIVES):
+        if name.lower().endswith(ARCHIVES):
             folder = RemoteStore(_with_path(parts, "/".join(names[:n])), options)
             return ObjectZipStore(folder, unquote(name)), unquote("/".join(names[n + 1 :]))
     return RemoteStore(_with_path(parts, parts.path), options), ""
@@ -122,15 +128,84 @@ def _open_path(path: str) -> tuple[Store, str]:
     """Return the store of a path, and the path inside it if it continues into a zip archive."""
     archive, inside = path, ""
     while archive and not os.path.exists(archive):
+        if archive.lower().endswith(ARCHIVES) and (store := being_written(archive)) is not None:
+            return store, inside
         archive, _, name = archive.rpartition("/")
         inside = f"{name}/{inside}" if inside else name
+    if (store := being_written(archive)) is not None:
+        return store, inside
     return (ZipStore(archive), inside) if _is_archive(archive) else (FilesystemStore(path), "")
+
+
+@contextmanager
+def target(
+    store: StoreLike,
+    path: str = "",
+    storage_options: StorageOptions | None = None,
+    *,
+    overwrite: bool = False,
+    is_complete: bool = True,
+) -> Iterator[tuple[Store, str]]:
+    """Yield the store in which a node is created, and the path of the node in it.
+
+    A path or URL says by its name what is written: a zip archive, a folder, or an error if tegula writes no such files.
+    A zip archive is complete when the block ends, and given up if it ends with an error.
+
+    Parameters
+    ----------
+    store, path, storage_options
+        As for `as_store`.
+    overwrite : bool
+        Whether an archive may be replaced by one with a new root.
+    is_complete : bool
+        Whether a zip archive is complete when the block ends. Otherwise it stays open until its store is closed.
+    """
+    if not isinstance(store, (str, os.PathLike)):
+        yield as_store(store, path, storage_options)
+        return
+    name = os.fspath(store)
+    local = local_path(name, storage_options)
+    parts = _new_parts(urlsplit(name).path if local is None else local, is_local=local is not None)
+    for above, part in parts:
+        if part.lower().endswith(ARCHIVES) and local is not None:
+            inside = "/".join(filter(None, [local[len(above) :].strip("/"), path.strip("/")]))
+            break
+        if part.lower().endswith(ARCHIVES):
+            raise UnsupportedError(f"cannot write {name}: write {part} as a local file, and upload it")
+        refuse_kind(part, whole=name)
+    else:
+        yield as_store(store, path, storage_options)
+        return
+    if (archive := being_written(above)) is not None:
+        yield archive, inside
+        return
+    exists = os.path.exists(above)
+    if exists and not inside and not overwrite:
+        raise StoreError(f"{above} already exists; overwrite=True replaces it")
+    archive = ZipStore(above, "a" if exists and inside else "w")
+    try:
+        yield archive, inside
+        if is_complete:
+            archive.close()
+    except BaseException:
+        archive.discard()
+        raise
+
+
+def _new_parts(path: str, *, is_local: bool) -> Iterator[tuple[str, str]]:
+    """Yield the paths and names that are no existing folders along a path."""
+    above = ""
+    for part in path.split("/"):
+        above = f"{above}{part}"
+        if part and not (is_local and os.path.isdir(above)):
+            yield above, part
+        above = f"{above}/"
 
 
 def _is_archive(path: str) -> bool:
     if not os.path.isfile(path):
         return False
-    if path.lower().endswith(_ARCHIVES):
+    if path.lower().endswith(ARCHIVES):
         return True
     try:
         with open(path, "rb") as file:

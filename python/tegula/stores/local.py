@@ -6,6 +6,7 @@ from typing import Any
 
 from tegula import _tegula
 from tegula.stores._base import PathStore
+from tegula.stores._path import expanded
 
 __all__ = ["FilesystemStore"]
 
@@ -31,7 +32,7 @@ class FilesystemStore(PathStore):
     _fsync: bool
 
     def __init__(self, path: str | os.PathLike[str], *, fsync: bool = False) -> None:
-        self._path = os.fspath(path)
+        self._path = expanded(os.fspath(path))
         self._fsync = fsync
         self._native = _tegula.Store.filesystem(self._path, fsync)
 

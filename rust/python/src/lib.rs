@@ -61,7 +61,7 @@ mod _tegula {
     #[pymodule_export]
     use crate::remote::{remote_stats, remote_store, requests, set_requests};
     #[pymodule_export]
-    use crate::store::Store;
+    use crate::store::{Lock, Store, ZipArchive, temporary_name};
     #[pymodule_export]
     use crate::subset::{ArraySubset, ArraySubsetIndices};
 

@@ -2,15 +2,15 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyMapping};
 use tegula::store::{
-    Exclusion, FilesystemStore, Identity, InMemory, Listing, MemoryStore, Object, Profile, ReadOnlyStore,
-    WritableStore, ZipStore,
+    Exclusion, FilesystemStore, Guard, Identity, InMemory, Listing, MemoryStore, Object, Profile, ReadOnlyStore,
+    WritableStore, ZipStore, ZipWriter,
 };
 use tegula::{Error, Result};
 
@@ -19,6 +19,58 @@ use crate::call::{attached, detached};
 /// The native part of the stores in `tegula.stores`.
 #[pyclass(module = "tegula._tegula", frozen)]
 pub(crate) struct Store(pub(crate) Arc<dyn tegula::store::Store>);
+
+/// A zip archive that is being written.
+#[pyclass(module = "tegula._tegula", frozen)]
+pub(crate) struct ZipArchive(Arc<ZipWriter>);
+
+#[pymethods]
+impl ZipArchive {
+    /// Begins an archive; with `append`, it starts with the entries of the one that is there.
+    #[new]
+    fn new(py: Python<'_>, path: PathBuf, append: bool) -> PyResult<Self> {
+        let begin = || if append { ZipWriter::append(path) } else { ZipWriter::create(path) };
+        detached(py, begin).map(|writer| Self(Arc::new(writer)))
+    }
+
+    /// The entries as a store.
+    fn store(&self) -> Store {
+        Store(self.0.clone())
+    }
+
+    #[getter]
+    fn is_open(&self) -> bool {
+        self.0.is_open()
+    }
+
+    /// Completes the archive.
+    fn finish(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, || self.0.finish())
+    }
+
+    /// Gives up the archive.
+    fn discard(&self) {
+        self.0.discard();
+    }
+}
+
+/// Returns a unique name for a temporary file.
+#[pyfunction]
+pub(crate) fn temporary_name() -> String {
+    tegula::store::temporary_name()
+}
+
+/// A locked key of a store.
+#[pyclass(module = "tegula._tegula", frozen)]
+pub(crate) struct Lock(Mutex<Option<Guard>>);
+
+#[pymethods]
+impl Lock {
+    /// Unlocks the key.
+    fn close(&self) {
+        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
 
 /// Maximum size of an object that `get` reads.
 const LIMIT: u64 = 1 << 62;
@@ -66,6 +118,11 @@ impl Store {
         detached(py, || Ok(self.0.open(key)?.stat()?.is_some()))
     }
 
+    /// Raises an error that names the key if the store is read-only.
+    fn check_writable(&self, py: Python<'_>, key: &str) -> PyResult<()> {
+        attached(py, || self.0.check_writable(key))
+    }
+
     fn set(&self, py: Python<'_>, key: &str, value: PyBackedBytes) -> PyResult<()> {
         detached(py, || self.0.set(key, &value))
     }
@@ -74,14 +131,26 @@ impl Store {
         detached(py, || self.0.erase(key))
     }
 
-    /// Removes all objects below a prefix.
-    fn erase_below(&self, py: Python<'_>, prefix: &str) -> PyResult<()> {
-        detached(py, || tegula::store::erase_below(&*self.0, prefix))
+    /// Removes all objects below a prefix, those of the names `first` before all others.
+    fn erase_below(&self, py: Python<'_>, prefix: &str, first: Vec<String>) -> PyResult<()> {
+        let first: Vec<_> = first.iter().map(String::as_str).collect();
+        detached(py, || self.0.erase_below(prefix, &first))
+    }
+
+    /// Locks a key against other writers until the lock is closed; None if another writer has locked it.
+    fn try_lock(&self, py: Python<'_>, key: &str) -> PyResult<Option<Lock>> {
+        Ok(detached(py, || self.0.try_lock(key))?.map(|guard| Lock(Mutex::new(Some(guard)))))
     }
 
     /// Returns all keys below a prefix.
     fn keys(&self, py: Python<'_>, prefix: &str) -> PyResult<Vec<String>> {
         detached(py, || tegula::store::keys_below(&*self.0, prefix))
+    }
+
+    /// Returns the names of objects and of deeper prefixes directly under a prefix.
+    fn list_dir(&self, py: Python<'_>, prefix: &str) -> PyResult<(Vec<String>, Vec<String>)> {
+        let listing = detached(py, || self.0.list_dir(prefix))?;
+        Ok((listing.keys, listing.prefixes))
     }
 
     /// Returns the temporary files that killed writers left below a prefix; with `remove`, removes them.

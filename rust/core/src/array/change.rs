@@ -24,8 +24,8 @@ impl Array {
 
     /// Changes the stored shape to another of the same rank under the metadata lock; returns the array with that shape.
     ///
-    /// Chunks outside the new shape are erased. Chunks at its edge are not changed: their elements past the edge
-    /// reappear if the array grows again.
+    /// Chunks outside the new shape are erased. Chunks at its edge are not changed until the array grows: new elements
+    /// have the fill value, also those where an earlier shape or a killed writer left others.
     pub fn resize(&self, shape: &[u64]) -> Result<Self> {
         if shape.len() != self.dimensionality() {
             let message = format!("cannot resize an array of {} dimensions to", self.dimensionality());
@@ -37,6 +37,9 @@ impl Array {
             let resized = stored.with_shape(shape)?;
             if stored.chunk_grid_shape().iter().zip(&resized.chunk_grid_shape()).any(|(old, new)| new < old) {
                 resized.erase_outside()?;
+            }
+            if stored.shape().iter().zip(shape).any(|(old, new)| new > old) {
+                resized.clear_beyond(&stored)?;
             }
             if stored.store_shape_of(&resized)? {
                 return Ok(resized.changed());
@@ -118,13 +121,17 @@ impl Array {
     fn undo_growth(&self, stored: &Self, axis: usize) -> Result<()> {
         let mut start = Dims::from_elem(0, self.dimensionality());
         start[axis] = stored.shape()[axis];
-        let subset = ArraySubset::new_with_start_end_exc(&start, self.shape())?;
+        let filled = self.fill_subset(&ArraySubset::new_with_start_end_exc(&start, self.shape())?);
+        // If storing failed, filling most likely fails too.
+        self.store_shape_of(stored).and(filled)
+    }
+
+    /// Stores the fill value in a subset, which may reach into the padding of the last chunks.
+    pub(super) fn fill_subset(&self, subset: &ArraySubset) -> Result<()> {
         let slot = [0; Slot::SIZE];
         let bytes = if self.data_type().is_variable() { &slot[..] } else { self.fill_value().bytes() };
         let strides = vec![0; self.dimensionality()];
-        let filled = self.store_subset_from(&subset, InputBuffer { bytes, origin: 0, strides: &strides, heap: &[] });
-        // If storing failed, filling most likely fails too.
-        self.store_shape_of(stored).and(filled)
+        self.store_subset_from(subset, InputBuffer { bytes, origin: 0, strides: &strides, heap: &[] })
     }
 
     /// Stores the elements from a position of an axis onwards. Chunks that begin before the position contain old
@@ -196,7 +203,7 @@ mod tests {
         assert_eq!(array.reopen().unwrap().shape(), [3, 2]);
         let large: Vec<u8> =
             small.resize(&[4, 3]).unwrap().retrieve_array_subset(&ArraySubset::new_with_shape(&[4, 3])).unwrap();
-        assert_eq!(large, [7, 7, 0, 7, 7, 0, 7, 7, 0, 7, 7, 0]);
+        assert_eq!(large, [7, 7, 0, 7, 7, 0, 7, 7, 0, 0, 0, 0]);
         assert_eq!(array.resize(&[4]).unwrap_err().kind(), ErrorKind::InvalidSelection);
     }
 

@@ -9,6 +9,7 @@ mod element;
 mod encoder;
 mod fields;
 mod geometry;
+mod remains;
 mod retrieve;
 mod session;
 mod staged;

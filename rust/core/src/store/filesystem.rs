@@ -8,8 +8,8 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::folder_lock::lock_file;
-use super::temporary::{TEMPORARY, create_folder, left_over, replace_file, sync_folder};
+use super::folder_lock::{lock_file, try_lock_file};
+use super::temporary::{TEMPORARY, create_folder, erase_folder, left_over, replace_file, sync_folder};
 use super::{
     ByteRange, Exclusion, Guard, Identity, Listing, Object, Piece, Profile, Stat, Store, WritableStore, check_key,
     closing, parts, resolve,
@@ -91,6 +91,11 @@ impl fmt::Debug for FilesystemStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.root.display())
     }
+}
+
+/// Ignores that there was nothing to remove.
+fn removed(done: io::Result<()>) -> io::Result<()> {
+    done.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 /// Returns the canonical path of a file or folder, so that all handles on it share an identity.
@@ -245,12 +250,8 @@ impl WritableStore for FilesystemStore {
     fn erase(&self, key: &str) -> Result<()> {
         check_key(key)?;
         let path = self.path(key);
-        match fs::remove_file(&path).and_then(|()| self.sync_name(&path)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Error::from(error).at(path.display().to_string()))
-            }
-            _ => Ok(()),
-        }
+        let done = removed(fs::remove_file(&path).and_then(|()| self.sync_name(&path)));
+        done.map_err(Error::from).place(|| path.display().to_string())
     }
 
     /// Also excludes other processes, and threads that use another path to the folder.
@@ -259,5 +260,35 @@ impl WritableStore for FilesystemStore {
         let path = self.path(key);
         let create = |folder: &Path| create_folder(folder, self.fsync);
         lock_file(&path, &create).map_err(unwritten).place(|| path.display().to_string())
+    }
+
+    fn try_lock(&self, key: &str) -> Result<Option<Guard>> {
+        check_key(key)?;
+        let path = self.path(key);
+        let create = |folder: &Path| create_folder(folder, self.fsync);
+        try_lock_file(&path, &create).map_err(unwritten).place(|| path.display().to_string())
+    }
+
+    fn erase_below(&self, prefix: &str, first: &[&str]) -> Result<()> {
+        // Without a slash at the end, which would follow a link.
+        let path: PathBuf = self.path(prefix).components().collect();
+        if !prefix.is_empty() {
+            check_key(prefix)?;
+            let above = path.parent().map_or_else(|| self.root.clone(), place);
+            if !above.starts_with(place(&self.root)) {
+                let message = format!("a link above it leads out of the store; erase it in {}", above.display());
+                return Err(Error::store(message).at(path.display().to_string()));
+            }
+        }
+        let erase = || match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok(found) if found.is_dir() => {
+                first.iter().try_for_each(|name| removed(fs::remove_file(path.join(name))))?;
+                erase_folder(&path)
+            }
+            _ => removed(fs::remove_file(&path)),
+        };
+        erase().and_then(|()| self.sync_name(&path)).map_err(Error::from).place(|| path.display().to_string())
     }
 }

@@ -207,16 +207,28 @@ fn byte_of(path: &Path) -> i64 {
 }
 
 impl FolderGuard {
-    /// Waits for the lock of the file at a path; `None` if the filesystem has no byte locks.
-    pub(super) fn wait(path: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<Option<Self>> {
+    /// Takes the lock of the file at a path; waits for it, or without `block` fails with `WouldBlock`. `None` if the
+    /// filesystem has no byte locks.
+    pub(super) fn take(path: &Path, create: &dyn Fn(&Path) -> io::Result<()>, block: bool) -> io::Result<Option<Self>> {
         let folder = path.parent().unwrap_or(Path::new("."));
         let byte = byte_of(path);
         loop {
             let Some(file) = acquire(folder, create)? else { return Ok(None) };
-            let held = Held::wait(file.identity, byte.cast_unsigned());
+            let held = if block {
+                Held::wait(file.identity, byte.cast_unsigned())
+            } else if let Some(held) = Held::attempt(file.identity, byte.cast_unsigned()) {
+                held
+            } else {
+                release(folder, &file);
+                return Err(io::ErrorKind::WouldBlock.into());
+            };
             // From here on, dropping the guard releases the file.
             let guard = Self { folder: folder.to_owned(), file, byte, process: process::id(), _held: held };
-            wait(&guard.file.file, byte, Mode::Exclusive)?;
+            if block {
+                wait(&guard.file.file, byte, Mode::Exclusive)?;
+            } else if !attempt(&guard.file.file, byte, Mode::Exclusive)? {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
             if is_at(&guard.file.file, &guard.file.path)? {
                 return Ok(Some(guard));
             }
@@ -243,11 +255,27 @@ impl Drop for FolderGuard {
 /// Waits for the lock of the file at a path, against other threads and, if the filesystem has locks, other processes.
 /// `create` makes missing parent folders.
 pub(super) fn lock_file(path: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<Guard> {
-    if let Some(guard) = FolderGuard::wait(path, create)? {
+    if let Some(guard) = FolderGuard::take(path, create, true)? {
         return Ok(Guard::new(guard));
     }
     let held = Held::wait(Identity::of("lock file"), hash(path.as_os_str().as_encoded_bytes()));
-    Ok(Guard::new((SingleLock::wait(path, create)?, held)))
+    Ok(Guard::new((SingleLock::take(path, create, true)?, held)))
+}
+
+/// Locks the file at a path as [`lock_file`] does; `None` if somebody else has locked it.
+pub(super) fn try_lock_file(path: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<Option<Guard>> {
+    let attempt = || -> io::Result<_> {
+        if let Some(guard) = FolderGuard::take(path, create, false)? {
+            return Ok(Some(Guard::new(guard)));
+        }
+        let held = Held::attempt(Identity::of("lock file"), hash(path.as_os_str().as_encoded_bytes()));
+        let Some(held) = held else { return Ok(None) };
+        Ok(Some(Guard::new((SingleLock::take(path, create, false)?, held))))
+    };
+    match attempt() {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        taken => taken,
+    }
 }
 
 #[cfg(test)]
@@ -273,7 +301,7 @@ mod tests {
     fn a_scope_keeps_files_and_a_replaced_folder_is_locked_again() {
         let folder = std::env::temp_dir().join(format!("tegula-scope-{}", process::id()));
         let own = folder.join("a").join(LOCK);
-        let lock = |name: &str| FolderGuard::wait(&folder.join(name), &create).unwrap().unwrap();
+        let lock = |name: &str| FolderGuard::take(&folder.join(name), &create, true).unwrap().unwrap();
         drop(lock("a/1"));
         assert!(!own.exists());
         let scope = LockScope::new();
@@ -338,6 +366,24 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_is_tried() {
+        let folder = std::env::temp_dir().join(format!("tegula-try-{}", process::id()));
+        fs::create_dir_all(folder.join("a")).unwrap();
+        // A second path to the folder opens its lock file again, as another process does.
+        std::os::unix::fs::symlink("a", folder.join("b")).unwrap();
+        let attempt = |name: &str| try_lock_file(&folder.join(name), &create).unwrap();
+        let guard = attempt("a/x");
+        assert!(guard.is_some() && attempt("a/x").is_none() && attempt("b/x").is_none());
+        assert!(attempt("a/y").is_some() && attempt("b/y").is_some());
+        drop(guard);
+        assert!(attempt("b/x").is_some());
+        let held = SingleLock::take(&folder.join("a/z"), &create, false).unwrap();
+        let error = SingleLock::take(&folder.join("a/z"), &create, false).err().unwrap();
+        assert!(held.is_some() && error.kind() == io::ErrorKind::WouldBlock);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
     fn single_lock_files_are_used_without_byte_locks() {
         let folder = std::env::temp_dir().join(format!("tegula-single-{}", process::id()));
         let inside = AtomicUsize::new(0);
@@ -345,7 +391,7 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..50 {
-                        let guard = SingleLock::wait(&folder.join("a/b"), &create).unwrap();
+                        let guard = SingleLock::take(&folder.join("a/b"), &create, true).unwrap();
                         assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                         assert_eq!(inside.fetch_sub(1, Ordering::SeqCst), 1);
                         drop(guard);

@@ -14,17 +14,22 @@ use crate::runtime::{PerProcess, lock};
 /// The holder must not wait for the threads that decode, because one of them may be waiting for this lock. Locks of
 /// metadata are an exception: threads that decode never wait for them.
 #[must_use]
-pub struct Guard(#[allow(dead_code)] Box<dyn Any>);
+pub struct Guard(#[allow(dead_code)] Box<dyn Any + Send>);
 
 impl Guard {
     /// Creates a guard that unlocks by dropping `held`.
-    pub fn new(held: impl Any) -> Self {
+    pub fn new(held: impl Any + Send) -> Self {
         Self(Box::new(held))
     }
 
     /// Waits until no other thread of this process has locked the key, then locks it.
     pub fn in_process(identity: Identity, key: &str) -> Self {
         Self::new(Held::wait(identity, hash(key.as_bytes())))
+    }
+
+    /// Locks the key unless another thread of this process has locked it.
+    pub fn try_in_process(identity: Identity, key: &str) -> Option<Self> {
+        Held::attempt(identity, hash(key.as_bytes())).map(Self::new)
     }
 }
 
@@ -56,6 +61,10 @@ impl Held {
             held = keys.freed.wait(held).unwrap_or_else(PoisonError::into_inner);
         }
         Self(key)
+    }
+
+    pub(super) fn attempt(identity: Identity, hash: u64) -> Option<Self> {
+        lock(&KEYS.get().held).insert((identity, hash)).then(|| Self((identity, hash)))
     }
 
     /// Whether any thread has locked a key with this hash.

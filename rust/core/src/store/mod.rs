@@ -65,8 +65,9 @@ pub use read_only::ReadOnlyStore;
 pub use reference::{Reference, ReferenceStore};
 #[cfg(feature = "cloud")]
 pub use remote::{RemoteOptions, RemoteStats, RemoteStore};
+pub use temporary::temporary_name;
 pub(crate) use temporary::{NamedFile, left_over_within};
-pub use zip::ZipStore;
+pub use zip::{ZipStore, ZipWriter};
 
 use std::fmt;
 use std::sync::Arc;
@@ -163,12 +164,30 @@ pub trait WritableStore: Store {
     fn lock(&self, key: &str) -> Result<Guard> {
         Ok(Guard::in_process(self.profile().identity, key))
     }
+
+    /// Locks a key as [`lock`](Self::lock) does; `None` if another writer has locked it.
+    fn try_lock(&self, key: &str) -> Result<Option<Guard>> {
+        Ok(Guard::try_in_process(self.profile().identity, key))
+    }
+
+    /// Removes all objects below a prefix (`""` is the root), those with the names `first` directly under it before
+    /// all others. Links out of the store are removed, not followed.
+    fn erase_below(&self, prefix: &str, first: &[&str]) -> Result<()> {
+        let below = |name: &&str| if prefix.is_empty() { (*name).to_owned() } else { format!("{prefix}/{name}") };
+        first.iter().map(below).try_for_each(|key| self.erase(&key))?;
+        keys_below(self, prefix)?.iter().try_for_each(|key| self.erase(key))
+    }
 }
 
 /// The methods of [`WritableStore`] on any store; the error of a read-only store names the key.
 impl dyn Store + '_ {
     fn writer(&self, key: &str) -> Result<&dyn WritableStore> {
         self.writable().place(|| format!("cannot change {}", self.display(key)))
+    }
+
+    /// Checks that the store can be written; the error names the key.
+    pub fn check_writable(&self, key: &str) -> Result<()> {
+        self.writer(key).map(|_| ())
     }
 
     /// [`WritableStore::set`]
@@ -194,6 +213,16 @@ impl dyn Store + '_ {
     /// [`WritableStore::lock`]
     pub fn lock(&self, key: &str) -> Result<Guard> {
         self.writer(key)?.lock(key)
+    }
+
+    /// [`WritableStore::try_lock`]
+    pub fn try_lock(&self, key: &str) -> Result<Option<Guard>> {
+        self.writer(key)?.try_lock(key)
+    }
+
+    /// [`WritableStore::erase_below`]
+    pub fn erase_below(&self, prefix: &str, first: &[&str]) -> Result<()> {
+        self.writer(prefix)?.erase_below(prefix, first)
     }
 
     /// Returns which writers a lock excludes. For a read-only store that is everyone, so that a write fails with the
@@ -230,7 +259,7 @@ pub fn listing<'a>(keys: impl IntoIterator<Item = &'a str>, prefix: &str) -> Lis
 }
 
 /// Lists all keys below a prefix, sorted.
-pub fn keys_below(store: &dyn Store, prefix: &str) -> Result<Vec<String>> {
+pub fn keys_below(store: &(impl Store + ?Sized), prefix: &str) -> Result<Vec<String>> {
     let (mut keys, mut prefixes) = (Vec::new(), vec![prefix.to_owned()]);
     while let Some(prefix) = prefixes.pop() {
         let below = |name: &String| if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
@@ -240,11 +269,6 @@ pub fn keys_below(store: &dyn Store, prefix: &str) -> Result<Vec<String>> {
     }
     keys.sort();
     Ok(keys)
-}
-
-/// Removes all objects below a prefix.
-pub fn erase_below(store: &dyn Store, prefix: &str) -> Result<()> {
-    keys_below(store, prefix)?.iter().try_for_each(|key| store.erase(key))
 }
 
 /// Checks that a key is a path of plain names, so that it cannot leave the store.

@@ -14,8 +14,9 @@ pub(super) struct SingleLock {
 }
 
 impl SingleLock {
-    /// Locks a file; waits until that is possible. `None` if the filesystem has no locks.
-    pub(super) fn wait(path: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<Option<Self>> {
+    /// Locks a file; waits until that is possible, or without `block` fails with `WouldBlock`. `None` if the filesystem
+    /// has no locks.
+    pub(super) fn take(path: &Path, create: &dyn Fn(&Path) -> io::Result<()>, block: bool) -> io::Result<Option<Self>> {
         let folder = path.parent().unwrap_or(Path::new("."));
         let mut name = OsString::from(format!("{LOCK}-"));
         name.push(path.file_name().unwrap_or_default());
@@ -23,7 +24,7 @@ impl SingleLock {
         loop {
             let file = open(&path, folder, create)?;
             loop {
-                match file.lock() {
+                match if block { file.lock() } else { file.try_lock().map_err(io::Error::from) } {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                         let _ = fs::remove_file(&path);
@@ -52,14 +53,16 @@ impl Drop for SingleLock {
 
 /// Opens a lock file; creates it and its folder if they are missing.
 pub(super) fn open(path: &Path, folder: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<File> {
+    /// Number of attempts: others may remove the folder while it is empty.
+    const ATTEMPTS: usize = 100;
     let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-    match open() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            create(folder)?;
-            open()
+    for _ in 0..ATTEMPTS {
+        match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => create(folder)?,
+            opened => return opened,
         }
-        opened => opened,
     }
+    open()
 }
 
 /// Whether an open file is the file at a path. No other file gets its inode number while it is open.

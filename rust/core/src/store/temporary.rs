@@ -30,14 +30,19 @@ static PROCESS_CONTEXT: PerProcess<Option<u64>> = PerProcess::new(|| {
     Some(hash(&[&boot, container.as_os_str().as_encoded_bytes()].concat()))
 });
 
-/// Creates a file with a unique name.
-fn create(folder: &Path) -> io::Result<(File, PathBuf)> {
+/// Returns a name for a temporary file that no other thread or process uses. If its writer is killed, the file is
+/// found by [`Store::leftovers`](super::Store::leftovers).
+pub fn temporary_name() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let here = PROCESS_CONTEXT.get().unwrap_or_default();
+    let (here, count) = (PROCESS_CONTEXT.get().unwrap_or_default(), COUNT.fetch_add(1, Ordering::Relaxed));
+    format!("{TEMPORARY}{here:016x}-{}-{count}", process::id())
+}
+
+/// Creates a file with a unique name.
+pub(super) fn create(folder: &Path) -> io::Result<(File, PathBuf)> {
     loop {
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = folder.join(format!("{TEMPORARY}{here:016x}-{}-{count}", process::id()));
-        match OpenOptions::new().write(true).create_new(true).open(&path) {
+        let path = folder.join(temporary_name());
+        match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
             // A killed process with the same id left a file of this name.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             opened => return Ok((opened?, path)),
@@ -107,7 +112,7 @@ impl NamedFile {
 }
 
 /// Follows the links at a path; the target need not exist.
-fn followed(path: &Path) -> io::Result<PathBuf> {
+pub(super) fn followed(path: &Path) -> io::Result<PathBuf> {
     /// The number of links that Linux follows.
     const LINKS: usize = 40;
     let mut path = path.to_owned();
@@ -133,6 +138,34 @@ pub(super) fn create_folder(folder: &Path, sync: bool) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let parent = |folder: &Path| folder.parent().filter(|above| !above.as_os_str().is_empty()).map(Path::to_owned);
     folder.ancestors().take(new).try_for_each(|folder| sync_folder(&parent(folder).unwrap_or_else(|| ".".into())))
+}
+
+/// Removes everything below a folder, and the folder itself if nothing of other writers is left in it. Links are
+/// removed, not followed. Temporary files and lock files that are in use stay.
+pub(super) fn erase_folder(folder: &Path) -> io::Result<()> {
+    let gone = |done: io::Result<()>| match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    };
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let (path, name) = (entry.path(), entry.file_name());
+        let name = name.to_string_lossy();
+        if entry.file_type()?.is_dir() {
+            gone(erase_folder(&path))?;
+        } else if name.starts_with(TEMPORARY) {
+            gone(remove_if_unused(&path, &name, true).map(|_| ()))?;
+        } else {
+            gone(fs::remove_file(&path))?;
+        }
+    }
+    match fs::remove_dir(folder) {
+        // Other writers use it; or it is the current folder, or that of a mount.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::ResourceBusy) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        done => done,
+    }
 }
 
 /// Finds unused temporary files and lock files below a folder, without following links.
@@ -167,6 +200,17 @@ pub(crate) fn left_over_within(folder: &Path, depth: usize, remove: bool) -> io:
     }
     found.sort();
     Ok(found)
+}
+
+/// Finds unused temporary files and lock files in the folder of a file.
+pub(super) fn left_beside(file: &Path, remove: bool) -> io::Result<Vec<PathBuf>> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    left_over_within(folder, 0, remove)
+}
+
+/// Removes temporary files that killed writers left in the folder of a file, as far as that is possible.
+pub(super) fn clean(file: &Path) {
+    let _ = left_beside(file, true);
 }
 
 /// Whether a file is unused; with `remove`, such a file is removed.

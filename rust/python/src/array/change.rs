@@ -41,6 +41,16 @@ impl Array {
         Ok(self.like(py, detached(py, || self.core.change_attributes(&change))?))
     }
 
+    /// Returns keys of objects at the path that are chunks of this array or of one with another rank.
+    fn chunk_keys(&self, py: Python<'_>, most: usize) -> PyResult<Vec<String>> {
+        detached(py, || self.core.chunk_keys(most))
+    }
+
+    /// Erases all chunks at the path.
+    fn erase_all_chunks(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, || self.core.erase_all_chunks())
+    }
+
     /// Changes the stored shape.
     fn resize(slf: &Bound<'_, Self>, shape: &Bound<'_, PyAny>) -> Answer {
         let shape = indices(shape)?;

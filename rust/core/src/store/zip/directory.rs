@@ -12,20 +12,20 @@ use crate::error::{Error, Result};
 /// Maximum size of a directory, which stays in memory.
 const LIMIT: u64 = 512 << 20;
 
-const END: [u8; 4] = *b"PK\x05\x06";
-const END64: [u8; 4] = *b"PK\x06\x06";
-const LOCATOR64: [u8; 4] = *b"PK\x06\x07";
-const CENTRAL: [u8; 4] = *b"PK\x01\x02";
-const LOCAL: [u8; 4] = *b"PK\x03\x04";
+pub(super) const END: [u8; 4] = *b"PK\x05\x06";
+pub(super) const END64: [u8; 4] = *b"PK\x06\x06";
+pub(super) const LOCATOR64: [u8; 4] = *b"PK\x06\x07";
+pub(super) const CENTRAL: [u8; 4] = *b"PK\x01\x02";
+pub(super) const LOCAL: [u8; 4] = *b"PK\x03\x04";
 
 const END_SIZE: usize = 22;
-const END64_SIZE: usize = 56;
+pub(super) const END64_SIZE: usize = 56;
 const LOCATOR64_SIZE: usize = 20;
 const CENTRAL_SIZE: usize = 46;
 pub(super) const LOCAL_SIZE: u64 = 30;
 
 /// The name is UTF-8.
-const UTF8: u16 = 1 << 11;
+pub(super) const UTF8: u16 = 1 << 11;
 
 /// The directory of an archive.
 pub(super) struct Directory {
@@ -37,6 +37,8 @@ pub(super) struct Directory {
     slots: Vec<Slot>,
     /// Number of bytes before the archive, which its offsets do not include.
     before: u64,
+    /// Whether there are entries, other than folders, whose names are not keys.
+    pub(super) has_others: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -169,7 +171,7 @@ impl Directory {
         bytes.resize(end.size as usize, 0);
         archive.read_at(end.start, &mut bytes)?;
         let (renamed, slots) = (Vec::new(), Vec::new());
-        let mut directory = Self { bytes, renamed, slots, before: end.before };
+        let mut directory = Self { bytes, renamed, slots, before: end.before, has_others: false };
         let mut headers = Vec::new();
         let mut at = 0;
         while at < directory.bytes.len() {
@@ -178,6 +180,7 @@ impl Directory {
                 return Err(Error::corrupt(format!("the entry at byte {} is not before the directory", entry.header)));
             }
             let slot = directory.name_of(&entry, at).map(|renamed| Slot { at: at as u32, renamed, end: end.start });
+            directory.has_others |= slot.is_none() && !directory.stored_name(&entry).ends_with(b"/");
             headers.push((entry.header, slot.map(|_| directory.slots.len())));
             directory.slots.extend(slot);
             at = next;

@@ -1,4 +1,4 @@
-//! Zip archives as read-only stores; an archive is an object of another store.
+//! Zip archives as stores: archives that are objects of other stores, to read, and archives that are being written.
 //!
 //! Specification: <https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT>
 //!
@@ -10,24 +10,32 @@
 
 mod directory;
 mod method;
+mod records;
+mod writer;
+
+pub use writer::ZipWriter;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, RwLock};
 
 use self::directory::{Directory, Entry, LOCAL_SIZE};
 use super::filesystem::place;
+use super::temporary::left_beside;
 use super::{
-    Ahead, ByteRange, FilesystemStore, Identity, InMemory, Listing, Object, Profile, Stat, Store, reserve, resolve,
+    Ahead, ByteRange, FilesystemStore, Identity, InMemory, Listing, Object, Profile, Stat, Store, WritableStore,
+    reserve, resolve,
 };
 use crate::error::{Error, Place, Result};
 
-/// The entries of a zip archive, read-only.
+/// The entries of a zip archive, read-only; [`ZipWriter`] writes archives.
 pub struct ZipStore {
     target: Arc<dyn Store>,
     key: String,
     name: String,
     profile: Profile,
+    /// The archive's path if it is a local file.
+    file: Option<PathBuf>,
     archive: RwLock<Arc<Archive>>,
 }
 
@@ -54,7 +62,9 @@ impl ZipStore {
         let file = path.file_name().and_then(|file| file.to_str());
         let file = file.ok_or_else(|| Error::unsupported("the name of the archive is not valid UTF-8").at(&name))?;
         let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Self::with_name(Arc::new(FilesystemStore::new(folder)), file, name, Identity::of(("zip", place(path))))
+        let store =
+            Self::with_name(Arc::new(FilesystemStore::new(folder)), file, name, Identity::of(("zip", place(path))))?;
+        Ok(Self { file: Some(path.to_owned()), ..store })
     }
 
     /// Opens the archive that is an object of another store.
@@ -67,7 +77,12 @@ impl ZipStore {
         let (_, archive) = read_archive(&*target, key).place(|| &name)?;
         let Profile { remote, merge_gap, .. } = *target.profile();
         let profile = Profile { identity, remote, merge_gap, whole_reads: true, ..Profile::default() };
-        Ok(Self { target, key: key.to_owned(), name, profile, archive: RwLock::new(Arc::new(archive)) })
+        Ok(Self { target, key: key.to_owned(), name, profile, file: None, archive: RwLock::new(Arc::new(archive)) })
+    }
+
+    /// Whether the archive has entries, other than folders, that are not objects of this store.
+    pub(super) fn has_others(&self) -> Result<bool> {
+        Ok(self.current()?.1.directory.has_others)
     }
 
     /// Returns the current archive. Locks are only tried: after a fork, a lock may have no holder to release it.
@@ -277,6 +292,20 @@ impl Store for ZipStore {
 
     fn list_dir(&self, prefix: &str) -> Result<Listing> {
         Ok(self.current()?.1.directory.list(prefix))
+    }
+
+    fn leftovers(&self, _: &str, remove: bool) -> Result<Vec<String>> {
+        match &self.file {
+            Some(path) => {
+                let found = left_beside(path, remove).map_err(Error::from).place(|| &self.name)?;
+                Ok(found.iter().map(|path| path.display().to_string()).collect())
+            }
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn writable(&self) -> Result<&dyn WritableStore> {
+        Err(Error::unsupported(format!("{} is read-only: {}", self.name, writer::COMPLETE)))
     }
 }
 
