@@ -79,7 +79,9 @@ def test_config_has_every_option():
 
 
 ASDF_NAMES = """
-AsdfArray AsdfFile Reference SearchResult TaggedDict TaggedList TaggedString accelerate chunked info open open_node
+AmbiguousResultError AsdfArray AsdfConfig AsdfFile IntegerType Reference SearchResult Stream TaggedDict TaggedList
+TaggedString ValidationError __version__ accelerate chunked config_context dump dumps get_config info load loads open
+open_node
 """
 
 

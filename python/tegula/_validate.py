@@ -195,7 +195,7 @@ def _check_file(
     if "://" not in path:
         (result.removed if repair else result.leftovers).extend(leftovers(path, remove=repair))
     try:
-        opened = opened_to_check(path, storage_options)
+        opened, _file = opened_to_check(path, storage_options)
         result.blocks = opened.native.block_count()
         result.arrays = len(opened.arrays())
         for place, error, array in problems(opened):

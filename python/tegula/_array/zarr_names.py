@@ -202,13 +202,13 @@ class ZarrNames(IndexMethods, RetrieveMethods, ChangeMethods):
 
     def get_mask_selection(self, mask: Any, *, out: NDArray[Any] | None = None, fields: Any = None) -> Any:
         """Read the elements for which a mask of the array's shape is true; as ``array.vindex[mask]``."""
-        return self._selected(self.vindex, self._mask(mask), out, fields)
+        return self._selected(self.vindex, self._where(mask), out, fields)
 
     def set_mask_selection(self, mask: Any, value: Any, *, fields: Any = None) -> None:
         """Store elements where a mask of the array's shape is true; as ``array.vindex[mask] = value``."""
-        self.vindex[_with_fields(fields, self._mask(mask))] = value
+        self.vindex[_with_fields(fields, self._where(mask))] = value
 
-    def _mask(self, mask: Any) -> NDArray[np.bool_]:
+    def _where(self, mask: Any) -> NDArray[np.bool_]:
         found = np.asarray(mask)
         if found.dtype != bool or found.shape != self.shape:
             raise InvalidSelectionError(

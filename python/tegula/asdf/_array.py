@@ -1,5 +1,6 @@
 """Arrays of ASDF files."""
 
+import threading
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -10,10 +11,12 @@ from tegula._array.array import Array
 from tegula._array.handle import Index, NativeState
 from tegula._array.index import Parse, _fields
 from tegula._array.zarr_names import Info
+from tegula._create import create_array
 from tegula._tegula import ChunkCache, CodecOptions
-from tegula.asdf._mask import Mask, awaitable, carrying, mask_of
+from tegula.asdf._mask import ArrayMask, Mask, awaitable, carrying, mask_of
+from tegula.asdf._ndarray import NdarrayMethods
 from tegula.errors import Error, InvalidSelectionError, NotFoundError, StoreError, UnsupportedError
-from tegula.stores import Store
+from tegula.stores import MemoryStore, Store
 
 if TYPE_CHECKING:
     from tegula.asdf._file import AsdfFile
@@ -24,13 +27,21 @@ __all__ = ["AsdfArray"]
 _LARGE_ITEM = 1 << 20
 """Arrays without elements, whose elements would be larger than this, are not opened."""
 
+_owning = threading.Lock()
+"""Held while elements are read to be changed, so that two threads do not change two copies."""
 
-class AsdfArray(Array):
+
+class AsdfArray(NdarrayMethods, Array):
     """An array of an ASDF file: an ndarray in a block, a chunked ndarray, or a Zarr array with a block for each chunk.
 
-    It is a read-only `tegula.Array` that is loaded when it is first used: shape and data type come from the tree. Only
+    It is a `tegula.Array` that is loaded when it is first used: shape and data type come from the tree. Only
     the selected rows of an uncompressed block are read. If the elements have the same layout in a local file and in
     memory, indexing returns a read-only view of a memory map, unless the file was opened with ``memmap=False``.
+
+    Methods and attributes of ndarrays, such as ``array.mean()`` and ``array.T``, read all elements. The first
+    assignment, such as ``array[0] = 1`` or ``array += 1``, reads all elements of an ndarray into memory; from then on
+    the array is what is in memory. `AsdfFile.update` and `AsdfFile.write_to` store the change. Chunked ndarrays and
+    Zarr arrays cannot be assigned to. ``str(array)`` says *unloaded* until elements have been read.
 
     Reads of an array with a mask return masked arrays: indexing, the ``retrieve_`` methods, iteration, `map_chunks` and
     `numpy.asanyarray`. Derived handles, such as those of `with_cache`, and pickled handles keep the mask. An operation
@@ -45,7 +56,16 @@ class AsdfArray(Array):
     See https://asdf-standard.readthedocs.io/en/latest/generated/stsci.edu/asdf/core/ndarray-1.1.0.html
     """
 
-    __slots__ = ("_description", "_has_options", "_mapped", "_mask_found", "_node", "_source")
+    __slots__ = (
+        "_changed",
+        "_description",
+        "_has_options",
+        "_is_read",
+        "_mapped",
+        "_mask_found",
+        "_node",
+        "_source",
+    )
 
     _source: "Opened"
     _node: int
@@ -54,6 +74,10 @@ class AsdfArray(Array):
     _mask_found: tuple[Mask | None] | None
     _has_options: bool
     """Whether options or the cache were changed after the array was opened."""
+    _changed: NDArray[Any] | None
+    """All elements, if the array was assigned to; other states then describe what is in the file."""
+    _is_read: bool
+    """Whether elements have been read."""
 
     _baseclass = np.ndarray
     """The class of elements without a mask. numpy.ma otherwise uses the class of the result of `__array__`."""
@@ -70,9 +94,19 @@ class AsdfArray(Array):
         array._mapped = None
         array._mask_found = None
         array._has_options = False
+        array._changed = None
+        array._is_read = False
         return array
 
     def _load(self) -> NativeState:
+        if self._changed is not None:
+            # Not kept, as the elements can change at any time.
+            data = np.ma.getdata(self._changed)
+            chunks = tuple(max(length, 1) for length in data.shape)
+            store = MemoryStore()
+            create_array(store, data=data, chunks=chunks, shards=None, compressors=None)
+            reason = f"assign to {self._source.native.name}#{self.path} as to an ndarray"
+            return NativeState(_tegula.Array.open(store._native.read_only(reason), ""))
         if self._loaded is None:
             self._loaded = NativeState(self._source.native.array(self._node))
         return self._loaded
@@ -85,6 +119,8 @@ class AsdfArray(Array):
         array._mapped = (None,)  # options and caches apply to reads, not to views
         array._mask_found = self._mask_found
         array._has_options = True
+        array._changed = self._changed
+        array._is_read = self._is_read
         return array
 
     def _described(self) -> tuple[tuple[int, ...] | None, np.dtype[Any], int | None, bool]:
@@ -96,6 +132,8 @@ class AsdfArray(Array):
     @property
     def shape(self) -> tuple[int, ...]:
         """The number of elements along each axis."""
+        if self._changed is not None:
+            return self._changed.shape
         shape = self._described()[0]
         return self._load().shape if shape is None else shape
 
@@ -107,6 +145,8 @@ class AsdfArray(Array):
     @property
     def mask(self) -> Any:
         """The mask: an array whose non-zero elements mark masked elements, or the masked value; None without a mask."""
+        if self._changed is not None:
+            return np.ma.getmaskarray(self._changed) if isinstance(self._changed, np.ma.MaskedArray) else None
         if self._drops_mask:
             return None
         _, _, node, has_nulls = self._described()
@@ -134,6 +174,8 @@ class AsdfArray(Array):
                fill_value=999999), array([2, 3]))
         """
         array = self._of(self._source, self._node)
+        if self._changed is not None:
+            array._changed = np.ma.getdata(self._changed)
         for name in ("_cache", "_description", "_has_options", "_loaded", "_mapped"):
             setattr(array, name, getattr(self, name))
         array._mask_found = (None,)
@@ -141,6 +183,9 @@ class AsdfArray(Array):
 
     @property
     def _masking(self) -> Mask | None:
+        if self._changed is not None:
+            mask = self.mask
+            return None if mask is None else ArrayMask(mask, self.shape)
         if self._mask_found is None:
             found = self.mask
             self._mask_found = (None if found is None else mask_of(found, self.shape, self.dtype, self.name),)
@@ -148,7 +193,7 @@ class AsdfArray(Array):
 
     @property
     def _drops_mask(self) -> bool:
-        return self._mask_found == (None,) and self._has_mask
+        return self._changed is None and self._mask_found == (None,) and self._has_mask
 
     @property
     def _has_mask(self) -> bool:
@@ -164,6 +209,8 @@ class AsdfArray(Array):
 
     @property
     def _view(self) -> NDArray[Any] | None:
+        if self._changed is not None:
+            return np.ma.getdata(self._changed)
         if self._mapped is None:
             self._mapped = (self._map(),)
         return self._mapped[0]
@@ -180,7 +227,58 @@ class AsdfArray(Array):
         view: NDArray[Any] = np.ndarray(self.shape, self.dtype, memory, offset, strides)
         return view
 
+    @property
+    def base(self) -> Any:
+        """The memory map that the elements are part of; None if they are read or assigned into memory of their own."""
+        return None if self._changed is not None or self._view is None else self._view.base
+
+    def _elements(self) -> NDArray[Any]:
+        elements: NDArray[Any] = np.asanyarray(self[...])
+        return elements
+
+    def _shared(self) -> NDArray[Any]:
+        if self._changed is not None:
+            return self._changed
+        elements = self._elements()
+        elements.flags.writeable = False
+        return elements
+
+    def _own(self) -> NDArray[Any]:
+        with _owning:
+            if self._changed is None:
+                if self.is_zarr or self.is_chunked:
+                    raise UnsupportedError(
+                        f"cannot assign to {self.name}: arrays with chunks in an ASDF file are read-only; put a new "
+                        "array into the tree, such as tegula.asdf.chunked(elements), and call update or write_to"
+                    )
+                self._changed = np.array(self[...], subok=True)
+                self._loaded = None
+        return self._changed
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        targets = kwargs.get("out", ())
+        if any(isinstance(target, AsdfArray) for target in targets):
+            kwargs["out"] = tuple(_own(target) for target in targets)
+            super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
+            return targets[0] if len(targets) == 1 else targets
+        if method == "at":
+            inputs = (_own(inputs[0]), *inputs[1:])
+        return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        own = self._own()
+        try:
+            own[key] = value
+        except IndexError as error:
+            raise InvalidSelectionError(f"{self.name}: {error}") from None
+
     def __getitem__(self, key: Any) -> Any:
+        self._is_read = True
+        if self._changed is not None:
+            try:
+                return self._changed[key]
+            except IndexError as error:
+                raise InvalidSelectionError(f"{self.name}: {error}") from None
         try:
             view, mask = self._view, self._masking
             if view is None or (mask is not None and _fields(key, self.dtype)):
@@ -195,6 +293,7 @@ class AsdfArray(Array):
             raise InvalidSelectionError(f"{self.name}: {error}") from None
 
     def _get(self, key: Any, parse: Parse) -> Any:
+        self._is_read = True
         found = super()._get(key, parse)
         # For fields, the base class calls `_get` again, and that call applies the mask.
         if self._masking is None or _fields(key, self.dtype):
@@ -257,6 +356,11 @@ class AsdfArray(Array):
         """Whether the node is a chunked ndarray, with one block for each chunk."""
         return self._source.native.is_chunked(self._node)
 
+    @property
+    def is_changed(self) -> bool:
+        """Whether the array was assigned to: its elements are in memory, and those in the file are others."""
+        return self._changed is not None
+
     def _stored_as(self) -> tuple[str, str | None]:
         """Return the kind of storage (see `AsdfFile.set_array_storage`) and the compression."""
         if self.is_zarr or self.is_chunked:
@@ -283,16 +387,58 @@ class AsdfArray(Array):
     def __repr__(self) -> str:
         return f"<tegula.asdf.AsdfArray {self.name} shape={self.shape} dtype={self.dtype}>"
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            # Methods of masked arrays, such as `filled`.
+            if not name.startswith("_") and hasattr(np.ma.MaskedArray, name) and self.mask is not None:
+                return getattr(self._elements(), name)
+            return super().__getattr__(name)
+
+    def __str__(self) -> str:
+        if self._changed is not None:
+            return str(self._changed)
+        if not self._is_read:
+            kind = "array" if self.mask is None else "masked array"
+            return f"<{kind} (unloaded) shape: {list(self.shape)} dtype: {self.dtype}>"
+        if self._view is not None or self.size <= np.get_printoptions()["threshold"]:
+            return str(self[...])
+        # Printed are the edges alone, so read no more.
+        edge = np.get_printoptions()["edgeitems"]
+        shown = [n if n <= 2 * edge else [*range(edge + 1), *range(n - edge, n)] for n in self.shape]
+        part = self.oindex[tuple(slice(None) if isinstance(axis, int) else axis for axis in shown)]
+        with np.printoptions(threshold=0):
+            return str(part)
+
+    def __format__(self, spec: str) -> str:
+        return format(self[()], spec) if spec and not self.shape else format(str(self), spec)
+
     def __copy__(self) -> Self:
-        return self  # read-only
+        if self._changed is None:
+            return self  # read-only
+        copy = self._like(self._source.native.array(self._node))
+        copy._changed = self._changed.copy()
+        return copy
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.__copy__()
 
     def __reduce__(self) -> tuple[Any, ...]:
         options = (self.options, self._cache) if self._has_options else None
-        return _reopen, (self._source, self._node, self.path, self._drops_mask, options)
+        return _reopen, (self._source, self._node, self.path, self._drops_mask, options, self._changed)
+
+
+def _own(array: Any) -> Any:
+    return array._own() if isinstance(array, AsdfArray) else array
 
 
 def _reopen(
-    source: "Opened", node: int, path: str, is_unmasked: bool, options: tuple[CodecOptions, ChunkCache | None] | None
+    source: "Opened",
+    node: int,
+    path: str,
+    is_unmasked: bool,
+    options: tuple[CodecOptions, ChunkCache | None] | None,
+    changed: NDArray[Any] | None = None,
 ) -> AsdfArray:
     """Return a pickled array from its reopened file."""
     native = source.native
@@ -305,4 +451,10 @@ def _reopen(
     array = source.array(node)
     if is_unmasked:
         array = array.without_mask()
-    return array if options is None else array.with_options(options[0]).with_cache(options[1])
+    if options is not None:
+        array = array.with_options(options[0]).with_cache(options[1])
+    if changed is not None:
+        # The file's other users see what is stored.
+        array = array._like(native.array(node))
+        array._changed = changed
+    return array

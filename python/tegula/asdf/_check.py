@@ -14,11 +14,10 @@ from tegula.stores import locate_file
 __all__ = ["leftovers", "opened_to_check", "problems"]
 
 
-def opened_to_check(path: str, storage_options: Any) -> Opened:
-    """Open a file; an error if its header or its tree is damaged."""
+def opened_to_check(path: str, storage_options: Any) -> tuple[Opened, AsdfFile]:
+    """Open a file, whose tree keeps the arrays; an error if its header or its tree is damaged."""
     opened = Opened.open(*locate_file(path, storage_options), AsdfFile)
-    opened.file  # converts the tree  # noqa: B018
-    return opened
+    return opened, opened.file
 
 
 def leftovers(path: str, *, remove: bool) -> list[str]:

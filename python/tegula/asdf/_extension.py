@@ -13,8 +13,10 @@ import numpy as np
 
 from tegula import _tegula
 from tegula._array.array import Array
+from tegula.asdf import _shim
 from tegula.asdf._array import AsdfArray
 from tegula.asdf._library_blocks import library_blocks, open_in_library
+from tegula.asdf._tree import Reference, TaggedDict, TaggedList, TaggedString
 from tegula.asdf._zarr import from_zarr
 from tegula.errors import UnsupportedError
 
@@ -77,6 +79,22 @@ class _Arrays:
             obj = from_zarr(obj)
         blocks = _blocks_of(obj)
         return (_V2Node if blocks.tag == V2_TAG else _V3Node)(obj, blocks)
+
+    def from_yaml_tree(self, node: Any, tag: str, ctx: Any) -> Any:
+        raise NotImplementedError
+
+
+class _Nodes:
+    """Turns tagged nodes and references of tegula's trees into those of the library."""
+
+    tags: tuple[str, ...] = ()
+    types = (TaggedDict, TaggedList, TaggedString, Reference)
+
+    def select_tag(self, obj: Any, tags: list[str], ctx: Any) -> str | None:
+        return None
+
+    def to_yaml_tree(self, obj: Any, tag: str | None, ctx: Any) -> Any:
+        return {"$ref": obj.uri} if isinstance(obj, Reference) else _shim.tagged_node(obj, obj.tag)
 
     def from_yaml_tree(self, node: Any, tag: str, ctx: Any) -> Any:
         raise NotImplementedError
@@ -193,7 +211,7 @@ def extensions() -> list[Any]:
     known = _known_labels()
     missing = [label for label in _tegula.block_labels() if label not in known]
     return [
-        _ZarrExtension(V2_TAG, V2_TAG, _Arrays(), _Zarr(V2_TAG, (_V2Node,))),
+        _ZarrExtension(V2_TAG, V2_TAG, _Arrays(), _Nodes(), _Zarr(V2_TAG, (_V2Node,))),
         _ZarrExtension(OLD_V2_TAG, OLD_V2_TAG, _Zarr(OLD_V2_TAG)),
         _ZarrExtension(V3_URI, V3_TAG, _Zarr(V3_TAG, (_V3Node,))),
         _CompressionExtension(COMPRESSION_URI, missing),

@@ -1,21 +1,27 @@
 """ASDF files."""
 
+import copy
+import io
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
 
 import numpy as np
 
 from tegula import _tegula
+from tegula._array.array import Array
 from tegula.asdf import _write
-from tegula.asdf._mapping import TreeMapping
+from tegula.asdf._array import AsdfArray
+from tegula.asdf._config import STANDARD, VERSIONS, checked_version, get_config
+from tegula.asdf._file_object import FileObjectStore
 from tegula.asdf._opened import Opened
-from tegula.asdf._settings import ArraySettings, Storage, checked_label
-from tegula.asdf._tree import Reference
-from tegula.asdf._walk import copy_tree, walk
+from tegula.asdf._referring import ReferringTree
+from tegula.asdf._search import NOT_SET
+from tegula.asdf._settings import ArraySettings, Storage
+from tegula.asdf._walk import walk
 from tegula.errors import InvalidSelectionError, StoreError, UnsupportedError
 from tegula.stores import FilesystemStore
 from tegula.stores._resolve import local_path
@@ -23,7 +29,7 @@ from tegula.stores._resolve import local_path
 __all__ = ["AsdfFile"]
 
 
-class AsdfFile(TreeMapping):
+class AsdfFile(ReferringTree):
     """An ASDF file: a tree of plain data and arrays, as a mapping of the names at its root.
 
     `tegula.asdf.open` opens files. To make a file, pass a tree and call `write_to`.
@@ -37,6 +43,20 @@ class AsdfFile(TreeMapping):
     ----------
     tree : mapping, optional
         The content of a new file. Its ndarrays become blocks, its tegula arrays become Zarr nodes.
+    uri : str, optional
+        The path that the file will have. Paths of other files are relative to its folder.
+    extensions : extension or list, optional
+        Extensions of the ``asdf`` library that are used besides the installed ones, which implies
+        ``converters="asdf"``.
+    version : str, optional
+        The version of the ASDF standard to follow; by default that of the configuration, see
+        `tegula.asdf.get_config`.
+    ignore_unrecognized_tag : bool
+        Whether to suppress warnings about tags without a converter.
+    memmap, lazy_load : bool
+        Have no effect on a new file; see `tegula.asdf.open`.
+    custom_schema : str or os.PathLike, optional
+        The path of a schema that the tree has to match too when it is validated or written, with the ``asdf`` library.
 
     Examples
     --------
@@ -48,19 +68,37 @@ class AsdfFile(TreeMapping):
     Jy [5. 6.]
     """
 
-    __slots__ = ("__weakref__", "_converters", "_mode", "_settings", "_source")
+    __slots__ = ("__weakref__", "_mode", "_others")
 
-    _converters: Literal["asdf"] | None
     _mode: Literal["r", "rw"] | None
-    _settings: ArraySettings
-    _source: Opened | None
+    _others: dict[str, "AsdfFile"]
 
-    def __init__(self, tree: Mapping[Any, Any] | None = None) -> None:
-        self._tree = {} if tree is None else dict(tree)
+    def __init__(
+        self,
+        tree: Mapping[Any, Any] | None = None,
+        uri: str | None = None,
+        extensions: Any = None,
+        version: str | None = None,
+        ignore_unrecognized_tag: bool = False,
+        memmap: bool = True,  # noqa: ARG002
+        lazy_load: bool = True,  # noqa: ARG002
+        custom_schema: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self._tree = {}
+        if tree is not None:
+            self.tree = tree
+        self._uri = uri
         self._source = None
         self._settings = ArraySettings()
         self._converters = None
+        self._extensions = []
+        self._ignores_tags = ignore_unrecognized_tag
+        self._custom_schema = None if custom_schema is None else os.fspath(custom_schema)
         self._mode = None
+        self._others = {}
+        self._version = checked_version(get_config().default_version if version is None else version)
+        if extensions is not None:
+            self.extensions = extensions
 
     @classmethod
     def _from_source(cls, source: Opened) -> Self:
@@ -68,14 +106,10 @@ class AsdfFile(TreeMapping):
         file._source = source
         file._settings = source.settings
         file._tree = source.tree()
+        file._version = None
         return file
 
     # Facts.
-
-    @property
-    def version(self) -> str:
-        """The version of the ASDF standard that the file follows, or would be written for."""
-        return _write.STANDARD if self._source is None else self._source.native.standard or "1.0.0"
 
     @property
     def file_format_version(self) -> str:
@@ -86,11 +120,6 @@ class AsdfFile(TreeMapping):
     def comments(self) -> list[str]:
         """The comments in the header of the file, without those that give versions."""
         return [] if self._source is None else self._source.native.comments
-
-    @property
-    def uri(self) -> str | None:
-        """The name of the opened file."""
-        return None if self._source is None else self._source.native.name
 
     @property
     def blocks(self) -> list[dict[str, Any]]:
@@ -117,97 +146,10 @@ class AsdfFile(TreeMapping):
         if self._source is not None:
             self._source.native.verify()
 
-    def validate(self) -> None:
-        """Validate the tree against the schemas of its tags, with the ``asdf`` library.
-
-        Raises
-        ------
-        InvalidMetadataError
-            If the tree does not match a schema.
-        UnsupportedError
-            If the library is not installed.
-        """
-        self._library().validate(self._tree)
-
-    def schema_info(self, key: str = "description", path: Any = None, *, preserve_list: bool = True) -> Any:
-        """Collect an annotation from the schemas of the tree's tags, with the ``asdf`` library.
-
-        Parameters
-        ----------
-        key : str
-            The annotation: ``"description"``, ``"title"`` and the like.
-        path : str, optional
-            Names and indices that lead to a part of the tree, joined by dots.
-        preserve_list : bool
-            Whether annotations of lists are returned in lists instead of dicts of indices.
-
-        Raises
-        ------
-        UnsupportedError
-            If the library is not installed.
-        """
-        return self._library().schema_info(self._tree, key, path, preserve_list=preserve_list)
-
-    def _library(self, *, ignore_unrecognized_tag: bool = True) -> Any:
-        from tegula.asdf._library import Library
-
-        return Library(self.version, ignore_unrecognized_tag=ignore_unrecognized_tag)
-
-    def _convert_tree(self, *, ignore_unrecognized_tag: bool) -> None:
-        """Replace tagged nodes by the objects that converters of the ``asdf`` library make."""
-        library = self._library(ignore_unrecognized_tag=ignore_unrecognized_tag)
-        self._converters = "asdf"
-        self._tree = library.convert(self._tree, self._source)
-
     # References.
 
-    def make_reference(self, path: Sequence[str | int] = ()) -> Reference:
-        """Make a reference to a part of this file, for the tree of another file in the same folder.
-
-        Parameters
-        ----------
-        path : sequence of str and int
-            Names and indices that lead to the part; empty: the whole tree.
-
-        Examples
-        --------
-        >>> tegula.AsdfFile({"a": [1, 2]}).write_to("one.asdf")
-        >>> one = tegula.open_asdf("one.asdf")
-        >>> one.make_reference(["a", 1])
-        Reference('one.asdf#/a/1')
-        >>> tegula.AsdfFile({"b": one.make_reference(["a", 1])}).write_to("two.asdf")
-        >>> tegula.open_asdf("two.asdf")["b"].resolve()
-        2
-        """
-        names = [str(name).replace("~", "~0").replace("/", "~1") for name in path]
-        file = "" if self._source is None else self._source.key.rpartition("/")[2]
-        return Reference(f"{file}#{''.join(f'/{name}' for name in names)}", self._source)
-
-    def find_references(self) -> None:
-        """Replace dicts of the form ``{"$ref": uri}`` by references.
-
-        In the tree of an opened file that has already happened.
-        """
-        for collection, key, value in walk(self._tree):
-            if isinstance(value, dict) and isinstance(value.get("$ref"), str):
-                collection[key] = Reference(value["$ref"], self._source)
-
-    def resolve_references(self) -> None:
-        """Replace references to other files by what they lead to.
-
-        Raises
-        ------
-        NotFoundError
-            If a file or a part of it does not exist.
-        UnsupportedError
-            If a file is outside the folder of this one.
-        """
-        for collection, key, value in walk(self._tree):
-            if isinstance(value, Reference):
-                collection[key] = value.resolve()
-
     def open_external(self, uri: str) -> "AsdfFile":
-        """Open another file in the folder of this one. Each file is opened once.
+        """Open another file that this one refers to. Each file is opened once.
 
         Parameters
         ----------
@@ -219,12 +161,17 @@ class AsdfFile(TreeMapping):
         NotFoundError
             If there is no such file.
         UnsupportedError
-            If it is outside the folder of this file.
+            If it is outside the folder of this file, which was opened without ``allow_external``.
         """
+        file = uri.partition("#")[0]
+        if not file:
+            return self
         if self._source is None:
-            raise UnsupportedError(f"cannot open {uri!r}: a file in memory is in no folder")
-        native, _ = self._source.native.target(uri.partition("#")[0] + "#")
-        return self._source.related(native).file
+            raise UnsupportedError(f"cannot open {uri!r}: a file in memory is in no folder; open the file by its path")
+        native, _ = self._source.native.target(file + "#")
+        if native.name == self._source.native.name:
+            return self
+        return self._others.setdefault(native.name, self._source.related(native).file)
 
     # Writing.
 
@@ -233,7 +180,7 @@ class AsdfFile(TreeMapping):
         fd: Any,
         *,
         all_array_storage: Storage | None = None,
-        all_array_compression: str | None = "input",
+        all_array_compression: Any = NOT_SET,
         compression_kwargs: Mapping[str, Any] | None = None,
         pad_blocks: bool | float = False,
         include_block_index: bool = True,
@@ -254,11 +201,12 @@ class AsdfFile(TreeMapping):
         all_array_storage : {None, "internal", "inline", "external", "streamed"}
             Where the elements of ndarrays are stored: in blocks of the file; in its tree; each in a file beside it
             that is named ``<stem>0000.asdf`` and so on; or in a last block that can grow. None: as set by
-            `set_array_storage`, by default in blocks.
+            `set_array_storage`, by default as the configuration says, else in blocks; see `tegula.asdf.get_config`.
         all_array_compression : {"input", None, "zlib", "bzp2", "lz4", "zstd", "blsc", "bls2", "lz4f", "xz"}
-            The compression of blocks of ndarrays. "input": as set by `set_array_compression`; by default arrays of
-            files keep theirs and others are not compressed. "zlib" and "bzp2" are part of the standard, the Python
-            library also reads "lz4", and needs extensions for the rest. Zarr arrays keep their compression.
+            The compression of blocks of ndarrays; by default that of the configuration, "input": as set by
+            `set_array_compression`; by default arrays of files keep theirs and others are not compressed. "zlib" and
+            "bzp2" are part of the standard, the Python library also reads "lz4", and needs extensions for the rest.
+            Zarr arrays keep their compression.
         compression_kwargs : mapping, optional
             Options of the compression, such as ``level``. Instead of zstd's levels 2 to 8, arrays of 64 MiB and more
             get a lower level if that makes samples of them no larger.
@@ -284,6 +232,8 @@ class AsdfFile(TreeMapping):
         StoreError
             If the file cannot be written, or is a directory or a pipe.
         """
+        if isinstance(fd, io.TextIOBase):
+            raise TypeError(f'cannot write to {fd!r}, which takes text: open the file in binary mode, "wb"')
         job = self._job(
             has_path=not hasattr(fd, "write"),
             all_array_storage=all_array_storage,
@@ -309,14 +259,18 @@ class AsdfFile(TreeMapping):
                 shutil.copyfileobj(written, fd, 1 << 20)
 
     def _job(self, **options: Any) -> _write.WriteJob:
-        version = self.version if self.version in _write.VERSIONS else _write.STANDARD
-        return _write.WriteJob.of(self._settings, version, self._converters, **options)
+        if self._custom_schema is not None:
+            self.validate()
+        version = self.version if self.version in VERSIONS else STANDARD
+        return _write.WriteJob.of(self._settings, version, self._converters, self._extensions, **options)
 
     def update(self, **options: Any) -> None:
         """Write the tree to the file it came from. Arrays that were read before do not change.
 
         The new file is written beside the old one and replaces it when it is complete, so a crash leaves one of them.
         It keeps the permissions of the old one. If the path is a link, the file it leads to is replaced.
+
+        A file object that was opened with ``mode="rw"`` is overwritten. Arrays then read its old content from memory.
 
         Parameters
         ----------
@@ -328,11 +282,22 @@ class AsdfFile(TreeMapping):
         StoreError
             If others changed the file since it was opened, or since its last update. It stays as it is.
         """
+        if self._source is not None and isinstance(self._source.store, FileObjectStore):
+            self._update_file_object(self._source.store, options)
+            return
         _, path = self._writable()
         job = self._job(**options)
         if self._source is not None:
             job.expected = self._source.version
             self._source.version = job.write(self._tree, path)
+
+    def _update_file_object(self, store: FileObjectStore, options: dict[str, Any]) -> None:
+        if self._mode != "rw":
+            raise StoreError(f'cannot update {store!r}: it was opened to read; use mode="rw", or write_to')
+        with tempfile.TemporaryFile() as written:
+            self.write_to(written, **options)
+            written.seek(0)
+            store.replace(written)
 
     def append(self, node: str, rows: Any) -> int:
         """Append rows to a streamed array of the file, without changing anything else.
@@ -379,80 +344,10 @@ class AsdfFile(TreeMapping):
         """Return the opened file and its path, if the file may be changed."""
         source = self._source
         if source is None or not isinstance(source.store, FilesystemStore):
-            raise StoreError("cannot write: the tree was not read from a local file; pass a path to write_to")
+            raise StoreError("cannot update: the tree was not read from a local file; pass a path to write_to")
         if self._mode == "r":
             raise StoreError(f'cannot write to {source.native.name}: it was opened with mode="r"; use mode="rw"')
         return source.native, os.path.join(source.store.path, source.key)
-
-    def set_array_storage(self, arr: Any, array_storage: Storage) -> None:
-        """Set where the elements of an array, and of all views of its memory, will be stored.
-
-        Parameters
-        ----------
-        arr : ndarray or AsdfArray
-            An array of the tree.
-        array_storage : {"internal", "inline", "external", "streamed"}
-            In a block; in the tree; in a separate file; in the last block of the file, which can grow.
-
-        Examples
-        --------
-        >>> file = tegula.AsdfFile({"a": np.arange(3)})
-        >>> file.set_array_storage(file["a"], "inline")
-        >>> file.write_to("a.asdf")
-        >>> tegula.open_asdf("a.asdf")["a"]
-        array([0, 1, 2])
-        """
-        self._settings.set_storage(arr, array_storage)
-
-    def get_array_storage(self, arr: Any) -> str:
-        """Return where the elements of an array will be stored; see `set_array_storage`."""
-        return self._settings.of(arr).storage or _write.stored_as(arr)[0]
-
-    def set_array_compression(self, arr: Any, compression: str | None, **compression_kwargs: Any) -> None:
-        """Set the compression of an array and of all views of its memory.
-
-        Parameters
-        ----------
-        arr : ndarray or AsdfArray
-            An array of the tree.
-        compression : str or None
-            As for `write_to`.
-        **compression_kwargs
-            Options of the compression, such as ``level``.
-
-        Raises
-        ------
-        UnsupportedError
-            If there is no such compression.
-        """
-        label = checked_label(compression)
-        options = self._settings.change(arr)
-        options.compression, options.compression_kwargs = label, compression_kwargs
-
-    def get_array_compression(self, arr: Any) -> str | None:
-        """Return the compression an array will have; None: it will not be compressed."""
-        compression = self._settings.of(arr).compression
-        return _write.stored_as(arr)[1] if compression == "input" else compression
-
-    def get_array_compression_kwargs(self, arr: Any) -> dict[str, Any]:
-        """Return the options of an array's compression; see `set_array_compression`."""
-        return self._settings.of(arr).compression_kwargs
-
-    def set_array_save_base(self, arr: Any, save_base: bool | None) -> None:
-        """Set whether the memory that an ndarray is a view of is written as one block for all its views.
-
-        Parameters
-        ----------
-        arr : ndarray
-            An array of the tree.
-        save_base : bool or None
-            None, as by default: each view has a block with its elements alone.
-        """
-        self._settings.change(arr).save_base = save_base
-
-    def get_array_save_base(self, arr: Any) -> bool | None:
-        """Return whether views of one memory share a block; see `set_array_save_base`."""
-        return self._settings.of(arr).save_base
 
     # Life.
 
@@ -465,16 +360,67 @@ class AsdfFile(TreeMapping):
                     collection[key] = loaded[id(value)]
 
     def copy(self) -> "AsdfFile":
-        """Return a file in memory with copies of the tree's collections and ndarrays.
+        """Return a file in memory with a deep copy of the tree, the settings of its arrays, and all options.
 
-        Arrays of opened files are not copied, as they cannot change.
+        Arrays of opened files are copied if they were assigned to; otherwise both files read the same stored array.
+        Copies by `copy.copy` and `copy.deepcopy` and pickled files also belong to the opened file, so that `update`
+        writes to it.
         """
-        return AsdfFile(copy_tree(self._tree))
+        file = self.__deepcopy__({})
+        file._uri, file._source, file._mode = self.uri, None, None
+        return file
+
+    def __copy__(self) -> "AsdfFile":
+        return self.__deepcopy__({})
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "AsdfFile":
+        memo[id(self)] = file = AsdfFile()
+        for _, _, value in walk(self._tree):
+            if isinstance(value, Array) and not isinstance(value, AsdfArray):
+                memo[id(value)] = value  # a handle of a store
+        state = self._state()
+        tree = copy.deepcopy(self._tree, memo)
+        file._restore(
+            tree, {**state, "_settings": [(memo.get(id(array), array), o) for array, o in state["_settings"]]}
+        )
+        return file
+
+    def _state(self) -> dict[str, Any]:
+        """Return all but the tree, with the settings of the arrays in it."""
+        names = (
+            "_converters",
+            "_custom_schema",
+            "_extensions",
+            "_ignores_tags",
+            "_mode",
+            "_source",
+            "_uri",
+            "_version",
+        )
+        found = [(value, self._settings.find(value)) for _, _, value in walk(self._tree)]
+        settings = [(array, copy.copy(options)) for array, options in found if options is not None]
+        return {**{name: getattr(self, name) for name in names}, "_settings": settings}
+
+    def _restore(self, tree: Any, state: dict[str, Any]) -> Self:
+        for name, value in state.items():
+            setattr(self, name, value)
+        self._tree = tree
+        self._settings = ArraySettings()
+        for array, options in state["_settings"]:
+            self._settings.change(array).__dict__.update(options.__dict__)
+        return self
 
     def close(self) -> None:
-        """Release the memory map. The tree and its arrays remain usable, and keep open what they need."""
+        """Release the memory map and files that were opened from this one.
+
+        The tree and its arrays remain usable, and keep open what they need. The file itself is closed with the last of
+        them.
+        """
+        for other in self._others.values():
+            other.close()
+        self._others.clear()
         if self._source is not None:
-            self._source.unmap()
+            self._source.release()
 
     def __enter__(self) -> Self:
         return self
@@ -485,8 +431,8 @@ class AsdfFile(TreeMapping):
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (AsdfFile, (self._tree,)) if self._source is None else (_restore, self._source.address())
+        return _unpickled, (self._tree, self._state())
 
 
-def _restore(*address: Any) -> AsdfFile:
-    return Opened.open(*address).file
+def _unpickled(tree: Any, state: dict[str, Any]) -> AsdfFile:
+    return AsdfFile()._restore(tree, state)

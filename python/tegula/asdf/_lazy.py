@@ -72,6 +72,12 @@ class LazyArray(NDArrayType):
             part.flags.writeable = False
         return part
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "LazyArray":
+        return _restore(self._stored, None if self._array is None else self._array.copy())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self._stored, self._array)
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape, without reading."""
@@ -86,3 +92,9 @@ class LazyArray(NDArrayType):
     def size(self) -> int:
         """The number of elements, without reading."""
         return int(np.prod(self.shape, dtype=int))
+
+
+def _restore(stored: AsdfArray, elements: NDArray[Any] | None) -> LazyArray:
+    array = LazyArray(stored)
+    array._array = elements
+    return array

@@ -1,7 +1,8 @@
 """The ``asdf`` library's converters and schemas, for trees that tegula reads and writes."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import numpy as np
 from tegula._array.array import Array
 from tegula.asdf import _shim
 from tegula.asdf._array import AsdfArray
+from tegula.asdf._config import VERSIONS, AsdfConfig, get_config
 from tegula.asdf._history import copy_for_writing
 from tegula.asdf._tree import Reference, TaggedDict, TaggedList, TaggedString, words
-from tegula.asdf._walk import TreeCopier, walk
+from tegula.asdf._walk import TreeCopier, replace_entry, walk
 from tegula.errors import InvalidMetadataError, UnsupportedError
 
 try:
@@ -63,15 +65,29 @@ class Library:
         The version of the standard.
     ignore_unrecognized_tag : bool
         Whether not to warn of tags without a converter.
+    extensions : sequence
+        Extensions to use besides the installed ones.
+    custom_schema : str, optional
+        The path of a schema that trees have to match too.
     """
 
-    def __init__(self, version: str, *, ignore_unrecognized_tag: bool = False) -> None:
+    def __init__(
+        self,
+        version: str,
+        *,
+        ignore_unrecognized_tag: bool = False,
+        extensions: Sequence[Any] = (),
+        custom_schema: str | None = None,
+    ) -> None:
         self.is_silent = ignore_unrecognized_tag
-        try:
-            self.file = asdf.AsdfFile(version=version, ignore_unrecognized_tag=ignore_unrecognized_tag)
-        except ValueError:
+        options = {
+            "ignore_unrecognized_tag": ignore_unrecognized_tag,
+            "extensions": [*extensions, *get_config().extensions],
+            "custom_schema": custom_schema,
+        }
+        if version not in VERSIONS:
             warnings.warn(f"the asdf library does not know version {version} of the standard", stacklevel=4)
-            self.file = asdf.AsdfFile(ignore_unrecognized_tag=ignore_unrecognized_tag)
+        self.file = asdf.AsdfFile(version=version if version in VERSIONS else None, **options)
         self.version = tuple(int(part) for part in self.file.version_string.split("."))
 
     @property
@@ -81,8 +97,26 @@ class Library:
 
     def convert(self, tree: Any, source: "Opened | None") -> Any:
         """Replace the tagged nodes of a tree by the objects that converters make of them."""
-        with _shim.tree_modification(self.file):
-            return _Reader(self, source).convert(tree)
+        reader = _Reader(self, source)
+        try:
+            with _configured(), _shim.tree_modification(self.file):
+                return reader.convert(tree)
+        finally:
+            reader.release()
+
+    def change_defaults(self, tree: Any, source: "Opened | None", change: str) -> Any:
+        """Apply ``fill_defaults`` or ``remove_defaults`` of the library's schemas to a tree, and return it."""
+        simple = _Writer(self, _WriteContext(self)).copy(dict(tree))
+        tagged = _LibraryCopier().copy(simple)
+        getattr(schema, change)(tagged, self.file)
+        return self.convert(_Plain().copy(tagged), source)
+
+    def check_extensions(self, tree: Any, *, strict: bool) -> None:
+        """Warn of extensions in the history of a tree that are not installed or older; raise an error if `strict`."""
+        try:
+            _shim.check_extensions(self.file, _LibraryCopier().copy(tree), strict=strict)
+        except RuntimeError as error:
+            raise UnsupportedError(str(error)) from error
 
     def simplify(self, tree: Mapping[Any, Any]) -> tuple[dict[Any, Any], list[Any]]:
         """Convert objects into nodes that tegula can write, and the data of blocks that these nodes refer to.
@@ -117,10 +151,21 @@ class Library:
         except asdf.ValidationError as error:
             raise InvalidMetadataError(f"the tree does not match its schemas: {error}") from error
 
-    def schema_info(self, tree: Any, key: str, path: str | None, *, preserve_list: bool) -> Any:
+    def schema_info(self, tree: Any, key: str, path: str | None, **options: Any) -> Any:
         """Collect an annotation from the schemas of a tree; see ``asdf.AsdfFile.schema_info``."""
         tagged = _LibraryCopier(_TraversableDict).copy(tree)
-        return _shim.collect_schema_info(key, path, tagged, preserve_list=preserve_list, manager=self.manager)
+        return _shim.collect_schema_info(key, path, tagged, extension_manager=self.manager, **options)
+
+
+@contextmanager
+def _configured() -> Iterator[None]:
+    """Apply tegula's configuration to the library, as far as it differs from the default."""
+    ours, default = get_config(), AsdfConfig()
+    with asdf.config_context() as theirs:
+        for name in ("legacy_fill_schema_defaults", "warn_on_failed_conversion"):
+            if getattr(ours, name) != getattr(default, name):
+                setattr(theirs, name, getattr(ours, name))
+        yield
 
 
 class _Reader:
@@ -141,8 +186,12 @@ class _Reader:
             tree = self._object(tree)
         for collection, key, value in walk(tree):
             if self._has_converter(value):
-                collection[key] = self._object(value)
+                replace_entry(collection, key, self._object(value))
         return tree
+
+    def release(self) -> None:
+        """Let go of the file. The library's cycles of functions hold the context until they are collected."""
+        self._context.source = None
 
     def _has_converter(self, value: Any) -> bool:
         if not isinstance(value, (TaggedDict, TaggedList, TaggedString)):
@@ -174,7 +223,7 @@ class _LibraryCopier(TreeCopier):
         self._mapping = mapping
 
     def _empty(self, collection: Any) -> Any:
-        if isinstance(collection, dict):
+        if isinstance(collection, Mapping):
             return self._mapping({}, collection.tag) if isinstance(collection, TaggedDict) else {}
         return LibraryList([], collection.tag) if isinstance(collection, TaggedList) else []
 
@@ -204,7 +253,7 @@ class _NodeCopier(_LibraryCopier):
             node = {"source": -1, "datatype": value._datatype, "byteorder": value._byteorder}
             return LibraryDict({**node, "shape": ["*", *value._shape]}, f"{_CORE}ndarray-1.1.0")
         if isinstance(value, LazyArray):
-            value = value.stored or value._make_array()
+            value = value._make_array() if value.stored is None else value.stored
         if not isinstance(value, (np.ndarray, AsdfArray)):
             return value
         datatype, order = numpy_dtype_to_asdf_datatype(value.dtype)
@@ -219,6 +268,22 @@ class _NodeCopier(_LibraryCopier):
             node = {"sign": sign, "string": digits, "words": LibraryDict(inline, f"{_CORE}ndarray-1.1.0")}
             return LibraryDict(node, f"{_CORE}integer-1.1.0")
         return super().copy(value)
+
+
+class _Plain(TreeCopier):
+    """Copies trees of the library into trees of tegula."""
+
+    def _empty(self, collection: Any) -> Any:
+        tag = _shim.tag_of(collection)
+        if isinstance(collection, Mapping):
+            return {} if tag is None else TaggedDict(tag)
+        return [] if tag is None else TaggedList(tag)
+
+    def _replace(self, value: Any) -> Any:
+        if isinstance(value, LazyArray):
+            return value._make_array() if value.stored is None else value.stored
+        tag = _shim.tag_of(value) if isinstance(value, LibraryString) else None
+        return value if tag is None else TaggedString(str(value), tag)
 
 
 class _TraversableDict(LibraryDict):
@@ -241,7 +306,7 @@ class _Writer(TreeCopier):
         if self._manager.handles_type(type(collection)):
             return None
         tag = _shim.tag_of(collection)
-        if isinstance(collection, dict):
+        if isinstance(collection, Mapping):
             return {} if tag is None else TaggedDict(tag)
         return [] if tag is None else TaggedList(tag)
 
@@ -283,13 +348,13 @@ class _ReadContext(SerializationContext):
     def __init__(self, library: Library, source: "Opened | None") -> None:
         url = None if source is None else source.native.name
         super().__init__(library.file.version_string, library.manager, url, _shim.block_manager(library.file))
-        self._source = source
+        self.source = source
 
     def get_block_data_callback(self, index: int, key: Any = None) -> Any:  # noqa: ARG002 - blocks do not move
         """Return a callback that reads a block."""
-        if self._source is None:
+        if self.source is None:
             raise UnsupportedError(f"cannot read block {index}: the tree was not read from a file")
-        native = self._source.native
+        native = self.source.native
 
         def data(_attr: str | None = None) -> Any:
             if _attr not in (None, "data", "cached_data"):

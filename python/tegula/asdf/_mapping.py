@@ -1,11 +1,11 @@
 """Trees as mappings, which can be searched and printed and have a history."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tegula.asdf import _history
-from tegula.asdf._render import render
-from tegula.asdf._search import SearchResult, search
+from tegula.asdf._render import MAX_COLS, MAX_ROWS, Rows, render, render_table
+from tegula.asdf._search import NOT_SET, SearchResult
 from tegula.errors import InvalidMetadataError, NotFoundError
 
 __all__ = ["TreeMapping"]
@@ -25,6 +25,10 @@ class TreeMapping(Mapping[Any, Any]):
 
     @tree.setter
     def tree(self, tree: Mapping[Any, Any]) -> None:
+        if not isinstance(tree, Mapping):
+            raise TypeError(
+                f"a tree is a mapping, not {type(tree).__name__}; to open a file, call tegula.asdf.open(path)"
+            )
         self._tree = dict(tree)
 
     def _collection(self) -> Any:
@@ -66,37 +70,60 @@ class TreeMapping(Mapping[Any, Any]):
     def __hash__(self) -> int:
         return id(self)
 
-    def info(self, max_rows: int | None = 24, max_cols: int | None = 120, *, show_values: bool = True) -> None:
+    def info(
+        self,
+        max_rows: Rows = MAX_ROWS,
+        max_cols: int | None = MAX_COLS,
+        show_values: bool = True,
+        show_blocks: bool = False,
+    ) -> None:
         """Print the tree.
 
         Parameters
         ----------
-        max_rows : int, optional
-            The largest number of rows; the deepest entries are left out first. None: no limit.
+        max_rows : int or tuple, optional
+            The largest number of rows; the deepest entries are left out first. A tuple: the largest number of entries
+            of a collection at each depth. None: no limit.
         max_cols : int, optional
             The longest line. None: no limit.
         show_values : bool
             Whether numbers and strings are shown.
+        show_blocks : bool
+            Whether the headers of the blocks are shown too.
         """
         print(self.format_tree(max_rows, max_cols, show_values=show_values))  # noqa: T201 - its purpose
+        for number, block in enumerate(self.blocks if show_blocks else ()):
+            rows = [(name, "None" if value == "" else value) for name, value in block.items()]
+            print(render_table(f"Block #{number}", rows))  # noqa: T201
 
-    def format_tree(self, max_rows: int | None = 24, max_cols: int | None = 120, *, show_values: bool = True) -> str:
+    @property
+    def blocks(self) -> list[dict[str, Any]]:
+        """The blocks of the opened file, as their headers describe them."""
+        return []
+
+    def format_tree(
+        self, max_rows: Rows = MAX_ROWS, max_cols: int | None = MAX_COLS, *, show_values: bool = True
+    ) -> str:
         """Return the text that `info` prints."""
         return render(self._tree, max_rows, max_cols, show_values=show_values)
 
     def search(
-        self, key: Any = None, *, type_: type | str | None = None, value: Any = None, filter_: Any = None
+        self, key: Any = NOT_SET, type_: Any = NOT_SET, value: Any = NOT_SET, filter_: Callable[..., Any] | None = None
     ) -> SearchResult:
         """Find the values in the tree that meet all given conditions.
 
+        Mappings and sequences of any class are searched, and objects with the method ``__asdf_traverse__``.
+
         Parameters
         ----------
-        key : str or pattern, optional
-            A regular expression that is searched in the key, or an index of a list.
-        type_ : type or str, optional
-            The type of the value, or a regular expression that is searched in the name of the type.
-        value : optional
-            The value itself; for strings a regular expression.
+        key : str, pattern or object, optional
+            A regular expression that is searched in the key or index; anything else must equal the key.
+        type_ : type, str or pattern, optional
+            The type of the value, or a regular expression that is searched in the name of the type with its module,
+            such as ``numpy.ndarray``; types of Python itself have no module.
+        value : object, optional
+            A regular expression that is searched in the text of a value that is no collection; anything else, also
+            None, must equal the value. Arrays are equal if their shapes and elements are.
         filter_ : callable, optional
             Takes the value, or the value and its key; returns whether the value is wanted.
 
@@ -105,7 +132,10 @@ class TreeMapping(Mapping[Any, Any]):
         SearchResult
             The ``paths`` and ``nodes`` that were found; of a single result ``path`` and ``node``.
         """
-        return search(self._tree, key=key, type_=type_, value=value, filter_=filter_)
+        return SearchResult(self._tree, schema_info=self._schemas_of).search(key, type_, value, filter_)
+
+    def _schemas_of(self, tree: Any, key: str, path: Any = None, **options: Any) -> Any:
+        raise NotImplementedError
 
     @property
     def history(self) -> Any:

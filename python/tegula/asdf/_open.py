@@ -1,15 +1,20 @@
 """Functions that open ASDF files."""
 
+import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from tegula._array.array import Array
+from tegula.asdf._config import get_config
 from tegula.asdf._defaults import fill_defaults
 from tegula.asdf._file import AsdfFile
+from tegula.asdf._file_object import beside, local_path, open_file_object
 from tegula.asdf._opened import Opened
-from tegula.errors import NotFoundError
-from tegula.stores import FilesystemStore, MappingStore, MemoryStore, Store, locate_file
+from tegula.asdf._render import MAX_COLS, MAX_ROWS, Rows, render
+from tegula.asdf._walk import is_collection
+from tegula.errors import NotFoundError, UnsupportedError
+from tegula.stores import FilesystemStore, MemoryStore, Store, locate_file
 
 __all__ = ["info", "open", "open_node"]
 
@@ -19,13 +24,19 @@ def open(  # noqa: A001 - called as tegula.asdf.open
     key: str | None = None,
     *,
     mode: Literal["r", "rw"] | None = None,
-    memmap: bool = True,
+    memmap: bool | None = None,
     lazy_load: bool = True,
+    copy_arrays: bool | None = None,
     validate_checksums: bool = False,
     allow_external: bool = False,
-    validate: bool = False,
+    validate: bool | None = None,
     converters: Literal["asdf"] | None = None,
+    extensions: Any = None,
+    custom_schema: str | os.PathLike[str] | None = None,
     ignore_unrecognized_tag: bool = False,
+    strict_extension_check: bool = False,
+    ignore_missing_extensions: bool = True,
+    lazy_tree: bool = False,  # noqa: ARG001 - converters run at once
     legacy_defaults: bool = False,
     uri: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
@@ -35,31 +46,47 @@ def open(  # noqa: A001 - called as tegula.asdf.open
     Parameters
     ----------
     fd : str, os.PathLike, Store, bytes or file
-        The path or URL of the file; the store that contains it, with `key`; its bytes; or a binary file object. If the
-        object is a local file at position 0, it is opened again by its path; otherwise it is read to its end.
+        The path or URL of the file; the store that contains it, with `key`; its bytes; or a binary file object, which
+        is read in parts from its position on if it can seek, and must stay open. A local file that Python opened with
+        mode "rb" is opened again by its path.
     key : str, optional
         The key of the file in a store.
     mode : {None, "r", "rw"}
-        "r" makes `AsdfFile.update` and `AsdfFile.append` raise an error. Arrays are never written in place: replace
-        them in the tree, and write the file with `AsdfFile.update`.
-    memmap : bool
-        Whether arrays with the same layout in the file and in memory are read-only views of a memory map. Otherwise
-        their elements are read into new memory.
+        "r" makes `AsdfFile.update` and `AsdfFile.append` raise an error; "rw" also lets `AsdfFile.update` write to a
+        file object. Assignments to arrays change them in memory; `AsdfFile.update` stores them.
+    memmap : bool, optional
+        Whether arrays with the same layout in the file and in memory are read-only views of a memory map, as by
+        default. Otherwise their elements are read into new memory.
     lazy_load : bool
         Whether arrays are read when they are used. Otherwise all ndarrays are read now, by several threads, and the
         tree contains NumPy arrays. Zarr arrays are always read when they are used.
+    copy_arrays : bool, optional
+        The opposite of `memmap`, as earlier versions of the ``asdf`` library have it.
     validate_checksums : bool
         Whether the first read of a block verifies its checksum, which takes a read of the whole block.
     allow_external : bool
-        Whether Zarr stores with absolute paths may be opened. Otherwise only stores in the folder of the file may.
-    validate : bool
-        Whether the tree is validated with the ``asdf`` library's schemas; see `AsdfFile.validate`.
+        Whether files and Zarr stores outside the folder of the file may be opened if it refers to them: by a path with
+        ``..``, an absolute path or a ``file://`` URL. The files themselves may refer to others too.
+    validate : bool, optional
+        Whether the tree is validated with the ``asdf`` library's schemas; see `AsdfFile.validate`. By default only if
+        there is a `custom_schema`, or the configuration says so.
     converters : {None, "asdf"}
         "asdf": the converters that are installed for the ``asdf`` library (asdf-astropy, gwcs, ...) convert tagged
         nodes to objects. Arrays in such nodes are the library's lazy arrays. Converters are code of other packages,
         which runs on the content of the file.
+    extensions : extension or list, optional
+        Extensions of the ``asdf`` library that are used besides the installed ones, which implies
+        ``converters="asdf"``.
+    custom_schema : str or os.PathLike, optional
+        The path of a schema that the tree has to match too.
     ignore_unrecognized_tag : bool
         With converters: whether to suppress the warning about tags without a converter. Their nodes are not converted.
+    strict_extension_check : bool
+        Whether it is an error if an extension that took part in writing the file is not installed.
+    ignore_missing_extensions : bool
+        Whether not to warn of such extensions.
+    lazy_tree : bool
+        Has no effect: converters run when the file is opened.
     legacy_defaults : bool
         Whether to fill in the defaults of the schemas, if the file follows version 1.5 of the standard or earlier.
     uri : str, optional
@@ -93,87 +120,89 @@ def open(  # noqa: A001 - called as tegula.asdf.open
         raise ValueError(f'unknown mode {mode!r}; use "r" or "rw"')
     if converters not in (None, "asdf"):
         raise ValueError(f'unknown converters {converters!r}; use "asdf" or None')
-    store, key = _locate(fd, key, uri, storage_options)
-    options = {"memmap": memmap, "validate_checksums": validate_checksums, "allow_external": allow_external}
+    store, key = _locate(fd, key, uri, mode, storage_options)
+    options = {
+        "memmap": _maps(memmap, copy_arrays),
+        "validate_checksums": validate_checksums,
+        "allow_external": allow_external,
+    }
     file = Opened.open(store, key, AsdfFile, **options).file
-    file._mode = mode
+    file._mode, file._uri, file._ignores_tags = mode, uri, ignore_unrecognized_tag
+    file._custom_schema = None if custom_schema is None else os.fspath(custom_schema)
+    if extensions is not None:
+        file.extensions = extensions
     if legacy_defaults:
         fill_defaults(file.tree, file.version)
-    if validate:
+    if custom_schema is not None or (get_config().validate_on_read if validate is None else validate):
         file.validate()
+    if strict_extension_check or not ignore_missing_extensions:
+        file._library().check_extensions(file.tree, strict=strict_extension_check)
     if not lazy_load:
         file._load()
-    if converters is not None:
-        file._convert_tree(ignore_unrecognized_tag=ignore_unrecognized_tag)
+    if converters is not None or file._converters is not None:
+        file._convert_tree()
     return file
 
 
-def _locate(fd: Any, key: str | None, uri: str | None, storage_options: Mapping[str, Any] | None) -> tuple[Store, str]:
+def _maps(memmap: bool | None, copy_arrays: bool | None) -> bool:
+    if memmap is None:
+        return not copy_arrays
+    if memmap == copy_arrays:
+        raise ValueError(f"memmap={memmap} and copy_arrays={copy_arrays} contradict each other; pass memmap alone")
+    return memmap
+
+
+def _locate(
+    fd: Any, key: str | None, uri: str | None, mode: str | None, storage_options: Mapping[str, Any] | None
+) -> tuple[Store, str]:
     """Return the store and the key of a file."""
     if isinstance(fd, Store):
         if key is None:
             raise TypeError("cannot open a store as a file: pass the key of the file in the store")
         return fd, key
+    if key is not None:
+        hint = f"mode={key!r}" if key in ("r", "rw") else f"uri={key!r}"
+        raise TypeError(f"the second argument is the key of a file in a store; did you mean {hint}?")
+    if isinstance(fd, AsdfFile):
+        raise TypeError("this is an AsdfFile already; file.copy() copies it")
     if isinstance(fd, (bytes, bytearray, memoryview)):
-        return _bytes_store(bytes(fd), uri)
+        folder, name = beside(uri)
+        return (MemoryStore({name: bytes(fd)}), name) if folder is None else open_file_object(io.BytesIO(fd), uri)
     if hasattr(fd, "read"):
-        path = _path_of(fd)
-        if path is None:
-            data = fd.read()
-            if not isinstance(data, bytes):
-                raise TypeError(f"open the file in binary mode: reading it returned {type(data).__name__}")
-            return _bytes_store(data, uri)
+        path = local_path(fd)
+        if path is None or (uri is not None and mode != "rw"):
+            return open_file_object(fd, uri)
         fd = path
-    return locate_file(os.fspath(fd), storage_options)
+    path = os.fspath(fd)
+    store, name = locate_file(path, storage_options)
+    if isinstance(store, FilesystemStore) and os.path.isdir(os.path.join(store.path, name)):
+        raise UnsupportedError(_about_folder(path))
+    return store, name
 
 
-def _path_of(file: Any) -> str | None:
-    """Return the path of a local file object at position 0; None if the path no longer leads to that file."""
-    try:
-        name = file.name
-        if isinstance(name, str) and file.tell() == 0 and os.path.samestat(os.fstat(file.fileno()), os.stat(name)):
-            return os.path.abspath(name)
-    except (AttributeError, OSError, ValueError):
-        pass
-    return None
+def _about_folder(path: str) -> str:
+    """Return the error message for a folder that should be an ASDF file."""
+    members = ("zarr.json", ".zgroup", ".zarray")
+    if any(os.path.isfile(os.path.join(path.removeprefix("file://"), member)) for member in members):
+        return f"{path} is a Zarr store, not an ASDF file: open it with tegula.open({path!r})"
+    return f"{path} is a folder, not an ASDF file: pass the path of the file in it"
 
 
-def _bytes_store(data: bytes, uri: str | None) -> tuple[Store, str]:
-    """Return a store that contains the bytes of a file, and the key of the file."""
-    folder, name = os.path.split("" if uri is None else uri.removeprefix("file://"))
-    name = name or "memory.asdf"
-    if uri is None or "://" in folder:
-        return MemoryStore({name: data}), name
-    return MappingStore(_Folder(folder or ".", name, data)), name
-
-
-class _Folder(Mapping[str, bytes]):
-    """The files of a folder; one more file is in memory."""
-
-    def __init__(self, folder: str, name: str, data: bytes) -> None:
-        self._folder = FilesystemStore(folder)
-        self._name = name
-        self._data = data
-
-    def __getitem__(self, key: str) -> bytes:
-        return self._data if key == self._name else self._folder[key]
-
-    def __iter__(self) -> Iterator[str]:
-        yield self._name
-
-    def __len__(self) -> int:
-        return 1
-
-
-def info(fd: Any, **options: Any) -> None:
-    """Print the tree of a file.
+def info(
+    node_or_path: Any,
+    max_rows: Rows = MAX_ROWS,
+    max_cols: int | None = MAX_COLS,
+    show_values: bool = True,
+    show_blocks: bool = False,
+) -> None:
+    """Print the tree of a file, or a part of a tree.
 
     Parameters
     ----------
-    fd : str, os.PathLike, bytes, file or AsdfFile
-        The file.
-    **options
-        Arguments of `AsdfFile.info`.
+    node_or_path : str, os.PathLike, bytes, file, AsdfFile, mapping or sequence
+        The file, or a collection of its tree.
+    max_rows, max_cols, show_values, show_blocks
+        As for `AsdfFile.info`.
 
     Examples
     --------
@@ -187,7 +216,13 @@ def info(fd: Any, **options: Any) -> None:
     │ └─version (str): 0.1.0
     └─flux (AsdfArray: shape=(4,), dtype=int64)
     """
-    (fd if isinstance(fd, AsdfFile) else open(fd)).info(**options)
+    if isinstance(node_or_path, AsdfFile):
+        node_or_path.info(max_rows, max_cols, show_values, show_blocks)
+    elif is_collection(node_or_path):
+        print(render(node_or_path, max_rows, max_cols, show_values=show_values))  # noqa: T201 - its purpose
+    else:
+        with open(node_or_path) as file:
+            file.info(max_rows, max_cols, show_values, show_blocks)
 
 
 def open_node(path: str | os.PathLike[str], node: str, *, storage_options: Mapping[str, Any] | None = None) -> Array:

@@ -1,6 +1,7 @@
 """Opened ASDF files: the native handle, and the Python objects made from its nodes."""
 
 import os
+import weakref
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -10,9 +11,11 @@ from tegula import _tegula
 from tegula.asdf._array import AsdfArray
 from tegula.asdf._settings import ArraySettings, FileMap
 from tegula.asdf._tree import Reference
-from tegula.stores import FilesystemStore, Store
+from tegula.stores import FilesystemStore, RemoteStore, Store
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
     from tegula.asdf._file import AsdfFile
 
 __all__ = ["Opened", "reopen"]
@@ -20,6 +23,8 @@ __all__ = ["Opened", "reopen"]
 
 class Opened:
     """An opened file. Arrays and references of the file hold it, so that they outlive the `AsdfFile`.
+
+    It holds neither the `AsdfFile` nor arrays, so that the file is closed when the last of them is gone.
 
     Parameters
     ----------
@@ -65,14 +70,14 @@ class Opened:
         self.settings = ArraySettings()
         # The version of the file that an update may replace: the one that was opened, then the one that was written.
         self.version = native.file_version
-        self._arrays: dict[int, AsdfArray] = {}
-        self._file: AsdfFile | None = None
+        self._arrays: MutableMapping[int, AsdfArray] = weakref.WeakValueDictionary()
+        self._file: weakref.ref[AsdfFile] | None = None
         self._file_type = file_type
         self._mapped: NDArray[np.uint8] | None = None
-        # By key; and what references lead to, by key and node.
-        self._files: dict[str, Opened] = {} if parent is None else parent._files
+        # By name; and what references lead to, by name and node.
+        self._files: MutableMapping[str, Opened] = weakref.WeakValueDictionary() if parent is None else parent._files
         self._targets: dict[tuple[str, int], Any] = {} if parent is None else parent._targets
-        self._files[native.key] = self
+        self._files[native.name] = self
 
     @classmethod
     def open(
@@ -94,11 +99,18 @@ class Opened:
         return self.native.key
 
     @property
+    def is_named(self) -> bool:
+        """Whether the name of the file leads to it: the path of a local file or a URL."""
+        return isinstance(self.store, (FilesystemStore, RemoteStore))
+
+    @property
     def file(self) -> "AsdfFile":
         """The file as users see it."""
-        if self._file is None:
-            self._file = self._file_type._from_source(self)
-        return self._file
+        file = None if self._file is None else self._file()
+        if file is None:
+            file = self._file_type._from_source(self)
+            self._file = weakref.ref(file)
+        return file
 
     def tree(self, node: int | None = None) -> Any:
         """Convert a node, by default the root, and everything below it."""
@@ -110,6 +122,9 @@ class Opened:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return reopen, self.address()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
 
     # The native module calls these while it converts a tree.
 
@@ -137,15 +152,16 @@ class Opened:
 
     def related(self, native: _tegula.AsdfFile) -> "Opened":
         """Return a file that this one refers to. Each is opened once."""
-        known = self._files.get(native.key)
+        known = self._files.get(native.name)
         if known is not None:
             return known
-        return Opened(native, self.store, self._file_type, self, memmap=self.memmap)
+        store = self.store if native.outside is None else FilesystemStore(native.outside)
+        return Opened(native, store, self._file_type, self, memmap=self.memmap)
 
     def resolve(self, uri: str) -> Any:
         """Return the part of a tree that a reference of this file leads to."""
         native, node = self.native.target(uri)
-        target = (native.key, node)
+        target = (native.name, node)
         if target not in self._targets:
             self._targets[target] = self.related(native).tree(node)
         return self._targets[target]
@@ -161,9 +177,10 @@ class Opened:
                 self._mapped = mapped
         return self._mapped
 
-    def unmap(self) -> None:
-        """Release the memory map. Views of it keep it until they are gone."""
+    def release(self) -> None:
+        """Let go of the memory map and of what references led to. Their users keep them until they are gone."""
         self._mapped = None
+        self._targets.clear()
 
     # Reading everything.
 

@@ -12,12 +12,14 @@ from tegula.errors import UnsupportedError
 __all__ = [
     "block_data",
     "block_manager",
+    "check_extensions",
     "collect_schema_info",
     "key_type",
     "open_file",
     "record_extensions",
     "set_ndarray",
     "tag_of",
+    "tagged_node",
     "tagged_string",
     "to_objects",
     "to_tagged",
@@ -78,6 +80,15 @@ def tagged_string(text: str, tag: str) -> Any:
     return string
 
 
+def tagged_node(value: Any, tag: str) -> Any:
+    """Return a dict, list or string as a tagged node of the library."""
+    if isinstance(value, str):
+        return tagged_string(str(value), tag)
+    if isinstance(value, dict):
+        return _function("tagged", "TaggedDict")(dict(value), tag)
+    return _function("tagged", "TaggedList")(list(value), tag)
+
+
 def tag_of(node: Any) -> str | None:
     """Return the tag of a node of the library or of tegula; None if it has no tag."""
     tag = getattr(node, "_tag", None) or getattr(node, "tag", None)
@@ -89,10 +100,14 @@ def record_extensions(file: Any, history: dict[Any, Any], context: Any) -> None:
     _get(file, "_update_extension_history")(history, context)
 
 
-def collect_schema_info(key: str, path: str | None, tree: Any, *, preserve_list: bool, manager: Any) -> Any:
+def check_extensions(file: Any, tree: Any, *, strict: bool) -> None:
+    """Compare the extensions in the history of a tree with the installed ones."""
+    _get(file, "_check_extensions")(tree, strict)
+
+
+def collect_schema_info(key: str, path: str | None, tree: Any, **options: Any) -> Any:
     """Return annotations of the schemas of a tree."""
-    collect = _function("_node_info", "collect_schema_info")
-    return collect(key, path, tree, preserve_list=preserve_list, extension_manager=manager)
+    return _function("_node_info", "collect_schema_info")(key, path, tree, **options)
 
 
 # Arrays.

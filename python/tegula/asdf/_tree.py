@@ -161,7 +161,8 @@ def tag_of(value: Any) -> str | None:
     if kind.__module__.partition(".")[0] == "asdf":
         tag = _TAGS_OF_LIBRARY.get(kind.__name__) or getattr(value, "_tag", None)
     else:
-        tag = getattr(value, "tag", None)
+        # An attribute of this name of other classes can mean anything.
+        tag = value.tag if isinstance(value, (TaggedDict, TaggedList, TaggedString)) else None
     return tag if isinstance(tag, str) else None
 
 

@@ -1,13 +1,41 @@
-"""Walking through trees: dicts and lists that may hold one object in several places, and themselves."""
+"""Walking through trees: mappings and sequences that may hold one object in several places, and themselves."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["TreeCopier", "copy_tree", "walk"]
+from tegula.errors import UnsupportedError
 
-_COLLECTIONS = (dict, list, tuple)
+__all__ = ["TreeCopier", "children", "is_collection", "replace_entry", "walk"]
+
+_SCALARS = frozenset((str, int, float, bool, complex, bytes, bytearray, memoryview, range, type(None), np.ndarray))
+
+
+def is_collection(value: Any) -> bool:
+    """Return whether a value is a mapping or a sequence of values, by protocol and not by type."""
+    if type(value) in _SCALARS:
+        return False
+    if isinstance(value, (dict, list, tuple, Mapping)):
+        return True
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, memoryview, range))
+
+
+def children(value: Any) -> list[tuple[Any, Any]]:
+    """Return keys or indices with the values of a collection; of other values, none."""
+    if not is_collection(value):
+        return []
+    return list(value.items() if isinstance(value, Mapping) else enumerate(value))
+
+
+def replace_entry(collection: Any, key: Any, value: Any) -> None:
+    """Set an entry of a collection, which may be one that cannot change."""
+    try:
+        collection[key] = value
+    except TypeError:
+        raise UnsupportedError(
+            f"cannot replace entry {key!r} of a {type(collection).__name__}, which cannot change: use a dict or a list"
+        ) from None
 
 
 def walk(tree: Any) -> Iterator[tuple[Any, Any, Any]]:
@@ -16,25 +44,19 @@ def walk(tree: Any) -> Iterator[tuple[Any, Any, Any]]:
     Each collection is entered once. The caller may replace the value in its collection before it asks for the next
     entry: then the new value is entered.
     """
-    if not isinstance(tree, _COLLECTIONS):
-        return
     seen = {id(tree): tree}
-    stack = [(tree, iter(_entries(tree)))]
+    stack = [(tree, iter(children(tree)))]
     while stack:
         collection, entries = stack[-1]
         for key, value in entries:
             yield collection, key, value
             inner = collection[key]
-            if isinstance(inner, _COLLECTIONS) and id(inner) not in seen:
+            if is_collection(inner) and id(inner) not in seen:
                 seen[id(inner)] = inner
-                stack.append((inner, iter(_entries(inner))))
+                stack.append((inner, iter(children(inner))))
                 break
         else:
             stack.pop()
-
-
-def _entries(collection: Any) -> list[tuple[Any, Any]]:
-    return list(collection.items() if isinstance(collection, dict) else enumerate(collection))
 
 
 class TreeCopier:
@@ -51,14 +73,14 @@ class TreeCopier:
         known = self._copies.get(id(value))
         if known is not None:
             return known[1]
-        copy = self._empty(value) if isinstance(value, _COLLECTIONS) else None
+        copy = self._empty(value) if is_collection(value) else None
         if copy is None:
             copy = self._replace(value)
             self._copies[id(value)] = value, copy
             return copy
         # Entered before its entries, so that a collection can hold itself.
         self._copies[id(value)] = value, copy
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             copy.update((key, self.copy(item)) for key, item in value.items())
         else:
             copy.extend(self.copy(item) for item in value)
@@ -71,19 +93,3 @@ class TreeCopier:
     def _replace(self, value: Any) -> Any:
         """Return what stands for an object that is no collection."""
         return value
-
-
-class _MemoryCopier(TreeCopier):
-    def _empty(self, collection: Any) -> Any:
-        tag = getattr(collection, "tag", None)
-        if isinstance(collection, tuple):
-            return None
-        return type(collection)() if tag is None else type(collection)(tag)
-
-    def _replace(self, value: Any) -> Any:
-        return value.copy() if isinstance(value, np.ndarray) else value
-
-
-def copy_tree(tree: Any) -> Any:
-    """Copy the collections and ndarrays of a tree."""
-    return _MemoryCopier().copy(tree)

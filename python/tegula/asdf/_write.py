@@ -15,18 +15,15 @@ from tegula._array.array import Array
 from tegula._group import Group
 from tegula._tegula import AsdfNode
 from tegula.asdf._array import AsdfArray
+from tegula.asdf._config import get_config
+from tegula.asdf._search import NOT_SET
 from tegula.asdf._settings import ArrayOptions, ArraySettings, Storage, checked_label, checked_storage, is_mapped
+from tegula.asdf._stream import Stream
 from tegula.asdf._tree import Reference, TaggedDict, TaggedList, tag_of
 from tegula.asdf._zarr import from_zarr, is_zarr_python
 from tegula.errors import UnsupportedError
 
-__all__ = ["STANDARD", "VERSIONS", "WriteJob", "stored_as"]
-
-STANDARD = "1.6.0"
-"""The version of the ASDF standard that is written by default."""
-
-VERSIONS = ("1.0.0", "1.1.0", "1.2.0", "1.3.0", "1.4.0", "1.5.0", STANDARD)
-"""The versions that can be written."""
+__all__ = ["WriteJob", "stored_as"]
 
 _ROOT = "tag:stsci.edu:asdf/core/asdf-1.1.0"
 _SOFTWARE = "tag:stsci.edu:asdf/core/software-1.0.0"
@@ -46,6 +43,7 @@ class WriteJob:
     checksums: bool
     keep_zarr_v3: bool
     converters: Literal["asdf"] | None
+    extensions: Sequence[Any]
     has_path: bool
     """Whether other files can be written beside the file."""
     expected: list[int] | None = None
@@ -59,10 +57,11 @@ class WriteJob:
         settings: ArraySettings,
         own_version: str,
         own_converters: Literal["asdf"] | None,
+        extensions: Sequence[Any] = (),
         *,
         has_path: bool = True,
         all_array_storage: Storage | None = None,
-        all_array_compression: str | None = "input",
+        all_array_compression: Any = NOT_SET,
         compression_kwargs: Mapping[str, Any] | None = None,
         pad_blocks: bool | float = False,
         include_block_index: bool = True,
@@ -72,17 +71,21 @@ class WriteJob:
         converters: Literal["asdf", "input"] | None = "input",
     ) -> Self:
         """Return the job for a file with settings, version and converters of its own, and the options of `write_to`."""
+        config = get_config()
+        if all_array_compression is NOT_SET:
+            all_array_compression = config.all_array_compression
         return cls(
             settings=settings,
-            storage=checked_storage(all_array_storage),
+            storage=checked_storage(all_array_storage) or config.all_array_storage,
             compression=checked_label(all_array_compression),
-            compression_kwargs=dict(compression_kwargs or {}),
+            compression_kwargs=dict(compression_kwargs or config.all_array_compression_kwargs or {}),
             pad_blocks=pad_blocks,
             include_block_index=include_block_index,
             version=own_version if version is None else version,
             checksums=write_checksums,
             keep_zarr_v3=keep_zarr_v3,
             converters=own_converters if converters == "input" else converters,
+            extensions=extensions,
             has_path=has_path,
         )
 
@@ -94,7 +97,7 @@ class WriteJob:
         if self.converters is not None:
             from tegula.asdf._library import Library
 
-            tree, blocks = Library(self.version).simplify(tree)
+            tree, blocks = Library(self.version, extensions=self.extensions).simplify(tree)
         root = {"asdf_library": _software(), **{key: tree[key] for key in tree if key != "asdf_library"}}
         return _tegula.write_asdf(TaggedDict(_ROOT, root), path, self, blocks)
 
@@ -133,6 +136,8 @@ class WriteJob:
             return AsdfNode.Set(dict.fromkeys(value))
         if isinstance(value, Reference):
             return AsdfNode.Plain({"$ref": value.uri})
+        if isinstance(value, Stream):
+            return self._ndarray(np.empty((0, *value.shape), value.dtype), ArrayOptions("streamed"))
         if isinstance(value, int):
             return AsdfNode.Plain(int(value))
         if isinstance(value, (bytearray, memoryview)):
@@ -172,9 +177,13 @@ class WriteJob:
         """Return how an array is written: options of the file override those of the array."""
         own = self.settings.of(array)
         storage = self.storage or own.storage
+        config = get_config()
+        if storage is None and array.size < (config.array_inline_threshold or 0):
+            storage = "inline"
+        save_base = config.default_array_save_base if own.save_base is None else own.save_base
         if self.compression == "input":
-            return ArrayOptions(storage, own.compression, own.compression_kwargs, own.save_base)
-        return ArrayOptions(storage, self.compression, self.compression_kwargs, own.save_base)
+            return ArrayOptions(storage, own.compression, own.compression_kwargs, save_base)
+        return ArrayOptions(storage, self.compression, self.compression_kwargs, save_base)
 
     def _array(self, array: Array) -> AsdfNode:
         """Return what a stored array becomes: a copy of its blocks, unless options ask for something else."""
@@ -192,10 +201,12 @@ class WriteJob:
         # Blocks of external files are copied into this one.
         storage = "inline" if storage == "inline" else "internal"
         is_unchanged = options.storage in (None, storage) and options.compression in ("input", label)
-        if is_unchanged and not array._drops_mask:
+        if is_unchanged and not array._drops_mask and not array.is_changed:
             return AsdfNode.Copy(array._source.native, array._node)
         if options.compression == "input":
             options.compression = label
+        if array.is_changed and options.storage is None:
+            options.storage = storage
         return self._ndarray(array[...], options)
 
     def _chunked(self, array: AsdfArray) -> Any:

@@ -18,6 +18,7 @@ mod copy;
 mod dtype;
 mod errors;
 mod extract;
+mod file_object;
 mod group;
 mod json;
 mod options;

@@ -104,6 +104,14 @@ impl Store {
         Self(Arc::new(Mapping::new(&mapping)))
     }
 
+    /// Returns a store of the Python object `reader`, whose method `read(offset, length)` returns bytes. `beside` is the
+    /// store of all other keys.
+    #[staticmethod]
+    fn file_object(reader: Py<PyAny>, key: String, name: String, size: u64, beside: Option<&Bound<'_, Self>>) -> Self {
+        let beside = beside.map(|store| store.get().0.clone());
+        Self(Arc::new(crate::file_object::FileObjectStore::new(reader, key, name, size, beside)))
+    }
+
     /// Returns a read-only store of the same objects. Writes raise an error with the reason.
     fn read_only(&self, reason: &str) -> Self {
         Self(Arc::new(ReadOnlyStore::new(self.0.clone(), reason)))

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use md5::{Digest, Md5};
@@ -15,7 +15,7 @@ use super::block_list::Blocks;
 use super::compression::decompress;
 use super::file::Layout;
 use super::opened::Opened;
-use super::uri::relative_key;
+use super::uri::{local_path, relative_key};
 use super::version::FileVersion;
 use super::yaml::{Document, Kind, Limits, NodeId, Scalar};
 use crate::error::{Error, ErrorKind, Place, Result};
@@ -38,8 +38,8 @@ pub struct OpenOptions {
     pub limits: Limits,
     /// Whether the first read of a block verifies its MD5 checksum, which reads the whole block.
     pub validate_checksums: bool,
-    /// Whether Zarr stores with an absolute path are opened. Otherwise only files in or below the file's folder are, so that
-    /// a file from an untrusted source cannot reach others.
+    /// Whether local files and Zarr stores anywhere are opened if the tree refers to them. Otherwise only those in or
+    /// below the file's folder are, so that a file from an untrusted source cannot reach others.
     pub allow_external: bool,
 }
 
@@ -60,7 +60,9 @@ struct Inner {
     file_version: Option<FileVersion>,
     /// Local files with blocks of this one, open since this one was opened, by their keys.
     pinned: HashMap<String, Arc<dyn Object>>,
-    /// Other files by their keys.
+    /// The folder that is the root of the store, if a reference led from another store to this one.
+    outside: Option<PathBuf>,
+    /// Other files by their names.
     others: Mutex<HashMap<String, AsdfFile>>,
     parents: OnceLock<HashMap<NodeId, Parent>>,
 }
@@ -135,6 +137,7 @@ impl AsdfFile {
             verified: Mutex::default(),
             file_version,
             pinned: HashMap::new(),
+            outside: None,
             others: Mutex::default(),
             parents: OnceLock::new(),
         })))
@@ -177,6 +180,11 @@ impl AsdfFile {
     /// Returns the file's name for messages: the path of a local file.
     pub fn name(&self) -> String {
         self.0.store.display(&self.0.key)
+    }
+
+    /// Returns the folder of the file's store, if a reference led from another store to this one.
+    pub fn outside(&self) -> Option<&Path> {
+        self.0.outside.as_deref()
     }
 
     /// Identifies the version of the file: two handles share it only if they opened the same version of the same file.
@@ -331,21 +339,46 @@ impl AsdfFile {
         })
     }
 
-    /// Opens the file at a relative URI, in or below the folder of this file.
+    /// Opens the file at a URI: in or below the folder of this file or, if the options allow it, any local file.
     pub fn open_other(&self, uri: &str) -> Result<Self> {
-        let key = relative_key(self.key(), uri).place(|| self.name())?;
-        if key == self.key() {
+        let (store, key, outside) = self.locate(uri).place(|| self.name())?;
+        let name = store.display(&key);
+        if name == self.name() {
             return Ok(self.clone());
         }
-        if let Some(known) = lock(&self.0.others).get(&key) {
+        if let Some(known) = lock(&self.0.others).get(&name) {
             return Ok(known.clone());
         }
-        let store = self.0.store.clone();
-        let other = match self.0.pinned.get(&key) {
+        let is_beside = outside.as_deref() == self.outside();
+        let mut other = match self.0.pinned.get(&key).filter(|_| is_beside) {
             Some(object) => Self::open_object(store, &key, object.clone(), self.0.options)?,
             None => Self::open_with(store, &key, self.0.options)?,
         };
-        Ok(lock(&self.0.others).entry(key).or_insert(other).clone())
+        if let Some(inner) = Arc::get_mut(&mut other.0) {
+            inner.outside = outside;
+        }
+        Ok(lock(&self.0.others).entry(name).or_insert(other).clone())
+    }
+
+    /// Returns the store and the key of another file, and the folder of that store if it is not this file's store.
+    fn locate(&self, uri: &str) -> Result<(Arc<dyn Store>, String, Option<PathBuf>)> {
+        let refused = match relative_key(self.key(), uri) {
+            Ok(key) => return Ok((self.0.store.clone(), key, self.0.outside.clone())),
+            Err(error) => error,
+        };
+        let Some(path) = self.outside_path(uri) else { return Err(refused) };
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+            return Err(refused);
+        };
+        // One file is opened once, however the path is written.
+        let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        Ok((Arc::new(FilesystemStore::new(&folder)), name.to_owned(), Some(folder)))
+    }
+
+    /// Returns the local path that a URI or path leads to, if the options allow to open files outside the folder.
+    pub(super) fn outside_path(&self, uri: &str) -> Option<PathBuf> {
+        let from = self.0.store.local_path(self.key());
+        self.0.options.allow_external.then(|| local_path(from.as_deref(), uri)).flatten()
     }
 }
 

@@ -26,7 +26,7 @@ impl AsdfFile {
         let (mut file, mut node) = (self.clone(), node);
         let mut seen = HashSet::new();
         while let Some(uri) = file.reference(node) {
-            if !seen.insert((file.key().to_owned(), node)) || seen.len() > MAX_STEPS {
+            if !seen.insert((file.name(), node)) || seen.len() > MAX_STEPS {
                 return Err(Error::metadata(format!(
                     "{}: the chain of references is circular or longer than {MAX_STEPS}",
                     self.describe(node)

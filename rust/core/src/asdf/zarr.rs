@@ -91,14 +91,19 @@ impl AsdfFile {
         };
         let open = || {
             let local = path.strip_prefix("file://").unwrap_or(path);
-            if local.starts_with('/') {
-                if self.options().allow_external {
-                    return Array::open(Arc::new(FilesystemStore::new(local)), "");
-                }
-                let what = "the store has an absolute path; set the option allow_external to open it";
-                return Err(Error::unsupported(what));
+            match sibling_key(self.key(), local) {
+                Ok(key) if !local.starts_with('/') => return Array::open(self.store().clone(), &key),
+                Err(error) if !self.options().allow_external => return Err(error),
+                _ => {}
             }
-            Array::open(self.store().clone(), &sibling_key(self.key(), local)?)
+            // Only URLs have escapes.
+            let uri = if path.starts_with("file://") { path.to_owned() } else { path.replace('%', "%25") };
+            let outside = self.outside_path(&uri).ok_or_else(|| {
+                Error::unsupported(
+                    "the store is outside the folder of this file; set the option allow_external to open it",
+                )
+            })?;
+            Array::open(Arc::new(FilesystemStore::new(outside)), "")
         };
         let shown: String = path.chars().take(200).collect();
         open().map(Some).place(|| format!("store {shown:?}"))
@@ -166,7 +171,11 @@ mod tests {
             assert_eq!(open(kind, &absolute, true).unwrap(), [1, 2]);
             assert_eq!(open(kind, &format!("file://{absolute}"), true).unwrap(), [1, 2]);
             assert!(open(kind, &absolute, false).unwrap_err().to_string().contains("allow"));
-            for path in ["../sub/a.zarr", "b.zarr", "", "a.zarr/../a.zarr"] {
+            for path in ["../sub/a.zarr", "a.zarr/../a.zarr"] {
+                assert_eq!(open(kind, path, true).unwrap(), [1, 2]);
+                assert!(open(kind, path, false).unwrap_err().to_string().contains("allow"));
+            }
+            for path in ["b.zarr", "", "../b.zarr"] {
                 assert!(open(kind, path, true).is_err(), "{path}");
             }
         }

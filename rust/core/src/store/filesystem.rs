@@ -189,6 +189,10 @@ impl Store for FilesystemStore {
         if key.is_empty() { self.root.display().to_string() } else { self.path(key).display().to_string() }
     }
 
+    fn local_path(&self, key: &str) -> Option<PathBuf> {
+        Some(self.path(key))
+    }
+
     fn list_dir(&self, prefix: &str) -> Result<Listing> {
         let path = if prefix.is_empty() { self.root.clone() } else { self.path(prefix) };
         let mut listing = Listing::default();

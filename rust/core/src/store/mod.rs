@@ -70,6 +70,7 @@ pub(crate) use temporary::{NamedFile, left_over_within};
 pub use zip::{ZipStore, ZipWriter};
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::{Error, Place, Result};
@@ -110,6 +111,11 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// objects.
     fn locate(&self, _key: &str) -> Result<Option<Location>> {
         Ok(None)
+    }
+
+    /// Returns the path of a key in the local filesystem, if the store is a folder.
+    fn local_path(&self, _key: &str) -> Option<PathBuf> {
+        None
     }
 
     /// Lists the names directly under a prefix (`""` is the root; without a closing `/`).

@@ -72,7 +72,7 @@ impl AsdfFile {
 
 #[pymethods]
 impl AsdfFile {
-    /// Opens a file. With `allow_external`, Zarr stores with absolute paths may be opened.
+    /// Opens a file. With `allow_external`, local files and Zarr stores outside its folder may be opened.
     #[staticmethod]
     #[pyo3(signature = (store, key, validate_checksums, allow_external=false))]
     fn open(
@@ -96,6 +96,12 @@ impl AsdfFile {
     #[getter]
     fn key(&self) -> &str {
         self.0.key()
+    }
+
+    /// The folder of the file's store, if a reference led from another store to this one.
+    #[getter]
+    fn outside(&self) -> Option<&std::path::Path> {
+        self.0.outside()
     }
 
     /// The options `validate_checksums` and `allow_external`.
@@ -195,7 +201,7 @@ impl AsdfFile {
     /// Returns the file (`None` for this file) and the node that references from a node lead to.
     fn target_of(&self, py: Python<'_>, node: usize) -> PyResult<(Option<Self>, usize)> {
         let (file, found) = self.follow_and(py, node, |file, node| Ok((file.clone(), node)))?;
-        let other = (file.key() != self.0.key()).then_some(Self(file));
+        let other = (file.name() != self.0.name()).then_some(Self(file));
         Ok((other, found.index()))
     }
 

@@ -284,7 +284,7 @@ impl<'a, 'py> Converter<'a, 'py> {
             let uri = self.file.reference(id).unwrap_or_default();
             let local = uri.starts_with('#');
             let target = if local { self.file.follow(id).ok() } else { None };
-            let target = target.filter(|(file, _)| file.key() == self.file.key()).map(|(_, node)| node);
+            let target = target.filter(|(file, _)| file.name() == self.file.name()).map(|(_, node)| node);
             let value = match target {
                 Some(node) => self.node(node)?,
                 None => self.owner.call_method1("reference", (uri,))?,
