@@ -271,3 +271,55 @@ def test_python_ends_with_complete_archives(tmp_path):
     assert "was not written" in ended.stderr
     np.testing.assert_array_equal(tegula.load(tmp_path / "end.zip"), DATA)
     assert files(tmp_path) == ["end.zip"]
+
+
+def test_members_of_a_half_deleted_group_stay_its_members():
+    class Failing(dict):
+        def __delitem__(self, key):
+            if key == "x/z/zarr.json":
+                raise OSError("stopped")
+            super().__delitem__(key)
+
+    store = Failing()
+    tegula.save(store, {"a": DATA, "b/c": DATA, "z": DATA}, "x")
+    with pytest.raises(tegula.StoreError, match="stopped"):
+        tegula.delete(store, "x")
+    assert list(tegula.open_group(store, "x")) == ["z"]
+    with pytest.raises(tegula.StoreError, match="already exists"):
+        tegula.create_group(store, "x")
+
+
+def test_validation_knows_what_killed_writers_leave(tmp_path):
+    group = tegula.save(tmp_path / "x", {"a": DATA, "b/c": DATA})
+    (tmp_path / "x/a/zarr.json").unlink()
+    (tmp_path / "x/other").mkdir()
+    (tmp_path / "x/other/notes").write_text("mine")
+    left = tegula.validate(tmp_path / "x").leftovers
+    assert left == [str(tmp_path / "x/a/c/0/0")]
+    assert tegula.validate(tmp_path / "x", repair=True).removed == left
+    assert not (tmp_path / "x/a").exists()
+    assert (tmp_path / "x/other/notes").exists()
+    assert list(group) == ["b"]
+    (tmp_path / "x/b/c/zarr.json").unlink()
+    assert tegula.validate(tmp_path / "x/b/c").leftovers == [str(tmp_path / "x/b/c/c/0/0")]
+    assert tegula.validate(tmp_path / "x/b/c", repair=True).removed
+    with pytest.raises(tegula.NotFoundError):
+        tegula.validate(tmp_path / "x/b/c")
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_processes_open_what_another_creates(tmp_path):
+    children = []
+    for _ in range(3):
+        child = os.fork()
+        if child == 0:
+            ended = 1
+            try:
+                for number in range(30):
+                    tegula.open_group(tmp_path / str(number), mode="a")
+                    tegula.open_array(tmp_path / f"a{number}", mode="a", shape=(4,), dtype="i4")
+                ended = 0
+            finally:
+                os._exit(ended)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0, 0]

@@ -448,3 +448,18 @@ def test_a_store_is_given_up(tmp_path):
     assert len(tegula.ZipStore(tmp_path / "new/y.zip")) == 0
     with pytest.raises(tegula.StoreError, match="is a folder"):
         tegula.ZipStore(tmp_path / "new", mode="w")
+
+
+def test_with_blocks_complete_archives(tmp_path):
+    with tegula.create_group(tmp_path / "g.zip") as group:
+        with group.create_group("a") as inner:
+            inner.create_array("b", data=np.arange(3))
+        group.create_array("c", data=np.arange(4))
+        assert not (tmp_path / "g.zip").exists()
+    assert list(tegula.open_group(tmp_path / "g.zip").members(recursive=True)) == ["a", "a/b", "c"]
+    with tegula.create_array(tmp_path / "a.zip", shape=(4,), dtype="i4") as array:
+        array[:2] = 1
+    assert tegula.load(tmp_path / "a.zip").tolist() == [1, 1, 0, 0]
+    with contextlib.suppress(ZeroDivisionError), tegula.open(tmp_path / "b.zip", mode="w") as group:
+        raise ZeroDivisionError
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "g.zip"]

@@ -1,6 +1,7 @@
 """Names of zarr-python's and h5py's groups, for those who come from them."""
 
 from collections.abc import Iterator, Mapping
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -42,11 +43,18 @@ class GroupNames:
         def __getitem__(self, name: str) -> Any: ...
 
     def __enter__(self) -> Self:
-        """Return this group. The end of a ``with`` block closes nothing: groups hold no open files."""
+        """Return this group.
+
+        The end of a ``with`` block completes a zip archive that is being written, if this is the group at its root; an
+        exception gives it up. Otherwise nothing is open.
+        """
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        pass
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self.path:
+            self.store.__exit__(kind, error, trace)
 
     @property
     def basename(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from tegula import _tegula
-from tegula.errors import InvalidMetadataError, NotFoundError, StoreError, UnsupportedError
+from tegula.errors import Error, InvalidMetadataError, NotFoundError, StoreError, UnsupportedError
 from tegula.stores import FilesystemStore, Store
 
 __all__ = ["METADATA", "creation", "discard", "discard_group", "erase", "orphans"]
@@ -106,7 +106,7 @@ def _make_room(store: Store, where: str, zarr_format: int, *, overwrite: bool, a
                     _tegula.Group.create(store._native, above, zarr_format, {})
     if overwrite:
         if _is_node(store, where):
-            store._native.erase_below(where, METADATA)
+            _erase(store, where)
         for array in arrays:
             array.erase_all_chunks()
 
@@ -127,7 +127,23 @@ def erase(store: Store, path: str) -> None:
     store._native.check_writable(where)
     if not _is_node(store, where) and not _is_link(store, where) and not orphans(store, where):
         raise NotFoundError(f"no array or group at {store._native.display(where)}")
-    # Metadata first, so that nobody sees an array with missing chunks.
+    _erase(store, where)
+
+
+def _erase(store: Store, where: str) -> None:
+    """Erase everything at a path, in an order in which an interruption leaves no wrong nodes.
+
+    Metadata of an array go first, so that nobody sees missing chunks. Members of a group go before the group: they
+    would be members of the next group at the path.
+    """
+    members: list[str] = []
+    if not _is_link(store, where):
+        with suppress(Error):
+            group = _tegula.Group.open(store._native, where, None)
+            # Consolidated metadata would still show the members.
+            members = [] if group.is_consolidated else store._native.list_dir(where)[1]
+    for name in members:
+        _erase(store, f"{where}/{name}".lstrip("/"))
     store._native.erase_below(where, METADATA)
 
 
@@ -140,6 +156,8 @@ def orphans(store: Store, path: str) -> list[str]:
 
     The list is empty if there are other objects, which may be anything.
     """
+    if _is_link(store, path):
+        return []
     try:
         keys = store._native.keys(path)
     except UnsupportedError:

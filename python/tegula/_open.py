@@ -14,7 +14,7 @@ from tegula._create import create_array, new_group
 from tegula._group import Group
 from tegula._guide import guided, unknown_keyword
 from tegula.asdf._open import open_node as open_asdf_node
-from tegula.errors import Error, NotFoundError, UnsupportedError
+from tegula.errors import Error, NotFoundError, StoreError, UnsupportedError
 from tegula.stores import FilesystemStore, ReadOnlyStore, RemoteStore, Store, StoreLike, as_store
 from tegula.stores._path import hint, near
 from tegula.stores._resolve import local_path, target
@@ -111,6 +111,27 @@ def _existing(
         return None
 
 
+def _created(
+    store: StoreLike,
+    path: str,
+    mode: str,
+    create: Callable[..., Node],
+    properties: dict[str, Any],
+    opened: Callable[[Store, str], Node],
+) -> Node:
+    """Create a node; with mode "a", open it if another process was faster."""
+    try:
+        return create(store, path, **properties)
+    except StoreError:
+        if mode != "a":
+            raise
+        try:
+            return opened(*as_store(store, path, properties["storage_options"]))
+        except NotFoundError:
+            pass
+        raise
+
+
 def _hint(store: Store, path: str) -> str:
     """Return what may help if no node is at a path, as the end of a message."""
     where = path.strip("/")
@@ -187,9 +208,9 @@ def open(  # noqa: A001 - as in gzip.open
     if found is not None:
         return found
     properties |= {"overwrite": how == "w", "storage_options": storage_options}
-    if properties.get("shape") is None and properties.get("data") is None:
-        return create_group(store, path, **properties)
-    return create_array(store, path, **properties)
+    is_group = properties.get("shape") is None and properties.get("data") is None
+    create: Callable[..., Array | Group] = create_group if is_group else create_array
+    return _created(store, path, how, create, properties, _open_node)
 
 
 @guided
@@ -248,7 +269,8 @@ def open_array(
     found = _existing(store, path, how, storage_options, Array._open)
     if found is not None:
         return found
-    return create_array(store, path, overwrite=how == "w", storage_options=storage_options, **properties)
+    properties |= {"overwrite": how == "w", "storage_options": storage_options}
+    return _created(store, path, how, create_array, properties, Array._open)
 
 
 @guided
@@ -298,10 +320,11 @@ def open_group(
     found = _existing(store, path, how, storage_options, partial(_open_group, use_consolidated=use_consolidated))
     if found is not None:
         return found
-    return create_group(store, path, overwrite=how == "w", storage_options=storage_options, **properties)
+    properties |= {"overwrite": how == "w", "storage_options": storage_options}
+    return _created(store, path, how, create_group, properties, _open_group)
 
 
-def _open_group(store: Store, path: str, use_consolidated: bool | None) -> Group:
+def _open_group(store: Store, path: str, use_consolidated: bool | None = None) -> Group:
     return Group._wrap(_tegula.Group.open(store._native, path, use_consolidated), store)
 
 

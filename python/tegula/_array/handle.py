@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from types import TracebackType
 from typing import Any, Self, SupportsIndex, TypeAlias
 
 import numpy as np
@@ -72,11 +73,18 @@ class Handle:
         return self._loaded
 
     def __enter__(self) -> Self:
-        """Return this handle. The end of a ``with`` block closes nothing: handles hold no open files."""
+        """Return this handle.
+
+        The end of a ``with`` block completes a zip archive that is being written, if this is the array at its root; an
+        exception gives it up. Otherwise nothing is open.
+        """
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        pass
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._native.path:
+            self._store.__exit__(kind, error, trace)
 
     def _refuse_mask(self) -> None:
         """Raise an error if the array has a mask, which a copy would lose."""

@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Iterator, MutableMapping
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from tegula import _tegula
 from tegula.errors import NotFoundError
@@ -34,6 +35,17 @@ class Store(MutableMapping[str, bytes]):
         if key not in self:
             raise NotFoundError(f"nothing is stored at {self._native.display(key)}")
         self._native.erase(key)
+
+    def close(self) -> None:
+        """Complete what is being written: the archive of a `ZipStore`. Other stores hold nothing open."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def clear(self) -> None:
         """Remove all objects. Links out of the store are removed, not followed."""

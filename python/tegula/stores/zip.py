@@ -5,7 +5,7 @@ import os
 import sys
 import weakref
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from tegula import _tegula
 from tegula.errors import StoreError
@@ -97,9 +97,6 @@ class ZipStore(PathStore):
         if self._archive is not None:
             self._archive.discard()
             self._complete.detach()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
