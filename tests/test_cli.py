@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -260,3 +261,36 @@ def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: p
         environment = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}"}
         ended = subprocess.run(line.strip(), shell=True, capture_output=True, text=True, check=False, env=environment)
         assert (ended.returncode, ended.stderr) == (0, ""), line
+
+
+def test_errors_name_flags_and_not_arguments_of_python(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target = str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr")
+    group = tegula.create_group(source)
+    group.create_array("x", data=np.zeros((100, 100)))
+    tegula.copy(source, target)
+    for arguments, flag in (
+        (["copy", source, target], "--overwrite"),
+        (["copy", source, f"{target}2", "--chunks", "10,10"], "without --chunks"),
+        (["copy", f"{source}/x", f"{target}2", "--chunks", "50,50", "--max-memory", "100"], "--max-memory"),
+    ):
+        assert main(arguments) == 1
+        message = capsys.readouterr().err
+        assert flag in message
+        assert not re.search(r"overwrite=|max_memory|tegula\.copy", message)
+
+
+def test_a_folder_of_stores_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tegula.create_array(tmp_path / "a.zarr", shape=(2,), dtype="i4")
+    tegula.create_group(tmp_path / "b.zarr", zarr_format=2)
+    tegula.AsdfFile({"x": 1}).write_to(tmp_path / "c.asdf")
+    (tmp_path / "empty").mkdir()
+    assert main(["info", str(tmp_path)]) == 1
+    message = capsys.readouterr().err
+    assert "folder of stores" in message
+    assert [name for name in ("a.zarr", "b.zarr", "c.asdf", "empty") if name in message] == [
+        "a.zarr",
+        "b.zarr",
+        "c.asdf",
+    ]
+    assert main(["info", str(tmp_path / "empty")]) == 1
+    assert "no array or group" in capsys.readouterr().err

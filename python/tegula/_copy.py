@@ -129,8 +129,8 @@ def rechunk(
     store: StoreLike,
     path: str = "/",
     *,
-    chunks: int | Sequence[int] | Literal["auto"] = "auto",
-    shards: int | Sequence[int] | Literal["auto"] | None = "auto",
+    chunks: int | Sequence[int | Sequence[int]] | Literal["auto"] | bool = "auto",
+    shards: int | Sequence[int] | Literal["auto"] | bool | None = "auto",
     filters: Codecs = None,
     compressors: Codecs | EllipsisType = ...,
     fill_value: Any = ...,
@@ -208,7 +208,7 @@ def rechunk(
     fill = None if fill_value is ... else fill_bytes(fill_value, _element(node))
     builder = _tegula.ArrayBuilder.copied(node._native, zarr_format=zarr_format, fill_value=fill)
     builder.chunks = chunk_lengths(chunks, node.shape, "chunks")
-    builder.shards = None if shards is None else chunk_lengths(shards, node.shape, "shards")
+    builder.shards = None if shards is None or shards is False else chunk_lengths(shards, node.shape, "shards")
     if listed := codec_list(filters):
         builder.filters = listed
     if compressors is not ...:

@@ -12,7 +12,7 @@ from tegula._array.array import Array
 from tegula._elements import unmasked
 from tegula._guide import guided
 from tegula._location import creation, discard, erase
-from tegula._new_array import Codecs, DataType, chunk_lengths, codec_list, data_type, fill_bytes
+from tegula._new_array import Codecs, DataType, chunk_lengths, codec_list, data_type, fill_bytes, key_encoding
 from tegula._progress import Progress, reporting
 from tegula.errors import InvalidMetadataError, UnsupportedError
 from tegula.stores import Store, StoreLike, ZipStore, as_store
@@ -90,10 +90,13 @@ def create_array(
     dtype: DTypeLike | None = None,
     data: Any = None,
     chunks: int | Sequence[int | Sequence[int]] | Literal["auto"] | bool = "auto",
-    shards: int | Sequence[int] | Literal["auto"] | None = "auto",
+    shards: int | Sequence[int] | Literal["auto"] | bool | None = "auto",
     fill_value: Any = 0,
     filters: Codecs = None,
     compressors: Codecs = "zstd",
+    serializer: Any = "auto",
+    order: Literal["C", "F"] = "C",
+    chunk_key_encoding: str | Mapping[str, Any] | None = None,
     codecs: Sequence[Mapping[str, Any]] | None = None,
     dimension_names: Sequence[str | None] | None = None,
     attributes: Mapping[str, Any] | None = None,
@@ -140,8 +143,15 @@ def create_array(
         ``"crc32c"``; ``{"name": ..., "configuration": ...}`` as in the metadata; ``{"id": ...}`` or an object of
         numcodecs; or a codec of zarr-python. None or ``"none"``: no compressors. In Zarr V2, the last one becomes
         ``compressor`` and the others become filters.
+    serializer : codec or "auto"
+        The array-to-bytes codec of Zarr V3, such as ``{"name": "bytes", "configuration": {"endian": "big"}}``.
+    order : {"C", "F"}
+        The order in which the elements of a chunk are stored: ``order`` in Zarr V2, the codec ``transpose`` in V3.
+    chunk_key_encoding : str or mapping, optional
+        The keys of chunks: "default" (``c/0/1``) or "v2" (``0.1``), or with a separator, as in
+        ``{"name": "v2", "separator": "/"}``.
     codecs : list of codecs, optional
-        The complete codec chain, as in the metadata of Zarr V3, in place of `filters` and `compressors`.
+        The complete codec chain, as in the metadata of Zarr V3, in place of `filters`, `serializer` and `compressors`.
     dimension_names : sequence of str or None, optional
         The names of the dimensions (Zarr V3).
     attributes : mapping, optional
@@ -185,9 +195,16 @@ def create_array(
     builder = _tegula.ArrayBuilder(lengths, element)
     builder.zarr_format = zarr_format
     builder.chunks = chunk_lengths(chunks, lengths, "chunks")
-    builder.shards = None if shards is None else chunk_lengths(shards, lengths, "shards")
+    builder.shards = None if shards is None or shards is False else chunk_lengths(shards, lengths, "shards")
     builder.filters = codec_list(filters)
     builder.compressors = codec_list(compressors)
+    if serializer not in ("auto", None):
+        (builder.serializer,) = codec_list(serializer)
+    if order not in ("C", "F"):
+        raise InvalidMetadataError(f'order: {order!r} is neither "C" nor "F"')
+    builder.order = order
+    if chunk_key_encoding is not None:
+        builder.chunk_key_encoding = key_encoding(chunk_key_encoding)
     if codecs is not None:
         builder.codecs = codec_list(codecs)
     builder.fill_value = fill_bytes(fill_value, element)

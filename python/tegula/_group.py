@@ -169,6 +169,7 @@ class Group(GroupNames, Mapping[str, "Array | Group"]):
         names = self.kinds(recursive=max_depth != 0)
         return tuple(self._open([name for name in names if max_depth is None or name.count("/") <= max_depth]))
 
+    @guided
     def kinds(self, *, recursive: bool = False) -> dict[str, Kind]:
         """Return the kinds of the members by name, without opening them.
 
@@ -226,6 +227,7 @@ class Group(GroupNames, Mapping[str, "Array | Group"]):
         """
         return self._open(list(self.kinds(recursive=True)))
 
+    @guided
     def tree(self, *, level: int | None = None) -> Tree:
         """Draw everything below the group, with the shapes and data types of arrays.
 

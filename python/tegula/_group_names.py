@@ -9,6 +9,7 @@ import numpy as np
 from tegula._array.array import Array
 from tegula._array.zarr_names import Info
 from tegula._format import byte_size
+from tegula._guide import guided
 from tegula._new_array import data_type, like
 from tegula.errors import InvalidMetadataError, NotFoundError, StoreError, UnsupportedError
 from tegula.stores import ReadOnlyStore, Store
@@ -71,6 +72,7 @@ class GroupNames:
         """Whether the group was opened with mode "r"."""
         return isinstance(self.store, ReadOnlyStore)
 
+    @guided
     def nmembers(self, max_depth: int | None = 0) -> int:
         """Return the number of arrays and groups, to a depth below this group; None for all."""
         return len(_above(self.kinds(recursive=max_depth != 0), max_depth))
@@ -124,6 +126,7 @@ class GroupNames:
         except NotFoundError:
             return None
 
+    @guided
     def require_group(self, name: str, *, overwrite: bool = False, **properties: Any) -> Self:
         """Open a group, or create it if nothing is there; with `overwrite`, always create it."""
         existing = None if overwrite else self._existing(name)
@@ -137,6 +140,7 @@ class GroupNames:
         """Open or create several groups; see `require_group`."""
         return tuple(self.require_group(name) for name in names)
 
+    @guided
     def require_array(
         self, name: str, *, shape: Any = None, dtype: Any = None, exact: bool = False, **properties: Any
     ) -> Array:
@@ -202,6 +206,7 @@ class GroupNames:
             dtype = "float64"
         return self.create_array(name, shape=shape, dtype=dtype, data=data, **properties)
 
+    @guided
     def create_hierarchy(self, nodes: Mapping[str, Any], *, overwrite: bool = False) -> Iterator[tuple[str, Any]]:
         """Create several arrays and groups below the group.
 

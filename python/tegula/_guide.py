@@ -16,7 +16,6 @@ KEYWORDS = {
     "attrs": "attributes",
     "cache_attrs": "a handle keeps the attributes that it read, so this is not needed",
     "cache_metadata": "a handle keeps the metadata that it read, so this is not needed",
-    "chunk_key_encoding": "new arrays have the default keys of their Zarr version",
     "chunk_shape": "chunks",
     "chunk_store": "chunks are in the store of the metadata",
     "component": "path",
@@ -24,7 +23,7 @@ KEYWORDS = {
     "compression_opts": 'pass the level with the name: compressors="zstd:5"',
     "compressor": "compressors",
     "config": "call array.with_options(...), or set tegula.config",
-    "dimension_separator": "new arrays have the default keys of their Zarr version",
+    "dimension_separator": 'pass chunk_key_encoding={"name": "v2", "separator": "/"}',
     "dims": "dimension_names",
     "exist_ok": "overwrite=True replaces what exists",
     "group": "path",
@@ -34,10 +33,8 @@ KEYWORDS = {
     "modes": "mode",
     "name": "path",
     "object_codec": 'pass dtype="string" or dtype="bytes"',
-    "order": 'elements are stored in C order; for F order, pass a "transpose" codec as filters',
     "prototype": "elements are NumPy arrays",
     "read_only": 'mode="r"',
-    "serializer": "pass the whole codec chain as codecs=[...]",
     "synchronizer": "writers of one chunk wait for each other, so this is not needed",
     "write_empty_chunks": "call array.with_options(store_empty_chunks=True)",
 }
@@ -171,8 +168,9 @@ def _misuse(
     names = [each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
     places = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
     shown = [name for name in names if name != "self"]
+    takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters)
     for name in kwargs:
-        if name not in names:
+        if name not in names and not takes_any:
             return unknown_keyword(called, name, shown)
     if len(args) > len(places):
         positional = ", ".join(name for name in places if name != "self")

@@ -19,6 +19,8 @@ Codecs: TypeAlias = Codec | Sequence[Codec] | None
 DataType: TypeAlias = np.dtype[Any] | str
 """NumPy's data type for elements of fixed size, or Zarr's name for a variable-length type."""
 
+NAMED = ("name", "configuration")
+
 VARIABLE = {"string": "string", "str": "string", "bytes": "variable_length_bytes"}
 """Zarr's names of variable-length types, by the names that callers use."""
 
@@ -118,6 +120,17 @@ def codec_list(given: Codecs) -> list[str | dict[str, Any]]:
     """Return codecs as shorthands and JSON. Objects of numcodecs and zarr-python give their configurations."""
     items = [given] if not isinstance(given, Sequence) or isinstance(given, str) else given
     return [_described(item) for item in items if item is not None]
+
+
+def key_encoding(given: Any) -> str | dict[str, Any]:
+    """Return a chunk key encoding as JSON. zarr-python has the separator beside the name."""
+    if isinstance(given, str):
+        return given
+    if isinstance(given, Sequence):
+        given = dict(zip(("name", "separator"), given, strict=False))
+    found = dict(given if isinstance(given, Mapping) else given.to_dict())
+    configuration = {**found.get("configuration", {}), **{k: v for k, v in found.items() if k not in NAMED}}
+    return {"name": found.get("name", "default"), "configuration": configuration}
 
 
 def _described(codec: Codec) -> str | dict[str, Any]:

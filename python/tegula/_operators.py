@@ -85,11 +85,11 @@ class Operators(NDArrayOperatorsMixin):
         # nothing else, and takes the elements from `tobytes`.
         if sys._getframe(1).f_globals.get("__name__") != "PIL.Image":
             raise AttributeError("__array_interface__")
-        return {**self._plain_elements("Pillow").__array_interface__, "strides": ()}
+        return {"version": 3, "shape": self.shape, "typestr": np.dtype(self.dtype).str, "strides": ()}
 
     def tobytes(self, order: Any = "C") -> bytes:
         """Read all elements as bytes, as `numpy.ndarray.tobytes` does."""
-        return self._elements().tobytes(order)  # type: ignore[no-any-return]
+        return self._plain_elements("a bytes object").tobytes(order)
 
     def _plain_elements(self, target: str) -> NDArray[Any]:
         """Read all elements as a writable ndarray."""

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
 from tegula import _tegula
-from tegula._guide import unknown_keyword
+from tegula._guide import guided, unknown_keyword
 from tegula._tegula import CodecOptions
 
 __all__ = ["Config", "config"]
@@ -97,6 +97,7 @@ class Config:
     def requests(self, value: int) -> None:
         _tegula.set_requests(value)
 
+    @guided
     def set(self, *, threads: int | None = None, **options: Unpack[Options]) -> "Changed":
         """Change several options.
 

@@ -240,6 +240,9 @@ class ArrayBuilder:
     filters: Sequence[str | dict[str, Any]]
     compressors: Sequence[str | dict[str, Any]]
     codecs: Sequence[str | dict[str, Any]]
+    serializer: str | dict[str, Any]
+    order: Literal["C", "F"]
+    chunk_key_encoding: str | dict[str, Any]
     fill_value: bytes
     attributes: dict[str, Any]
     dimension_names: Sequence[str | None]

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from tegula import _tegula
 from tegula._array.array import Array
 from tegula._group import Group
+from tegula._guide import guided
 from tegula._location import METADATA, orphans
 from tegula._open import open as open_node
 from tegula._options import config
@@ -65,6 +66,7 @@ class Validation:
         return not self.problems and not self.leftovers
 
 
+@guided
 def validate(
     store: StoreLike,
     path: str = "/",

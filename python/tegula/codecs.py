@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tegula import _tegula
+from tegula._guide import guided
 from tegula.errors import UnsupportedError
 
 __all__ = ["Codec", "register_codec"]
@@ -51,6 +52,7 @@ class Codec(Protocol):
 _registered: dict[str, Callable[..., Codec]] = {}
 
 
+@guided
 def register_codec(name: str, codec: Callable[..., Codec]) -> None:
     r"""Register a bytes-to-bytes codec for arrays that are opened from now on.
 

@@ -13,7 +13,7 @@ from tegula._array.session import WriteSession
 from tegula._array.store import StoreMethods
 from tegula._array.zarr_names import Info, ZarrNames
 from tegula._format import byte_size
-from tegula._guide import missing_array_name
+from tegula._guide import guided, missing_array_name
 from tegula._operators import Operators
 from tegula._options import Options, check_options
 from tegula._progress import Progress, reporting
@@ -160,6 +160,7 @@ class Array(ZarrNames, StoreMethods, Operators):
         check_options("with_options", changes)
         return self._like(self._native.with_options((options or self.options).replace(**changes)))
 
+    @guided
     def with_cache(self, cache: ChunkCache | int | str | None) -> Self:
         """Return the same array with a cache of chunks.
 
@@ -218,6 +219,7 @@ class Array(ZarrNames, StoreMethods, Operators):
         """Return the statistics of the cache; zeros if there is no cache."""
         return CacheInfo(*(self._cache.counts() if self._cache is not None else (0, 0, 0, 0)))
 
+    @guided
     def explain(self, selection: Any = ...) -> Explanation:
         """Return the number of chunks, requests and bytes that a read of a selection takes.
 
@@ -240,6 +242,7 @@ class Array(ZarrNames, StoreMethods, Operators):
         parsed = parse(selection, self.shape)
         return Explanation(**self._native.explain(parsed))
 
+    @guided
     def write_session(self, memory: int | str = "256 MB") -> WriteSession:
         """Begin a session that collects writes, in any order and from any thread, into chunks.
 
@@ -266,6 +269,7 @@ class Array(ZarrNames, StoreMethods, Operators):
         """
         return WriteSession(self, memory)
 
+    @guided
     def copy_to(self, target: "Array", *, max_memory: int | str | None = None, progress: Progress = None) -> None:
         """Copy all elements into another array of the same shape and data type, with any chunks and codecs.
 

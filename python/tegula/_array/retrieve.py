@@ -12,6 +12,7 @@ from tegula._array.handle import Handle, Index, Region
 from tegula._array.selection import parse
 from tegula._array.variable import VariableArray
 from tegula._async import then, twin
+from tegula._guide import guided
 from tegula._tegula import ArraySubset, PartialDecoder
 from tegula.errors import InvalidSelectionError
 
@@ -303,6 +304,7 @@ class RetrieveMethods(Geometry):
         """Return whether a chunk is stored."""
         return self._native.chunk_exists(chunk)
 
+    @guided
     def map_chunks(
         self,
         f: Callable[[tuple[int, ...], NDArray[Any]], T],

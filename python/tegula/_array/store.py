@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from tegula._array.handle import Handle, Index, Region
 from tegula._async import twin
 from tegula._elements import exact_elements
+from tegula._guide import guided
 from tegula._tegula import PartialEncoder
 
 
@@ -143,6 +144,7 @@ class StoreMethods(Handle):
         """
         return self._native.partial_encoder(chunk)
 
+    @guided
     def compact(self, *, drop_empty: bool = False) -> int:
         """Rewrite the shards that are larger than necessary.
 

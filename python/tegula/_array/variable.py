@@ -70,6 +70,12 @@ class VariableArray:
         element = self.bytes[self.offsets[index] : self.offsets[index + 1]].tobytes()
         return element.decode() if self.is_text else element
 
+    def __eq__(self, other: object) -> bool:
+        raise TypeError("elements of variable length are compared as an ndarray, array[...], or by bytes and offsets")
+
+    __ne__ = __eq__
+    __hash__ = object.__hash__
+
     def __repr__(self) -> str:
         kind = "text" if self.is_text else "bytes"
         return f"<tegula.VariableArray of {kind}, shape={self.shape}, {self.bytes.size} bytes>"

@@ -85,8 +85,8 @@ class ZarrNames(IndexMethods, RetrieveMethods, ChangeMethods):
 
     @property
     def order(self) -> str:
-        """The order of elements in memory: always "C". See `filters` for a stored transposition."""
-        return "C"
+        """The order of the elements of a chunk: "F" in Zarr V2 arrays that say so, "C" otherwise. See `filters`."""
+        return str(self._native.metadata().get("order", "C"))
 
     @property
     def basename(self) -> str:

@@ -41,10 +41,7 @@ def as_store(
     if path is None:
         path = ""
     elif not isinstance(path, str):
-        raise TypeError(
-            f"the path of a node in the store is a str, not {type(path).__name__}; pass shape, chunks and other "
-            f"properties by name, such as chunks={path!r}"
-        )
+        raise _not_a_path(path)
     if isinstance(store, (str, os.PathLike)):
         name = os.fspath(store)
         local = local_path(name, storage_options)
@@ -63,6 +60,14 @@ def as_store(
     raise TypeError(
         f"a store is a path, a mapping or a tegula store, not {type(store).__name__}; it comes first, and properties "
         "of new arrays are passed by name: shape=..., dtype=..."
+    )
+
+
+def _not_a_path(given: Any) -> TypeError:
+    example = given if isinstance(given, (int, tuple, list)) else (100, 100)
+    return TypeError(
+        f"the path of a node in the store is a str, not {type(given).__name__}; pass shape, chunks and other "
+        f"properties by name, such as chunks={example!r}"
     )
 
 

@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 use serde_json::Value;
+use tegula::metadata::{Order, chunk_key_encoding_from_json};
 use tegula::{Chunks, FillValue};
 
 use crate::array::Array;
@@ -88,6 +89,26 @@ impl ArrayBuilder {
     #[setter]
     fn codecs(&mut self, value: &Bound<'_, PyAny>) -> PyResult<()> {
         self.0.codecs(codecs(value)?);
+        Ok(())
+    }
+
+    #[setter]
+    fn serializer(&mut self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.0.serializer(from_python(value)?);
+        Ok(())
+    }
+
+    #[setter]
+    fn order(&mut self, value: &str) {
+        self.0.order(if value == "F" { Order::F } else { Order::C });
+    }
+
+    #[setter]
+    fn chunk_key_encoding(&mut self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let encoding = from_python(value)?;
+        let read = || chunk_key_encoding_from_json(&encoding).map_err(|error| error.at("chunk_key_encoding"));
+        let encoding = attached(py, read)?;
+        self.0.chunk_key_encoding(encoding);
         Ok(())
     }
 

@@ -28,6 +28,7 @@ pub(crate) use folder::Folder;
 pub use folder::{Node, NodeKind, metadata_key, node_path};
 pub use node::{open_array, open_group, open_node, write_node};
 pub(crate) use v2::numcodecs::{V2Codecs, blosc_typesize, from_numcodecs, inner_codecs, to_v3};
+pub use v3::chunking::chunk_key_encoding_from_json;
 pub use v3::data_type::{data_type_from_json, data_type_to_json};
 
 /// Attributes: any JSON.

@@ -77,7 +77,8 @@ fn runs(edges: Result<Vec<u64>, u64>) -> Value {
     }
 }
 
-pub(super) fn chunk_key_encoding_from_json(value: &Value) -> Result<ChunkKeyEncoding> {
+/// Reads a chunk key encoding: its name, or an object with name and configuration.
+pub fn chunk_key_encoding_from_json(value: &Value) -> Result<ChunkKeyEncoding> {
     let Named { name, configuration } = parse_named(value)?;
     let separator = |default| match configuration.get("separator") {
         None => Ok(default),
