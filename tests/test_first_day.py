@@ -105,6 +105,8 @@ EXPRESSIONS = [
     ("a.copy()", raises(AttributeError, "array[...].copy(...)")),
     ("a.tolist()", raises(AttributeError, "array[...].tolist(...)")),
     ("a.flatten()", raises(AttributeError, "array[...].flatten(...)")),
+    ("a.fill(0)", raises(AttributeError, "use array[...] = value")),
+    ("a.sort()", raises(AttributeError, "array[...] = numpy.sort(array)")),
     ("a.tobytes() == x.tobytes()", T),
     ("a.shap", raises(AttributeError, "did you mean 'shape'?")),
     ("a.value", raises(AttributeError, "array[...]")),
@@ -234,6 +236,8 @@ EXPRESSIONS = [
     ("tegula.opne", raises(AttributeError, "did you mean 'open'?")),
     ("tegula.show_versions(io.StringIO())", None),
     # zarr-python: opening.
+    ("tegula.Array(d + '/a')", raises(TypeError, "tegula.open_array")),
+    ("tegula.Group(d)", raises(TypeError, "tegula.open_group")),
     ("tegula.open_array(d + '/a', 'r').read_only", T),
     ("tegula.open_array(d + '/a', 'r+').read_only", False),
     ("tegula.open(d + '/sub', 'r').read_only", T),

@@ -202,7 +202,8 @@ def create_array(
         (builder.serializer,) = codec_list(serializer)
     if order not in ("C", "F"):
         raise InvalidMetadataError(f'order: {order!r} is neither "C" nor "F"')
-    builder.order = order
+    if order == "F":
+        builder.order = order
     if chunk_key_encoding is not None:
         builder.chunk_key_encoding = key_encoding(chunk_key_encoding)
     if codecs is not None:

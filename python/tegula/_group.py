@@ -44,7 +44,7 @@ class Group(GroupNames, Mapping[str, "Array | Group"]):
     _native: _tegula.Group
     _store: Store
 
-    def __init__(self) -> None:
+    def __init__(self, *_: Any, **__: Any) -> None:
         raise TypeError("groups come from tegula.open_group and tegula.create_group")
 
     @classmethod

@@ -58,7 +58,7 @@ class Array(ZarrNames, StoreMethods, Operators):
 
     __slots__ = ()
 
-    def __init__(self) -> None:
+    def __init__(self, *_: Any, **__: Any) -> None:
         raise TypeError("cannot construct an Array; call tegula.open_array or tegula.create_array")
 
     @classmethod

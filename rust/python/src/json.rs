@@ -102,7 +102,11 @@ fn convert(value: &Bound<'_, PyAny>, has_literals: bool, depth: usize) -> PyResu
     if let Ok(dict) = value.cast::<PyDict>() {
         let mut members = Map::new();
         for (name, member) in dict.iter() {
-            members.insert(name.cast::<PyString>()?.to_str()?.to_owned(), convert(&member, has_literals, depth + 1)?);
+            let Ok(name) = name.cast::<PyString>() else {
+                let message = format!("the names in a JSON object are str, not {}: {}", name.get_type(), name.repr()?);
+                return Err(PyTypeError::new_err(message));
+            };
+            members.insert(name.to_str()?.to_owned(), convert(&member, has_literals, depth + 1)?);
         }
         return Ok(Value::Object(members));
     }
