@@ -234,11 +234,11 @@ STEP = 64 << 20
 def _fill(array: Array, elements: NDArray[Any], progress: Progress) -> None:
     """Store all elements."""
     with reporting(progress, "saving") as report:
-        if report is None or not array.shape or not elements.size:
+        chunk = array._native.grid_chunk_shape[0] if array.shape else None
+        if report is None or not isinstance(chunk, int) or not elements.size:
             array[...] = elements
         else:
             # Whole rows of chunks, so that no chunk is written twice.
-            chunk = array._native.grid_chunk_shape[0]
             row = elements.nbytes // len(elements)
             length = chunk * max(STEP // max(row * chunk, 1), 1)
             for start in range(0, len(elements), length):
@@ -255,7 +255,7 @@ def _what(
     given = None if shape is None else (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     if data is None:
         if given is None or dtype is None:
-            raise TypeError("create_array needs a shape and a dtype, or data")
+            raise TypeError("create_array needs a shape and a dtype by name, or data: shape=..., dtype=...")
         return tuple(int(length) for length in given), data_type(dtype), None
     elements = unmasked(data)
     if dtype is None and elements.dtype.kind == "O" and str in map(type, elements.ravel()):
