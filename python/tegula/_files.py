@@ -21,7 +21,7 @@ from tegula.asdf._open import open as open_asdf
 from tegula.asdf._open import open_node
 from tegula.errors import StoreError, UnsupportedError
 from tegula.stores import MemoryStore
-from tegula.stores._path import ending
+from tegula.stores._path import checked_path, ending
 from tegula.stores._resolve import local_path
 
 __all__ = ["Target", "file_target", "load_file", "write_file"]
@@ -41,7 +41,7 @@ def file_target(store: Any, path: str = "") -> Target | None:
     if not isinstance(store, (str, os.PathLike)):
         return None
     name, mark, node = os.fspath(store).partition("#")
-    node = "/".join(filter(None, [node.strip("/"), path.strip("/")]))
+    node = "/".join(filter(None, [node.strip("/"), checked_path(path).strip("/")]))
     kind = ending(name)
     if kind != ".asdf" and (mark or kind not in (".npy", ".npz")):
         return None

@@ -17,6 +17,7 @@ from tegula._location import creation, discard_group
 from tegula._open import open as open_node
 from tegula._progress import Progress, Report, joined, reporting
 from tegula.stores import Store, StoreLike
+from tegula.stores._path import checked_path
 from tegula.stores._resolve import target
 
 __all__ = ["load", "save"]
@@ -140,7 +141,7 @@ def load(
     >>> list(tegula.load(store))
     ['a', 'b/c']
     """
-    if path.strip("/") == "" and (read := load_file(store)) is not None:
+    if checked_path(path).strip("/") == "" and (read := load_file(store)) is not None:
         return read
     node = open_node(store, path, mode="r", storage_options=storage_options)
     if isinstance(node, Group):

@@ -3,10 +3,11 @@
 import difflib
 import os
 import re
+from typing import Any
 
 from tegula.errors import NotFoundError, UnsupportedError
 
-__all__ = ["ARCHIVES", "expanded", "hint", "refuse_kind"]
+__all__ = ["ARCHIVES", "checked_path", "expanded", "hint", "refuse_kind"]
 
 ARCHIVES = (".zip", ".ozx")
 """Endings of zip archives."""
@@ -147,3 +148,14 @@ def near(missing: str, names: list[str]) -> str:
 def _listed(names: list[str]) -> str:
     most = 8
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def checked_path(given: Any) -> str:
+    """Return the path of a node in a store; the path of the root for None."""
+    if given is None or isinstance(given, str):
+        return given or ""
+    example = given if isinstance(given, (int, tuple, list)) else (100, 100)
+    raise TypeError(
+        f"the path of a node in the store is a str, not {type(given).__name__}; pass shape, chunks and other "
+        f"properties by name, such as chunks={example!r}"
+    )

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from tegula.errors import StoreError, UnsupportedError
 from tegula.stores._base import Store
-from tegula.stores._path import ARCHIVES, expanded, refuse_kind
+from tegula.stores._path import ARCHIVES, checked_path, expanded, refuse_kind
 from tegula.stores.local import FilesystemStore
 from tegula.stores.python import MappingStore
 from tegula.stores.remote import RemoteStore, StorageOptions
@@ -38,10 +38,7 @@ def as_store(
     storage_options : mapping, optional
         How to reach the server of a URL.
     """
-    if path is None:
-        path = ""
-    elif not isinstance(path, str):
-        raise _not_a_path(path)
+    path = checked_path(path)
     if isinstance(store, (str, os.PathLike)):
         name = os.fspath(store)
         local = local_path(name, storage_options)
@@ -60,14 +57,6 @@ def as_store(
     raise TypeError(
         f"a store is a path, a mapping or a tegula store, not {type(store).__name__}; it comes first, and properties "
         "of new arrays are passed by name: shape=..., dtype=..."
-    )
-
-
-def _not_a_path(given: Any) -> TypeError:
-    example = given if isinstance(given, (int, tuple, list)) else (100, 100)
-    return TypeError(
-        f"the path of a node in the store is a str, not {type(given).__name__}; pass shape, chunks and other "
-        f"properties by name, such as chunks={example!r}"
     )
 
 
@@ -165,6 +154,7 @@ def target(
     is_complete : bool
         Whether a zip archive is complete when the block ends. Otherwise it stays open until its store is closed.
     """
+    path = checked_path(path)
     if not isinstance(store, (str, os.PathLike)):
         yield as_store(store, path, storage_options)
         return
