@@ -1,8 +1,11 @@
 """Creation and deletion of nodes: exclusive, complete, and never outside the store."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -323,3 +326,30 @@ def test_processes_open_what_another_creates(tmp_path):
                 os._exit(ended)
         children.append(child)
     assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("store", [tegula.FilesystemStore, lambda _: tegula.MemoryStore()])
+def test_creators_of_a_group_and_of_its_member_do_not_wait_for_each_other(tmp_path, store):
+    stored = store(tmp_path / "x")
+    begun = threading.Event()
+
+    def report(*_):
+        begun.set()
+        time.sleep(0.05)
+
+    def save():
+        with contextlib.suppress(tegula.StoreError):
+            tegula.save(stored, {"a": DATA, "b": DATA}, "g", progress=report)
+
+    def create():
+        begun.wait()
+        with contextlib.suppress(tegula.StoreError):
+            tegula.create_array(stored, "g/b", data=DATA)
+
+    threads = [threading.Thread(target=work, daemon=True) for work in (save, create)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+    np.testing.assert_array_equal(tegula.load(stored, "g/b"), DATA)

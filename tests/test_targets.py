@@ -206,6 +206,11 @@ def test_missing_nodes_are_explained(source):
                 opened(name)
     with pytest.raises(tegula.NotFoundError, match="did you mean flux"):
         tegula.open(tegula.MemoryStore(dict(tegula.FilesystemStore("survey.zarr"))), "fluxes")
+    for group in (tegula.open_group("survey.zarr"), tegula.open_group("z.zip")):
+        with pytest.raises(tegula.NotFoundError, match="did you mean flux"):
+            group["Flux"]
+    with pytest.raises(tegula.NotFoundError, match=r"there are flags, flux$"):
+        tegula.open_group("survey.zarr")["other/x"]
     with pytest.raises(tegula.NotFoundError, match=r"is a group, not an array$"):
         tegula.open_array("survey.zarr")
     ended = subprocess.run([sys.executable, "-m", "tegula", "info", "."], capture_output=True, text=True, check=False)

@@ -10,7 +10,7 @@ from tegula._attributes import Attributes
 from tegula._create import create_array, new_group
 from tegula._group_names import GroupNames
 from tegula._guide import guided, missing_group_name
-from tegula._location import erase
+from tegula._location import erase, nearby
 from tegula._tree import Branch, Tree
 from tegula.errors import Error, NotFoundError
 from tegula.stores import Store
@@ -96,7 +96,10 @@ class Group(GroupNames, Mapping[str, "Array | Group"]):
             raise TypeError(f"the name of an array or group is a str, not {type(name).__name__}")
         if not name.strip("/"):
             raise NotFoundError(f"{name!r} is not the name of an array or group")
-        return self._node(self._native.member(name))
+        try:
+            return self._node(self._native.member(name))
+        except NotFoundError as error:
+            raise NotFoundError(f"{error}{nearby(self._store, self._path(name))}") from None
 
     def _node(self, native: "_tegula.Array | _tegula.Group") -> "Array | Group":
         if isinstance(native, _tegula.Array):

@@ -8,9 +8,10 @@ from contextlib import contextmanager, suppress
 
 from tegula import _tegula
 from tegula.errors import Error, InvalidMetadataError, NotFoundError, StoreError, UnsupportedError
-from tegula.stores import FilesystemStore, Store
+from tegula.stores import FilesystemStore, ReadOnlyStore, RemoteStore, Store
+from tegula.stores._path import hint, near
 
-__all__ = ["METADATA", "creation", "discard", "discard_group", "erase", "orphans"]
+__all__ = ["METADATA", "creation", "discard", "discard_group", "erase", "nearby", "orphans"]
 
 METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 """The names of metadata objects, which make a path an array or a group."""
@@ -45,9 +46,16 @@ def creation(
         _refuse(store, where, overwrite=overwrite, arrays=())
         if overwrite and _is_link(store, where):
             store._native.erase_below(where, ())
+    # Locks of groups above are taken first, by all creators.
+    _make_groups_above(store, where, zarr_format)
     with _locked(store, where):
         try:
-            _make_room(store, where, zarr_format, overwrite=overwrite, arrays=arrays)
+            _refuse(store, where, overwrite=overwrite, arrays=arrays)
+            if overwrite:
+                if _is_node(store, where):
+                    _erase(store, where)
+                for array in arrays:
+                    array.erase_all_chunks()
             yield
         except BaseException:
             remove_folders(store, where)
@@ -96,19 +104,13 @@ def _refuse(store: Store, where: str, *, overwrite: bool, arrays: Sequence[_tegu
             )
 
 
-def _make_room(store: Store, where: str, zarr_format: int, *, overwrite: bool, arrays: Sequence[_tegula.Array]) -> None:
-    """Create the groups above a path, and erase what is there if that is allowed."""
-    _refuse(store, where, overwrite=overwrite, arrays=arrays)
+def _make_groups_above(store: Store, where: str, zarr_format: int) -> None:
+    """Create the groups above a path that are missing."""
     for above in _above(where):
         if not _is_node(store, above):
             with _locked(store, above):
                 if not _is_node(store, above):
                     _tegula.Group.create(store._native, above, zarr_format, {})
-    if overwrite:
-        if _is_node(store, where):
-            _erase(store, where)
-        for array in arrays:
-            array.erase_all_chunks()
 
 
 def _is_node(store: Store, path: str) -> bool:
@@ -165,6 +167,25 @@ def orphans(store: Store, path: str) -> list[str]:
     names = [key.removeprefix(path).lstrip("/") for key in keys]
     known = all(_CHUNK.search(name) or name.rpartition("/")[2] in METADATA for name in names)
     return keys if known else []
+
+
+def nearby(store: Store, path: str) -> str:
+    """Return what may help if no node is at a path, as the end of a message."""
+    where = path.strip("/")
+    while isinstance(store, ReadOnlyStore):
+        store = store.store
+    if isinstance(store, RemoteStore):
+        return ""  # Looking would take requests.
+    with suppress(Error):
+        _tegula.open_node(store._native, where)
+        return ""  # It is there, but is of the other kind.
+    if isinstance(store, FilesystemStore):
+        return hint(os.path.join(store.path, where))
+    while where:
+        where, _, missing = where.rpartition("/")
+        with suppress(Error):
+            return near(missing, [name for name, _ in _tegula.Group.open(store._native, where, None).members(False)])
+    return ""
 
 
 def discard(store: Store, native: _tegula.Array) -> None:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from inspect import signature
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -13,10 +12,10 @@ from tegula._array.array import Array
 from tegula._create import create_array, new_group
 from tegula._group import Group
 from tegula._guide import guided, unknown_keyword
+from tegula._location import nearby
 from tegula.asdf._open import open_node as open_asdf_node
 from tegula.errors import Error, NotFoundError, StoreError, UnsupportedError
-from tegula.stores import FilesystemStore, ReadOnlyStore, RemoteStore, Store, StoreLike, as_store
-from tegula.stores._path import hint, near
+from tegula.stores import ReadOnlyStore, Store, StoreLike, as_store
 from tegula.stores._resolve import local_path, target
 
 __all__ = ["consolidate_metadata", "create_group", "open", "open_array", "open_group"]
@@ -107,7 +106,7 @@ def _existing(
         return opened(ReadOnlyStore(resolved) if mode == "r" else resolved, path)
     except NotFoundError as error:
         if mode != "a":
-            raise NotFoundError(f"{error}{_hint(resolved, path)}") from None
+            raise NotFoundError(f"{error}{nearby(resolved, path)}") from None
         return None
 
 
@@ -130,25 +129,6 @@ def _created(
         except NotFoundError:
             pass
         raise
-
-
-def _hint(store: Store, path: str) -> str:
-    """Return what may help if no node is at a path, as the end of a message."""
-    where = path.strip("/")
-    while isinstance(store, ReadOnlyStore):
-        store = store.store
-    if isinstance(store, RemoteStore):
-        return ""  # Looking would take requests.
-    with suppress(Error):
-        _tegula.open_node(store._native, where)
-        return ""  # It is there, but is of the other kind.
-    if isinstance(store, FilesystemStore):
-        return hint(os.path.join(store.path, where))
-    while where:
-        where, _, missing = where.rpartition("/")
-        with suppress(Error):
-            return near(missing, [name for name, _ in _tegula.Group.open(store._native, where, None).members(False)])
-    return ""
 
 
 @guided

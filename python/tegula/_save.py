@@ -103,13 +103,14 @@ def _save_group(
     total, done = sum(elements.nbytes for elements in arrays.values()), 0
     with creation(store, path, zarr_format, overwrite=overwrite):
         native = _tegula.Group.create(store._native, path, zarr_format, {})
-        group = Group._wrap(native, store)
+        group, made = Group._wrap(native, store), list[str]()
         try:
             for name, elements in arrays.items():
                 group.create_array(name, data=elements, progress=joined(report, done, total), **properties)
+                made.append(name)
                 done += elements.nbytes
         except BaseException:
-            discard_group(store, path, list(arrays))
+            discard_group(store, path, made)
             raise
     return group
 

@@ -94,9 +94,10 @@ def hint(path: str) -> str:
     if os.path.islink(above) and not os.path.exists(above):
         return f"; {above} is a link to {os.readlink(above)}, which does not exist"
     try:
-        names = sorted(entry.name for entry in os.scandir(above) if not entry.name.startswith("."))
+        found = sorted(entry.name for entry in os.scandir(above))
     except OSError as error:
         return f"; {above} cannot be listed ({error.strerror})"
+    names = [name for name in found if not name.startswith(".") and name != "zarr.json"]
     missing = inside.partition("/")[0]
     return near(missing, names) if missing else _hint_in_folder(above, names)
 
