@@ -365,3 +365,19 @@ def test_trees_travel_between_the_libraries(tmp_path):
                     assert ours["deep"]["list"][1]["x"] == "y"
                     assert ours["a"].tolist() == [0, 1, 2]
                     assert ours["q"] == (3 if converters is None else 3 * units.m)
+
+
+def test_units_of_other_libraries():
+    units = pytest.importorskip("astropy.units")
+    array = asdf.open(data_of({"a": np.arange(3.0)}))["a"]
+    meters = np.arange(3.0) * units.m
+    for found in (
+        array * units.m,
+        units.m * array,
+        array << units.m,
+        array * (1 * units.m),
+        units.Quantity(array, "m"),
+    ):
+        assert isinstance(found, units.Quantity)
+        assert (found == meters).all()
+    assert ((array / units.s) == np.arange(3.0) / units.s).all()

@@ -1,6 +1,7 @@
 """What users of the asdf library type on their first day, and what happens."""
 
 import copy
+import gzip
 import io
 import pickle
 import re
@@ -193,6 +194,9 @@ ROWS = [
     ("asdf.open(at_end())", Raises(tegula.StoreError, r"seek\(0\)")),
     ("tegula.open_array(path + '#data')[0, 1]", 1.0),
     ("tegula.open_array(path)", Raises(tegula.NotFoundError, "open_asdf")),
+    ("asdf.open(gzip.compress(b'x'))", Raises(tegula.InvalidMetadataError, "gzip.open")),
+    ("asdf.open(b'SIMPLE  =   T')", Raises(tegula.InvalidMetadataError, "FITS")),
+    ("tegula.open_array(path + '/data')", Raises(tegula.NotFoundError, "#data")),
     # Copies.
     ("f.copy()['data'].sum()", 66.0),
     ("pickle.loads(pickle.dumps(f))['meta']['instrument']", "WFI"),
@@ -240,6 +244,7 @@ def names(tmp_path, capsys):
         "np": np,
         "io": io,
         "copy": copy,
+        "gzip": gzip,
         "pickle": pickle,
         "tegula": tegula,
         "asdf": ours,

@@ -43,6 +43,16 @@ class Operators(NDArrayOperatorsMixin):
     def __ne__(self, other: object) -> Any:
         return self._elements() != elements_of(other)
 
+    # Units of astropy and pint are not array_like: `numpy.multiply` would make an array of objects of them.
+    def __mul__(self, other: Any) -> Any:
+        return self._elements() * elements_of(other)
+
+    def __truediv__(self, other: Any) -> Any:
+        return self._elements() / elements_of(other)
+
+    def __lshift__(self, other: Any) -> Any:
+        return self._elements() << elements_of(other)
+
     def __hash__(self) -> int:
         return id(self)
 

@@ -100,6 +100,7 @@ class NdarrayMethods:
     sum = _read("sum")
     take = _read("take")
     tobytes = _read("tobytes")
+    to_device = _read("to_device")
     tofile = _read("tofile")
     tolist = _read("tolist")
     trace = _read("trace")

@@ -97,6 +97,16 @@ impl Layout {
     }
 }
 
+/// How files start that are taken for ASDF files, and what they are.
+const KNOWN_STARTS: [(&[u8], &str); 6] = [
+    (b"\x1f\x8b", "compressed with gzip, so decompress it first: in Python, pass gzip.open(path)"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd, so decompress it first"),
+    (b"BZh", "compressed with bzip2, so decompress it first: in Python, pass bz2.open(path)"),
+    (b"PK\x03\x04", "a zip archive"),
+    (b"SIMPLE  =", "a FITS file"),
+    (b"\x89HDF", "an HDF5 file"),
+];
+
 /// The start of a file, as far as it was read.
 struct Start<'a> {
     object: &'a dyn Object,
@@ -140,7 +150,9 @@ impl Start<'_> {
     fn version(&mut self) -> Result<String> {
         const MAGIC: &[u8] = b"#ASDF ";
         if !self.bytes.starts_with(MAGIC) {
-            return Err(Error::metadata("not an ASDF file: it does not start with \"#ASDF \""));
+            let what = KNOWN_STARTS.iter().find(|(start, _)| self.bytes.starts_with(start));
+            let what = what.map(|(_, what)| format!("; it is {what}")).unwrap_or_default();
+            return Err(Error::metadata(format!("not an ASDF file: it does not start with \"#ASDF \"{what}")));
         }
         let (line, _) = self.line(0)?;
         let version = String::from_utf8_lossy(&line[MAGIC.len()..]).trim().to_owned();
