@@ -99,6 +99,8 @@ class Group(GroupNames, Mapping[str, "Array | Group"]):
         try:
             return self._node(self._native.member(name))
         except NotFoundError as error:
+            if self.is_consolidated:
+                raise  # Looking would read the store.
             raise NotFoundError(f"{error}{nearby(self._store, self._path(name))}") from None
 
     def _node(self, native: "_tegula.Array | _tegula.Group") -> "Array | Group":
