@@ -19,6 +19,8 @@ BUILTINS = {
     "UnsupportedError": (NotImplementedError,),
     "CorruptDataError": (ValueError,),
     "StoreError": (OSError,),
+    "OutOfMemoryError": (MemoryError,),
+    "InterruptedError": (InterruptedError,),
 }
 
 

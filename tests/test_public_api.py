@@ -14,7 +14,8 @@ import tegula.stores
 
 NAMES = """
 Array ArraySubset AsdfFile CacheInfo ChunkCache CodecOptions CorruptDataError Error Explanation FilesystemStore Group
-InvalidMetadataError InvalidSelectionError MemoryStore NotFoundError PartialDecoder PartialEncoder RemoteStore
+InterruptedError InvalidMetadataError InvalidSelectionError MemoryStore
+    NotFoundError OutOfMemoryError PartialDecoder PartialEncoder RemoteStore
 StoreError UnsupportedError Validation VariableArray WriteSession ZipStore __version__ config consolidate_metadata
 array copy create_array create_group delete empty empty_like full full_like group load ones ones_like open
 open_array open_asdf open_group rechunk register_codec save show_versions validate zeros zeros_like

@@ -10,6 +10,7 @@ array([[7, 7],
 import typing as _typing
 
 from tegula import _guide
+from tegula import _log as _log
 from tegula._array.array import Array
 from tegula._array.explain import CacheInfo, Explanation
 from tegula._array.session import WriteSession
@@ -36,9 +37,11 @@ from tegula.codecs import register_codec
 from tegula.errors import (
     CorruptDataError,
     Error,
+    InterruptedError,  # noqa: A004 - a subclass of the built-in one
     InvalidMetadataError,
     InvalidSelectionError,
     NotFoundError,
+    OutOfMemoryError,
     StoreError,
     UnsupportedError,
 )
@@ -56,10 +59,12 @@ __all__ = [
     "Explanation",
     "FilesystemStore",
     "Group",
+    "InterruptedError",
     "InvalidMetadataError",
     "InvalidSelectionError",
     "MemoryStore",
     "NotFoundError",
+    "OutOfMemoryError",
     "PartialDecoder",
     "PartialEncoder",
     "RemoteStore",

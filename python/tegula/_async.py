@@ -3,7 +3,12 @@
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import update_wrapper
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast
+
+from tegula._tegula import AsyncCall
+
+if TYPE_CHECKING:
+    from asyncio import Future
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -22,7 +27,10 @@ H = TypeVar("H", bound=Deferrable)
 class Answer(Generic[H]):
     """The answer of a deferred native call: native code calls it when the answer is there."""
 
-    __slots__ = ("_future", "_handle", "_loop", "_step")
+    __slots__ = ("_future", "_handle", "_loop", "_step", "call")
+
+    call: AsyncCall
+    """The native call; set when it was queued."""
 
     def __init__(self, handle: H) -> None:
         from asyncio import get_running_loop
@@ -30,12 +38,17 @@ class Answer(Generic[H]):
         self._handle = handle
         self._loop = get_running_loop()
         self._future = self._loop.create_future()
+        self._future.add_done_callback(self._stop)
         self._step: Callable[[H, Any], Any] | None = None
 
     def __call__(self, answer: object, error: BaseException | None) -> None:
         # A closed loop has nobody who waits.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._settle, answer, error)
+
+    def _stop(self, future: "Future[Any]") -> None:
+        if future.cancelled():
+            self.call.interrupt()
 
     def _settle(self, answer: object, error: BaseException | None) -> None:
         if self._future.done():  # cancelled
@@ -63,7 +76,8 @@ def twin(method: Callable[Concatenate[H, P], T]) -> Callable[Concatenate[H, P], 
     """Return the twin of a method: a coroutine function with the same parameters and result.
 
     The method runs with a deferred handle: it checks its arguments and begins the native call, which threads of tegula
-    carry out. Thousands of calls can wait at no more cost than their arguments. A cancelled call runs to its end.
+    carry out. Thousands of calls can wait at no more cost than their arguments. A cancelled call that has not begun is
+    dropped; one that has begun ends between two chunks.
 
     The method must return the answer of its native call as it is, or pass it through `then`.
     """

@@ -227,25 +227,15 @@ def create_array(
     return array
 
 
-STEP = 64 << 20
-"""Bytes stored between two reports of progress."""
-
-
 def _fill(array: Array, elements: NDArray[Any], progress: Progress) -> None:
     """Store all elements."""
     with reporting(progress, "saving") as report:
-        chunk = array._native.grid_chunk_shape[0] if array.shape else None
-        if report is None or not isinstance(chunk, int) or not elements.size:
+        if report is None:
             array[...] = elements
+        elif not elements.size:
+            report(0, 0)
         else:
-            # Whole rows of chunks, so that no chunk is written twice.
-            row = elements.nbytes // len(elements)
-            length = chunk * max(STEP // max(row * chunk, 1), 1)
-            for start in range(0, len(elements), length):
-                report(start * row, elements.nbytes)
-                array[start : start + length] = elements[start : start + length]
-        if report is not None:
-            report(elements.nbytes, elements.nbytes)
+            array._like(array._native.deferred(_tegula.Progress(report, elements.nbytes)))[...] = elements
 
 
 def _what(

@@ -11,6 +11,8 @@ from zarr.core.dtype import get_data_type_from_native_dtype
 from zarr.core.sync import sync
 from zarr.registry import get_codec_class
 
+from tegula._plain import plain
+
 
 class _Zarr:
     """A codec of zarr-python, with the interface that the native module calls."""
@@ -51,9 +53,9 @@ class _Zarr:
             shape = shape or elements.shape
             given = prototype.nd_buffer.from_numpy_array(elements.reshape(shape))
         answer = sync(_awaited(call(given, self._spec(shape))))
-        if answer is None:
-            raise ValueError("the codec returned None")
-        return bytes(answer.to_bytes()) if hasattr(answer, "to_bytes") else bytes(answer.as_numpy_array().tobytes())
+        if hasattr(answer, "as_numpy_array"):
+            answer = answer.as_numpy_array()
+        return plain(answer, self.codec, call.__name__)
 
 
 async def _awaited(call: Coroutine[Any, Any, Any]) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 
 from tegula import _tegula
 from tegula._guide import guided
+from tegula._plain import plain
 from tegula.errors import UnsupportedError
 
 __all__ = ["Codec", "register_codec"]
@@ -93,11 +94,11 @@ class _Bytes:
 
     def decode(self, data: bytes, shape: tuple[int, ...] | None) -> bytes:
         del shape
-        return _plain(self.codec.decode(data))
+        return plain(self.codec.decode(data), self.codec, "decode")
 
     def encode(self, data: bytes, shape: tuple[int, ...] | None) -> bytes:
         del shape
-        return _plain(self.codec.encode(data))
+        return plain(self.codec.encode(data), self.codec, "encode")
 
 
 class _Elements(_Bytes):
@@ -110,11 +111,7 @@ class _Elements(_Bytes):
         self.dtype = dtype
 
     def encode(self, data: bytes, shape: tuple[int, ...] | None) -> bytes:
-        return _plain(self.codec.encode(np.frombuffer(data, self.dtype).reshape(shape or ())))
-
-
-def _plain(data: Any) -> bytes:
-    return data if isinstance(data, bytes) else np.asarray(data).tobytes()
+        return plain(self.codec.encode(np.frombuffer(data, self.dtype).reshape(shape or ())), self.codec, "encode")
 
 
 def find(name: str, configuration: Mapping[str, Any], dtype: np.dtype[Any], of_bytes: bool) -> Any:

@@ -4,12 +4,16 @@ Each error is also the built-in exception that a Python programmer would catch. 
 cause: ``cannot decode chunk (0, 3) of data.zarr/temperature: zstd: frame truncated at byte 812``. Errors pickle.
 """
 
+import builtins
+
 __all__ = [
     "CorruptDataError",
     "Error",
+    "InterruptedError",
     "InvalidMetadataError",
     "InvalidSelectionError",
     "NotFoundError",
+    "OutOfMemoryError",
     "StoreError",
     "UnsupportedError",
 ]
@@ -48,3 +52,11 @@ class CorruptDataError(Error, ValueError):
 
 class StoreError(Error, OSError):
     """The store failed. Retrying may help."""
+
+
+class OutOfMemoryError(Error, MemoryError):
+    """There is not enough memory. Selecting less may help, or `tegula.config.threads`."""
+
+
+class InterruptedError(Error, builtins.InterruptedError):  # noqa: A001 - the built-in exception is a base class
+    """The call was interrupted, for example because the interpreter is shutting down."""

@@ -1,5 +1,8 @@
 """Write sessions: many small writes, collected into chunks."""
 
+import os
+import warnings
+import weakref
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -33,13 +36,17 @@ class WriteSession:
     The end of the ``with`` block stores the rest. If the block ends with an exception, staged elements are discarded.
     If a chunk cannot be stored, the call raises an error that names the chunk, and its elements stay staged: `flush`
     tries again.
+
+    A session that is neither closed nor discarded stores the rest when it is garbage collected, or when the interpreter
+    ends, and warns: with a `ResourceWarning`, or with a `RuntimeWarning` if the elements are lost.
     """
 
-    __slots__ = ("_array", "_native")
+    __slots__ = ("__weakref__", "_array", "_native", "_rest")
 
     def __init__(self, array: "Array", memory: int | str) -> None:
         self._array = array
         self._native = _tegula.WriteSession(array._native, memory)
+        self._rest = weakref.finalize(self, _store_rest, self._native, array.name, os.getpid())
 
     def _deferred(self, done: Answer[Any]) -> Self:
         session = object.__new__(type(self))
@@ -76,6 +83,8 @@ class WriteSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        # Whatever is lost from here on, an exception tells.
+        self._rest.detach()
         if kind is None:
             self.close()
         else:
@@ -187,3 +196,18 @@ class WriteSession:
 
     def _exact(self, data: Any) -> NDArray[Any]:
         return exact_elements(data, self._array.dtype)
+
+
+def _store_rest(native: _tegula.WriteSession, name: str, process: int) -> None:
+    """Store what a session that was not closed has staged."""
+    if os.getpid() != process or not native.has_unsaved:
+        return
+    staged = byte_size(native.staged)
+    try:
+        native.finish()
+    except Exception as error:  # noqa: BLE001 - at the end, nobody is left to catch it
+        message = f"a write session of {name} was not closed, and its staged elements ({staged}) are lost: {error}"
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
+    else:
+        message = f"a write session of {name} was not closed; its staged elements were stored at its end"
+        warnings.warn(message, ResourceWarning, stacklevel=2)

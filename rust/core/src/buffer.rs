@@ -80,5 +80,5 @@ impl DerefMut for Buffer {
 
 /// Converts a size to `usize`. Fails if no memory has that size.
 pub(crate) fn to_usize(size: u64) -> Result<usize> {
-    usize::try_from(size).map_err(|_| Error::store(format!("cannot allocate {size} bytes")))
+    usize::try_from(size).map_err(|_| Error::memory(format_args!("{size} bytes")))
 }

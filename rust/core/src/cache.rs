@@ -12,7 +12,7 @@ use std::thread::{self, ThreadId};
 use lru::LruCache;
 
 use crate::error::{Error, Result};
-use crate::runtime::{PerProcess, lock};
+use crate::runtime::{PerProcess, Shared, lock};
 use crate::store::Identity;
 
 /// The key of a cache entry: a part of an object.
@@ -88,7 +88,7 @@ pub struct ChunkCache(Arc<Inner>);
 
 struct Inner {
     keeps: Keeps,
-    limit: RwLock<CacheLimit>,
+    limit: Shared<CacheLimit>,
     per_thread: bool,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -127,7 +127,7 @@ impl ChunkCache {
     fn new(keeps: Keeps, limit: CacheLimit) -> Self {
         let counter = || AtomicU64::new(0);
         let kept = PerProcess::new(Kept::default);
-        let limit = RwLock::new(limit);
+        let limit = Shared::new(limit);
         Self(Arc::new(Inner { keeps, limit, per_thread: false, hits: counter(), misses: counter(), kept }))
     }
 
@@ -156,12 +156,12 @@ impl ChunkCache {
 
     /// Returns the limit.
     pub fn limit(&self) -> CacheLimit {
-        *self.0.limit.read().unwrap_or_else(PoisonError::into_inner)
+        *self.0.limit.read()
     }
 
     /// Changes the limit.
     pub fn set_limit(&self, limit: CacheLimit) {
-        *self.0.limit.write().unwrap_or_else(PoisonError::into_inner) = limit;
+        *self.0.limit.write() = limit;
         self.each(|lru| lru.shrink(limit));
     }
 

@@ -5,6 +5,7 @@
 //! data.zarr/temperature: zstd: frame truncated at byte 812`).
 
 use std::fmt;
+use std::sync::Arc;
 
 /// What a caller can do about an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +23,10 @@ pub enum ErrorKind {
     CorruptData,
     /// The store failed: try again, or repair the store.
     Store,
+    /// There is not enough memory: select less, or work on fewer threads.
+    OutOfMemory,
+    /// The call was interrupted. What it had stored before is stored.
+    Interrupted,
 }
 
 impl ErrorKind {
@@ -33,6 +38,8 @@ impl ErrorKind {
         Self::Unsupported,
         Self::CorruptData,
         Self::Store,
+        Self::OutOfMemory,
+        Self::Interrupted,
     ];
 }
 
@@ -41,6 +48,7 @@ impl ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 /// The result of a function of this crate that can fail.
@@ -49,7 +57,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// Creates an error; the functions below are shorthands for each kind.
     pub fn new(kind: ErrorKind, cause: impl Into<String>) -> Self {
-        Self { kind, message: cause.into() }
+        Self { kind, message: cause.into(), source: None }
     }
 
     /// Creates an [`ErrorKind::NotFound`].
@@ -82,6 +90,22 @@ impl Error {
         Self::new(ErrorKind::Store, cause)
     }
 
+    /// Creates an [`ErrorKind::OutOfMemory`]. `what` could not be allocated, such as `12 bytes`.
+    pub fn memory(what: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::OutOfMemory, format!("not enough memory for {what}"))
+    }
+
+    /// Creates an [`ErrorKind::Interrupted`].
+    pub fn interrupted(cause: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Interrupted, cause)
+    }
+
+    /// Adds the error of a store's or codec's implementation as the [source](std::error::Error::source).
+    #[must_use]
+    pub fn with_source(self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self { source: Some(Arc::new(source)), ..self }
+    }
+
     /// Puts the place before the message, unless the message already starts with it: some stores name the object
     /// themselves.
     #[must_use]
@@ -110,12 +134,20 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
 
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
+        if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
+            return inner.clone();
+        }
         let kind = match error.kind() {
             std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+            std::io::ErrorKind::OutOfMemory => ErrorKind::OutOfMemory,
             _ => ErrorKind::Store,
         };
         Self::new(kind, error.to_string())

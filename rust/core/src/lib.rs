@@ -68,7 +68,9 @@ pub use fill_value::FillValue;
 pub use group::{Group, Member, UseConsolidated, open};
 pub use options::{CodecOptions, InnerChunkOrder, MissingChunks, global_options, set_global_options};
 pub use read::Explanation;
-pub use runtime::{Pending, requests, set_requests, set_threads, spawn, threads};
+pub use runtime::{
+    Call, Pending, end, enter, is_active, requests, run_apart, set_listener, set_requests, set_threads, spawn, threads,
+};
 pub use selection::{AxisSelection, Selection, size_in_memory};
 pub use slot::{Heaps, Put, Sink, Slot, Variable};
 pub use subset::{ArraySubset, Dims, Indices};

@@ -1,9 +1,9 @@
 //! Options of reads and writes, global and per array.
 
-use std::sync::RwLock;
+use std::sync::LazyLock;
 
 use crate::error::{Error, Result};
-use crate::runtime::threads;
+use crate::runtime::{Shared, threads};
 
 /// Options of an array's reads and writes; see [`Array::with_options`](crate::Array::with_options).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,7 +88,7 @@ const DEFAULT: CodecOptions = CodecOptions {
     missing_chunks: MissingChunks::Fill,
 };
 
-static GLOBAL: RwLock<CodecOptions> = RwLock::new(DEFAULT);
+static GLOBAL: LazyLock<Shared<CodecOptions>> = LazyLock::new(|| Shared::new(DEFAULT));
 
 impl Default for CodecOptions {
     /// Returns the current global options.
@@ -99,10 +99,10 @@ impl Default for CodecOptions {
 
 /// Returns the options that newly opened arrays get.
 pub fn global_options() -> CodecOptions {
-    *GLOBAL.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    *GLOBAL.read()
 }
 
 /// Sets the options that newly opened arrays get.
 pub fn set_global_options(options: CodecOptions) {
-    *GLOBAL.write().unwrap_or_else(std::sync::PoisonError::into_inner) = options;
+    *GLOBAL.write() = options;
 }

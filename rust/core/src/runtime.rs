@@ -4,21 +4,24 @@
 //! never end. So every value here is kept with the id of the process that made it, and is made again in a child. All
 //! use of rayon goes through this module; its global pool is never used.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
-use std::future::Future;
-use std::pin::Pin;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::{process, ptr, thread};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::{Error, Result};
 
+mod call;
+mod driver;
+mod fork;
 mod waiting;
+
+pub use call::{Call, enter, is_active, set_listener};
+pub(crate) use call::{advance, check, check_now, current, reset_advance, storing};
+pub use driver::{Pending, end, run_apart, spawn};
+pub(crate) use fork::Shared;
 
 pub(crate) use waiting::{gather, gather_map, waiting};
 pub use waiting::{requests, set_requests};
@@ -105,9 +108,14 @@ pub fn set_threads(threads: usize) {
 /// Calls `work` on every item, on at most `limit` threads: the caller's and the pool's.
 ///
 /// Threads take items one by one, in order, so that none is left with a long tail. After an error, no further item is
-/// started; of several errors, the first item's is returned.
+/// started; of several errors, the first item's is returned. An interrupted call starts no further item.
 pub(crate) fn parallel<T: Sync>(items: &[T], limit: usize, work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
     let mut helpers = limit.min(items.len()).saturating_sub(1);
+    if call::is_nested() || call::has_ended() {
+        // Threads of the pool may be waiting for a lock of the call that this one is nested in. When the process ends,
+        // they can no longer call Python.
+        helpers = 0;
+    }
     if helpers > 0 && waiting::has_permit() {
         if waiting::permits_are_free() {
             // A thread with a permit must not wait for threads of the pool, which may be waiting for a permit.
@@ -116,14 +124,21 @@ pub(crate) fn parallel<T: Sync>(items: &[T], limit: usize, work: impl Fn(&T) -> 
         helpers = 0;
     }
     let pool = if helpers > 0 { POOL.get().as_ref() } else { None };
-    let Some(pool) = pool else { return items.iter().try_for_each(work) };
+    let Some(pool) = pool else {
+        return items.iter().enumerate().try_for_each(|(index, item)| {
+            if index > 0 {
+                check()?;
+            }
+            work(item)
+        });
+    };
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
     let first: Mutex<Option<(usize, Error)>> = Mutex::new(None);
     let drain = || {
         while !failed.load(Ordering::Relaxed) {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(item) = items.get(index) else { return };
-            if let Err(error) = work(item) {
+            if let Err(error) = check().and_then(|()| work(item)) {
                 failed.store(true, Ordering::Relaxed);
                 let mut first = lock(&first);
                 if first.as_ref().is_none_or(|(earlier, _)| index < *earlier) {
@@ -132,9 +147,10 @@ pub(crate) fn parallel<T: Sync>(items: &[T], limit: usize, work: impl Fn(&T) -> 
             }
         }
     };
+    let call = current();
     pool.in_place_scope(|scope| {
         for _ in 0..helpers.min(pool.current_num_threads()) {
-            scope.spawn(|_| drain());
+            scope.spawn(|_| call.run(drain));
         }
         drain();
     });
@@ -192,167 +208,10 @@ pub(crate) fn parallel_in_order<T: Sync, R: Send>(
     })
 }
 
-type Job = Box<dyn FnOnce() + Send>;
-
-/// Threads that run whole calls for callers that do not block: each reads by itself and decodes on the pool. A queued
-/// call takes only the memory of its closure.
-#[derive(Default)]
-struct Driver {
-    queue: Mutex<Queue>,
-    wake: Condvar,
-}
-
-#[derive(Default)]
-struct Queue {
-    jobs: VecDeque<Job>,
-    /// Number of threads, without those in `remote`.
-    running: usize,
-    /// Number of these threads that wait for a job.
-    idle: usize,
-    /// Number of threads that wait for another machine.
-    remote: usize,
-}
-
-static DRIVER: PerProcess<Arc<Driver>> = PerProcess::new(Arc::default);
-
-/// Time after which an idle thread ends.
-const IDLE: Duration = Duration::from_secs(10);
-
-thread_local! {
-    /// The driver that this thread belongs to.
-    static CURRENT: RefCell<Option<Arc<Driver>>> = const { RefCell::new(None) };
-}
-
-/// Queues a job for a thread of the driver.
-pub fn spawn(job: impl FnOnce() + Send + 'static) {
-    let driver = DRIVER.get();
-    let mut queue = lock(&driver.queue);
-    queue.jobs.push_back(Box::new(job));
-    driver.start_thread_if_needed(&mut queue);
-    drop(queue);
-    driver.wake.notify_one();
-}
-
-/// Calls `wait`, which waits for another machine. If this thread belongs to the driver, another thread may take its
-/// place until then.
-fn while_away<T>(wait: impl FnOnce() -> T) -> T {
-    struct Back(Option<Arc<Driver>>);
-    impl Drop for Back {
-        fn drop(&mut self) {
-            if let Some(driver) = &self.0 {
-                let mut queue = lock(&driver.queue);
-                queue.remote -= 1;
-                queue.running += 1;
-            }
-        }
-    }
-    let driver = CURRENT.with_borrow(Clone::clone);
-    if let Some(driver) = &driver {
-        let mut queue = lock(&driver.queue);
-        queue.remote += 1;
-        queue.running -= 1;
-        driver.start_thread_if_needed(&mut queue);
-    }
-    let _back = Back(driver);
-    wait()
-}
-
-impl Driver {
-    /// Starts a thread if jobs wait, no thread is idle and the limit is not reached.
-    fn start_thread_if_needed(self: &Arc<Self>, queue: &mut Queue) {
-        let below_limit = queue.running < (2 * threads()).max(4) && queue.remote < requests();
-        if queue.idle == 0 && !queue.jobs.is_empty() && below_limit {
-            let driver = self.clone();
-            let started = thread::Builder::new().name("tegula-driver".into()).spawn(move || driver.run());
-            queue.running += usize::from(started.is_ok());
-        }
-    }
-
-    fn run(self: Arc<Self>) {
-        CURRENT.set(Some(self.clone()));
-        let mut queue = lock(&self.queue);
-        loop {
-            if let Some(job) = queue.jobs.pop_front() {
-                drop(queue);
-                // A job that panics ends without a result, but its thread goes on.
-                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
-                queue = lock(&self.queue);
-                continue;
-            }
-            queue.idle += 1;
-            let (woken, timeout) = self.wake.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
-            queue = woken;
-            queue.idle -= 1;
-            if timeout.timed_out() && queue.jobs.is_empty() {
-                queue.running -= 1;
-                return;
-            }
-        }
-    }
-}
-
-/// The result of a call that runs on another thread; see the `async_` methods of [`Array`](crate::Array).
-///
-/// Any async runtime can await it.
-#[derive(Debug)]
-pub struct Pending<T>(Arc<Mutex<PendingState<T>>>);
-
-#[derive(Debug)]
-struct PendingState<T> {
-    result: Option<Result<T>>,
-    waker: Option<Waker>,
-}
-
-/// Delivers the result, or an error if the job ends without one.
-struct Delivery<T>(Arc<Mutex<PendingState<T>>>);
-
-impl<T> Delivery<T> {
-    fn deliver(&self, result: Result<T>) {
-        let mut state = lock(&self.0);
-        state.result.get_or_insert(result);
-        if let Some(waker) = state.waker.take() {
-            waker.wake();
-        }
-    }
-}
-
-impl<T> Drop for Delivery<T> {
-    fn drop(&mut self) {
-        self.deliver(Err(Error::store("the call ended without a result")));
-    }
-}
-
-impl<T: Send + 'static> Pending<T> {
-    /// Starts a call on another thread.
-    pub fn start(call: impl FnOnce() -> Result<T> + Send + 'static) -> Self {
-        let state = Arc::new(Mutex::new(PendingState { result: None, waker: None }));
-        let delivery = Delivery(state.clone());
-        spawn(move || {
-            let result = call();
-            let mut state = lock(&delivery.0);
-            state.result = Some(result);
-            drop(state);
-            drop(delivery);
-        });
-        Self(state)
-    }
-}
-
-impl<T> Future for Pending<T> {
-    type Output = Result<T>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = lock(&self.0);
-        if let Some(result) = state.result.take() {
-            return Poll::Ready(result);
-        }
-        state.waker = Some(context.waker().clone());
-        Poll::Pending
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -411,28 +270,6 @@ mod tests {
             })
             .unwrap();
             assert!(most.load(Ordering::SeqCst) <= limit);
-        }
-    }
-
-    #[test]
-    fn pending_calls_are_polled_to_their_result() {
-        struct Unpark(thread::Thread);
-        impl std::task::Wake for Unpark {
-            fn wake(self: Arc<Self>) {
-                self.0.unpark();
-            }
-        }
-        let waker = Arc::new(Unpark(thread::current())).into();
-        let mut context = Context::from_waker(&waker);
-        for call in [|| Ok(5), || Err(Error::corrupt("x")), || panic!("lost")] {
-            let mut pending = Pending::start(call);
-            let result = loop {
-                match Pin::new(&mut pending).poll(&mut context) {
-                    Poll::Ready(result) => break result,
-                    Poll::Pending => thread::park(),
-                }
-            };
-            assert!(matches!(result, Ok(5) | Err(_)));
         }
     }
 }

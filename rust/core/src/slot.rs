@@ -110,10 +110,8 @@ impl<'a> Variable<'a> {
         let total: usize = Slot::all(self.slots).map(|slot| slot.length as usize).sum();
         let count = self.slots.len() / Slot::SIZE;
         let (mut bytes, mut offsets) = (Vec::new(), Vec::new());
-        bytes.try_reserve_exact(total).map_err(|_| Error::store(format!("not enough memory for {total} bytes")))?;
-        offsets
-            .try_reserve_exact(count + 1)
-            .map_err(|_| Error::store(format!("not enough memory for {count} offsets")))?;
+        bytes.try_reserve_exact(total).map_err(|_| Error::memory(format_args!("{total} bytes")))?;
+        offsets.try_reserve_exact(count + 1).map_err(|_| Error::memory(format_args!("{count} offsets")))?;
         offsets.push(0);
         for element in self.iter() {
             bytes.extend_from_slice(element);

@@ -24,6 +24,7 @@ const UNSAFE: &[&str] = &[
     "view/output.rs",                        // the buffer that threads share
     "view/memory.rs",                        // zeroed memory
     "runtime.rs",                            // values that exist once per process
+    "runtime/fork.rs",                       // locks that a forked child finds free
     "read/index.rs",                         // sharing a buffer
     "read/decode.rs",                        // slices of the output
     "read/execute.rs",                       // the same

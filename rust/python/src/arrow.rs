@@ -57,7 +57,7 @@ unsafe extern "C" fn release_array(array: *mut Array) {
     unsafe {
         let owned = Box::from_raw((*array).private_data.cast::<Owned>());
         (*array).release = None;
-        Python::try_attach(|_| drop(owned));
+        let _ = crate::ending::attach(|_| drop(owned));
     }
 }
 

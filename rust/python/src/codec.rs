@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use tegula::codec::{ArrayToArray, ArrayToBytes, BytesToBytes, Codec, Named, Size, register_codecs};
 use tegula::{DataType, Error, Result};
 
 use crate::dtype::{from_numpy, to_numpy};
+use crate::ending::attach;
+use crate::errors::wrapped;
+use crate::extract::bytes;
 use crate::json::object_to_python;
 use crate::subset::tuple;
 
@@ -23,11 +27,14 @@ impl PythonCodec {
     fn call(&self, method: &str, given: &[u8], shape: Option<&[u64]>) -> Result<Vec<u8>> {
         let call = |py: Python<'_>| -> PyResult<Vec<u8>> {
             let shape: Option<Bound<'_, PyTuple>> = shape.map(|shape| tuple(py, shape)).transpose()?;
-            let answer = self.codec.bind(py).call_method1(method, (PyBytes::new(py, given), shape))?;
-            Ok(answer.cast::<PyBytes>()?.as_bytes().to_vec())
+            let answer = self.codec.bind(py).call_method1(method, (bytes(py, given)?, shape))?;
+            let (answer, mut copy) = (answer.cast::<PyBytes>()?.as_bytes(), Vec::new());
+            copy.try_reserve_exact(answer.len()).map_err(|_| PyMemoryError::new_err(()))?;
+            copy.extend_from_slice(answer);
+            Ok(copy)
         };
-        let answer = Python::try_attach(call).ok_or_else(|| Error::store("the Python interpreter is shutting down"))?;
-        answer.map_err(|error| Error::corrupt(format!("{}: cannot {method}: {error}", self.name)))
+        let describe = |message| Error::corrupt(format!("{}: cannot {method}: {message}", self.name));
+        attach(|py| call(py).map_err(|error| wrapped(py, error, describe)))?
     }
 
     fn fill(&self, method: &str, given: &[u8], shape: Option<&[u64]>, into: &mut [u8]) -> Result<()> {
@@ -123,10 +130,13 @@ fn find(py: Python<'_>, named: &Named, data_type: &DataType, of_bytes: bool) -> 
 /// Registers Python as the source of codecs that the core lacks.
 pub(crate) fn register() {
     register_codecs(Arc::new(|named, data_type, of_bytes| {
-        let found = Python::try_attach(|py| {
-            find(py, named, data_type, of_bytes).map_err(|error| Error::unsupported(error.value(py).to_string()))
-        });
-        found.unwrap_or(Ok(None))
+        attach(|py| {
+            let describe = |error: PyErr| {
+                let message = error.value(py).to_string();
+                wrapped(py, error, |_| Error::unsupported(message))
+            };
+            find(py, named, data_type, of_bytes).map_err(describe)
+        })?
     }));
 }
 

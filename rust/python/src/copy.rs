@@ -1,14 +1,16 @@
 //! Copies arrays and groups; see `tegula::copy`.
 
-use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::prelude::*;
-use tegula::{CacheLimit, CopyOptions, Error, Progress};
+use tegula::{CacheLimit, CopyOptions};
 
 use crate::array::Array;
-use crate::call::detached;
+use crate::call::{detached, watched};
 use crate::errors::{OrRaise, exception};
 use crate::group::Group;
+use crate::progress::Progress;
 use crate::store::Store;
 
 /// Converts a number of bytes, or text like "2 GB", to a number.
@@ -38,25 +40,23 @@ pub(crate) fn copy_array(
 ) -> PyResult<()> {
     let elements = source.get().numpy_field(py)?;
     let (source, target) = (source.get().core().clone(), target.get().core().clone());
-    let mut raised = None;
-    let result = detached(py, || {
-        let thrown = RefCell::new(None);
-        let report = |step: Progress| {
-            let called = Python::attach(|py| {
-                py.check_signals()?;
-                progress.as_ref().map(|progress| progress.call1(py, (step.done, step.total))).transpose()
-            });
-            called.map(|_| ()).map_err(|error| {
-                thrown.replace(Some(error));
-                Error::store("the copy was interrupted")
-            })
+    let total = source.subset_all().num_elements().saturating_mul(source.data_type().size() as u64);
+    let progress = progress.map(|report| Progress::new(report, total));
+    let tell = |py: Python<'_>, done: u64| progress.as_ref().map_or(Ok(()), |progress| progress.tell(py, done));
+    let copied = Arc::new(AtomicU64::new(0));
+    let given = copied.clone();
+    let work = move || {
+        let report = |step: tegula::Progress| {
+            given.store(step.done, Ordering::Relaxed);
+            Ok(())
         };
         let options = CopyOptions { max_memory, target_is_new: is_new, elements: elements.as_ref(), progress: &report };
-        let result = tegula::copy(&source, &target, &options);
-        raised = thrown.take();
-        result
-    });
-    raised.map_or(result, Err)
+        tegula::copy(&source, &target, &options)
+    };
+    tell(py, 0)?;
+    // Of the step under way, elements were read, and some of them stored.
+    watched(py, work, |py, call| tell(py, copied.load(Ordering::Relaxed) + call.advanced() / 2))?;
+    tell(py, total)
 }
 
 /// Stores a copy of a group, without its members.

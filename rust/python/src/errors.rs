@@ -1,5 +1,6 @@
 //! Conversion of errors of the core to exceptions of `tegula.errors`.
 
+use pyo3::exceptions::{PyException, PyMemoryError};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use tegula::{Error, ErrorKind};
@@ -41,9 +42,31 @@ impl AtLocation for PyErr {
     }
 }
 
-/// Returns the exception for an error.
+/// Returns the exception for an error. An exception that a store or codec raised is its cause, or passes unchanged if it
+/// is not about the store or codec, such as `KeyboardInterrupt`.
 pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
-    exception(py, &class_name(error.kind()), error.message())
+    let cause = std::error::Error::source(error).and_then(|source| source.downcast_ref::<PyErr>());
+    if let Some(cause) = cause.filter(|cause| passes(py, cause)) {
+        return cause.clone_ref(py);
+    }
+    let raised = exception(py, &class_name(error.kind()), error.message());
+    if let Some(cause) = cause {
+        raised.set_cause(py, Some(cause.clone_ref(py)));
+    }
+    raised
+}
+
+/// Whether an exception passes through the core unchanged.
+fn passes(py: Python<'_>, error: &PyErr) -> bool {
+    !error.is_instance_of::<PyException>(py) || error.is_instance_of::<PyMemoryError>(py)
+}
+
+/// Returns the error for an exception that Python code raised for the core. `describe` makes one of its message.
+pub(crate) fn wrapped(py: Python<'_>, error: PyErr, describe: impl FnOnce(String) -> Error) -> Error {
+    if passes(py, &error) {
+        return Error::interrupted(error.to_string()).with_source(error);
+    }
+    describe(error.to_string()).with_source(error)
 }
 
 /// Returns the class names of all exceptions for errors of the core.

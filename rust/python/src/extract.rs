@@ -1,12 +1,20 @@
-//! Extraction of indices and regions from Python objects.
+//! Extraction of indices and regions from Python objects, and bytes for Python.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyRange, PyRangeMethods, PySlice, PyTuple};
+use pyo3::types::{PyBytes, PyList, PyRange, PyRangeMethods, PySlice, PyTuple};
 use tegula::Dims;
 
 use crate::errors::exception;
 use crate::subset::ArraySubset;
+
+/// Returns a copy of bytes. Unlike [`PyBytes::new`], it fails if there is no memory.
+pub(crate) fn bytes<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, bytes.len(), |copy| {
+        copy.copy_from_slice(bytes);
+        Ok(())
+    })
+}
 
 /// Extracts a non-negative integer.
 fn number(item: &Bound<'_, PyAny>) -> PyResult<u64> {

@@ -1,12 +1,14 @@
 //! Groups, and opening of nodes; see `tegula::Group`.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tegula::metadata::{AttributesChange, GroupMetadata, NodeKind};
 use tegula::{Member, UseConsolidated};
 
 use crate::array::Array;
-use crate::call::{attached, detached};
+use crate::call::{attached, detached, reaching};
 use crate::errors::OrRaise;
 use crate::json::{attributes_from_python, member, object_to_python, to_python};
 use crate::store::Store;
@@ -15,17 +17,31 @@ use crate::store::Store;
 #[pyclass(module = "tegula._tegula", frozen)]
 pub(crate) struct Group(pub(crate) tegula::Group);
 
+impl Group {
+    fn reaching<T: Send + 'static>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&tegula::Group) -> tegula::Result<T> + Send + 'static,
+    ) -> PyResult<T> {
+        let group = self.0.clone();
+        reaching(py, self.0.store(), move |_| work(&group))
+    }
+}
+
 #[pymethods]
 impl Group {
     #[staticmethod]
     fn open(py: Python<'_>, store: &Bound<'_, Store>, path: &str, use_consolidated: Option<bool>) -> PyResult<Self> {
-        let store = store.get().0.clone();
+        let path = path.to_owned();
         let use_consolidated = match use_consolidated {
             None => UseConsolidated::IfThere,
             Some(true) => UseConsolidated::Always,
             Some(false) => UseConsolidated::Never,
         };
-        detached(py, || tegula::Group::open_with(store, path, use_consolidated)).map(Self)
+        let open = move |store: &Arc<dyn tegula::store::Store>| {
+            tegula::Group::open_with(store.clone(), &path, use_consolidated)
+        };
+        reaching(py, &store.get().0, open).map(Self)
     }
 
     #[staticmethod]
@@ -90,7 +106,7 @@ impl Group {
 
     /// Stores the metadata of all members in the group, and returns a group that uses it.
     fn consolidate(&self, py: Python<'_>) -> PyResult<Self> {
-        detached(py, || self.0.consolidate()).map(Self)
+        self.reaching(py, tegula::Group::consolidate).map(Self)
     }
 
     fn metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -98,7 +114,7 @@ impl Group {
     }
 
     fn members(&self, py: Python<'_>, recursive: bool) -> PyResult<Vec<(String, &'static str)>> {
-        let members = detached(py, || self.0.members(recursive))?;
+        let members = self.reaching(py, move |group| group.members(recursive))?;
         let kind = |kind| if kind == NodeKind::Array { "array" } else { "group" };
         Ok(members.into_iter().map(|(path, node)| (path, kind(node))).collect())
     }
@@ -123,12 +139,13 @@ impl Group {
     }
 
     fn member<'py>(&self, py: Python<'py>, path: &str) -> PyResult<Bound<'py, PyAny>> {
-        member_to_python(py, detached(py, || self.0.member(path))?)
+        let path = path.to_owned();
+        member_to_python(py, self.reaching(py, move |group| group.member(&path))?)
     }
 
     /// Opens many members; for a member that cannot be opened, returns the exception.
     fn open_members<'py>(&self, py: Python<'py>, paths: Vec<String>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        let members = detached(py, || Ok(self.0.open_members(&paths)))?;
+        let members = self.reaching(py, move |group| Ok(group.open_members(&paths)))?;
         let convert = |member: tegula::Result<Member>| match member.or_raise(py) {
             Ok(member) => member_to_python(py, member),
             Err(error) => Ok(error.into_value(py).into_bound(py).into_any()),
@@ -147,8 +164,8 @@ pub(crate) fn node_path(py: Python<'_>, path: &str) -> PyResult<String> {
 /// Opens the array or group at a path.
 #[pyfunction]
 pub(crate) fn open_node<'py>(py: Python<'py>, store: &Bound<'py, Store>, path: &str) -> PyResult<Bound<'py, PyAny>> {
-    let store = store.get().0.clone();
-    member_to_python(py, detached(py, || tegula::open(store, path))?)
+    let path = path.to_owned();
+    member_to_python(py, reaching(py, &store.get().0, move |store| tegula::open(store.clone(), &path))?)
 }
 
 fn member_to_python(py: Python<'_>, member: Member) -> PyResult<Bound<'_, PyAny>> {

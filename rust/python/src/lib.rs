@@ -16,12 +16,15 @@ mod call;
 mod codec;
 mod copy;
 mod dtype;
+mod ending;
 mod errors;
 mod extract;
 mod file_object;
 mod group;
 mod json;
+mod logging;
 mod options;
+mod progress;
 mod remote;
 mod selection;
 mod store;
@@ -50,15 +53,23 @@ mod _tegula {
     #[pymodule_export]
     use crate::cache::ChunkCache;
     #[pymodule_export]
+    use crate::call::AsyncCall;
+    #[pymodule_export]
     use crate::codec::{codec_names, is_array_to_bytes};
     #[pymodule_export]
     use crate::copy::{bytes_of, copied_group, copy_array, store_metadata};
+    #[pymodule_export]
+    use crate::ending::{after_fork, end};
     #[pymodule_export]
     use crate::errors::error_kinds;
     #[pymodule_export]
     use crate::group::{Group, node_path, open_node};
     #[pymodule_export]
+    use crate::logging::set_log_level;
+    #[pymodule_export]
     use crate::options::{CodecOptions, global_options, set_global_options, set_threads, threads};
+    #[pymodule_export]
+    use crate::progress::Progress;
     #[pymodule_export]
     use crate::remote::{remote_stats, remote_store, requests, set_requests};
     #[pymodule_export]
@@ -69,7 +80,9 @@ mod _tegula {
     #[pymodule_init]
     #[allow(clippy::unnecessary_wraps)] // PyO3 expects a result
     fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::call::register();
         crate::codec::register();
+        crate::logging::register();
         Ok(())
     }
 

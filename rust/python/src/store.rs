@@ -14,7 +14,10 @@ use tegula::store::{
 };
 use tegula::{Error, Result};
 
-use crate::call::{attached, detached};
+use crate::call::{attached, detached, reaching};
+use crate::ending::attach;
+use crate::errors::wrapped;
+use crate::extract::bytes;
 
 /// The native part of the stores in `tegula.stores`.
 #[pyclass(module = "tegula._tegula", frozen)]
@@ -118,12 +121,14 @@ impl Store {
     }
 
     fn get<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let bytes = detached(py, || tegula::store::get(&*self.0, key, LIMIT))?;
-        Ok(bytes.map(|bytes| PyBytes::new(py, &bytes)))
+        let key = key.to_owned();
+        let found = reaching(py, &self.0, move |store| tegula::store::get(&**store, &key, LIMIT))?;
+        found.map(|found| bytes(py, &found)).transpose()
     }
 
     fn exists(&self, py: Python<'_>, key: &str) -> PyResult<bool> {
-        detached(py, || Ok(self.0.open(key)?.stat()?.is_some()))
+        let key = key.to_owned();
+        reaching(py, &self.0, move |store| Ok(store.open(&key)?.stat()?.is_some()))
     }
 
     /// Raises an error that names the key if the store is read-only.
@@ -132,17 +137,22 @@ impl Store {
     }
 
     fn set(&self, py: Python<'_>, key: &str, value: PyBackedBytes) -> PyResult<()> {
-        detached(py, || self.0.set(key, &value))
+        let key = key.to_owned();
+        reaching(py, &self.0, move |store| store.set(&key, &value))
     }
 
     fn erase(&self, py: Python<'_>, key: &str) -> PyResult<()> {
-        detached(py, || self.0.erase(key))
+        let key = key.to_owned();
+        reaching(py, &self.0, move |store| store.erase(&key))
     }
 
     /// Removes all objects below a prefix, those of the names `first` before all others.
     fn erase_below(&self, py: Python<'_>, prefix: &str, first: Vec<String>) -> PyResult<()> {
-        let first: Vec<_> = first.iter().map(String::as_str).collect();
-        detached(py, || self.0.erase_below(prefix, &first))
+        let prefix = prefix.to_owned();
+        reaching(py, &self.0, move |store| {
+            let first: Vec<_> = first.iter().map(String::as_str).collect();
+            store.erase_below(&prefix, &first)
+        })
     }
 
     /// Locks a key against other writers until the lock is closed; None if another writer has locked it.
@@ -152,7 +162,8 @@ impl Store {
 
     /// Returns all keys below a prefix.
     fn keys(&self, py: Python<'_>, prefix: &str) -> PyResult<Vec<String>> {
-        detached(py, || tegula::store::keys_below(&*self.0, prefix))
+        let prefix = prefix.to_owned();
+        reaching(py, &self.0, move |store| tegula::store::keys_below(&**store, &prefix))
     }
 
     /// Returns the names of objects and of deeper prefixes directly under a prefix.
@@ -184,19 +195,19 @@ impl Mapping {
         // Writers to the same mapping wait for each other. If another mapping gets the address later, the versions of
         // its values differ.
         let identity = Identity::of(("mapping", mapping.as_ptr().addr()));
-        let profile = Profile { identity, exclusion, merge_gap: 0, ..Profile::default() };
+        let thread_bound = !mapping.is_exact_instance_of::<PyDict>();
+        let profile = Profile { identity, exclusion, merge_gap: 0, thread_bound, ..Profile::default() };
         Self { objects: mapping.clone().unbind(), profile }
     }
 
     /// Calls a function with the mapping. Errors name the key, or the mapping if the key is empty.
     fn attach<T>(&self, key: &str, call: impl FnOnce(&Bound<'_, PyMapping>) -> PyResult<T>) -> Result<T> {
-        let result = Python::try_attach(|py| {
+        attach(|py| {
             call(self.objects.bind(py)).map_err(|error| {
                 let location = if key.is_empty() { format!("{self:?}") } else { format!("mapping:/{key}") };
-                Error::store(format!("{location}: {error}"))
+                wrapped(py, error, |message| Error::store(format!("{location}: {message}")))
             })
-        });
-        result.unwrap_or_else(|| Err(Error::store("the Python interpreter is shutting down")))
+        })?
     }
 }
 
@@ -258,7 +269,7 @@ impl tegula::store::Store for Mapping {
 impl WritableStore for Mapping {
     fn set(&self, key: &str, value: &[u8]) -> Result<()> {
         tegula::store::check_key(key)?;
-        self.attach(key, |mapping| mapping.set_item(key, PyBytes::new(mapping.py(), value)))
+        self.attach(key, |mapping| mapping.set_item(key, bytes(mapping.py(), value)?))
     }
 
     fn erase(&self, key: &str) -> Result<()> {

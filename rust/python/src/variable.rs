@@ -8,6 +8,7 @@ use tegula::{DataType, Heaps, InputBuffer, Kind, Slot, Variable};
 
 use crate::dtype::to_numpy;
 use crate::errors::{OrRaise, exception};
+use crate::extract::bytes;
 use crate::strings;
 
 /// Form of elements of variable length in Python.
@@ -34,8 +35,8 @@ pub(crate) fn to_python<'py>(
     let elements = Variable::new(slots, &heaps);
     match form {
         VariableForm::Parts => {
-            let (bytes, offsets) = py.detach(|| elements.concatenated()).or_raise(py)?;
-            Ok((bytes.into_pyarray(py), offsets.into_pyarray(py)).into_pyobject(py)?.into_any())
+            let (heap, offsets) = py.detach(|| elements.concatenated()).or_raise(py)?;
+            Ok((heap.into_pyarray(py), offsets.into_pyarray(py)).into_pyobject(py)?.into_any())
         }
         VariableForm::Strings | VariableForm::Objects => {
             let objects = objects(py, data_type, &elements)?;
@@ -83,12 +84,12 @@ fn objects(py: Python<'_>, data_type: &DataType, elements: &Variable<'_>) -> PyR
             let frombuffer = py.import("numpy")?.getattr("frombuffer")?;
             let list = |element: &[u8]| {
                 // `astype` makes a writable copy.
-                let list = frombuffer.call1((PyBytes::new(py, element), &stored))?;
+                let list = frombuffer.call1((bytes(py, element)?, &stored))?;
                 Ok(list.call_method1("astype", (&dtype,))?.unbind())
             };
             elements.iter().map(list).collect()
         }
-        _ => elements.iter().map(|element| Ok(PyBytes::new(py, element).into_any().unbind())).collect(),
+        _ => elements.iter().map(|element| Ok(bytes(py, element)?.into_any().unbind())).collect(),
     }
 }
 

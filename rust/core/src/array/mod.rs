@@ -171,6 +171,21 @@ impl Array {
         &self.parts.source.store
     }
 
+    /// Whether a single piece of work on a chunk may take so long that another thread should do it, and the caller wait
+    /// for it or for a signal: chunks are large, or another machine has them. `stores`: chunks are encoded.
+    #[doc(hidden)]
+    pub fn is_slow(&self, stores: bool) -> bool {
+        let (profile, chain) = (self.store().profile(), self.chain());
+        let unit = chain.open_shard().map_or(chain, |shard| &shard.inner);
+        let most = match (unit.raw().is_some(), stores) {
+            (true, _) => 256 << 20,
+            // The slowest codecs decode 30 MB and encode 1 MB a second.
+            (false, false) => 16 << 20,
+            (false, true) => 512 << 10,
+        };
+        profile.remote || !profile.thread_bound && unit.decoded_size() >= most
+    }
+
     /// Returns the path in the store, without a slash at either end.
     pub fn path(&self) -> &str {
         &self.parts.path

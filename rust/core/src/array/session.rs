@@ -1,7 +1,7 @@
 //! Write sessions, which collect the elements of each chunk before they store it.
 
-use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+use std::{fmt, process};
 
 use smallvec::SmallVec;
 
@@ -10,7 +10,7 @@ use super::{Array, ArrayRegion, AsArrayBytes, InputBuffer};
 use crate::error::{Error, Place, Result};
 use crate::metadata::{change_shape, lock_node};
 use crate::plan::Region;
-use crate::runtime::{lock, parallel};
+use crate::runtime::{Call, current, lock, parallel};
 use crate::selection::Selection;
 use crate::subset::{ArraySubset, Dims, tuple};
 use crate::write::{Cut, Input, Layer, Stage};
@@ -41,8 +41,13 @@ impl Default for WriteSessionOptions {
 pub struct WriteSession {
     pub(super) base: Array,
     growth: Mutex<Growth>,
+    /// Held while the stored shape is read or changed.
+    shaping: Mutex<()>,
     staged: Staged,
     memory: u64,
+    /// The calls that use the session.
+    users: Mutex<Vec<Arc<Call>>>,
+    process: u32,
 }
 
 /// The growth of the array during the session.
@@ -70,8 +75,23 @@ impl Array {
         WriteSession {
             base: self.clone(),
             growth: Mutex::new(growth),
+            shaping: Mutex::default(),
             staged: Staged::default(),
             memory: options.memory,
+            users: Mutex::default(),
+            process: process::id(),
+        }
+    }
+}
+
+/// A call that uses a session, until this is dropped.
+struct Use<'a>(&'a WriteSession, Arc<Call>);
+
+impl Drop for Use<'_> {
+    fn drop(&mut self) {
+        let mut users = lock(&self.0.users);
+        if let Some(own) = users.iter().position(|call| Arc::ptr_eq(call, &self.1)) {
+            users.swap_remove(own);
         }
     }
 }
@@ -165,7 +185,7 @@ impl WriteSession {
 
     /// Does the same as [`append`](Self::append) from memory with any strides.
     pub fn append_from(&self, axis: usize, length: u64, input: InputBuffer<'_>) -> Result<Dims> {
-        self.check()?;
+        let _use = self.check()?;
         let (start, shape) = self.grow(axis, length).place(|| self.base.name())?;
         let mut first = Dims::from_elem(0, shape.len());
         let mut lengths = shape.clone();
@@ -175,15 +195,16 @@ impl WriteSession {
     }
 
     fn grow(&self, axis: usize, length: u64) -> Result<(u64, Dims)> {
-        let mut growth = lock(&self.growth);
-        if axis >= growth.shape.len() {
-            return Err(Error::selection(format!(
-                "axis {axis} does not exist; the array has {} dimensions",
-                growth.shape.len()
-            )));
+        let _shaping = lock(&self.shaping);
+        let dimensions = self.base.dimensionality();
+        if axis >= dimensions {
+            let message = format!("axis {axis} does not exist; the array has {dimensions} dimensions");
+            return Err(Error::selection(message));
         }
-        if !growth.axes.contains(&true) {
-            let stored = self.base.reopen()?;
+        let has_grown = lock(&self.growth).axes.contains(&true);
+        let stored = if has_grown { None } else { Some(self.base.reopen()?) };
+        let mut growth = lock(&self.growth);
+        if let Some(stored) = stored {
             let same = stored.shape().iter().zip(&growth.shape).enumerate();
             if same.into_iter().any(|(k, (stored, ours))| k != axis && stored != ours) {
                 let (stored, ours) = (tuple(stored.shape()), tuple(&growth.shape));
@@ -201,12 +222,37 @@ impl WriteSession {
         Ok((start, growth.shape.clone()))
     }
 
-    fn check(&self) -> Result<()> {
-        self.staged.check().place(|| self.base.name())
+    /// Fails if the session cannot be used: it has ended, was forked, or is in use by the call that waits for this one.
+    fn check(&self) -> Result<Use<'_>> {
+        let check = || {
+            if self.process != process::id() {
+                return Err(Error::selection("a write session cannot be used in a forked child"));
+            }
+            let call = current();
+            self.check_users(&call)?;
+            self.staged.check()?;
+            lock(&self.users).push(call.clone());
+            Ok(Use(self, call))
+        };
+        check().place(|| self.base.name())
+    }
+
+    fn check_users(&self, call: &Call) -> Result<()> {
+        if lock(&self.users).iter().any(|user| call.is_in(user)) {
+            return Err(Error::store("a store or a codec cannot use the write session that is using it"));
+        }
+        Ok(())
+    }
+
+    /// Whether elements are staged, or the shape has grown and is not stored.
+    pub fn has_unsaved(&self) -> bool {
+        let growth = lock(&self.growth);
+        let has_grown = growth.axes.contains(&true) && growth.shape != growth.stored;
+        self.staged.check().is_ok() && (self.staged.bytes() > 0 || has_grown)
     }
 
     fn stage(&self, region: &Region, input: Input<'_>) -> Result<()> {
-        self.check()?;
+        let _use = self.check()?;
         // Regular grids have the same chunks for every shape.
         let regular = self.base.chunk_grid().regular_shape().is_some();
         let array = if regular { self.base.clone() } else { self.array()? };
@@ -252,7 +298,7 @@ impl WriteSession {
                 None => true,
             });
             if let ([], [(chunk, _), ..]) = (&claims[..], &chunks[..]) {
-                self.staged.wait_for(chunk);
+                self.staged.wait_for(chunk)?;
                 continue;
             }
             parallel(&claims, array.options().concurrency(), |(claim, region)| {
@@ -300,8 +346,8 @@ impl WriteSession {
             let claims = if excess > 0 { self.staged.claim_fullest(excess) } else { Vec::new() };
             if claims.is_empty() {
                 // Only chunks that other threads are storing are left.
-                self.check()?;
-                self.staged.wait_for_any();
+                self.staged.check()?;
+                self.staged.wait_for_any()?;
             }
             self.write(claims)?;
         }
@@ -310,7 +356,7 @@ impl WriteSession {
 
     /// Stores all staged chunks, and the shape if it changed. After an error, the call can be repeated.
     pub fn flush(&self) -> Result<()> {
-        self.check()?;
+        let _use = self.check()?;
         let mut left = self.staged.chunks();
         while !left.is_empty() {
             let mut claims = Vec::new();
@@ -322,7 +368,7 @@ impl WriteSession {
                 None => true,
             });
             if let ([], [chunk, ..]) = (&claims[..], &left[..]) {
-                self.staged.wait_for(chunk);
+                self.staged.wait_for(chunk)?;
             }
             self.write(claims)?;
         }
@@ -330,20 +376,25 @@ impl WriteSession {
     }
 
     fn store_shape(&self) -> Result<()> {
-        let mut growth = lock(&self.growth);
-        if !growth.axes.contains(&true) {
-            return Ok(());
-        }
+        let _shaping = lock(&self.shaping);
+        let (shape, before) = {
+            let growth = lock(&self.growth);
+            if !growth.axes.contains(&true) {
+                return Ok(());
+            }
+            (growth.shape.clone(), growth.stored.clone())
+        };
         let (store, path) = (&**self.base.store(), self.base.path());
         let _guard = lock_node(store, path)?;
         let stored = self.base.reopen()?;
-        let grown = stored.with_shape(&growth.shape)?;
-        if *stored.shape() != growth.stored[..] || !change_shape(store, path, grown.metadata(), stored.shape())? {
-            let (stored, before) = (tuple(self.base.reopen()?.shape()), tuple(&growth.stored));
+        let grown = stored.with_shape(&shape)?;
+        if *stored.shape() != before[..] || !change_shape(store, path, grown.metadata(), stored.shape())? {
+            let (stored, before) = (tuple(self.base.reopen()?.shape()), tuple(&before));
             let message = format!("the stored shape changed from {before} to {stored} while a session appended");
             return Err(Error::selection(message));
         }
-        growth.stored = Dims::from(&growth.shape[..]);
+        let mut growth = lock(&self.growth);
+        growth.stored = shape;
         growth.outside = false;
         Ok(())
     }
@@ -360,6 +411,10 @@ impl WriteSession {
 
     /// Ends the session and drops the staged chunks. Stored chunks stay, except those past the array's end.
     pub fn discard(&self) -> Result<()> {
+        if self.process != process::id() {
+            return Ok(());
+        }
+        self.check_users(&current()).place(|| self.base.name())?;
         let outside = self.staged.discard() && std::mem::take(&mut lock(&self.growth).outside);
         if outside { self.base.reopen()?.erase_outside() } else { Ok(()) }
     }

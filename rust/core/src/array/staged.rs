@@ -6,12 +6,16 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::runtime::lock;
+use crate::runtime::{Call, check, current, lock};
 use crate::subset::Dims;
 use crate::write::Stage;
+
+/// Time after which a waiting thread looks whether its call was interrupted.
+const INTERVAL: Duration = Duration::from_millis(50);
 
 #[derive(Default)]
 pub(super) struct Staged {
@@ -31,8 +35,8 @@ struct State {
 #[derive(Default)]
 struct Entry {
     cell: Option<Arc<Cell>>,
-    /// Whether a thread holds the claim.
-    claimed: bool,
+    /// The call that holds the claim.
+    claimed: Option<Arc<Call>>,
 }
 
 /// A stage, until a claim takes it.
@@ -124,9 +128,10 @@ impl Staged {
         let cell = {
             let mut state = lock(&self.state);
             let entry = state.chunks.entry(chunk.clone()).or_default();
-            if std::mem::replace(&mut entry.claimed, true) {
+            if entry.claimed.is_some() {
                 return None;
             }
+            entry.claimed = Some(current());
             entry.cell.take()
         };
         let stage = cell.and_then(|cell| lock(&cell.stage).take());
@@ -145,7 +150,7 @@ impl Staged {
         let mut found: Vec<_> = lock(&self.state)
             .chunks
             .iter()
-            .filter(|(_, entry)| !entry.claimed)
+            .filter(|(_, entry)| entry.claimed.is_none())
             .filter_map(|(chunk, entry)| {
                 let cell = entry.cell.as_ref()?;
                 Some((cell.fullness.load(Ordering::Relaxed), cell.size.load(Ordering::Relaxed), chunk.clone()))
@@ -166,17 +171,29 @@ impl Staged {
     }
 
     /// Waits until a chunk is unclaimed.
-    pub(super) fn wait_for(&self, chunk: &Dims) {
-        let claimed = |state: &mut State| state.chunks.get(chunk).is_some_and(|entry| entry.claimed);
-        drop(self.changed.wait_while(lock(&self.state), claimed).unwrap_or_else(PoisonError::into_inner));
+    pub(super) fn wait_for(&self, chunk: &Dims) -> Result<()> {
+        let claimed = |state: &State| state.chunks.get(chunk).is_some_and(|entry| entry.claimed.is_some());
+        let mut state = lock(&self.state);
+        while claimed(&state) {
+            state = self.wait(state)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until a claim may have ended. Fails if the call was interrupted.
+    fn wait<'a>(&'a self, state: MutexGuard<'a, State>) -> Result<MutexGuard<'a, State>> {
+        drop(self.changed.wait_timeout(state, INTERVAL).unwrap_or_else(PoisonError::into_inner));
+        check()?;
+        Ok(lock(&self.state))
     }
 
     /// Waits until any claim ends, if there are claims.
-    pub(super) fn wait_for_any(&self) {
+    pub(super) fn wait_for_any(&self) -> Result<()> {
         let state = lock(&self.state);
-        if state.chunks.values().any(|entry| entry.claimed) {
-            drop(self.changed.wait(state).unwrap_or_else(PoisonError::into_inner));
+        if state.chunks.values().any(|entry| entry.claimed.is_some()) {
+            drop(self.wait(state)?);
         }
+        Ok(())
     }
 
     /// Ends the session if nothing is staged or being stored; returns whether it has ended.
@@ -186,8 +203,8 @@ impl Staged {
         state.ended
     }
 
-    /// Ends the session and drops all stages, after running stores have finished; returns false if it had already
-    /// ended.
+    /// Ends the session and drops all stages, after running stores have finished, except those of interrupted calls,
+    /// which store nothing more; returns false if it had already ended.
     pub(super) fn discard(&self) -> bool {
         let mut state = lock(&self.state);
         if std::mem::replace(&mut state.ended, true) {
@@ -196,8 +213,10 @@ impl Staged {
         for entry in state.chunks.values_mut() {
             entry.cell = None;
         }
-        let claimed = |state: &mut State| state.chunks.values().any(|entry| entry.claimed);
-        let mut state = self.changed.wait_while(state, claimed).unwrap_or_else(PoisonError::into_inner);
+        let is_running = |entry: &Entry| entry.claimed.as_ref().is_some_and(|call| !call.is_interrupted());
+        while state.chunks.values().any(is_running) {
+            state = self.changed.wait_timeout(state, INTERVAL).unwrap_or_else(PoisonError::into_inner).0;
+        }
         state.chunks.clear();
         self.bytes.store(0, Ordering::Relaxed);
         true
@@ -244,7 +263,7 @@ impl Drop for Claim<'_> {
         self.staged.writing.fetch_sub(self.size, Ordering::Relaxed);
         let mut state = lock(&self.staged.state);
         if let Some(entry) = state.chunks.get_mut(&self.chunk) {
-            entry.claimed = false;
+            entry.claimed = None;
             if entry.cell.is_none() {
                 state.chunks.remove(&self.chunk);
             }

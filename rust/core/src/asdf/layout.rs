@@ -158,7 +158,7 @@ impl Memory {
         self.data.lend(&mut |bytes| {
             let length = self.shape.iter().product::<u64>() as usize * self.item_size;
             let mut gathered = Vec::new();
-            gathered.try_reserve_exact(length).map_err(|_| Error::store(format!("no memory for {length} bytes")))?;
+            gathered.try_reserve_exact(length).map_err(|_| Error::memory(format_args!("{length} bytes")))?;
             gather(bytes, self.offset as i64, &self.shape, &self.strides, self.item_size, &mut gathered);
             take(&gathered)
         })

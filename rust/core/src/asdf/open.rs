@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use md5::{Digest, Md5};
 
@@ -19,7 +19,7 @@ use super::uri::{local_path, relative_key};
 use super::version::FileVersion;
 use super::yaml::{Document, Kind, Limits, NodeId, Scalar};
 use crate::error::{Error, ErrorKind, Place, Result};
-use crate::runtime::lock;
+use crate::runtime::Shared;
 use crate::store::{FilesystemStore, Identity, Object, Store};
 
 /// Maximum number of separate files that are kept open with a file.
@@ -55,7 +55,7 @@ struct Inner {
     opened: Arc<Opened>,
     layout: Layout,
     /// Offsets of blocks whose checksum was verified.
-    verified: Mutex<HashSet<u64>>,
+    verified: Shared<HashSet<u64>>,
     /// Version of a local file when it was opened.
     file_version: Option<FileVersion>,
     /// Local files with blocks of this one, open since this one was opened, by their keys.
@@ -63,7 +63,7 @@ struct Inner {
     /// The folder that is the root of the store, if a reference led from another store to this one.
     outside: Option<PathBuf>,
     /// Other files by their names.
-    others: Mutex<HashMap<String, AsdfFile>>,
+    others: Shared<HashMap<String, AsdfFile>>,
     parents: OnceLock<HashMap<NodeId, Parent>>,
 }
 
@@ -134,11 +134,11 @@ impl AsdfFile {
             options,
             opened,
             layout,
-            verified: Mutex::default(),
+            verified: Shared::default(),
             file_version,
             pinned: HashMap::new(),
             outside: None,
-            others: Mutex::default(),
+            others: Shared::default(),
             parents: OnceLock::new(),
         })))
     }
@@ -258,9 +258,9 @@ impl AsdfFile {
     /// Returns the header of a block to be read, and verifies the checksum if the options ask for it.
     pub(super) fn block(&self, number: i64) -> Result<BlockHeader> {
         let header = self.blocks().block(number).place(|| self.name())?;
-        if self.0.options.validate_checksums && !lock(&self.0.verified).contains(&header.offset) {
+        if self.0.options.validate_checksums && !self.0.verified.read().contains(&header.offset) {
             self.verify_block(&header).place(|| self.name())?;
-            lock(&self.0.verified).insert(header.offset);
+            self.0.verified.write().insert(header.offset);
         }
         Ok(header)
     }
@@ -346,7 +346,7 @@ impl AsdfFile {
         if name == self.name() {
             return Ok(self.clone());
         }
-        if let Some(known) = lock(&self.0.others).get(&name) {
+        if let Some(known) = self.0.others.read().get(&name) {
             return Ok(known.clone());
         }
         let is_beside = outside.as_deref() == self.outside();
@@ -357,7 +357,7 @@ impl AsdfFile {
         if let Some(inner) = Arc::get_mut(&mut other.0) {
             inner.outside = outside;
         }
-        Ok(lock(&self.0.others).entry(name).or_insert(other).clone())
+        Ok(self.0.others.write().entry(name).or_insert(other).clone())
     }
 
     /// Returns the store and the key of another file, and the folder of that store if it is not this file's store.

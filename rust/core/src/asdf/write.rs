@@ -17,6 +17,7 @@ use super::file::FILE_FORMAT;
 use super::standard::STANDARD;
 use super::yaml::Document;
 use crate::error::{Error, Place, Result};
+use crate::runtime::{check, current};
 use crate::store::NamedFile;
 
 /// Receives the pieces of a block.
@@ -247,6 +248,7 @@ impl<W: Write + Seek> FileWriter<W> {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        check()?;
         self.out.write_all(bytes)?;
         self.position += bytes.len() as u64;
         Ok(())
@@ -278,15 +280,19 @@ fn encode(data: &[u8], compression: &Compression, sink: &mut Sink<'_>) -> Result
     if data.len() < IN_PARALLEL {
         return sink(&compression.encode(data)?);
     }
+    let call = current();
     thread::scope(|scope| {
         let (give, take) = sync_channel::<Vec<u8>>(4);
         let encode = || {
             let give = give;
             // If the receiver is gone, the writer has failed and reports why.
-            compression
-                .encode_to(data, &mut |part| give.send(part).map_err(|_| Error::store("writing the block failed")))
+            let mut give = |part| give.send(part).map_err(|_| Error::store("writing the block failed"));
+            call.run(|| compression.encode_to(data, &mut give))
         };
-        let encoder = thread::Builder::new().spawn_scoped(scope, encode)?;
+        let Ok(encoder) = thread::Builder::new().spawn_scoped(scope, encode) else {
+            // There is no memory for another thread.
+            return sink(&compression.encode(data)?);
+        };
         let mut written = Ok(());
         for part in take {
             written = sink(&part);

@@ -9,7 +9,7 @@ pub(super) fn append(
     write: impl FnOnce(&mut [u8]) -> Result<usize>,
 ) -> Result<usize> {
     let start = bytes.len();
-    bytes.try_reserve_exact(capacity).map_err(|_| Error::corrupt(format!("not enough memory for {capacity} bytes")))?;
+    bytes.try_reserve_exact(capacity).map_err(|_| Error::memory(format_args!("{capacity} bytes")))?;
     bytes.resize(start + capacity, 0);
     let written = write(&mut bytes[start..]);
     bytes.truncate(start + written.as_ref().map_or(0, |&written| written));

@@ -18,7 +18,7 @@ use crate::array::{Array, InputBuffer, OutputBuffer};
 use crate::data_type::Field;
 use crate::error::{Error, Place, Result};
 use crate::options::{CodecOptions, MissingChunks};
-use crate::runtime::{parallel, parallel_map};
+use crate::runtime::{advance, check, parallel, parallel_map, reset_advance};
 use crate::selection::size_in_memory;
 use crate::slot::{Heaps, Slot, Variable};
 use crate::subset::{ArraySubset, Dims, tuple};
@@ -96,6 +96,8 @@ impl<'a> Copying<'a> {
     /// Reports the progress of a step.
     fn copied(&mut self, elements: u64) -> Result<()> {
         self.progress.done += elements.saturating_mul(self.source.data_type().size() as u64);
+        reset_advance();
+        check()?;
         (self.options.progress)(self.progress)
     }
 
@@ -127,10 +129,15 @@ impl<'a> Copying<'a> {
             if batch.is_empty() {
                 return Ok(());
             }
-            parallel(&batch, limit, |chunk| match source.retrieve_encoded_chunk(chunk)? {
-                Some(bytes) => target.store_encoded_chunk(chunk, &bytes),
-                None if is_new => Ok(()),
-                None => target.erase_chunk(chunk),
+            parallel(&batch, limit, |chunk| {
+                match source.retrieve_encoded_chunk(chunk)? {
+                    Some(bytes) => target.store_encoded_chunk(chunk, &bytes)?,
+                    None if is_new => {}
+                    None => target.erase_chunk(chunk)?,
+                }
+                // Read and stored.
+                advance(2 * size);
+                Ok(())
             })?;
             let elements = |chunk: &Dims| Ok(source.chunk_subset_bounded(chunk)?.num_elements());
             self.copied(batch.iter().map(elements).sum::<Result<u64>>()?)?;

@@ -7,7 +7,8 @@ use super::resolve::Purpose;
 use crate::codec::chain::Chain;
 use crate::error::{Place, Result};
 use crate::plan::{Region, Split};
-use crate::runtime::parallel;
+use crate::runtime::{advance, parallel};
+use crate::store::OpenFiles;
 use crate::subset::Dims;
 use crate::view::Output;
 
@@ -29,7 +30,8 @@ impl Reader<'_> {
         let counts = Counts::default();
         let mut split = region.split(&self.source.grid);
         loop {
-            let batch = self.batch(&mut split);
+            let handles = OpenFiles::reserve(if self.chunks_are_objects() { 1 } else { BATCH });
+            let batch = self.batch(&mut split, handles.count());
             if batch.is_empty() {
                 return Ok(counts.missing.into_inner());
             }
@@ -53,7 +55,9 @@ impl Reader<'_> {
             let chain = self.source.chain_of(chunk)?;
             let Some(elements) = chain.elements() else { return Ok(()) };
             let leaf = Leaf { chunk: 0, inner: InnerPath::new(), stored, chain, elements, region: part.clone() };
-            self.read_leaf(&leaf, output, counts).place(|| self.describe(chunk))
+            self.read_leaf(&leaf, output, counts).place(|| self.describe(chunk))?;
+            advance(self.bytes(&leaf.region));
+            Ok(())
         })
     }
 
@@ -63,23 +67,32 @@ impl Reader<'_> {
         let groups = self.group(&mut leaves);
         let leaves = &leaves[..];
         parallel(&groups, limit, |group| {
-            self.read_group(&leaves[group.parts.clone()], output, counts)
-                .map_err(|(chunk, error)| error.at(self.describe(&batch[chunk].0)))
+            let leaves = &leaves[group.parts.clone()];
+            self.read_group(leaves, output, counts)
+                .map_err(|(chunk, error)| error.at(self.describe(&batch[chunk].0)))?;
+            advance(leaves.iter().map(|leaf| self.bytes(&leaf.region)).sum());
+            Ok(())
         })
     }
 
+    /// Returns the size of a region's elements in bytes.
+    fn bytes(&self, region: &Region) -> u64 {
+        region.elements().saturating_mul(self.source.chain.data_type().size() as u64)
+    }
+
     /// Takes the next chunks of the plan. Large chunks of plain elements are split further for several threads.
-    fn batch(&self, split: &mut Split<'_>) -> Vec<(Dims, Region)> {
+    /// Returns none that would need more than `handles` open objects.
+    fn batch(&self, split: &mut Split<'_>, handles: usize) -> Vec<(Dims, Region)> {
         let size = match self.source.chain.shard() {
             // A shard that is decoded to memory stays there until its inner chunks are placed.
             Some(_) if self.source.chain.open_shard().is_none() => self.options.concurrency(),
-            Some(_) => BATCH,
-            None => OBJECTS,
+            None if self.chunks_are_objects() || handles >= BATCH => OBJECTS,
+            _ => handles,
         };
         let splits = !matches!(self.cache, Caching::Array(_)) && !self.source.store.profile().whole_reads;
         let mut batch = Vec::new();
         for (chunk, part) in split.by_ref().take(size) {
-            let bytes = part.elements().saturating_mul(self.source.chain.data_type().size() as u64);
+            let bytes = self.bytes(&part);
             let is_large = bytes >= 2 * PART && splits && part.lists.is_empty();
             let chain = if is_large { self.source.likely_chain(&chunk) } else { None };
             let Some(elements) = chain.and_then(Chain::raw) else {

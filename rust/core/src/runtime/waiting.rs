@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
-use super::{PerProcess, lock, threads, while_away};
+use super::driver::while_away;
+use super::{PerProcess, call, check, current, lock, threads};
 use crate::error::{Error, Result};
 
 static REQUESTS: AtomicUsize = AtomicUsize::new(64);
@@ -179,7 +180,7 @@ pub(crate) fn gather<T: Sync>(
     let drain = || {
         while let Some((index, item, bytes)) = begin() {
             let _held = Held { progress: &progress, done: &done, bytes };
-            if let Err(error) = with_permit(|| work(item)) {
+            if let Err(error) = check().and_then(|()| with_permit(|| work(item))) {
                 let mut progress = lock(&progress);
                 if progress.failed.as_ref().is_none_or(|(earlier, _)| index < *earlier) {
                     progress.failed = Some((index, error));
@@ -187,12 +188,14 @@ pub(crate) fn gather<T: Sync>(
             }
         }
     };
+    let call = current();
     waiting(|| {
-        let allowance = Allowance::of(items.len().min(requests()) - 1);
+        let wanted = if call::has_ended() { 0 } else { items.len().min(requests()) - 1 };
+        let allowance = Allowance::of(wanted);
         thread::scope(|scope| {
             for _ in 0..allowance.0 {
                 // If no thread can be started, the existing ones do its work.
-                if thread::Builder::new().name("tegula-fetch".into()).spawn_scoped(scope, drain).is_err() {
+                if thread::Builder::new().name("tegula-fetch".into()).spawn_scoped(scope, || call.run(drain)).is_err() {
                     break;
                 }
             }

@@ -5,6 +5,8 @@
 use std::fs::File;
 use std::io;
 
+use crate::runtime::check_now;
+
 /// The lock mode of a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -19,7 +21,7 @@ pub(super) enum Mode {
 pub(super) fn wait(file: &File, byte: i64, mode: Mode) -> io::Result<()> {
     loop {
         match system::lock(file, byte, mode, true) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => check_now().map_err(io::Error::other)?,
             locked => return locked,
         }
     }

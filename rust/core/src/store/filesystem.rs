@@ -8,7 +8,8 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::folder_lock::{lock_file, try_lock_file};
+use super::folder_lock::{close_idle, lock_file, try_lock_file};
+use super::system::open_when_possible;
 use super::temporary::{TEMPORARY, create_folder, erase_folder, left_over, replace_file, sync_folder};
 use super::{
     ByteRange, Exclusion, Guard, Identity, Listing, Object, Piece, Profile, Stat, Store, WritableStore, check_key,
@@ -110,7 +111,8 @@ struct FileObject {
 impl FileObject {
     fn open(path: &Path) -> io::Result<Self> {
         // O_NONBLOCK: opening a pipe instead of a file must not hang; it has no effect on regular files.
-        let file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path) {
+        let open = || OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path);
+        let file = match open_when_possible(close_idle, open) {
             Ok(file) => file,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Ok(Self { file: None });
@@ -146,7 +148,10 @@ impl Drop for FileObject {
 /// such object.
 #[allow(clippy::needless_pass_by_value)] // for `map_err`
 fn unwritten(error: io::Error) -> Error {
-    Error::store(error.to_string())
+    match error.kind() {
+        io::ErrorKind::NotFound => Error::store(error.to_string()),
+        _ => error.into(),
+    }
 }
 
 /// Converts the error of a read; the file may have been truncated since it was opened.

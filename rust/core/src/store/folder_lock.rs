@@ -20,12 +20,13 @@ use super::byte_lock::{Mode, attempt, unsupported, wait};
 use super::lock::{Guard, Held, LOCK, hash};
 use super::profile::Identity;
 use super::single_lock::{SingleLock, is_at, open};
+use super::system::idle_files;
 use crate::runtime::{PerProcess, lock};
 
 /// The byte that every process shares while it has the file open.
 const USERS: i64 = i64::MAX - 1;
 
-/// Maximum number of unused lock files that stay open within a scope.
+/// Maximum number of unused lock files that stay open within a scope; fewer if the process may open few files.
 const IDLE: usize = 64;
 
 /// The lock file of a folder, open and shared.
@@ -141,7 +142,7 @@ fn release(folder: &Path, file: &Arc<LockFile>) {
     } else if !entry.idle {
         entry.idle = true;
         idle.push_back(folder.to_owned());
-        if idle.len() > IDLE
+        if idle.len() > idle_files(IDLE)
             && let Some(oldest) = idle.pop_front()
             && let Some(entry) = open.get_mut(&oldest)
         {
@@ -154,6 +155,29 @@ fn release(folder: &Path, file: &Arc<LockFile>) {
     drop(table);
     if let Some(entry) = out {
         entry.file.finish();
+    }
+}
+
+/// Closes the lock files that no thread uses.
+pub(super) fn close_idle() {
+    let mut table = lock(TABLE.get());
+    table.idle.clear();
+    let idle = table.open.extract_if(|_, entry| {
+        entry.idle = false;
+        entry.users == 0
+    });
+    let idle: Vec<_> = idle.map(|(_, entry)| entry.file).collect();
+    drop(table);
+    for file in idle {
+        file.finish();
+    }
+}
+
+/// Closes all lock files, because the process ends.
+pub(super) fn close_all() {
+    let files: Vec<_> = lock(TABLE.get()).open.drain().map(|(_, entry)| entry.file).collect();
+    for file in files {
+        file.finish();
     }
 }
 
@@ -179,16 +203,8 @@ impl Drop for LockScope {
         if table.scopes > 0 {
             return;
         }
-        table.idle.clear();
-        let unused = table.open.extract_if(|_, entry| {
-            entry.idle = false;
-            entry.users == 0
-        });
-        let unused: Vec<_> = unused.map(|(_, entry)| entry.file).collect();
         drop(table);
-        for file in unused {
-            file.finish();
-        }
+        close_idle();
     }
 }
 
@@ -215,19 +231,19 @@ impl FolderGuard {
         loop {
             let Some(file) = acquire(folder, create)? else { return Ok(None) };
             let held = if block {
-                Held::wait(file.identity, byte.cast_unsigned())
-            } else if let Some(held) = Held::attempt(file.identity, byte.cast_unsigned()) {
-                held
+                Held::wait(file.identity, byte.cast_unsigned(), &path.to_string_lossy()).map_err(io::Error::other)
             } else {
-                release(folder, &file);
-                return Err(io::ErrorKind::WouldBlock.into());
+                Held::attempt(file.identity, byte.cast_unsigned()).ok_or_else(|| io::ErrorKind::WouldBlock.into())
             };
+            let held = held.inspect_err(|_| release(folder, &file))?;
             // From here on, dropping the guard releases the file.
             let guard = Self { folder: folder.to_owned(), file, byte, process: process::id(), _held: held };
-            if block {
+            if !attempt(&guard.file.file, byte, Mode::Exclusive)? {
+                if !block {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                log::debug!("waiting for the lock of {}, which another process holds", path.display());
                 wait(&guard.file.file, byte, Mode::Exclusive)?;
-            } else if !attempt(&guard.file.file, byte, Mode::Exclusive)? {
-                return Err(io::ErrorKind::WouldBlock.into());
             }
             if is_at(&guard.file.file, &guard.file.path)? {
                 return Ok(Some(guard));
@@ -258,7 +274,8 @@ pub(super) fn lock_file(path: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -
     if let Some(guard) = FolderGuard::take(path, create, true)? {
         return Ok(Guard::new(guard));
     }
-    let held = Held::wait(Identity::of("lock file"), hash(path.as_os_str().as_encoded_bytes()));
+    let place = hash(path.as_os_str().as_encoded_bytes());
+    let held = Held::wait(Identity::of("lock file"), place, &path.to_string_lossy()).map_err(io::Error::other)?;
     Ok(Guard::new((SingleLock::take(path, create, true)?, held)))
 }
 

@@ -2,21 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
 
-use super::{Exclusion, InMemory, Listing, Object, Profile, Store, WritableStore, check_key};
-use crate::error::{Error, Result};
+use super::{Exclusion, InMemory, Listing, Object, Profile, Store, WritableStore, check_key, reserve};
+use crate::error::Result;
+use crate::runtime::Shared;
 
 /// Objects in memory, shared by all clones of the [`Arc`] around it.
 pub struct MemoryStore {
-    objects: RwLock<BTreeMap<String, Versioned>>,
+    objects: Shared<BTreeMap<String, Versioned>>,
     writes: AtomicU64,
     profile: Profile,
 }
 
 /// An object and the number of the write that made it.
-type Versioned = (Arc<[u8]>, u64);
+type Versioned = (Arc<Vec<u8>>, u64);
 
 impl Default for MemoryStore {
     fn default() -> Self {
@@ -28,7 +29,7 @@ impl MemoryStore {
     /// Creates an empty store.
     pub fn new() -> Self {
         let profile = Profile { merge_gap: 0, exclusion: Exclusion::Everyone, ..Profile::default() };
-        Self { objects: RwLock::default(), writes: AtomicU64::new(0), profile }
+        Self { objects: Shared::default(), writes: AtomicU64::new(0), profile }
     }
 }
 
@@ -38,15 +39,11 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
-fn poisoned<E>(_: E) -> Error {
-    Error::store("a thread panicked while it wrote to this store")
-}
-
 impl Store for MemoryStore {
     fn open(&self, key: &str) -> Result<Box<dyn Object>> {
-        Ok(match self.objects.read().map_err(poisoned)?.get(key) {
+        Ok(match self.objects.read().get(key) {
             Some((bytes, version)) => Box::new(InMemory::new(bytes.clone(), *version)),
-            None => Box::new(InMemory::<Arc<[u8]>>::missing()),
+            None => Box::new(InMemory::<Arc<Vec<u8>>>::missing()),
         })
     }
 
@@ -59,7 +56,7 @@ impl Store for MemoryStore {
     }
 
     fn list_dir(&self, prefix: &str) -> Result<Listing> {
-        let objects = self.objects.read().map_err(poisoned)?;
+        let objects = self.objects.read();
         let keys = objects.range(prefix.to_owned()..).map(|(key, _)| &**key).take_while(|key| key.starts_with(prefix));
         Ok(super::listing(keys, prefix))
     }
@@ -73,12 +70,18 @@ impl WritableStore for MemoryStore {
     fn set(&self, key: &str, value: &[u8]) -> Result<()> {
         check_key(key)?;
         let version = self.writes.fetch_add(1, Ordering::Relaxed);
-        self.objects.write().map_err(poisoned)?.insert(key.to_owned(), (value.into(), version));
+        let mut bytes = Vec::new();
+        reserve(&mut bytes, value.len())?;
+        bytes.extend_from_slice(value);
+        let old = self.objects.write().insert(key.to_owned(), (Arc::new(bytes), version));
+        // The memory is freed without the lock.
+        drop(old);
         Ok(())
     }
 
     fn erase(&self, key: &str) -> Result<()> {
-        self.objects.write().map_err(poisoned)?.remove(key);
+        let old = self.objects.write().remove(key);
+        drop(old);
         Ok(())
     }
 }

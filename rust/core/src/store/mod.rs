@@ -65,8 +65,9 @@ pub use read_only::ReadOnlyStore;
 pub use reference::{Reference, ReferenceStore};
 #[cfg(feature = "cloud")]
 pub use remote::{RemoteOptions, RemoteStats, RemoteStore};
-pub use temporary::temporary_name;
+pub(crate) use system::OpenFiles;
 pub(crate) use temporary::{NamedFile, left_over_within};
+pub use temporary::{remove_temporaries, temporary_name};
 pub use zip::{ZipStore, ZipWriter};
 
 use std::fmt;
@@ -74,6 +75,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::{Error, Place, Result};
+use crate::runtime::{check, storing};
 
 /// Where the bytes of a key are stored; see [`Store::locate`].
 #[derive(Clone)]
@@ -168,7 +170,7 @@ pub trait WritableStore: Store {
     /// Threads of this process always exclude each other; [`Profile::exclusion`] says whether other processes are
     /// excluded too.
     fn lock(&self, key: &str) -> Result<Guard> {
-        Ok(Guard::in_process(self.profile().identity, key))
+        Guard::in_process(self.profile().identity, key)
     }
 
     /// Locks a key as [`lock`](Self::lock) does; `None` if another writer has locked it.
@@ -181,7 +183,10 @@ pub trait WritableStore: Store {
     fn erase_below(&self, prefix: &str, first: &[&str]) -> Result<()> {
         let below = |name: &&str| if prefix.is_empty() { (*name).to_owned() } else { format!("{prefix}/{name}") };
         first.iter().map(below).try_for_each(|key| self.erase(&key))?;
-        keys_below(self, prefix)?.iter().try_for_each(|key| self.erase(key))
+        keys_below(self, prefix)?.iter().try_for_each(|key| {
+            check()?;
+            self.erase(key)
+        })
     }
 }
 
@@ -196,23 +201,27 @@ impl dyn Store + '_ {
         self.writer(key).map(|_| ())
     }
 
-    /// [`WritableStore::set`]
+    /// [`WritableStore::set`]; fails if the [call](crate::Call) was interrupted.
     pub fn set(&self, key: &str, value: &[u8]) -> Result<()> {
+        let _storing = storing()?;
         self.writer(key)?.set(key, value)
     }
 
-    /// [`WritableStore::erase`]
+    /// [`WritableStore::erase`]; fails if the call was interrupted.
     pub fn erase(&self, key: &str) -> Result<()> {
+        let _storing = storing()?;
         self.writer(key)?.erase(key)
     }
 
-    /// [`WritableStore::set_parts`]
+    /// [`WritableStore::set_parts`]; fails if the call was interrupted.
     pub fn set_parts(&self, key: &str, pieces: &[Piece<'_>], old: Option<&dyn Object>) -> Result<()> {
+        let _storing = storing()?;
         self.writer(key)?.set_parts(key, pieces, old)
     }
 
-    /// [`WritableStore::set_if`]
+    /// [`WritableStore::set_if`]; fails if the call was interrupted.
     pub fn set_if(&self, key: &str, value: Option<&[u8]>, version: Option<u64>) -> Result<bool> {
+        let _storing = storing()?;
         self.writer(key)?.set_if(key, value, version)
     }
 
@@ -268,6 +277,7 @@ pub fn listing<'a>(keys: impl IntoIterator<Item = &'a str>, prefix: &str) -> Lis
 pub fn keys_below(store: &(impl Store + ?Sized), prefix: &str) -> Result<Vec<String>> {
     let (mut keys, mut prefixes) = (Vec::new(), vec![prefix.to_owned()]);
     while let Some(prefix) = prefixes.pop() {
+        check()?;
         let below = |name: &String| if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
         let listing = store.list_dir(&prefix)?;
         keys.extend(listing.keys.iter().map(below));

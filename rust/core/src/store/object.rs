@@ -216,5 +216,5 @@ pub(crate) fn clipped(range: ByteRange, size: u64) -> (u64, u64) {
 
 /// Reserves memory for `length` more bytes; returns an error instead of aborting.
 pub(crate) fn reserve(into: &mut Vec<u8>, length: usize) -> Result<()> {
-    into.try_reserve_exact(length).map_err(|_| Error::store(format!("no memory for {length} bytes")))
+    into.try_reserve_exact(length).map_err(|_| Error::memory(format_args!("{length} bytes")))
 }

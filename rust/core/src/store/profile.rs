@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// let profile = Profile { remote: true, merge_gap: 1 << 20, ..Profile::default() };
 /// assert_eq!(profile.exclusion, Exclusion::Process);
 /// ```
+#[allow(clippy::struct_excessive_bools)] // independent facts
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// Distinguishes stores in caches and locks; the default is a fresh one.
@@ -25,6 +26,8 @@ pub struct Profile {
     pub merge_gap: u64,
     /// Whether keys refer to parts of other stores' objects, which [`Store::locate`](super::Store::locate) finds.
     pub refers: bool,
+    /// Whether the store is code that may depend on the thread of the caller.
+    pub thread_bound: bool,
     /// Which writers a [lock](super::WritableStore::lock) excludes.
     pub exclusion: Exclusion,
 }
@@ -39,6 +42,7 @@ impl Default for Profile {
             whole_reads: false,
             merge_gap: 64 << 10,
             refers: false,
+            thread_bound: false,
             exclusion: Exclusion::Process,
         }
     }

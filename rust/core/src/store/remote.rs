@@ -23,11 +23,9 @@ pub use self::client::RemoteStats;
 use self::client::{Client, Failure, Seen};
 pub use self::options::RemoteOptions;
 use self::options::{Service, Spec};
-use super::{
-    ByteRange, Exclusion, Guard, Identity, Listing, Object, Profile, Stat, Store, WritableStore, check_key, clipped,
-};
+use super::{ByteRange, Exclusion, Identity, Listing, Object, Profile, Stat, Store, WritableStore, check_key, clipped};
 use crate::error::{Error, Result};
-use crate::runtime::{lock, waiting};
+use crate::runtime::lock;
 
 /// The objects of a server below a URL.
 ///
@@ -377,10 +375,5 @@ impl WritableStore for RemoteStore {
             Ok(()) | Err(Failure::Answer(object_store::Error::NotFound { .. })) => Ok(()),
             Err(failure) => Err(self.failed(key, failure)),
         }
-    }
-
-    /// A waiting thread gives up its permit to compute, which the holder of the lock may need.
-    fn lock(&self, key: &str) -> Result<Guard> {
-        Ok(waiting(|| Guard::in_process(self.profile.identity, key)))
     }
 }

@@ -5,7 +5,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::folder_lock::close_idle;
 use super::lock::LOCK;
+use super::system::open_when_possible;
+use crate::runtime::check_now;
 
 /// A locked file beside the file that is changed; visible to other processes, and removed when it is unlocked.
 pub(super) struct SingleLock {
@@ -25,7 +28,9 @@ impl SingleLock {
             let file = open(&path, folder, create)?;
             loop {
                 match if block { file.lock() } else { file.try_lock().map_err(io::Error::from) } {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                        check_now().map_err(io::Error::other)?;
+                    }
                     Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                         let _ = fs::remove_file(&path);
                         return Ok(None);
@@ -55,7 +60,10 @@ impl Drop for SingleLock {
 pub(super) fn open(path: &Path, folder: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<File> {
     /// Number of attempts: others may remove the folder while it is empty.
     const ATTEMPTS: usize = 100;
-    let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    let open = || {
+        let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        open_when_possible(close_idle, open)
+    };
     for _ in 0..ATTEMPTS {
         match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => create(folder)?,

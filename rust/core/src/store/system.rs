@@ -2,10 +2,15 @@
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 #[cfg(target_os = "linux")]
 use std::{mem::MaybeUninit, os::fd::AsRawFd};
 
 use memmap2::{Mmap, MmapOptions};
+
+use crate::runtime::{PerProcess, check};
 
 /// Filesystems, by the fastest way to write to them.
 #[derive(PartialEq, Eq)]
@@ -118,4 +123,64 @@ pub(super) fn map(file: Option<&File>, first: u64, last: u64, used: u64) -> io::
     }
     // SAFETY: only the system reads the map, and it tolerates that others change or truncate the file.
     unsafe { options.map(file) }
+}
+
+/// Returns the number of files that the process may have open.
+fn open_file_limit() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: fills the structure.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return 256;
+    }
+    usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
+}
+
+/// Returns the number of files that may stay open for later use.
+pub(super) fn idle_files(most: usize) -> usize {
+    most.min(open_file_limit() / 8)
+}
+
+static RESERVED: PerProcess<AtomicUsize> = PerProcess::new(AtomicUsize::default);
+
+/// A number of files that a call may have open at once, until this is dropped.
+pub(crate) struct OpenFiles(usize);
+
+impl OpenFiles {
+    /// Reserves at most `most` files, and at least one. All calls together get half of those that the process may have.
+    pub(crate) fn reserve(most: usize) -> Self {
+        let limit = open_file_limit() / 2;
+        let reserve = |reserved: usize| most.min(limit.saturating_sub(reserved)).max(1);
+        let reserved = RESERVED
+            .get()
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |reserved| Some(reserved + reserve(reserved)));
+        Self(reserve(reserved.unwrap_or_default()))
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0
+    }
+}
+
+impl Drop for OpenFiles {
+    fn drop(&mut self) {
+        RESERVED.get().fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
+
+/// Opens a file. While the process has too many files open, closes idle ones with `free` and tries again.
+pub(super) fn open_when_possible<T>(free: fn(), open: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    const PAUSES: u32 = 12;
+    let mut pause = Duration::from_millis(1);
+    for _ in 0..PAUSES {
+        match open() {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+                free();
+                thread::sleep(pause);
+                check().map_err(io::Error::other)?;
+                pause *= 2;
+            }
+            opened => return opened,
+        }
+    }
+    open()
 }

@@ -1,18 +1,20 @@
 //! Temporary files, which replace objects once they are complete, and files left by killed processes.
 
+use std::collections::HashMap;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use super::closing;
-use super::folder_lock::{is_unused, lock_file};
+use super::folder_lock::{close_all, close_idle, is_unused, lock_file};
 use super::lock::{Guard, LOCK, hash};
-use super::system::EarlyWriteback;
-use crate::runtime::PerProcess;
+use super::system::{EarlyWriteback, open_when_possible};
+use crate::runtime::{Call, PerProcess, check, current, lock, storing};
 
 /// Prefix of the names of files that are not objects.
 pub(super) const TEMPORARY: &str = ".tegula-";
@@ -30,6 +32,35 @@ static PROCESS_CONTEXT: PerProcess<Option<u64>> = PerProcess::new(|| {
     Some(hash(&[&boot, container.as_os_str().as_encoded_bytes()].concat()))
 });
 
+/// The temporary files that this process is writing, and the calls that they belong to.
+static WRITTEN: PerProcess<Mutex<HashMap<PathBuf, Arc<Call>>>> = PerProcess::new(Mutex::default);
+
+/// Removes the temporary files of an interrupted call, or, at the end of the process, those of all calls and their lock
+/// files: a thread that still writes one cannot rename it any more.
+pub fn remove_temporaries(call: Option<&Call>) {
+    lock(WRITTEN.get()).retain(|path, owner| {
+        let is_kept = call.is_some_and(|call| !std::ptr::eq(call, &raw const **owner) && !owner.is_in(call));
+        if !is_kept {
+            let _ = fs::remove_file(path);
+        }
+        is_kept
+    });
+    if call.is_none() {
+        close_all();
+    }
+}
+
+/// Removes a temporary file if it was not renamed.
+struct Written<'a>(&'a Path);
+
+impl Drop for Written<'_> {
+    fn drop(&mut self) {
+        if lock(WRITTEN.get()).remove(self.0).is_some() {
+            let _ = fs::remove_file(self.0);
+        }
+    }
+}
+
 /// Returns a name for a temporary file that no other thread or process uses. If its writer is killed, the file is
 /// found by [`Store::leftovers`](super::Store::leftovers).
 pub fn temporary_name() -> String {
@@ -42,7 +73,8 @@ pub fn temporary_name() -> String {
 pub(super) fn create(folder: &Path) -> io::Result<(File, PathBuf)> {
     loop {
         let path = folder.join(temporary_name());
-        match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
+        let open = || OpenOptions::new().read(true).write(true).create_new(true).open(&path);
+        match open_when_possible(close_idle, open) {
             // A killed process with the same id left a file of this name.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             opened => return Ok((opened?, path)),
@@ -56,12 +88,16 @@ pub(crate) fn replace_file<E: From<io::Error>>(
     path: &Path,
     write: impl FnOnce(&mut File) -> Result<(), E>,
 ) -> Result<(), E> {
+    let interrupted = |error| E::from(io::Error::other(error));
+    check().map_err(interrupted)?;
     let (mut file, temporary) = create(path.parent().unwrap_or(Path::new(".")))?;
-    let done = write(&mut file).and_then(|()| Ok(fs::rename(&temporary, path)?));
-    if done.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    done
+    lock(WRITTEN.get()).insert(temporary.clone(), current());
+    let _written = Written(&temporary);
+    write(&mut file)?;
+    let _storing = storing().map_err(interrupted)?;
+    fs::rename(&temporary, path)?;
+    lock(WRITTEN.get()).remove(&temporary);
+    Ok(())
 }
 
 /// A file that a user named and that is about to be replaced. Links are followed and permissions are kept.
@@ -148,6 +184,7 @@ pub(super) fn erase_folder(folder: &Path) -> io::Result<()> {
         done => done,
     };
     for entry in fs::read_dir(folder)? {
+        check().map_err(io::Error::other)?;
         let entry = entry?;
         let (path, name) = (entry.path(), entry.file_name());
         let name = name.to_string_lossy();
@@ -178,6 +215,7 @@ pub(crate) fn left_over_within(folder: &Path, depth: usize, remove: bool) -> io:
     let mut found = Vec::new();
     let mut folders = vec![(folder.to_owned(), 0)];
     while let Some((folder, level)) = folders.pop() {
+        check().map_err(io::Error::other)?;
         let entries = match fs::read_dir(&folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             entries => entries?,

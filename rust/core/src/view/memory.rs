@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 ///
 /// The operating system provides zeroed pages when they are first touched.
 pub(crate) fn zeroed<E: Zeroable>(length: usize) -> Result<Vec<E>> {
-    let failed = || Error::store(format!("cannot allocate {length} elements of {} bytes", size_of::<E>()));
+    let failed = || Error::memory(format_args!("{length} elements of {} bytes", size_of::<E>()));
     let layout = std::alloc::Layout::array::<E>(length).map_err(|_| failed())?;
     if layout.size() == 0 {
         return Ok(Vec::new());

@@ -13,7 +13,7 @@ pub(crate) struct Bits {
 impl Bits {
     /// Creates an empty set of numbers less than `length`.
     pub(crate) fn new(length: u64) -> Result<Self> {
-        let length = usize::try_from(length).map_err(|_| Error::store(format!("no memory for {length} bits")))?;
+        let length = usize::try_from(length).map_err(|_| Error::memory(format_args!("{length} bits")))?;
         Ok(Self { words: zeroed(length.div_ceil(64))?, length })
     }
 

@@ -28,6 +28,7 @@ use crate::fill_value::FillValue;
 use crate::options::CodecOptions;
 use crate::plan::Region;
 use crate::read::{Caching, Counts, Reader, Source, Stored};
+use crate::runtime::advance;
 use crate::slot::Slot;
 use crate::subset::{Dims, tuple};
 use crate::view::swap_words;
@@ -78,7 +79,9 @@ impl<'a> Writer<'a> {
             let bytes = |(chunk, _): &(Dims, Region)| self.source.chain_of(chunk).map_or(0, Chain::decoded_size);
             self.source.each(&batch, self.options.concurrency(), bytes, |(chunk, region)| {
                 let layer = Layer { region: region.clone(), bytes: input.bytes, mask: None, cuts: input.cuts };
-                self.store_layers(chunk, SmallVec::from_iter([layer]), input.heap, false)
+                self.store_layers(chunk, SmallVec::from_iter([layer]), input.heap, false)?;
+                advance(region.elements().saturating_mul(self.source.chain.data_type().size() as u64));
+                Ok(())
             })?;
         }
     }

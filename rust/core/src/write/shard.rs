@@ -153,7 +153,7 @@ impl Writer<'_> {
         let index = old.map(|old| self.reader().index(old, shard, &Counts::default()));
         let index = index.transpose().place(|| "shard index")?;
         let mut inners: Inners<'_> = Vec::new();
-        let none = |_| Error::store(format!("no memory for an index of {count} inner chunks"));
+        let none = |_| Error::memory(format_args!("an index of {count} inner chunks"));
         inners.try_reserve_exact(count).map_err(none)?;
         for number in 0..count {
             let entry = index.as_ref().and_then(|index| index.entry(number));
@@ -247,7 +247,7 @@ impl Writer<'_> {
                     return Ok(self.is_kept(chain, layout, bytes).then_some(EncodedAt::Input(bytes)));
                 }
                 let size = to_usize(layout.size)?;
-                buffer.try_reserve(size).map_err(|_| Error::store(format!("no memory for {size} bytes")))?;
+                buffer.try_reserve(size).map_err(|_| Error::memory(format_args!("{size} bytes")))?;
                 buffer.resize(start + size, 0);
                 self.gather(chain, layout, part, old, &mut buffer[start..])?
             }

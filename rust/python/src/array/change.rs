@@ -21,6 +21,7 @@ impl Array {
         perform(
             slf.py(),
             own.done.as_ref(),
+            array.is_slow(true),
             move || work(&array),
             move |py, after| Ok(Py::new(py, before.get().like(py, after))?.into_any()),
         )
@@ -64,7 +65,7 @@ impl Array {
         let (own, before) = (slf.get(), slf.clone().unbind());
         let array = own.core.clone();
         let work = move || array.append_from(&shape, axis, source.buffer()).map(|after| (after, source));
-        perform(slf.py(), own.done.as_ref(), work, move |py, (after, _)| {
+        perform(slf.py(), own.done.as_ref(), own.core.is_slow(true), work, move |py, (after, _)| {
             Ok(Py::new(py, before.get().like(py, after))?.into_any())
         })
     }

@@ -19,7 +19,7 @@ pub(crate) use self::encoder::PartialEncoder;
 pub(crate) use self::session::WriteSession;
 use crate::buffer::ElementType;
 use crate::cache::ChunkCache;
-use crate::call::{Answer, attached, detached, perform};
+use crate::call::{Answer, attached, perform, reaching};
 use crate::dtype::{field, to_numpy};
 use crate::errors::{AtLocation, exception};
 use crate::json::{self, attributes_from_python, object_to_python};
@@ -69,15 +69,17 @@ impl Array {
         Self { core: array, elements: self.elements.clone_ref(py), done: None }
     }
 
-    /// Calls the core without the GIL. `answer` converts the result to a Python object.
+    /// Calls the core without the GIL; `stores` says whether chunks are stored. `answer` converts the result to a Python
+    /// object.
     fn perform<T: Send + 'static>(
         &self,
         py: Python<'_>,
+        stores: bool,
         work: impl FnOnce(&tegula::Array) -> tegula::Result<T> + Send + 'static,
         answer: impl FnOnce(Python<'_>, T) -> Answer + Send + 'static,
     ) -> Answer {
         let array = self.core.clone();
-        perform(py, self.done.as_ref(), move || work(&array), answer)
+        perform(py, self.done.as_ref(), array.is_slow(stores), move || work(&array), answer)
     }
 }
 
@@ -85,8 +87,8 @@ impl Array {
 impl Array {
     #[staticmethod]
     fn open(py: Python<'_>, store: &Bound<'_, Store>, path: &str) -> PyResult<Self> {
-        let store = store.get().0.clone();
-        Self::new(py, detached(py, || tegula::Array::open(store, path))?)
+        let path = path.to_owned();
+        Self::new(py, reaching(py, &store.get().0, move |store| tegula::Array::open(store.clone(), &path))?)
     }
 
     /// Returns an array with known metadata, without reading.
@@ -113,7 +115,8 @@ impl Array {
     }
 
     fn store_metadata(&self, py: Python<'_>) -> PyResult<()> {
-        detached(py, || self.core.store_metadata())
+        let array = self.core.clone();
+        reaching(py, self.core.store(), move |_| array.store_metadata())
     }
 
     #[getter]

@@ -2,7 +2,7 @@
 
 use numpy::PyReadonlyArray2;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::types::{PyDict, PyList};
 use tegula::{Dims, OutputBuffer};
 
 use super::geometry::subset_of;
@@ -10,7 +10,7 @@ use super::{Array, PartialDecoder};
 use crate::buffer::Target;
 use crate::call::{Answer, attached, detached};
 use crate::errors::exception;
-use crate::extract::{indices, region};
+use crate::extract::{bytes, indices, region};
 use crate::selection::ParsedIndex;
 
 impl Array {
@@ -27,12 +27,12 @@ impl Array {
         work: impl FnOnce(&tegula::Array, OutputBuffer<'_>) -> tegula::Result<()> + Send + 'static,
     ) -> Answer {
         let work = |array: &tegula::Array| target.lend(|buffer| work(array, buffer)).map(|()| target);
-        self.perform(py, work, |py, target| target.into_array(py))
+        self.perform(py, false, work, |py, target| target.into_array(py))
     }
 }
 
-fn bytes(py: Python<'_>, encoded: Option<Vec<u8>>) -> Answer {
-    Ok(encoded.map(|encoded| PyBytes::new(py, &encoded)).into_pyobject(py)?.unbind())
+fn encoded(py: Python<'_>, stored: Option<Vec<u8>>) -> Answer {
+    Ok(stored.map(|stored| bytes(py, &stored)).transpose()?.into_pyobject(py)?.unbind())
 }
 
 #[pymethods]
@@ -87,29 +87,30 @@ impl Array {
             let exists = target.lend(|buffer| array.retrieve_chunk_if_exists_into(&chunk, buffer))?;
             Ok(exists.then_some(target))
         };
-        self.perform(py, work, |py, target| target.map_or_else(|| Ok(py.None()), |target| target.into_array(py)))
+        self.perform(py, false, work, |py, target| target.map_or_else(|| Ok(py.None()), |target| target.into_array(py)))
     }
 
     fn retrieve_encoded_chunk(&self, py: Python<'_>, chunk: &Bound<'_, PyAny>) -> Answer {
         let chunk = indices(chunk)?;
-        self.perform(py, move |array| array.retrieve_encoded_chunk(&chunk), bytes)
+        self.perform(py, false, move |array| array.retrieve_encoded_chunk(&chunk), encoded)
     }
 
     fn retrieve_encoded_chunks(&self, py: Python<'_>, chunks: &Bound<'_, PyAny>) -> Answer {
         let chunks = region(chunks, &self.core.chunk_grid_shape())?;
         self.perform(
             py,
+            false,
             move |array| array.retrieve_encoded_chunks(&chunks),
-            |py, encoded| {
-                let encoded = encoded.into_iter().map(|encoded| bytes(py, encoded)).collect::<PyResult<Vec<_>>>()?;
-                Ok(PyList::new(py, encoded)?.into_any().unbind())
+            |py, chunks| {
+                let chunks = chunks.into_iter().map(|chunk| encoded(py, chunk)).collect::<PyResult<Vec<_>>>()?;
+                Ok(PyList::new(py, chunks)?.into_any().unbind())
             },
         )
     }
 
     fn retrieve_encoded_inner_chunk(&self, py: Python<'_>, inner: &Bound<'_, PyAny>) -> Answer {
         let inner = indices(inner)?;
-        self.perform(py, move |array| array.retrieve_encoded_inner_chunk(&inner), bytes)
+        self.perform(py, false, move |array| array.retrieve_encoded_inner_chunk(&inner), encoded)
     }
 
     fn partial_decoder(&self, chunk: &Bound<'_, PyAny>) -> PyResult<PartialDecoder> {

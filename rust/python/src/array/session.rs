@@ -50,7 +50,8 @@ impl WriteSession {
         answer: impl FnOnce(Python<'_>, T) -> Answer + Send + 'static,
     ) -> Answer {
         let session = self.session.clone();
-        perform(py, self.done.as_ref(), move || work(&session), answer)
+        let is_slow = self.array.get().core().is_slow(true);
+        perform(py, self.done.as_ref(), is_slow, move || work(&session), answer)
     }
 }
 
@@ -84,6 +85,11 @@ impl WriteSession {
     #[getter]
     fn staged(&self) -> u64 {
         self.session.staged()
+    }
+
+    #[getter]
+    fn has_unsaved(&self) -> bool {
+        self.session.has_unsaved()
     }
 
     /// Returns the array with the shape that includes appended elements.

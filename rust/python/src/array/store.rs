@@ -80,9 +80,9 @@ impl<S: WriteTarget> Writer<'_, S> {
         source: Source,
         work: impl FnOnce(&S, InputBuffer<'_>) -> Result<()> + Send + 'static,
     ) -> Answer {
-        let target = self.target.clone();
+        let (target, is_slow) = (self.target.clone(), self.array.is_slow(true));
         // The answer drops the ndarray with the GIL.
-        perform(py, self.done, move || work(&target, source.buffer()).map(|()| source), |py, _| Ok(py.None()))
+        perform(py, self.done, is_slow, move || work(&target, source.buffer()).map(|()| source), |py, _| Ok(py.None()))
     }
 }
 
@@ -103,7 +103,7 @@ impl Array {
 
     /// Calls the core for work without a result.
     fn command(&self, py: Python<'_>, work: impl FnOnce(&tegula::Array) -> Result<()> + Send + 'static) -> Answer {
-        self.perform(py, work, |py, ()| Ok(py.None()))
+        self.perform(py, true, work, |py, ()| Ok(py.None()))
     }
 }
 
@@ -155,6 +155,6 @@ impl Array {
             Some(chunk) => array.compact_chunk(&chunk, drop_empty),
             None => array.compact(drop_empty),
         };
-        self.perform(py, work, |py, saved| Ok(saved.into_pyobject(py)?.into_any().unbind()))
+        self.perform(py, true, work, |py, saved| Ok(saved.into_pyobject(py)?.into_any().unbind()))
     }
 }

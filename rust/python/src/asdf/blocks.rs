@@ -11,6 +11,7 @@ use tegula::asdf::{Compression, ZarrNode, compression_label, compression_labels,
 use crate::array::Array;
 use crate::call::detached;
 use crate::errors::OrRaise;
+use crate::extract::bytes;
 use crate::json;
 
 /// A Zarr array as a node and blocks of a file.
@@ -54,7 +55,7 @@ impl ZarrBlocks {
     /// file.
     fn block<'py>(&self, py: Python<'py>, number: usize, first: usize) -> PyResult<Bound<'py, PyBytes>> {
         let node = self.0.clone();
-        Ok(PyBytes::new(py, &detached(py, move || node.block(number, first))?))
+        bytes(py, &detached(py, move || node.block(number, first))?)
     }
 }
 
@@ -82,7 +83,7 @@ pub(crate) fn compress_block<'py>(
         Ok(())
     };
     detached(py, || compression.encode_to(data, &mut take))?;
-    Ok(parts.into_iter().map(|part| PyBytes::new(py, &part)).collect())
+    parts.into_iter().map(|part| bytes(py, &part)).collect()
 }
 
 /// Decompresses data into an array of the exact size.

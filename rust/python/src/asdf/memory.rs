@@ -6,6 +6,8 @@ use tegula::asdf::{BlockData, Memory};
 use tegula::{Error, Result};
 
 use crate::buffer::Source;
+use crate::ending::attach;
+use crate::errors::wrapped;
 
 /// The memory of an ndarray.
 struct ArrayMemory(Source);
@@ -45,7 +47,7 @@ pub(super) struct Callback(pub(super) Py<PyAny>);
 impl BlockData for Callback {
     fn lend(&self, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let call = |py: Python<'_>| memory(self.0.bind(py).call0()?.cast()?);
-        let memory = Python::try_attach(call).ok_or_else(|| Error::store("the Python interpreter is shutting down"))?;
-        memory.map_err(|error| Error::store(format!("cannot get the data of a block: {error}")))?.lend_gathered(take)
+        let describe = |message| Error::store(format!("cannot get the data of a block: {message}"));
+        attach(|py| call(py).map_err(|error| wrapped(py, error, describe)))??.lend_gathered(take)
     }
 }

@@ -18,6 +18,7 @@ pub(crate) use blocks::{ZarrBlocks, block_labels, compress_block, decompress_blo
 pub(crate) use write::{AsdfNode, BlockCompression, append_asdf, asdf_leftovers, write_asdf};
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use numpy::{PyArray1, PyArrayDescr};
 use pyo3::exceptions::PyIndexError;
@@ -28,8 +29,9 @@ use tegula::asdf::{BlockHeader, Class, OpenOptions, Source};
 use tegula::{Error, Result};
 
 use crate::array::Array;
-use crate::call::{attached, detached};
+use crate::call::{apart, attached, detached, reaching};
 use crate::errors::OrRaise;
+use crate::extract::bytes;
 use crate::store::Store;
 use crate::subset::tuple;
 
@@ -82,9 +84,12 @@ impl AsdfFile {
         validate_checksums: bool,
         allow_external: bool,
     ) -> PyResult<Self> {
-        let store = store.get().0.clone();
+        let key = key.to_owned();
         let options = OpenOptions { validate_checksums, allow_external, ..OpenOptions::default() };
-        detached(py, || tegula::asdf::AsdfFile::open_with(store, key, options)).map(Self)
+        let open = move |store: &Arc<dyn tegula::store::Store>| {
+            tegula::asdf::AsdfFile::open_with(store.clone(), &key, options)
+        };
+        reaching(py, &store.get().0, open).map(Self)
     }
 
     #[getter]
@@ -290,7 +295,8 @@ impl AsdfFile {
 
     /// Returns the decompressed data of a block.
     fn block<'py>(&self, py: Python<'py>, number: i64) -> PyResult<Bound<'py, PyBytes>> {
-        Ok(PyBytes::new(py, &detached(py, || self.0.block_data(number))?))
+        let file = self.0.clone();
+        bytes(py, &apart(py, move || file.block_data(number))?)
     }
 
     fn blocks(&self, py: Python<'_>) -> PyResult<Vec<Block>> {
@@ -313,6 +319,7 @@ impl AsdfFile {
     }
 
     fn verify(&self, py: Python<'_>) -> PyResult<()> {
-        detached(py, || self.0.verify())
+        let file = self.0.clone();
+        apart(py, move || file.verify())
     }
 }

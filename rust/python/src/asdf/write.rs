@@ -14,7 +14,7 @@ use super::memory::{Callback, base, memory};
 use super::{AsdfFile, dtype};
 use crate::array::Array;
 use crate::buffer::Source;
-use crate::call::{attached, detached};
+use crate::call::{apart, attached, detached};
 use crate::errors::{OrRaise, exception};
 use crate::json;
 
@@ -115,7 +115,7 @@ pub(crate) fn write_asdf(
     let Builder { document, layout, .. } = builder;
     let (standard, padding, index, checksums) = (job.version, job.padding, job.include_block_index, job.checksums);
     let expected = job.expected.map(FileVersion);
-    detached(py, move || {
+    apart(py, move || {
         let options = FileOptions { standard: &standard, padding, index, ..FileOptions::default() };
         Ok(layout.write(document, &options, checksums, expected)?.map(|version| version.0))
     })
@@ -136,7 +136,8 @@ pub(crate) fn append_asdf(
     rows: &Bound<'_, PyUntypedArray>,
 ) -> PyResult<u64> {
     let rows = Source::any(rows)?;
-    detached(py, move || append_rows(&path, node, rows.buffer().bytes))
+    let node = node.to_owned();
+    apart(py, move || append_rows(&path, &node, rows.buffer().bytes))
 }
 
 impl<'py> Builder<'py> {

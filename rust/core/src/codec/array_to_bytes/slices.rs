@@ -17,7 +17,7 @@ pub(super) fn numbers<T: Pod>(elements: &[u8]) -> Cow<'_, [T]> {
 /// Returns `count` zeros.
 pub(super) fn zeros<T: Pod>(count: usize) -> Result<Vec<T>> {
     let mut zeros = Vec::new();
-    zeros.try_reserve_exact(count).map_err(|_| Error::store(format!("not enough memory for {count} numbers")))?;
+    zeros.try_reserve_exact(count).map_err(|_| Error::memory(format_args!("{count} numbers")))?;
     zeros.resize(count, T::zeroed());
     Ok(zeros)
 }

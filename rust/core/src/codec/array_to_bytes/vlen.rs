@@ -102,7 +102,7 @@ pub(super) fn encode(elements: &[&[u8]], encoded: &mut Vec<u8>) -> Result<()> {
         })
     };
     let total = elements.iter().fold(4, |total: usize, element| total.saturating_add(4).saturating_add(element.len()));
-    encoded.try_reserve_exact(total).map_err(|_| Error::store(format!("not enough memory for {total} bytes")))?;
+    encoded.try_reserve_exact(total).map_err(|_| Error::memory(format_args!("{total} bytes")))?;
     encoded.extend_from_slice(&size(elements.len())?);
     for element in elements {
         encoded.extend_from_slice(&size(element.len())?);

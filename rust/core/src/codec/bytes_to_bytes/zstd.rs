@@ -182,7 +182,7 @@ impl BytesToBytes for Zstd {
             self.encode_at(level, decoded, &mut encoded)?;
             return take(encoded);
         }
-        let mut encoder = CCtx::try_create().ok_or_else(|| Error::store("zstd: not enough memory"))?;
+        let mut encoder = CCtx::try_create().ok_or_else(|| Error::memory("the encoder of zstd"))?;
         self.prepare(&mut encoder, level)?;
         encoder.set_parameter(CParameter::NbWorkers(workers as u32)).map_err(failed)?;
         encoder.set_pledged_src_size(Some(decoded.len() as u64)).map_err(failed)?;

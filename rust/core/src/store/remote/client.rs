@@ -256,7 +256,7 @@ impl Client {
         }
         let mut bytes = Vec::new();
         // A false length costs no more memory than the bytes that arrive.
-        let no_memory = || Failure::Wrong(Error::store(format!("no memory for {length} bytes")));
+        let no_memory = || Failure::Wrong(Error::memory(format_args!("{length} bytes")));
         bytes.try_reserve_exact(length.min(FIRST) as usize).map_err(|_| no_memory())?;
         let mut stream = result.into_stream();
         while let Some(piece) = stream.next().await {

@@ -123,7 +123,7 @@ impl Layout {
     /// nothing.
     pub(super) fn encode(&self, compress: bool, decoded: &[u8], encoded: &mut Vec<u8>) -> Result<()> {
         let size = decoded.len() + HEADER;
-        encoded.try_reserve_exact(size).map_err(|_| Error::corrupt(format!("not enough memory for {size} bytes")))?;
+        encoded.try_reserve_exact(size).map_err(|_| Error::memory(format_args!("{size} bytes")))?;
         let start = encoded.len();
         encoded.resize(start + HEADER, 0);
         let is_copy = decoded.len() < MIN_SIZE || !compress || !self.compress(decoded, start, encoded)?;
