@@ -169,6 +169,13 @@ def test_home_and_variables(tmp_path, monkeypatch):
     for to in ("~/h.npy", "~/i.asdf#sci/x", "~/j.zip", "~/k.zarr/a"):
         command = [sys.executable, "-m", "tegula", "copy", "~/d.asdf#data", to]
         assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == f"copied {to}  96 bytes\n"
+    command = [sys.executable, "-m", "tegula", "cutout", "~/a.zarr", "0:2", "--output=~/m.npy"]
+    subprocess.run(command, check=True, capture_output=True)
+    assert np.load("home/m.npy").shape == (2, 6)
+    command[-1] = "--output=$NONE/m.npy"
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert "variable NONE" in ended.stderr
     assert np.load("home/h.npy").shape == tegula.open_array("~/i.asdf#sci/x").shape == (4, 6)
     for name in ("$NONE/x", "${NONE}/x.zip", "~/$NONE.asdf"):
         for verb in (lambda name=name: tegula.save(name, DATA), lambda name=name: tegula.open(name)):

@@ -32,8 +32,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0, or 1 after an error. Wrong usage exits with 2."""
     given = sys.argv[1:] if argv is None else argv
-    arguments = parser().parse_args([guarded(argument) for argument in given])
     try:
+        arguments = parser().parse_args([guarded(argument) for argument in given])
         arguments.run(arguments, Screen(sys.stdout))
         sys.stdout.flush()
     except (tegula.Error, OSError, MemoryError) as error:

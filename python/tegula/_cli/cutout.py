@@ -11,6 +11,7 @@ import tegula
 from tegula._cli import info, picture, region, source
 from tegula._cli.screen import GOOD, LABEL, NAME, Screen
 from tegula._format import byte_size, count, share
+from tegula.stores._path import expanded
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -53,7 +54,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def output(text: str) -> Path:
     """Check the name of the output file."""
-    path = Path(text)
+    path = Path(expanded(text))
     if path.suffix.lower() not in (".png", ".npy"):
         raise argparse.ArgumentTypeError(f"cannot write {text!r}: the name must end in .png or .npy")
     return path

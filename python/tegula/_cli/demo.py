@@ -15,6 +15,7 @@ from tegula._cli import cutout, info, picture, region, source
 from tegula._cli.screen import GOOD, LABEL, NAME, Screen
 from tegula._format import byte_size, count
 from tegula.asdf import chunked
+from tegula.stores._path import expanded
 
 TILES = 4
 CREDIT = "NASA, ESA, and the Hubble eXtreme Deep Field team; as in scikit-image"
@@ -30,9 +31,16 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         description="Stores a mosaic of the Hubble deep field as sharded Zarr V3 and as Zarr inside ASDF, cuts the "
         "same region out of both, compares the cutouts and writes a picture. Requires the extra [demo].",
     )
-    parser.add_argument("--folder", type=Path, default=Path("tegula-demo"), help="output folder (default: tegula-demo)")
+    parser.add_argument(
+        "--folder", type=folder_path, default=Path("tegula-demo"), help="output folder (default: tegula-demo)"
+    )
     parser.add_argument("--small", action="store_true", help="store one tile of 10 MB instead of sixteen")
     return parser
+
+
+def folder_path(text: str) -> Path:
+    """Parse the path of a folder."""
+    return Path(expanded(text))
 
 
 def run(arguments: argparse.Namespace, screen: Screen) -> None:
