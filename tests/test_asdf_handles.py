@@ -59,6 +59,7 @@ def test_file_objects_are_not_taken_for_the_file_of_their_name(tmp_path):
         assert asdf.open(handle)["a"][:3].tolist() == [0, 1, 2]
     with gzip.open(tmp_path / "a.asdf") as handle, io.BufferedReader(handle) as buffered:
         assert asdf.open(buffered)["a"][:3].tolist() == [0, 1, 2]
+    assert asdf.open(zipfile.Path(tmp_path / "a.zip", "sub/a.asdf"))["a"].sum() == 45
     with zipfile.ZipFile(tmp_path / "a.zip") as archive, archive.open("sub/a.asdf") as handle:
         assert asdf.open(handle)["a"].sum() == 45
 
@@ -68,6 +69,9 @@ def test_file_objects_of_fsspec(tmp_path):
     (tmp_path / "a.asdf").write_bytes(data_of({"a": np.arange(10)}))
     with fsspec.open(str(tmp_path / "a.asdf"), "rb") as handle:
         assert asdf.open(handle)["a"][3] == 3
+    with gzip.open(tmp_path / "a.gz", "wb") as out:
+        out.write(data_of({"a": np.arange(10)}))
+    assert asdf.open(fsspec.open(str(tmp_path / "a.gz"), compression="gzip"))["a"][5] == 5
     memory = fsspec.filesystem("memory")
     memory.pipe("/a.asdf", data_of({"a": np.arange(10)}))
     with memory.open("/a.asdf", "rb") as handle:
@@ -132,6 +136,18 @@ def test_file_objects_are_updated_only_on_request(tmp_path):
         file["b"] = 2
         file.update()
         assert asdf.open(tmp_path / "a.asdf")["b"] == 2
+
+
+def test_a_file_that_was_written_to_its_own_path_can_be_updated(tmp_path):
+    path = tmp_path / "a.asdf"
+    asdf.AsdfFile({"a": np.arange(5)}).write_to(path)
+    file = asdf.open(path)
+    file["b"] = 1
+    file.write_to(path)
+    file["c"] = 2
+    file.update()
+    found = asdf.open(path)
+    assert (found["b"], found["c"], found["a"].sum()) == (1, 2, 10)
 
 
 # Other files.

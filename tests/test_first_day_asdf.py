@@ -143,6 +143,9 @@ ROWS = [
     ("(a.fill(3), a.sum())", (None, 36.0)),
     ("a.__setitem__(7, 0)", Raises(IndexError, "data")),
     ("f['zarr'].__setitem__(0, 0)", Raises(tegula.UnsupportedError, "put a new array into the tree")),
+    ("a.resize((3, 3))", Raises(tegula.UnsupportedError, "numpy.resize")),
+    ("a.append([1])", Raises(tegula.UnsupportedError, "AsdfFile.append")),
+    ("a.attrs.update(k=1)", Raises(tegula.UnsupportedError, "read-only")),
     ("open_()['data'][0, 0]", 0.0),
     # Searching and printing.
     ("f.search('exposure').path", "root['meta']['exposure']"),
@@ -184,6 +187,8 @@ ROWS = [
     ("asdf.AsdfFile({'x': 1}).write_to(io.StringIO())", Raises(TypeError, "binary")),
     ("asdf.loads(asdf.dumps({'x': UserDict(y=(1, 2))}))['x']", {"y": [1, 2]}),
     ("asdf.AsdfFile({'x': object()}).write_to(io.BytesIO())", Raises(tegula.UnsupportedError, "object")),
+    ("asdf.AsdfFile({'x': 1}).write_to(path + '#data')", Raises(tegula.UnsupportedError, "node")),
+    ("f.update({'x': 1})", Raises(TypeError, "file.tree.update")),
     # Opening.
     ("asdf.open(path, 'rw')", Raises(TypeError, "mode='rw'")),
     ("asdf.open(path, mode='w')", Raises(ValueError, '"rw"')),

@@ -1,7 +1,7 @@
 """Arrays of ASDF files."""
 
 import threading
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -271,6 +271,20 @@ class AsdfArray(NdarrayMethods, Array):
             own[key] = value
         except IndexError as error:
             raise InvalidSelectionError(f"{self.name}: {error}") from None
+
+    def resize(self, *shape: Any) -> NoReturn:
+        """Raise an error: an array of an ASDF file keeps its shape."""
+        raise UnsupportedError(
+            f"cannot resize {self.name} to {shape}: arrays of ASDF files keep their shape; put "
+            "numpy.resize(array, shape) into the tree instead of the array, and call update"
+        )
+
+    def append(self, data: Any, axis: int = 0) -> NoReturn:  # noqa: ARG002
+        """Raise an error: an array of an ASDF file keeps its shape, unless it is streamed; see `AsdfFile.append`."""
+        raise UnsupportedError(
+            f"cannot append to {self.name}: AsdfFile.append adds rows to streamed arrays; otherwise put "
+            "numpy.append(array, rows, axis=0) into the tree instead of the array, and call update"
+        )
 
     def __getitem__(self, key: Any) -> Any:
         self._is_read = True

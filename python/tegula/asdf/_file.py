@@ -250,7 +250,11 @@ class AsdfFile(ReferringTree):
             local = local_path(os.fspath(fd))
             if local is None:
                 raise UnsupportedError(f"cannot write {fd}: write a local file, and upload it")
-            job.write(self._tree, os.path.abspath(local))
+            if ".asdf#" in local:
+                raise UnsupportedError(
+                    f"cannot write {fd}: it names a node of a file; write the whole file, or update it"
+                )
+            self._perform(job, os.path.abspath(local))
             return
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "file.asdf")
@@ -258,13 +262,22 @@ class AsdfFile(ReferringTree):
             with open(path, "rb") as written:
                 shutil.copyfileobj(written, fd, 1 << 20)
 
+    def _perform(self, job: _write.WriteJob, path: str) -> None:
+        version = job.write(self._tree, path)
+        source = self._source
+        if source is None or not isinstance(source.store, FilesystemStore):
+            return
+        if path == os.path.abspath(os.path.join(source.store.path, source.key)):
+            # What this file wrote itself, the next update may replace.
+            source.version = version
+
     def _job(self, **options: Any) -> _write.WriteJob:
         if self._custom_schema is not None:
             self.validate()
         version = self.version if self.version in VERSIONS else STANDARD
         return _write.WriteJob.of(self._settings, version, self._converters, self._extensions, **options)
 
-    def update(self, **options: Any) -> None:
+    def update(self, *arguments: Any, **options: Any) -> None:
         """Write the tree to the file it came from. Arrays that were read before do not change.
 
         The new file is written beside the old one and replaces it when it is complete, so a crash leaves one of them.
@@ -282,6 +295,11 @@ class AsdfFile(ReferringTree):
         StoreError
             If others changed the file since it was opened, or since its last update. It stays as it is.
         """
+        if arguments:
+            raise TypeError(
+                "AsdfFile.update stores the tree in its file, and takes options of write_to; file.tree.update(...) "
+                "changes the tree"
+            )
         if self._source is not None and isinstance(self._source.store, FileObjectStore):
             self._update_file_object(self._source.store, options)
             return
@@ -289,7 +307,7 @@ class AsdfFile(ReferringTree):
         job = self._job(**options)
         if self._source is not None:
             job.expected = self._source.version
-            self._source.version = job.write(self._tree, path)
+        self._perform(job, path)
 
     def _update_file_object(self, store: FileObjectStore, options: dict[str, Any]) -> None:
         if self._mode != "rw":

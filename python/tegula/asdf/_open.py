@@ -168,6 +168,9 @@ def _locate(
     if isinstance(fd, (bytes, bytearray, memoryview)):
         folder, name = beside(uri)
         return (MemoryStore({name: bytes(fd)}), name) if folder is None else open_file_object(io.BytesIO(fd), uri)
+    if not hasattr(fd, "read") and not isinstance(fd, (str, os.PathLike)) and hasattr(fd, "open"):
+        # A file that is still to be opened, of fsspec or zipfile.Path.
+        fd = fd.open() if hasattr(fd, "fs") else fd.open("rb")
     if hasattr(fd, "read"):
         path = local_path(fd)
         if path is None or (uri is not None and mode != "rw"):

@@ -40,6 +40,9 @@ impl AttributesChange {
 
 /// Locks the metadata of the node at a path against other changes; an error if there is no node.
 pub(crate) fn lock_node(store: &dyn Store, path: &str) -> Result<Guard> {
+    if store.writable().is_err() {
+        return store.lock(&lock_key(path)); // the error says why
+    }
     let folder = Folder { store, path };
     match folder.kind()? {
         // Locking the key of a missing node would create a folder.
