@@ -18,6 +18,7 @@ __all__ = [
     "ArraySubsetIndices",
     "AsdfFile",
     "AsdfNode",
+    "AsyncCall",
     "BlockCompression",
     "ChunkCache",
     "CodecOptions",
@@ -237,7 +238,7 @@ class Group:
 
 @final
 class Progress:
-    def __init__(self, report: Callable[[int, int], object], total: int) -> None: ...
+    def __new__(cls, report: Callable[[int, int], object], total: int) -> Progress: ...
 
 def codec_names() -> list[str]: ...
 def is_array_to_bytes(name: str, /) -> bool: ...
