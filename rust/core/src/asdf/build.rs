@@ -154,6 +154,10 @@ fn is_stored(array: &Array, region: &ArraySubset) -> Result<bool> {
 /// Returns an empty array of Zarr V2 in memory with the properties of `array`, whose chunks are the smallest that can
 /// be read separately; `None` if V2 cannot express the array.
 fn as_v2(array: &Array) -> Result<Option<Array>> {
+    // The convention for names in V2 has none for an axis without a name.
+    if array.metadata().dimension_names.iter().flatten().any(Option::is_none) {
+        return Ok(None);
+    }
     let Ok(metadata) = copied(array, Some(2), None, None)?.build() else { return Ok(None) };
     let recoded = Array::create(Arc::new(MemoryStore::new()), "", metadata)?;
     Ok(Some(recoded.with_options(CodecOptions { store_empty_chunks: true, ..array.options() })))

@@ -16,6 +16,7 @@ use super::build::ZarrNode;
 use super::compression::Compression;
 use super::datatype::Datatype;
 use super::external::{ExternalNames, NewFiles, tree_text};
+use super::memory::{BlockData, Memory};
 use super::nodes::{NewNdarray, Target, external_uri};
 use super::open::AsdfFile;
 use super::standard::{ROOT_TAG, for_standard};
@@ -38,18 +39,6 @@ pub enum Storage {
     External,
     /// In the last block of the file, which can grow.
     Streamed,
-}
-
-/// Data of a block, which are requested when the block is written.
-pub trait BlockData: Send {
-    /// Calls `take` once, with all bytes.
-    fn lend(&self, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>;
-}
-
-impl BlockData for Vec<u8> {
-    fn lend(&self, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        take(self)
-    }
 }
 
 /// Compression of blocks: a label and the options of its codec. The codec is created for each array, because blosc
@@ -78,93 +67,6 @@ impl BlockCompression {
     }
 }
 
-/// Strided elements in memory.
-pub struct Memory {
-    /// The bytes from the lowest to the highest element.
-    pub data: Box<dyn BlockData>,
-    /// Address of the lowest byte, which identifies the memory that views share.
-    pub address: usize,
-    /// Offset of the first element in `data`, in bytes.
-    pub offset: usize,
-    /// The shape.
-    pub shape: Vec<u64>,
-    /// Strides in bytes.
-    pub strides: Vec<i64>,
-    /// Size of an element in bytes.
-    pub item_size: usize,
-}
-
-impl Memory {
-    fn is_empty(&self) -> bool {
-        self.shape.contains(&0) || self.item_size == 0
-    }
-
-    /// Returns the number of bytes from the lowest to the highest element.
-    fn length(&self) -> u64 {
-        if self.is_empty() {
-            return 0;
-        }
-        let reach = |(length, stride): (&u64, &i64)| (length - 1).saturating_mul(stride.unsigned_abs());
-        self.shape.iter().zip(&self.strides).map(reach).fold(self.item_size as u64, u64::saturating_add)
-    }
-
-    /// Whether the elements are contiguous in the given order of axes.
-    fn follows(&self, order: impl DoubleEndedIterator<Item = usize>) -> bool {
-        let mut stride = self.item_size as i64;
-        let mut follows = |axis: usize| {
-            let length = self.shape[axis];
-            let fits = length == 1 || self.strides[axis] == stride;
-            stride = stride.saturating_mul(i64::try_from(length).unwrap_or(i64::MAX));
-            fits
-        };
-        self.is_empty() || order.rev().all(&mut follows)
-    }
-
-    /// Whether the elements are contiguous in C order.
-    fn is_contiguous(&self) -> bool {
-        self.follows(0..self.shape.len())
-    }
-
-    /// Returns the strides if the elements have no gaps in some order of axes; those of axes of length one become
-    /// regular.
-    fn dense_strides(&self) -> Option<Vec<i64>> {
-        let mut axes: Vec<usize> = (0..self.shape.len()).collect();
-        axes.sort_by_key(|axis| std::cmp::Reverse((self.strides[*axis], self.shape[*axis])));
-        if !self.follows(axes.iter().copied()) {
-            return None;
-        }
-        let mut strides = vec![0; axes.len()];
-        let mut stride = self.item_size as i64;
-        for axis in axes.into_iter().rev() {
-            strides[axis] = stride;
-            stride = stride.saturating_mul(self.shape[axis].max(1) as i64);
-        }
-        Some(strides)
-    }
-
-    /// Returns the offset in `base` if this is a view of it that a node can describe.
-    fn offset_in(&self, base: &Self) -> Option<u64> {
-        let low = self.address.checked_sub(base.address)? as u64;
-        let inside = low + self.length() <= base.length();
-        let regular = !self.is_empty() && !self.strides.contains(&0) && base.dense_strides().is_some();
-        (inside && regular).then_some(low + self.offset as u64)
-    }
-
-    /// Calls `take` once, with the elements in C order.
-    pub fn lend_gathered(&self, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        if self.is_contiguous() {
-            return self.data.lend(take);
-        }
-        self.data.lend(&mut |bytes| {
-            let length = self.shape.iter().product::<u64>() as usize * self.item_size;
-            let mut gathered = Vec::new();
-            gathered.try_reserve_exact(length).map_err(|_| Error::memory(format_args!("{length} bytes")))?;
-            gather(bytes, self.offset as i64, &self.shape, &self.strides, self.item_size, &mut gathered);
-            take(&gathered)
-        })
-    }
-}
-
 /// Adds an array with its elements in the tree; returns `None` if the tree cannot hold them.
 fn inline(
     document: &mut Document,
@@ -178,36 +80,6 @@ fn inline(
         Ok(())
     })?;
     Ok(node)
-}
-
-/// Appends elements in C order.
-fn gather(bytes: &[u8], first: i64, shape: &[u64], strides: &[i64], size: usize, gathered: &mut Vec<u8>) {
-    let at = |index: u64, stride: i64| (first + index as i64 * stride) as usize;
-    let (Some((length, shape)), Some((stride, strides))) = (shape.split_first(), strides.split_first()) else {
-        return gathered.extend_from_slice(&bytes[first as usize..][..size]);
-    };
-    if !shape.is_empty() {
-        (0..*length).for_each(|k| gather(bytes, at(k, *stride) as i64, shape, strides, size, gathered));
-    } else if *stride == size as i64 {
-        gathered.extend_from_slice(&bytes[first as usize..][..*length as usize * size]);
-    } else {
-        // A constant size makes copies of single elements several times as fast.
-        match size {
-            1 => gathered.extend((0..*length).map(|k| bytes[at(k, *stride)])),
-            2 => each::<2>(bytes, *length, |k| at(k, *stride), gathered),
-            4 => each::<4>(bytes, *length, |k| at(k, *stride), gathered),
-            8 => each::<8>(bytes, *length, |k| at(k, *stride), gathered),
-            _ => (0..*length).for_each(|k| gathered.extend_from_slice(&bytes[at(k, *stride)..][..size])),
-        }
-    }
-}
-
-fn each<const N: usize>(bytes: &[u8], length: u64, at: impl Fn(u64) -> usize, gathered: &mut Vec<u8>) {
-    for k in 0..length {
-        if let Some(element) = bytes[at(k)..].first_chunk::<N>() {
-            gathered.extend_from_slice(element);
-        }
-    }
 }
 
 /// An ndarray to be written.
@@ -456,5 +328,38 @@ fn save<W: Write + Seek>(
 }
 
 #[cfg(test)]
-#[path = "layout_tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+
+    fn memory(shape: &[u64], strides: &[i64], offset: usize, bytes: &[u8]) -> Memory {
+        let data = Box::new(bytes.to_vec());
+        Memory { data, address: 100, offset, shape: shape.to_vec(), strides: strides.to_vec(), item_size: 2 }
+    }
+
+    #[test]
+    fn views_share_the_block_of_their_base() {
+        let bytes: Vec<u8> = (0..12).collect();
+        let datatype = Datatype::from_code("<i2").unwrap();
+        let view = |shape: &[u64], strides: &[i64], address: usize, offset: usize| {
+            let part = memory(shape, strides, offset, &bytes[address - 100..]);
+            NewArray {
+                datatype: &datatype,
+                memory: Memory { address, ..part },
+                base: Some(memory(&[2, 3], &[6, 2], 0, &bytes)),
+                storage: Storage::Internal,
+                compression: None,
+                mask: None,
+            }
+        };
+        let (mut document, mut layout) = (Document::new(), BlockLayout::new("a.asdf"));
+        let row = layout.add_array(&mut document, view(&[3], &[2], 106, 0)).unwrap();
+        let back = layout.add_array(&mut document, view(&[2], &[-6], 100, 6)).unwrap();
+        let alone = layout.add_array(&mut document, view(&[2, 3], &[0, 2], 100, 0)).unwrap();
+        let text = |node, key: &str| document.get(node, key).and_then(|value| document.text(value));
+        assert_eq!((text(row, "source"), text(row, "offset")), (Some("0"), Some("6")));
+        assert_eq!((text(back, "source"), text(back, "offset")), (Some("0"), Some("6")));
+        assert!(document.get(row, "strides").is_none() && document.get(back, "strides").is_some());
+        assert_eq!((text(alone, "source"), text(alone, "offset")), (Some("1"), None));
+        assert_eq!(layout.blocks.len(), 2);
+    }
+}
