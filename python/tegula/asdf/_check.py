@@ -36,7 +36,11 @@ def problems(opened: Opened) -> Iterator[tuple[str, Error | None, Array | None]]
     native = opened.native
     for number in range(native.block_count()):
         yield f"{native.name}: block {number}", _error(lambda number=number: native.check_block(number)), None
-    for array in opened.arrays():
+    checked = 0
+    # Looking up a mask adds its array.
+    while checked < len(arrays := opened.arrays()):
+        array = arrays[checked]
+        checked += 1
         if array.is_zarr:
             error = _error(lambda array=array: array._load())
             yield array.name, error, None if error else array

@@ -13,7 +13,7 @@ from tegula.asdf._array import AsdfArray
 from tegula.asdf._config import VERSIONS, AsdfConfig, get_config
 from tegula.asdf._history import copy_for_writing
 from tegula.asdf._tree import Reference, TaggedDict, TaggedList, TaggedString, words
-from tegula.asdf._walk import TreeCopier, replace_entry, walk
+from tegula.asdf._walk import TreeCopier, expanded_size, replace_entry, walk
 from tegula.errors import InvalidMetadataError, UnsupportedError
 
 try:
@@ -99,7 +99,7 @@ class Library:
         """Replace the tagged nodes of a tree by the objects that converters make of them."""
         reader = _Reader(self, source)
         try:
-            with _configured(), _shim.tree_modification(self.file):
+            with _bounded([]), _configured(), _shim.tree_modification(self.file):
                 return reader.convert(tree)
         finally:
             reader.release()
@@ -147,14 +147,33 @@ class Library:
         if isinstance(tagged, dict):
             tagged = LibraryDict(dict(tagged.items()), f"{_CORE}asdf-1.{'1' if self.version >= (1, 2) else '0'}.0")
         try:
-            schema.validate(tagged, self.file)
+            with _bounded(tree):
+                schema.validate(tagged, self.file)
         except asdf.ValidationError as error:
             raise InvalidMetadataError(f"the tree does not match its schemas: {error}") from error
 
     def schema_info(self, tree: Any, key: str, path: str | None, **options: Any) -> Any:
         """Collect an annotation from the schemas of a tree; see ``asdf.AsdfFile.schema_info``."""
         tagged = _LibraryCopier(_TraversableDict).copy(tree)
-        return _shim.collect_schema_info(key, path, tagged, extension_manager=self.manager, **options)
+        with _bounded(tree):
+            return _shim.collect_schema_info(key, path, tagged, extension_manager=self.manager, **options)
+
+
+_MOST_ENTRIES = 1 << 20
+"""The largest tree that is passed to the library as a whole. It visits shared nodes as often as they are held."""
+
+
+@contextmanager
+def _bounded(tree: Any) -> Iterator[None]:
+    """Refuse trees that are too large or too deep for the library."""
+    if expanded_size(tree) > _MOST_ENTRIES:
+        raise UnsupportedError(
+            f"the tree has more than {_MOST_ENTRIES} entries for the asdf library, which copies aliases"
+        )
+    try:
+        yield
+    except RecursionError as error:
+        raise UnsupportedError("the tree is nested too deeply for the asdf library") from error
 
 
 @contextmanager
@@ -260,14 +279,14 @@ class _NodeCopier(_LibraryCopier):
         node = {"source": 0, "datatype": datatype, "byteorder": order, "shape": list(value.shape)}
         return LibraryDict(node, f"{_CORE}ndarray-1.1.0")
 
-    def copy(self, value: Any) -> Any:
-        """Copy an object; integers that need more than 64 bits become nodes."""
+    def _scalar(self, value: Any) -> Any:
+        """Return the copy of a plain number or text; integers that need more than 64 bits become nodes."""
         if type(value) is int and not -(2**63) + 2 <= value < 2**63:
             sign, found, digits = words(value)
             inline = {"data": found, "datatype": "uint32", "shape": [len(found)]}
             node = {"sign": sign, "string": digits, "words": LibraryDict(inline, f"{_CORE}ndarray-1.1.0")}
             return LibraryDict(node, f"{_CORE}integer-1.1.0")
-        return super().copy(value)
+        return super()._scalar(value)
 
 
 class _Plain(TreeCopier):

@@ -7,7 +7,7 @@ import numpy as np
 
 from tegula.errors import UnsupportedError
 
-__all__ = ["TreeCopier", "children", "is_collection", "replace_entry", "walk"]
+__all__ = ["TreeCopier", "children", "expanded_size", "is_collection", "replace_entry", "walk"]
 
 _SCALARS = frozenset((str, int, float, bool, complex, bytes, bytearray, memoryview, range, type(None), np.ndarray))
 
@@ -59,6 +59,27 @@ def walk(tree: Any) -> Iterator[tuple[Any, Any, Any]]:
             stack.pop()
 
 
+def expanded_size(tree: Any) -> int:
+    """Return the number of entries that a tree has when each collection counts as often as it is held."""
+    sizes: dict[int, int] = {id(tree): 1}
+    kept = [tree]
+    stack = [(tree, iter(children(tree)))]
+    while stack:
+        collection, entries = stack[-1]
+        for _, value in entries:
+            if is_collection(value) and id(value) not in sizes:
+                sizes[id(value)] = 1
+                kept.append(value)
+                stack.append((value, iter(children(value))))
+                break
+            sizes[id(collection)] += sizes[id(value)] if is_collection(value) else 1
+        else:
+            stack.pop()
+            if stack:
+                sizes[id(stack[-1][0])] += sizes[id(collection)]
+    return sizes[id(tree)]
+
+
 class TreeCopier:
     """Copies trees. Subclasses decide what becomes of each object; every object is copied once."""
 
@@ -68,23 +89,43 @@ class TreeCopier:
 
     def copy(self, value: Any) -> Any:
         """Copy an object and everything below it."""
-        if type(value) in (str, int, float, bool, type(None)):
-            return value
+        # A stack, as trees can be deeper than Python's calls.
+        copied, inner = self._started(value)
+        stack = [] if inner is None else [inner]
+        while stack:
+            collection, entries = stack[-1]
+            for key, item in entries:
+                made, inner = self._started(item)
+                if isinstance(collection, list):
+                    collection.append(made)
+                else:
+                    collection[key] = made
+                if inner is not None:
+                    stack.append(inner)
+                    break
+            else:
+                stack.pop()
+        return copied
+
+    def _started(self, value: Any) -> tuple[Any, tuple[Any, Iterator[tuple[Any, Any]]] | None]:
+        """Return the copy of an object; with it, of a new collection, the copy and the entries to copy into it."""
         known = self._copies.get(id(value))
         if known is not None:
-            return known[1]
-        copy = self._empty(value) if is_collection(value) else None
-        if copy is None:
-            copy = self._replace(value)
-            self._copies[id(value)] = value, copy
-            return copy
+            return known[1], None
+        copied = self._scalar(value)
+        if copied is not None or value is None:
+            return copied, None
+        copied = self._empty(value) if is_collection(value) else None
+        is_new = copied is not None
+        if not is_new:
+            copied = self._replace(value)
         # Entered before its entries, so that a collection can hold itself.
-        self._copies[id(value)] = value, copy
-        if isinstance(value, Mapping):
-            copy.update((key, self.copy(item)) for key, item in value.items())
-        else:
-            copy.extend(self.copy(item) for item in value)
-        return copy
+        self._copies[id(value)] = value, copied
+        return copied, (copied, iter(children(value))) if is_new else None
+
+    def _scalar(self, value: Any) -> Any:
+        """Return the copy of a plain number or text; None for other objects."""
+        return value if type(value) in (str, int, float, bool) else None
 
     def _empty(self, collection: Any) -> Any:
         """Return an empty collection for the copies of the entries; None if `_replace` copies the collection."""

@@ -27,7 +27,7 @@ pub struct Inline {
 }
 
 /// Maximum number of elements, unless the document has more nodes: aliases let a short text name many elements.
-const MAX_ELEMENTS: usize = 1 << 24;
+const MAX_ELEMENTS: usize = 1 << 20;
 
 /// Maximum size of the elements in bytes, unless the document has many nodes: a short text may declare large elements.
 pub(super) const MAX_INLINE: usize = 1 << 28;
