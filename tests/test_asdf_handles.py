@@ -72,6 +72,9 @@ def test_file_objects_of_fsspec(tmp_path):
     with gzip.open(tmp_path / "a.gz", "wb") as out:
         out.write(data_of({"a": np.arange(10)}))
     assert asdf.open(fsspec.open(str(tmp_path / "a.gz"), compression="gzip"))["a"][5] == 5
+    asdf.AsdfFile({"a": np.arange(4)}).write_to(fsspec.open(str(tmp_path / "b.gz"), "wb", compression="gzip"))
+    with gzip.open(tmp_path / "b.gz") as handle:
+        assert asdf.open(handle)["a"].sum() == 6
     memory = fsspec.filesystem("memory")
     memory.pipe("/a.asdf", data_of({"a": np.arange(10)}))
     with memory.open("/a.asdf", "rb") as handle:
@@ -93,6 +96,18 @@ def test_file_objects_that_cannot_seek_are_read_to_their_end():
             return self.source.read(size)
 
     assert asdf.open(Pipe(data_of({"a": np.arange(4)})))["a"].sum() == 6
+
+
+def test_interrupts_in_file_objects_pass_through():
+    class Interrupted(Counting):
+        def read(self, size=-1):
+            if self.count > 100_000:
+                raise KeyboardInterrupt
+            return super().read(size)
+
+    file = asdf.open(Interrupted(data_of({"a": np.arange(100_000)})))
+    with pytest.raises(KeyboardInterrupt):
+        [file["a"][...] for _ in range(3)]
 
 
 def test_closed_file_objects_are_named():

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -234,8 +235,10 @@ class AsdfFile(ReferringTree):
         """
         if isinstance(fd, io.TextIOBase):
             raise TypeError(f'cannot write to {fd!r}, which takes text: open the file in binary mode, "wb"')
+        # A file of fsspec that is still to be opened.
+        is_pending = hasattr(fd, "fs") and not hasattr(fd, "write") and not isinstance(fd, os.PathLike)
         job = self._job(
-            has_path=not hasattr(fd, "write"),
+            has_path=not (hasattr(fd, "write") or is_pending),
             all_array_storage=all_array_storage,
             all_array_compression=all_array_compression,
             compression_kwargs=compression_kwargs,
@@ -259,8 +262,8 @@ class AsdfFile(ReferringTree):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "file.asdf")
             job.write(self._tree, path)
-            with open(path, "rb") as written:
-                shutil.copyfileobj(written, fd, 1 << 20)
+            with open(path, "rb") as written, fd if is_pending else nullcontext(fd) as out:
+                shutil.copyfileobj(written, out, 1 << 20)
 
     def _perform(self, job: _write.WriteJob, path: str) -> None:
         version = job.write(self._tree, path)

@@ -9,6 +9,9 @@ use pyo3::pybacked::PyBackedBytes;
 use tegula::store::{ByteRange, Identity, InMemory, Object, Profile, Stat, Store};
 use tegula::{Error, Result};
 
+use crate::ending::attach;
+use crate::errors::wrapped;
+
 /// A store that has a file object under one key, and the objects of another store under all others.
 pub(crate) struct FileObjectStore {
     file: Arc<FileObject>,
@@ -80,8 +83,9 @@ impl Object for Handle {
         let read = |py: Python<'_>| -> PyResult<PyBackedBytes> {
             reader.call_method1(py, "read", (offset, into.len()))?.extract(py).map_err(Into::into)
         };
-        let bytes = Python::try_attach(|py| read(py).map_err(|error| Error::store(format!("{name}: {error}"))))
-            .unwrap_or_else(|| Err(Error::store("the Python interpreter is shutting down")))?;
+        let bytes = attach(|py| {
+            read(py).map_err(|error| wrapped(py, error, |message| Error::store(format!("{name}: {message}"))))
+        })??;
         if bytes.len() != into.len() {
             let (found, wanted) = (bytes.len(), into.len());
             return Err(Error::corrupt(format!("{name} ends early: {found} bytes instead of {wanted} at {offset}")));
