@@ -49,6 +49,7 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    is_forbidden: bool,
 }
 
 /// The result of a function of this crate that can fail.
@@ -57,7 +58,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// Creates an error; the functions below are shorthands for each kind.
     pub fn new(kind: ErrorKind, cause: impl Into<String>) -> Self {
-        Self { kind, message: cause.into(), source: None }
+        Self { kind, message: cause.into(), source: None, is_forbidden: false }
     }
 
     /// Creates an [`ErrorKind::NotFound`].
@@ -115,6 +116,17 @@ impl Error {
             self.message = format!("{place}: {}", self.message);
         }
         self
+    }
+
+    /// Marks the error as a denied access.
+    #[must_use]
+    pub fn forbidden(self) -> Self {
+        Self { is_forbidden: true, ..self }
+    }
+
+    /// Whether access was denied. Some servers answer so for objects that do not exist.
+    pub fn is_forbidden(&self) -> bool {
+        self.is_forbidden
     }
 
     /// Returns the kind, which says what the caller can do.

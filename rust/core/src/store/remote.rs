@@ -8,22 +8,31 @@
 //! [`WritableStore::set_if`] excludes other writers by comparing etags. HTTP servers are read-only and cannot be
 //! listed.
 
+mod answer;
 mod client;
+mod collect;
+mod connect;
 mod failure;
 mod options;
+mod patience;
+mod reading;
+mod transport;
+mod whole;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use object_store::path::Path;
-use object_store::{GetRange, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion};
+use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion};
 
+use self::answer::Seen;
+use self::client::Client;
 pub use self::client::RemoteStats;
-use self::client::{Client, Failure, Seen};
+use self::failure::Failure;
 pub use self::options::RemoteOptions;
 use self::options::{Service, Spec};
-use super::{ByteRange, Exclusion, Identity, Listing, Object, Profile, Stat, Store, WritableStore, check_key, clipped};
+use super::{ByteRange, Exclusion, Identity, Listing, Object, Profile, Stat, Store, WritableStore, check_key};
 use crate::error::{Error, Result};
 use crate::runtime::lock;
 
@@ -77,8 +86,9 @@ impl RemoteStore {
         Path::parse(&full).map_err(|_| Error::store(format!("{key:?} is not a key of a store")))
     }
 
-    fn failed(&self, key: &str, failure: Failure) -> Error {
-        error_of(failure, &self.display(key))
+    /// Returns the error that callers get for a failed request.
+    fn failed(&self, client: &Client, key: &str, failure: Failure) -> Error {
+        failure.into_error(client.settings()).at(self.display(key))
     }
 
     /// Stores an object; returns false if the condition is not met.
@@ -106,24 +116,10 @@ impl RemoteStore {
             Err(failure) => {
                 // After an error the object may be stored anyway.
                 client.record(&path, None);
-                Err(self.failed(key, failure))
+                Err(self.failed(&client, key, failure))
             }
         }
     }
-}
-
-/// Converts a failure to the error that callers get.
-fn error_of(failure: Failure, place: &str) -> Error {
-    let error = match failure {
-        Failure::Answer(object_store::Error::NotSupported { .. }) => {
-            Error::store("the server ignores requests for byte ranges (it does not answer with status 206)")
-        }
-        Failure::Answer(error) if failure::is_out_of_range(&error) => Error::corrupt("the range is outside the object"),
-        Failure::Answer(error) => Error::store(failure::cause_of(&error)),
-        Failure::Changed => Error::store("the object changed while it was read"),
-        Failure::Wrong(error) => error,
-    };
-    error.at(place)
 }
 
 impl fmt::Debug for RemoteStore {
@@ -137,8 +133,6 @@ struct RemoteObject {
     path: Path,
     /// The name of the object, for messages.
     place: Box<str>,
-    /// Whether the server supports suffix ranges.
-    has_tail: bool,
     /// The version that this handle reads.
     held: Mutex<Option<Seen>>,
     /// Whether an answer has confirmed that version.
@@ -162,12 +156,12 @@ impl RemoteObject {
                 self.sure.store(true, Ordering::Relaxed);
                 Ok(Some((value, stat)))
             }
-            Err(Failure::Answer(object_store::Error::NotFound { .. })) if lock(&self.held).is_none() => {
+            Err(Failure::Missing(_)) if lock(&self.held).is_none() => {
                 self.client.record(&self.path, None);
                 Ok(None)
             }
             Err(failure) => {
-                let gone = matches!(failure, Failure::Answer(object_store::Error::NotFound { .. }));
+                let gone = matches!(failure, Failure::Missing(_));
                 let failure = if gone { Failure::Changed } else { failure };
                 if matches!(failure, Failure::Changed) {
                     if gone {
@@ -175,50 +169,24 @@ impl RemoteObject {
                     }
                     self.changed.store(true, Ordering::Relaxed);
                 }
-                Err(error_of(failure, &self.place))
+                Err(failure.into_error(self.client.settings()).at(&self.place))
             }
         }
-    }
-
-    fn get(&self, range: Option<GetRange>, most: u64) -> Result<Option<(Vec<u8>, Stat)>> {
-        let (path, held) = (self.path.clone(), lock(&self.held).clone());
-        self.answer(self.client.ask(|client| client.get(path, range, held, most)))
-    }
-
-    fn range(&self, offset: u64, length: u64, most: u64) -> Result<Option<(Vec<u8>, Stat)>> {
-        let end = offset.checked_add(length);
-        let end = end.ok_or_else(|| {
-            Error::corrupt(format!("cannot read {length} bytes at byte {offset}: the range ends past 2^64"))
-        })?;
-        self.get(Some(GetRange::Bounded(offset..end)), most)
     }
 
     /// Reads the part of a range that is inside the object.
     fn most(&self, range: ByteRange, limit: u64) -> Result<Option<(Vec<u8>, Stat)>> {
-        let found = match range {
-            ByteRange::All => self.get(None, limit),
+        let limit = match range {
+            ByteRange::All => limit,
             // HTTP has no empty ranges.
             ByteRange::Range { length: 0, .. } | ByteRange::Suffix(0) => {
                 return Ok(self.stat()?.map(|stat| (Vec::new(), stat)));
             }
-            ByteRange::Range { offset, length } => self.range(offset, length, length),
-            ByteRange::Suffix(length) if self.has_tail => self.get(Some(GetRange::Suffix(length)), length),
-            ByteRange::Suffix(_) => {
-                let Some(stat) = self.stat()? else { return Ok(None) };
-                let (offset, length) = clipped(range, stat.size);
-                return self.most(ByteRange::Range { offset, length }, limit);
-            }
+            ByteRange::Range { length, .. } | ByteRange::Suffix(length) => length,
         };
-        match found {
-            // Every range is outside an empty object.
-            Err(error) if error.kind() == crate::ErrorKind::CorruptData && range != ByteRange::All => {
-                match self.stat()? {
-                    Some(stat) if clipped(range, stat.size).1 == 0 => Ok(Some((Vec::new(), stat))),
-                    _ => Err(error),
-                }
-            }
-            found => found,
-        }
+        let (path, held) = (self.path.clone(), lock(&self.held).clone());
+        let get = |client: Arc<Client>| async move { client.get(&path, range, held.as_ref(), limit).await };
+        self.answer(self.client.ask(get))
     }
 }
 
@@ -266,7 +234,7 @@ impl Object for RemoteObject {
             return Ok(Some(held.stat));
         }
         let path = self.path.clone();
-        let head = self.client.ask(|client| async move { Ok(((), client.head(path).await?)) });
+        let head = self.client.ask(|client| async move { Ok(((), client.head(&path).await?)) });
         Ok(self.answer(head)?.map(|((), stat)| stat))
     }
 
@@ -297,7 +265,6 @@ impl Store for RemoteStore {
             client: Client::of(&self.spec)?,
             path: self.path(key)?,
             place: self.display(key).into(),
-            has_tail: self.spec.service != Service::Azure,
             held: Mutex::default(),
             sure: AtomicBool::new(false),
             changed: AtomicBool::new(false),
@@ -325,7 +292,7 @@ impl Store for RemoteStore {
         let list = client.ask(|client| async move {
             Ok(client.store().list_with_delimiter(if root { None } else { Some(&below) }).await?)
         });
-        let found = list.map_err(|failure| self.failed(prefix, failure))?;
+        let found = list.map_err(|failure| self.failed(&client, prefix, failure))?;
         let name = |path: &Path| path.filename().map(str::to_owned);
         let mut keys: Vec<_> = found.objects.iter().filter_map(|object| name(&object.location)).collect();
         let mut prefixes: Vec<_> = found.common_prefixes.iter().filter_map(name).collect();
@@ -373,7 +340,7 @@ impl WritableStore for RemoteStore {
         client.record(&path, None);
         match client.ask(|client| async move { Ok(client.store().delete(&path).await?) }) {
             Ok(()) | Err(Failure::Answer(object_store::Error::NotFound { .. })) => Ok(()),
-            Err(failure) => Err(self.failed(key, failure)),
+            Err(failure) => Err(self.failed(&client, key, failure)),
         }
     }
 }

@@ -1,26 +1,23 @@
 //! The connection to a server: requests run on threads of their own, and callers wait for them.
 
 use std::future::Future;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroUsize;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
-use futures_util::StreamExt;
 use lru::LruCache;
-use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
-};
 use object_store::path::Path;
-use object_store::{ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutResult};
+use object_store::{ObjectStore, PutResult};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 
+use super::answer::Seen;
+use super::failure::Failure;
 use super::options::Spec;
+use super::transport::{Connector, Counters, Settings};
+use super::whole::Wholes;
 use crate::error::{Error, Place, Result};
 use crate::runtime::{PerProcess, lock, requests, threads, waiting};
-use crate::store::Stat;
 
 /// The threads that transfer bytes between sockets and memory.
 static RUNTIME: PerProcess<Option<Runtime>> = PerProcess::new(|| {
@@ -41,8 +38,8 @@ const CLIENTS_KEPT: NonZeroUsize = NonZeroUsize::new(128).unwrap();
 /// Number of objects whose last seen size and version are remembered.
 const SEEN: NonZeroUsize = NonZeroUsize::new(1 << 16).unwrap();
 
-/// Maximum number of bytes allocated before any of them has arrived.
-const FIRST: u64 = 16 << 20;
+/// Number of failures after which ranges from the end are no longer requested.
+const SUSPICIONS: i32 = 2;
 
 /// Counts of the requests of a [`RemoteStore`](super::RemoteStore)'s client in this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,95 +54,19 @@ pub struct RemoteStats {
     pub bytes_written: u64,
 }
 
-#[derive(Debug, Default)]
-struct Counters {
-    requests: AtomicU64,
-    heads: AtomicU64,
-    read: AtomicU64,
-    written: AtomicU64,
-}
-
-/// Counts requests.
-#[derive(Debug)]
-struct Counted {
-    client: HttpClient,
-    counters: Arc<Counters>,
-}
-
-impl HttpService for Counted {
-    fn call<'a, 'b>(
-        &'a self,
-        request: HttpRequest,
-    ) -> Pin<Box<dyn Future<Output = std::result::Result<HttpResponse, HttpError>> + Send + 'b>>
-    where
-        'a: 'b,
-        Self: 'b,
-    {
-        self.counters.requests.fetch_add(1, Ordering::Relaxed);
-        self.counters.heads.fetch_add((request.method().as_str() == "HEAD").into(), Ordering::Relaxed);
-        Box::pin(self.client.execute(request))
-    }
-}
-
-#[derive(Debug)]
-struct Counting(Arc<Counters>);
-
-impl HttpConnector for Counting {
-    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let client = ReqwestConnector::default().connect(options)?;
-        Ok(HttpClient::new(Counted { client, counters: self.0.clone() }))
-    }
-}
-
-/// Size and version of an object, from the headers of an answer.
-#[derive(Clone, Debug)]
-pub(super) struct Seen {
-    pub(super) stat: Stat,
-    pub(super) etag: Option<String>,
-    /// The version that some services give instead of an etag.
-    pub(super) version: Option<String>,
-}
-
-impl Seen {
-    fn new(meta: ObjectMeta) -> Self {
-        let mut hasher = DefaultHasher::new();
-        match &meta.e_tag {
-            Some(etag) => etag.hash(&mut hasher),
-            None => (meta.last_modified.timestamp_nanos_opt(), meta.size).hash(&mut hasher),
-        }
-        let stat = Stat { size: meta.size, version: hasher.finish(), settled: meta.e_tag.is_some() };
-        Self { stat, etag: meta.e_tag, version: meta.version }
-    }
-
-    /// Returns the etag if it is a strong one, which a request may require.
-    pub(super) fn strong_etag(&self) -> Option<&str> {
-        self.etag.as_deref().filter(|etag| !etag.starts_with("W/"))
-    }
-}
-
-/// Why a request has no usable answer.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// An error status, or no answer.
-    Answer(object_store::Error),
-    /// The object no longer has the required version.
-    Changed,
-    /// An answer that contradicts itself or is too large.
-    Wrong(Error),
-}
-
-impl From<object_store::Error> for Failure {
-    fn from(error: object_store::Error) -> Self {
-        Self::Answer(error)
-    }
-}
-
 /// The client of a server or of one bucket.
 #[derive(Debug)]
 pub(super) struct Client {
     store: Arc<dyn ObjectStore>,
+    name: String,
+    settings: Arc<Settings>,
     counters: Arc<Counters>,
     seen: Mutex<LruCache<Path, Seen>>,
+    wholes: Arc<Wholes>,
+    /// Failures of ranges from the end; negative after one succeeded.
+    suspicions: AtomicI32,
+    /// Whether a request for a range got the whole object.
+    lacks_ranges: AtomicBool,
 }
 
 impl Client {
@@ -157,14 +78,50 @@ impl Client {
         // The runtime installs the provider for TLS.
         RUNTIME.get();
         let counters = Arc::new(Counters::default());
-        let store = spec.connect(Counting(counters.clone())).place(|| spec.display())?;
-        let client = Arc::new(Self { store, counters, seen: Mutex::new(LruCache::new(SEEN)) });
+        let connect = || {
+            let settings = Arc::new(spec.settings()?);
+            let store = spec.connect(Connector { settings: settings.clone(), counters: counters.clone() })?;
+            Ok((store, settings))
+        };
+        let (store, settings) = connect().place(|| spec.display())?;
+        let client = Arc::new(Self {
+            store,
+            name: spec.display(),
+            settings,
+            counters,
+            seen: Mutex::new(LruCache::new(SEEN)),
+            wholes: Arc::default(),
+            // Azure has none.
+            suspicions: AtomicI32::new(if spec.has_suffix_ranges() { 0 } else { SUSPICIONS }),
+            lacks_ranges: AtomicBool::new(false),
+        });
         let mut clients = lock(CLIENTS.get());
         if let Some(faster) = clients.get(spec) {
             return Ok(faster.clone());
         }
         clients.put(spec.clone(), client.clone());
         Ok(client)
+    }
+
+    pub(super) fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(super) fn wholes(&self) -> &Arc<Wholes> {
+        &self.wholes
+    }
+
+    /// Returns the URL of an object, without secrets.
+    pub(super) fn url(&self, path: &Path) -> String {
+        format!("{}/{path}", self.name)
     }
 
     pub(super) fn stats(&self) -> RemoteStats {
@@ -190,14 +147,37 @@ impl Client {
 
     pub(super) fn record_written(&self, path: &Path, size: usize, put: PutResult) {
         self.counters.written.fetch_add(size as u64, Ordering::Relaxed);
-        let meta = ObjectMeta {
-            location: path.clone(),
-            last_modified: std::time::UNIX_EPOCH.into(),
-            size: size as u64,
-            e_tag: put.e_tag,
-            version: put.version,
-        };
-        self.record(path, Some(Seen::new(meta)).filter(|seen| seen.stat.settled));
+        let seen = Seen::new(size as u64, put.e_tag, put.version, None);
+        self.record(path, Some(seen).filter(|seen| seen.stat.settled));
+    }
+
+    /// Whether ranges from the end may be requested.
+    pub(super) fn serves_suffixes(&self) -> bool {
+        self.suspicions.load(Ordering::Relaxed) < SUSPICIONS
+    }
+
+    /// Whether a request for a range from the end has succeeded.
+    pub(super) fn suffixes_are_proven(&self) -> bool {
+        self.suspicions.load(Ordering::Relaxed) < 0
+    }
+
+    pub(super) fn prove_suffixes(&self) {
+        self.suspicions.store(i32::MIN / 2, Ordering::Relaxed);
+    }
+
+    /// Counts a failed request for a range from the end; after a definite answer there are no more.
+    pub(super) fn suspect_suffixes(&self, is_definite: bool) {
+        self.suspicions.fetch_add(if is_definite { SUSPICIONS } else { 1 }, Ordering::Relaxed);
+    }
+
+    /// Whether no request for a range got the whole object.
+    pub(super) fn serves_ranges(&self) -> bool {
+        !self.lacks_ranges.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the server does not answer requests for ranges; returns whether that is new.
+    pub(super) fn forgo_ranges(&self) -> bool {
+        !self.lacks_ranges.swap(true, Ordering::Relaxed)
     }
 
     /// Sends a request and waits for its answer.
@@ -217,65 +197,5 @@ impl Client {
         });
         let lost = || Failure::Wrong(Error::store("the request ended without an answer"));
         waiting(|| receive.recv()).map_err(|_| lost())?
-    }
-
-    /// Gets size and version of an object without reading it.
-    pub(super) async fn head(self: Arc<Self>, path: Path) -> std::result::Result<Seen, Failure> {
-        let seen = Seen::new(self.store.head(&path).await?);
-        self.record(&path, Some(seen.clone()));
-        Ok(seen)
-    }
-
-    /// Reads a range of an object, in the version `held` if one is given; fails before reading if the range has more
-    /// than `most` bytes.
-    pub(super) async fn get(
-        self: Arc<Self>,
-        path: Path,
-        range: Option<GetRange>,
-        held: Option<Seen>,
-        most: u64,
-    ) -> std::result::Result<(Vec<u8>, Seen), Failure> {
-        let if_match = held.as_ref().and_then(Seen::strong_etag).map(str::to_owned);
-        let options = GetOptions { range, if_match, ..GetOptions::default() };
-        let result = match self.store.get_opts(&path, options).await {
-            Err(object_store::Error::Precondition { .. }) => {
-                self.record(&path, None);
-                return Err(Failure::Changed);
-            }
-            result => result?,
-        };
-        let seen = Seen::new(result.meta.clone());
-        self.record(&path, Some(seen.clone()));
-        if held.is_some_and(|held| held.stat != seen.stat) {
-            return Err(Failure::Changed);
-        }
-        let length = result.range.end.saturating_sub(result.range.start);
-        if length > most {
-            let what = format!("the object has {length} bytes, more than the {most} that it can have");
-            return Err(Failure::Wrong(Error::corrupt(what)));
-        }
-        let mut bytes = Vec::new();
-        // A false length costs no more memory than the bytes that arrive.
-        let no_memory = || Failure::Wrong(Error::memory(format_args!("{length} bytes")));
-        bytes.try_reserve_exact(length.min(FIRST) as usize).map_err(|_| no_memory())?;
-        let mut stream = result.into_stream();
-        while let Some(piece) = stream.next().await {
-            let piece = piece?;
-            self.counters.read.fetch_add(piece.len() as u64, Ordering::Relaxed);
-            if bytes.len() as u64 + piece.len() as u64 > length {
-                return Err(Failure::Wrong(Error::store("the answer is longer than its header gives")));
-            }
-            bytes.try_reserve(piece.len()).map_err(|_| no_memory())?;
-            bytes.extend_from_slice(&piece);
-        }
-        if bytes.len() as u64 != length {
-            let what = format!("the answer ends after {} bytes of {length}", bytes.len());
-            return Err(Failure::Wrong(Error::store(what)));
-        }
-        Ok((bytes, seen))
-    }
-
-    pub(super) fn store(&self) -> &Arc<dyn ObjectStore> {
-        &self.store
     }
 }

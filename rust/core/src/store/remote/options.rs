@@ -9,13 +9,16 @@ use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
-use object_store::client::HttpConnector;
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
 use object_store::path::Path;
-use object_store::{BackoffConfig, ClientConfigKey, ClientOptions, HeaderMap, HeaderValue, ObjectStore, RetryConfig};
+use object_store::{ClientConfigKey, ClientOptions, HeaderMap, HeaderValue, ObjectStore};
+use reqwest::StatusCode;
 use url::Url;
 
+use super::connect;
+use super::patience::RetryPolicy;
+use super::transport::{Connector, Settings};
 use crate::error::{Error, Result};
 
 /// How a [`RemoteStore`](super::RemoteStore) reaches its server.
@@ -24,9 +27,11 @@ use crate::error::{Error, Result};
 /// |---|---|
 /// | `anonymous` | `true`: requests are not signed |
 /// | `endpoint`, `region` | of the service, if not the provider's default |
-/// | `allow_http` | `true`: the service may be reached without TLS |
-/// | `timeout`, `connect_timeout` | maximum seconds of a request (30) and of its connection (5) |
-/// | `retries`, `retry_timeout` | maximum number of retries (3), and the seconds after which there are none (30) |
+/// | `allow_http` | whether the service may be reached without TLS; by default if the URL or `endpoint` is `http://` |
+/// | `timeout`, `connect_timeout` | maximum seconds without a byte from the server (30), and of connecting (5) |
+/// | `retry_timeout`, `retries` | seconds in which a failed request is repeated (30), and the maximum number of times |
+/// | `missing_statuses` | statuses that mean that an object does not exist, such as `403,404`; default: `404` |
+/// | `max_download` | maximum bytes of an object read whole because its server has no byte ranges (1 GiB) |
 /// | any other | of the crate `object_store`, such as `access_key_id`, `secret_access_key`, `request_payer`,
 /// `proxy_url` |
 ///
@@ -83,16 +88,58 @@ impl Hash for Spec {
     }
 }
 
+/// Names of options, for errors about others.
+const NAMES: &[&str] = &[
+    "anonymous",
+    "endpoint",
+    "region",
+    "allow_http",
+    "timeout",
+    "connect_timeout",
+    "retries",
+    "retry_timeout",
+    "missing_statuses",
+    "max_download",
+    "headers",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+    "token",
+    "request_payer",
+    "virtual_hosted_style_request",
+    "unsigned_payload",
+    "proxy_url",
+    "proxy_excludes",
+    "user_agent",
+    "allow_invalid_certificates",
+    "account_name",
+    "account_key",
+    "sas_token",
+    "service_account",
+    "service_account_key",
+];
+
+fn wrong(name: &str, wanted: &str) -> Error {
+    Error::unsupported(format!("the option {name:?} must be {wanted}"))
+}
+
 fn seconds(name: &str, value: &str) -> Result<Duration> {
-    let seconds = value.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds.ok_or_else(|| Error::unsupported(format!("the option {name:?} must be a number of seconds")))
+    connect::seconds(value).ok_or_else(|| wrong(name, "a number of seconds"))
+}
+
+fn statuses(name: &str, value: &str) -> Result<Vec<StatusCode>> {
+    let codes = value.split(|c: char| !c.is_ascii_alphanumeric()).filter(|code| !code.is_empty());
+    let codes = codes.map(|code| code.parse().ok().and_then(|code| StatusCode::from_u16(code).ok()));
+    let codes: Option<Vec<_>> = codes.collect();
+    let valid = codes.filter(|codes| codes.iter().all(StatusCode::is_client_error));
+    valid.ok_or_else(|| wrong(name, "statuses from 400 to 499, such as (403, 404)"))
 }
 
 fn flag(name: &str, value: &str) -> Result<bool> {
     match &*value.to_ascii_lowercase() {
         "true" | "1" => Ok(true),
         "false" | "0" => Ok(false),
-        _ => Err(Error::unsupported(format!("the option {name:?} must be true or false"))),
+        _ => Err(wrong(name, "true or false")),
     }
 }
 
@@ -144,34 +191,38 @@ impl Spec {
         url.as_str().trim_end_matches('/').to_owned()
     }
 
-    /// Creates the client.
-    pub(super) fn connect(&self, connector: impl HttpConnector) -> Result<Arc<dyn ObjectStore>> {
-        let mut http = ClientOptions::new();
-        let mut retry =
-            RetryConfig { backoff: BackoffConfig::default(), max_retries: 3, retry_timeout: Duration::from_secs(30) };
-        let (mut anonymous, mut allow_http) = (false, self.base.scheme() == "http");
-        let mut others = Vec::new();
+    /// Whether the service can return a number of bytes from the end.
+    pub(super) fn has_suffix_ranges(&self) -> bool {
+        self.service != Service::Azure
+    }
+
+    /// Returns how requests are sent.
+    pub(super) fn settings(&self) -> Result<Settings> {
+        let mut settings = Settings {
+            headers: self.headers()?,
+            silence: Duration::from_secs(30),
+            policy: RetryPolicy { retries: usize::MAX, timeout: Duration::from_secs(30) },
+            missing: Vec::new(),
+            max_download: 1 << 30,
+            service: self.service,
+            anonymous: false,
+        };
         for (name, value) in &self.options.options {
+            let number = || value.parse().map_err(|_| wrong(name, "a whole number"));
             match &**name {
-                "anonymous" => anonymous = flag(name, value)?,
-                "allow_http" => allow_http = flag(name, value)?,
-                "timeout" => http = http.with_timeout(seconds(name, value)?),
-                "connect_timeout" => http = http.with_connect_timeout(seconds(name, value)?),
-                "retry_timeout" => retry.retry_timeout = seconds(name, value)?,
-                "retries" => {
-                    let number = value.parse();
-                    retry.max_retries =
-                        number.map_err(|_| Error::unsupported("the option \"retries\" must be a number"))?;
-                }
-                _ => match ClientConfigKey::from_str(name) {
-                    Ok(key) => http = http.with_config(key, value),
-                    Err(_) => others.push((&**name, value)),
-                },
+                "anonymous" => settings.anonymous = flag(name, value)?,
+                "timeout" => settings.silence = seconds(name, value)?,
+                "retry_timeout" => settings.policy.timeout = seconds(name, value)?,
+                "retries" => settings.policy.retries = number()? as usize,
+                "missing_statuses" => settings.missing = statuses(name, value)?,
+                "max_download" => settings.max_download = number()?,
+                _ => {}
             }
         }
-        if allow_http {
-            http = http.with_allow_http(true);
-        }
+        Ok(settings)
+    }
+
+    fn headers(&self) -> Result<HeaderMap> {
         let mut headers = HeaderMap::new();
         for (name, value) in &self.options.headers {
             let name = reqwest::header::HeaderName::from_str(name);
@@ -182,30 +233,63 @@ impl Spec {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
-        if !headers.is_empty() {
-            http = http.with_default_headers(headers);
+        Ok(headers)
+    }
+
+    /// Creates the client.
+    pub(super) fn connect(&self, connector: Connector) -> Result<Arc<dyn ObjectStore>> {
+        let anonymous = connector.settings.anonymous;
+        let mut http = ClientOptions::new();
+        let mut allow_http = (self.base.scheme() == "http").then_some(true);
+        let mut others = Vec::new();
+        for (name, value) in &self.options.options {
+            match &**name {
+                "anonymous" | "timeout" | "retry_timeout" | "retries" | "missing_statuses" | "max_download" => {}
+                "allow_http" => allow_http = Some(flag(name, value)?),
+                "connect_timeout" => http = http.with_connect_timeout(seconds(name, value)?),
+                _ => match ClientConfigKey::from_str(name) {
+                    Ok(key) => http = http.with_config(key, value),
+                    Err(_) => others.push((&**name, value)),
+                },
+            }
         }
-        let unknown =
-            |name: &str| Error::unsupported(format!("{:?} is not an option of {}:// URLs", name, self.base.scheme()));
+        let is_plain = |endpoint: Option<&str>| {
+            endpoint.is_some_and(|url| url.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("http://")))
+        };
+        if is_plain(self.options.options.get("endpoint").map(String::as_str)) {
+            allow_http = allow_http.or(Some(true));
+        }
+        if let Some(allowed) = allow_http {
+            http = http.with_allow_http(allowed);
+        }
+        // Signed together with the request.
+        if self.service != Service::Http && !connector.settings.headers.is_empty() {
+            http = http.with_default_headers(connector.settings.headers.clone());
+        }
+        let unknown = |name: &str| {
+            let near = near_match(name).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+            Error::unsupported(format!("{name:?} is not an option of {}:// URLs{near}", self.base.scheme()))
+        };
         let url = self.base.as_str();
         let built: object_store::Result<Arc<dyn ObjectStore>> = match self.service {
             Service::Http => {
                 if let Some((name, _)) = others.first().filter(|(name, _)| !matches!(*name, "region" | "endpoint")) {
                     return Err(unknown(name));
                 }
-                let builder = HttpBuilder::new().with_url(url).with_client_options(http).with_retry(retry);
+                let builder = HttpBuilder::new().with_url(url).with_client_options(http);
                 builder.with_http_connector(connector).build().map(|store| Arc::new(store) as _)
             }
             Service::S3 => {
                 // Later options win, so that the environment's client options apply only where none are given.
                 let mut builder = AmazonS3Builder::from_env().with_url(url);
-                if !allow_http
-                    && let Some(allowed) =
-                        builder.get_config_value(&AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp))
-                {
+                if allow_http.is_none() {
+                    let allowed = builder.get_config_value(&AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp));
+                    let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
+                    let allowed = allowed.filter(|_| std::env::var_os("AWS_ALLOW_HTTP").is_some());
+                    let allowed = allowed.unwrap_or_else(|| is_plain(endpoint.as_deref()).to_string());
                     http = http.with_config(ClientConfigKey::AllowHttp, allowed);
                 }
-                builder = builder.with_client_options(http).with_retry(retry).with_http_connector(connector);
+                builder = builder.with_client_options(http).with_http_connector(connector);
                 for (name, value) in others {
                     let key = AmazonS3ConfigKey::from_str(name).map_err(|_| unknown(name))?;
                     builder = builder.with_config(key, value);
@@ -217,7 +301,7 @@ impl Spec {
             }
             Service::Google => {
                 let builder = GoogleCloudStorageBuilder::from_env().with_url(url).with_client_options(http);
-                let mut builder = builder.with_retry(retry).with_http_connector(connector);
+                let mut builder = builder.with_http_connector(connector);
                 for (name, value) in others {
                     let name = if name == "endpoint" { "google_base_url" } else { name };
                     let key = GoogleConfigKey::from_str(name).map_err(|_| unknown(name))?;
@@ -230,7 +314,7 @@ impl Spec {
             }
             Service::Azure => {
                 let builder = MicrosoftAzureBuilder::from_env().with_url(url).with_client_options(http);
-                let mut builder = builder.with_retry(retry).with_http_connector(connector);
+                let mut builder = builder.with_http_connector(connector);
                 for (name, value) in others {
                     let key = AzureConfigKey::from_str(name).map_err(|_| unknown(name))?;
                     builder = builder.with_config(key, value);
@@ -243,6 +327,26 @@ impl Spec {
         };
         built.map_err(|error| Error::store(super::failure::cause_of(&error)))
     }
+}
+
+/// Returns the name of the option that was probably meant.
+fn near_match(name: &str) -> Option<&'static str> {
+    let near = NAMES.iter().map(|known| (distance(name, known), *known)).min()?;
+    (near.0 <= 1 + name.len() / 5).then_some(near.1)
+}
+
+/// Returns the number of letters to insert, remove or replace to make one word of another.
+fn distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in to.bytes().enumerate() {
+            let replaced = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[to.len()]
 }
 
 #[cfg(test)]
