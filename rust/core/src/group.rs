@@ -57,12 +57,22 @@ pub enum Member {
 
 /// Opens the array or group at a path.
 pub fn open(store: Arc<dyn Store>, path: &str) -> Result<Member> {
-    Member::open(store, path, UseConsolidated::IfThere)
+    open_as(store, path, None)
+}
+
+/// Opens the array or group at a path; with `zarr_format` (2 or 3), files of the other version are not looked for.
+pub fn open_as(store: Arc<dyn Store>, path: &str, zarr_format: Option<u8>) -> Result<Member> {
+    Member::open(store, path, UseConsolidated::IfThere, zarr_format)
 }
 
 impl Member {
-    fn open(store: Arc<dyn Store>, path: &str, use_consolidated: UseConsolidated) -> Result<Self> {
-        match open_node(&*store, path)? {
+    fn open(
+        store: Arc<dyn Store>,
+        path: &str,
+        use_consolidated: UseConsolidated,
+        zarr_format: Option<u8>,
+    ) -> Result<Self> {
+        match open_node(&*store, path, zarr_format)? {
             Node::Array(metadata) => Array::new_with_metadata(store, path, *metadata).map(Self::Array),
             Node::Group(metadata) => {
                 Group::with_consolidated(store, path, *metadata, use_consolidated).map(Self::Group)
@@ -79,7 +89,17 @@ impl Group {
 
     /// Opens the group at a path. Members opened from it treat consolidated metadata in the same way.
     pub fn open_with(store: Arc<dyn Store>, path: &str, use_consolidated: UseConsolidated) -> Result<Self> {
-        let metadata = crate::metadata::open_group(&*store, path)?;
+        Self::open_as(store, path, use_consolidated, None)
+    }
+
+    /// Opens the group at a path; with `zarr_format` (2 or 3), files of the other version are not looked for.
+    pub fn open_as(
+        store: Arc<dyn Store>,
+        path: &str,
+        use_consolidated: UseConsolidated,
+        zarr_format: Option<u8>,
+    ) -> Result<Self> {
+        let metadata = crate::metadata::open_group(&*store, path, zarr_format)?;
         Self::with_consolidated(store, path, metadata, use_consolidated)
     }
 
@@ -219,7 +239,7 @@ impl Group {
                 UseConsolidated::Always => UseConsolidated::IfThere,
                 other => other,
             };
-            return Member::open(self.store.clone(), &full, use_consolidated);
+            return Member::open(self.store.clone(), &full, use_consolidated, None);
         };
         if path.is_empty() {
             return Ok(Member::Group(self.clone()));
@@ -290,9 +310,9 @@ impl Group {
         let mut above = self.path.as_str();
         while let Some(end) = above.rfind('/').or((!above.is_empty()).then_some(0)) {
             above = &above[..end];
-            let group = match crate::metadata::open_group(&*self.store, above) {
+            let group = match crate::metadata::open_group(&*self.store, above, None) {
                 Ok(group) => group,
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) if error.kind() == ErrorKind::NotFound || error.is_forbidden() => continue,
                 Err(error) => return Err(error),
             };
             if let Some(metadata) = self.folder(above).consolidated(&group)? {

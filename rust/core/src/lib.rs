@@ -65,7 +65,7 @@ pub use copy::{CopyOptions, Progress, copied, copied_group, copy, store_metadata
 pub use data_type::{DataType, Field, Kind};
 pub use error::{Error, ErrorKind, Result};
 pub use fill_value::FillValue;
-pub use group::{Group, Member, UseConsolidated, open};
+pub use group::{Group, Member, UseConsolidated, open, open_as};
 pub use options::{CodecOptions, InnerChunkOrder, MissingChunks, global_options, set_global_options};
 pub use read::Explanation;
 pub use runtime::{

@@ -31,7 +31,14 @@ impl Group {
 #[pymethods]
 impl Group {
     #[staticmethod]
-    fn open(py: Python<'_>, store: &Bound<'_, Store>, path: &str, use_consolidated: Option<bool>) -> PyResult<Self> {
+    #[pyo3(signature = (store, path, use_consolidated, zarr_format=None))]
+    fn open(
+        py: Python<'_>,
+        store: &Bound<'_, Store>,
+        path: &str,
+        use_consolidated: Option<bool>,
+        zarr_format: Option<u8>,
+    ) -> PyResult<Self> {
         let path = path.to_owned();
         let use_consolidated = match use_consolidated {
             None => UseConsolidated::IfThere,
@@ -39,7 +46,7 @@ impl Group {
             Some(false) => UseConsolidated::Never,
         };
         let open = move |store: &Arc<dyn tegula::store::Store>| {
-            tegula::Group::open_with(store.clone(), &path, use_consolidated)
+            tegula::Group::open_as(store.clone(), &path, use_consolidated, zarr_format)
         };
         reaching(py, &store.get().0, open).map(Self)
     }
@@ -163,9 +170,15 @@ pub(crate) fn node_path(py: Python<'_>, path: &str) -> PyResult<String> {
 
 /// Opens the array or group at a path.
 #[pyfunction]
-pub(crate) fn open_node<'py>(py: Python<'py>, store: &Bound<'py, Store>, path: &str) -> PyResult<Bound<'py, PyAny>> {
+#[pyo3(signature = (store, path, zarr_format=None))]
+pub(crate) fn open_node<'py>(
+    py: Python<'py>,
+    store: &Bound<'py, Store>,
+    path: &str,
+    zarr_format: Option<u8>,
+) -> PyResult<Bound<'py, PyAny>> {
     let path = path.to_owned();
-    member_to_python(py, reaching(py, &store.get().0, move |store| tegula::open(store.clone(), &path))?)
+    member_to_python(py, reaching(py, &store.get().0, move |store| tegula::open_as(store.clone(), &path, zarr_format))?)
 }
 
 fn member_to_python(py: Python<'_>, member: Member) -> PyResult<Bound<'_, PyAny>> {

@@ -61,8 +61,13 @@ impl Array {
     /// [`InvalidMetadata`](crate::ErrorKind::InvalidMetadata) if its metadata are wrong, and
     /// [`Unsupported`](crate::ErrorKind::Unsupported) if it needs a feature that this build lacks.
     pub fn open(store: Arc<dyn Store>, path: &str) -> Result<Self> {
+        Self::open_as(store, path, None)
+    }
+
+    /// Opens the array at a path; with `zarr_format` (2 or 3), files of the other version are not looked for.
+    pub fn open_as(store: Arc<dyn Store>, path: &str, zarr_format: Option<u8>) -> Result<Self> {
         let path = crate::metadata::node_path(path)?;
-        let metadata = crate::metadata::open_array(&*store, &path)?;
+        let metadata = crate::metadata::open_array(&*store, &path, zarr_format)?;
         Self::new_with_metadata(store, &path, metadata)
     }
 
@@ -132,7 +137,7 @@ impl Array {
 
     /// Returns the array with the metadata as stored now.
     pub fn reopen(&self) -> Result<Self> {
-        self.with_metadata(crate::metadata::open_array(&**self.store(), self.path())?)
+        self.with_metadata(crate::metadata::open_array(&**self.store(), self.path(), None)?)
     }
 
     /// Returns the array with another shape of the same rank. Nothing is stored.

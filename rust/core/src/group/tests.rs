@@ -79,14 +79,14 @@ fn what_is_not_there_is_named() {
         ("b//b", "\"b//b\" is not the path of an array or group"),
         ("..", "\"..\" is not the path of an array or group"),
     ] {
-        let error = open_node(&*store, path).unwrap_err();
+        let error = open_node(&*store, path, None).unwrap_err();
         assert_eq!((error.kind(), error.message()), (ErrorKind::NotFound, message));
     }
     assert_eq!(Group::open(store.clone(), "b").unwrap_err().message(), "memory:/b is an array, not a group");
-    assert_eq!(open_array(&*store, "a").unwrap_err().message(), "memory:/a is a group, not an array");
-    assert!(matches!(open_node(&*store, "b").unwrap(), Node::Array(_)));
+    assert_eq!(open_array(&*store, "a", None).unwrap_err().message(), "memory:/a is a group, not an array");
+    assert!(matches!(open_node(&*store, "b", None).unwrap(), Node::Array(_)));
     store.set("b/zarr.json", ARRAY.replace("[4]", "[-4]").as_bytes()).unwrap();
-    let error = open_node(&*store, "b").unwrap_err();
+    let error = open_node(&*store, "b", None).unwrap_err();
     assert!(error.message().starts_with("memory:/b/zarr.json: shape: -4"), "{error}");
 }
 

@@ -46,6 +46,19 @@ pub fn metadata_key(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
 }
 
+/// Returns what was found, or what `other` finds. Servers that deny access to objects that do not exist may still have
+/// the other one.
+pub(super) fn either<T>(found: Result<Option<T>>, other: impl FnOnce() -> Result<Option<T>>) -> Result<Option<T>> {
+    match found {
+        Ok(None) => other(),
+        Err(error) if error.is_forbidden() => match other() {
+            Ok(Some(node)) => Ok(Some(node)),
+            _ => Err(error),
+        },
+        found => found,
+    }
+}
+
 /// The folder of a node's metadata files.
 pub(crate) struct Folder<'a> {
     pub(crate) store: &'a dyn Store,
@@ -56,6 +69,17 @@ impl Folder<'_> {
     /// Reads and parses a file.
     pub(super) fn file(&self, name: &str) -> Result<Option<Value>> {
         self.read(name, if name == ATTRIBUTES { json::parse_literal } else { json::parse })
+    }
+
+    /// Reads a file that a node may lack. Some servers deny access to objects that do not exist.
+    pub(super) fn optional(&self, name: &str) -> Result<Option<Value>> {
+        match self.file(name) {
+            Err(error) if error.is_forbidden() => {
+                log::debug!(target: "tegula.remote", "taken for absent: {error}");
+                Ok(None)
+            }
+            found => found,
+        }
     }
 
     /// Reads a file with literal numbers, so that it can be written unchanged.

@@ -1,35 +1,37 @@
 //! Reading and writing the metadata of nodes, independent of the version of Zarr.
 
 use super::consolidated::Consolidated;
-use super::folder::{Folder, Node, NodeKind, metadata_key, node_path};
+use super::folder::{Folder, Node, NodeKind, either, metadata_key, node_path};
 use super::{ArrayMetadata, GroupMetadata, v2, v3};
 use crate::error::{Error, Place, Result};
 use crate::store::Store;
 
-/// Reads the metadata of the node at a path, of Zarr V3 if there is a `zarr.json`, else of V2.
+/// Reads the metadata of the node at a path, of Zarr V3 if there is a `zarr.json`, else of V2; with `zarr_format`, only
+/// of that version.
 ///
 /// Fails with [`NotFound`](crate::ErrorKind::NotFound) if there is no node.
-pub fn open_node(store: &dyn Store, path: &str) -> Result<Node> {
+pub fn open_node(store: &dyn Store, path: &str, zarr_format: Option<u8>) -> Result<Node> {
     let path = node_path(path)?;
     let folder = Folder { store, path: &path };
-    let node = match v3::node(&folder)? {
-        None => v2::node(&folder)?,
-        node => node,
+    let node = match zarr_format {
+        Some(3) => v3::node(&folder)?,
+        Some(2) => v2::node(&folder)?,
+        _ => either(v3::node(&folder), || v2::node(&folder))?,
     };
     node.ok_or_else(|| folder.missing())
 }
 
 /// Reads the metadata of an array; fails with `NotFound` for a group.
-pub fn open_array(store: &dyn Store, path: &str) -> Result<ArrayMetadata> {
-    match open_node(store, path)? {
+pub fn open_array(store: &dyn Store, path: &str, zarr_format: Option<u8>) -> Result<ArrayMetadata> {
+    match open_node(store, path, zarr_format)? {
         Node::Array(array) => Ok(*array),
         Node::Group(_) => Err(Error::not_found(format!("{} is a group, not an array", place(store, path)))),
     }
 }
 
 /// Reads the metadata of a group; fails with `NotFound` for an array.
-pub fn open_group(store: &dyn Store, path: &str) -> Result<GroupMetadata> {
-    match open_node(store, path)? {
+pub fn open_group(store: &dyn Store, path: &str, zarr_format: Option<u8>) -> Result<GroupMetadata> {
+    match open_node(store, path, zarr_format)? {
         Node::Group(group) => Ok(*group),
         Node::Array(_) => Err(Error::not_found(format!("{} is an array, not a group", place(store, path)))),
     }
@@ -65,10 +67,7 @@ pub fn write_node(store: &dyn Store, path: &str, files: &[(&str, Option<String>)
 impl Folder<'_> {
     /// Returns the kind of the node; `None` if there is none.
     pub(crate) fn kind(&self) -> Result<Option<NodeKind>> {
-        match v3::kind(self)? {
-            None => v2::kind(self),
-            kind => Ok(kind),
-        }
+        either(v3::kind(self), || v2::kind(self))
     }
 
     /// Reads the consolidated metadata of a group; `None` if it has none.

@@ -86,9 +86,13 @@ impl Array {
 #[pymethods]
 impl Array {
     #[staticmethod]
-    fn open(py: Python<'_>, store: &Bound<'_, Store>, path: &str) -> PyResult<Self> {
+    #[pyo3(signature = (store, path, zarr_format=None))]
+    fn open(py: Python<'_>, store: &Bound<'_, Store>, path: &str, zarr_format: Option<u8>) -> PyResult<Self> {
         let path = path.to_owned();
-        Self::new(py, reaching(py, &store.get().0, move |store| tegula::Array::open(store.clone(), &path))?)
+        Self::new(
+            py,
+            reaching(py, &store.get().0, move |store| tegula::Array::open_as(store.clone(), &path, zarr_format))?,
+        )
     }
 
     /// Returns an array with known metadata, without reading.

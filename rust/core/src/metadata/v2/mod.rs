@@ -16,7 +16,7 @@ use fill_value::{fill_value, fill_value_to_json_v2};
 use numcodecs::{V2Codecs, from_numcodecs};
 
 use super::consolidated::{Consolidated, Noted};
-use super::folder::{ATTRIBUTES, Folder, Node, NodeKind, metadata_key};
+use super::folder::{ATTRIBUTES, Folder, Node, NodeKind, either, metadata_key};
 use super::v3::chunking::separator as separator_from_json;
 use super::{ArrayMetadata, Attributes, AttributesChange, GroupMetadata, NewArray, Order, check_chunk, check_codecs};
 use crate::chunk_grid::ChunkGrid;
@@ -71,26 +71,27 @@ pub(super) fn group(document: Value, attributes: Option<Value>) -> Result<GroupM
 
 /// Reads the node of a folder.
 pub(super) fn node(folder: &Folder) -> Result<Option<Node>> {
-    if let Some(document) = folder.file(ARRAY)? {
-        let array = array(document, folder.file(ATTRIBUTES)?).place(|| folder.display(ARRAY))?;
-        return Ok(Some(Node::Array(array.into())));
-    }
-    let Some(document) = folder.file(GROUP)? else { return Ok(None) };
-    let group = group(document, folder.file(ATTRIBUTES)?).place(|| folder.display(GROUP))?;
-    Ok(Some(Node::Group(group.into())))
+    let as_array = |document| {
+        let array = array(document, folder.optional(ATTRIBUTES)?).place(|| folder.display(ARRAY))?;
+        Ok(Node::Array(array.into()))
+    };
+    let as_group = |document| {
+        let group = group(document, folder.optional(ATTRIBUTES)?).place(|| folder.display(GROUP))?;
+        Ok(Node::Group(group.into()))
+    };
+    let found = folder.file(ARRAY).and_then(|document| document.map(as_array).transpose());
+    either(found, || folder.file(GROUP)?.map(as_group).transpose())
 }
 
 /// Returns the kind of a folder's node, without parsing its metadata.
 pub(super) fn kind(folder: &Folder) -> Result<Option<NodeKind>> {
-    if folder.file(ARRAY)?.is_some() {
-        return Ok(Some(NodeKind::Array));
-    }
-    Ok(folder.file(GROUP)?.map(|_| NodeKind::Group))
+    let found = folder.file(ARRAY).map(|document| document.map(|_| NodeKind::Array));
+    either(found, || Ok(folder.file(GROUP)?.map(|_| NodeKind::Group)))
 }
 
 /// Reads the consolidated metadata of a folder.
 pub(super) fn consolidated(folder: &Folder) -> Result<Option<Consolidated>> {
-    let Some(mut document) = folder.file(CONSOLIDATED)? else { return Ok(None) };
+    let Some(mut document) = folder.optional(CONSOLIDATED)? else { return Ok(None) };
     let mut read_nodes = || {
         if let Some(format) = document.get("zarr_consolidated_format").filter(|format| format.as_u64() != Some(1)) {
             return Err(Error::unsupported(format!(
