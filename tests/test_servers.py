@@ -1,6 +1,5 @@
 """Servers as they are: each of their manners with arrays, shards, archives, ASDF files and groups."""
 
-import logging
 import time
 import zipfile
 from email.utils import formatdate
@@ -226,7 +225,9 @@ def test_users_and_passwords_of_urls(folder):
     top, values = folder
     with serving(top, password="Basic bWU6YSBi") as (url, _):
         assert (tegula.open_array(f"{url.replace('//', '//me:a%20b@')}/plain")[...] == values).all()
-        with pytest.raises(tegula.StoreError, match=r"403 Forbidden.*headers=.*missing_statuses=\(403, 404\)") as raised:
+        with pytest.raises(
+            tegula.StoreError, match=r"403 Forbidden.*headers=.*missing_statuses=\(403, 404\)"
+        ) as raised:
             tegula.open_array(f"{url.replace('//', '//me:other@')}/plain")
         assert "other" not in str(raised.value)
 
@@ -260,3 +261,57 @@ def test_options_are_checked():
     ):
         with pytest.raises((tegula.UnsupportedError, ValueError), match=message):
             tegula.RemoteStore("http://localhost/x", **options)
+
+
+def test_options_are_keywords_of_functions(folder, tmp_path):
+    top, values = folder
+    with serving(top, password="Bearer hush") as (url, _):
+        how = {"headers": {"Authorization": "Bearer hush"}, "timeout": 20}
+        assert (tegula.open_array(f"{url}/plain", **how)[...] == values).all()
+        assert (tegula.open(f"{url}/plain", mode="r", **how)[...] == values).all()
+        assert tegula.open_group(f"{url}/group", **how).attrs == {"k": "v"}
+        assert (tegula.load(f"{url}/v2", **how) == values).all()
+        assert (tegula.open_asdf(f"{url}/file.asdf", **how)["a"][...] == values).all()
+        assert (tegula.copy(f"{url}/plain", tmp_path / "copy.zarr", **how)[...] == values).all()
+        assert (tegula.rechunk(f"{url}/plain", tmp_path / "r.zarr", chunks=7, **how)[...] == values).all()
+    for function in (tegula.open, tegula.open_array, tegula.open_group, tegula.load, tegula.open_asdf, tegula.validate):
+        with pytest.raises(TypeError, match=r"anonymus.*did you mean 'anonymous'"):
+            function("s3://bucket/a", anonymus=True)
+    with pytest.raises(TypeError, match="did you mean 'endpoint'"):
+        tegula.create_array("s3://bucket/a", shape=3, dtype="u1", endpont="http://localhost")
+    with pytest.raises(TypeError, match="for URLs"):
+        tegula.open_array(tmp_path / "copy.zarr", anonymous=True)
+
+
+def test_formats_are_opened_without_looking_for_the_other(folder):
+    top, values = folder
+    with serving(top, missing=403) as (url, manners):
+        array = tegula.open_array(f"{url}/v2", zarr_format=2)
+        assert array.attrs == {"x": 1}
+        assert (array[...] == values).all()
+        assert not [path for _, path, _ in manners.seen if path.endswith("zarr.json")]
+        # The answer to a request for zarr.json says nothing about .zarray.
+        assert (tegula.open_array(f"{url}/v2")[...] == values).all()
+        assert tegula.open_array(f"{url}/plain", zarr_format=3).shape == (64, 64)
+        with pytest.raises(tegula.StoreError, match="403"):
+            tegula.open_array(f"{url}/plain", zarr_format=2)
+    for open_node in (tegula.open, tegula.open_array):
+        with pytest.raises(tegula.NotFoundError):
+            open_node(top / "plain", zarr_format=2)
+        assert open_node(top / "v2", zarr_format=2).zarr_format == 2
+    with pytest.raises(tegula.NotFoundError):
+        tegula.open_group(top / "group", zarr_format=2)
+
+
+def test_the_command_line_takes_options(folder, tmp_path, capsys):
+    from tegula._cli import main
+
+    top, values = folder
+    with serving(top, password="Bearer hush", missing=403) as (url, _):
+        access = ["--header", "Authorization: Bearer hush", "--storage-option", "missing_statuses=403,404"]
+        assert main(["info", f"{url}/sparse", *access]) == 0
+        assert "64" in capsys.readouterr().out
+        assert main(["copy", f"{url}/plain", str(tmp_path / "cli.zarr"), *access]) == 0
+        assert (tegula.open_array(tmp_path / "cli.zarr")[...] == values).all()
+        assert main(["info", f"{url}/sparse"]) == 1
+        assert "missing_statuses" in capsys.readouterr().err

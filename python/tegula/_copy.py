@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from functools import partial
 from tempfile import TemporaryDirectory
 from types import EllipsisType
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from tegula._open import open as open_node
 from tegula._progress import Progress, Report, joined, reporting
 from tegula.errors import StoreError, UnsupportedError
 from tegula.stores import FilesystemStore, ReadOnlyStore, Store, StoreLike
+from tegula.stores._access import AccessOptions, with_access
 from tegula.stores._resolve import target
 
 __all__ = ["copy", "rechunk"]
@@ -31,6 +32,7 @@ SLOT = 16
 """Bytes that a variable-length element counts for."""
 
 
+@with_access
 @guided
 def copy(
     source: Any,
@@ -43,6 +45,7 @@ def copy(
     max_memory: int | str | None = None,
     progress: Progress = None,
     storage_options: Mapping[str, Any] | None = None,
+    **_access: Unpack[AccessOptions],
 ) -> Array | Group:
     """Copy an array, or a group with everything below it, including attributes and consolidated metadata.
 
@@ -74,7 +77,8 @@ def copy(
         and the total; variable-length elements count as 16 bytes. An exception that it raises, like Ctrl-C, ends the
         copy.
     storage_options : mapping, optional
-        For the URL of the copy, as for `tegula.open_array`. Pass a source that needs options as an opened node.
+        For the URLs of source and copy, as for `tegula.open_array`. If both are URLs of different kinds, they are for
+        the copy; pass an opened source then.
 
     Returns
     -------
@@ -101,7 +105,7 @@ def copy(
     """
     if zarr_format is not None:
         check_format(zarr_format)
-    node = _opened(source)
+    node, storage_options = _opened(source, store, storage_options)
     how: dict[str, Any] = {"overwrite": overwrite, "max_memory": _memory(max_memory)}
     given: dict[str, Any] = {} if compressors is ... else {"compressors": compressors}
     if (file := file_target(store, path)) is not None:
@@ -123,6 +127,7 @@ def copy(
         return _store_group(node, resolved, where, compressors, version, report=report, **how)
 
 
+@with_access
 @guided
 def rechunk(
     source: Any,
@@ -139,6 +144,7 @@ def rechunk(
     max_memory: int | str | None = None,
     progress: Progress = None,
     storage_options: Mapping[str, Any] | None = None,
+    **_access: Unpack[AccessOptions],
 ) -> Array:
     """Copy an array with other chunks, codecs or another fill value, in bounded memory.
 
@@ -190,7 +196,7 @@ def rechunk(
     ((8, 8, 8), (64, 64, 64))
     """
     check_format(zarr_format)
-    node = _opened(source)
+    node, storage_options = _opened(source, store, storage_options)
     given = {"compressors": compressors, "fill_value": fill_value}
     given = {name: value for name, value in given.items() if value is not ...}
     given |= {"chunks": chunks, "shards": shards, "filters": filters, "zarr_format": zarr_format}
@@ -260,13 +266,23 @@ def _memory(given: int | str | None) -> int | None:
     return None if given is None else _tegula.bytes_of(given)
 
 
-def _opened(source: Any) -> Any:
-    """Return the source of a copy: an array, a group or an ndarray."""
+def _opened(source: Any, target: StoreLike, storage_options: Mapping[str, Any] | None) -> tuple[Any, Any]:
+    """Return the source of a copy (an array, a group or an ndarray) and the options of its target."""
     if not isinstance(source, Group) and isinstance(source, (str, os.PathLike, Mapping, Store)):
-        source = open_node(source, mode="r")
+        kind, other = _scheme(source), _scheme(target)
+        options = storage_options if kind and other in ("", kind) else None
+        source = open_node(source, mode="r", storage_options=options)
+        if kind and not other:
+            storage_options = None
     if isinstance(source, Array):
         source._refuse_mask()
-    return source if isinstance(source, (Array, Group)) else unmasked(source)
+    return source if isinstance(source, (Array, Group)) else unmasked(source), storage_options
+
+
+def _scheme(store: Any) -> str:
+    """Return the scheme of the URL of a server, such as "s3"; "" for anything else."""
+    scheme, mark, _ = str(store).partition("://") if isinstance(store, (str, os.PathLike)) else ("", "", "")
+    return scheme.lower() if mark and scheme.lower() != "file" else ""
 
 
 def _is_zarr(array: Array) -> bool:

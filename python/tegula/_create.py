@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -16,6 +16,7 @@ from tegula._new_array import Codecs, DataType, chunk_lengths, codec_list, data_
 from tegula._progress import Progress, reporting
 from tegula.errors import InvalidMetadataError, UnsupportedError
 from tegula.stores import Store, StoreLike, ZipStore, as_store
+from tegula.stores._access import AccessOptions, with_access
 from tegula.stores._resolve import target
 
 __all__ = ["create_array", "delete"]
@@ -26,8 +27,15 @@ def check_format(zarr_format: int) -> None:
         raise UnsupportedError(f"Zarr V{zarr_format} is not supported; the formats are V3 and V2")
 
 
+@with_access
 @guided
-def delete(store: StoreLike, path: str = "/", *, storage_options: Mapping[str, Any] | None = None) -> None:
+def delete(
+    store: StoreLike,
+    path: str = "/",
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+    **_access: Unpack[AccessOptions],
+) -> None:
     """Delete the array or group at a path of a store, with everything below it.
 
     Links are removed, not followed. Chunks that an interrupted write or deletion left without metadata are deleted too.
@@ -81,6 +89,7 @@ def _new_group(
 new_group = guided(_new_group, "create_group")
 
 
+@with_access
 @guided
 def create_array(
     store: StoreLike,
@@ -104,6 +113,7 @@ def create_array(
     overwrite: bool = False,
     progress: Progress = None,
     storage_options: Mapping[str, Any] | None = None,
+    **_access: Unpack[AccessOptions],
 ) -> Array:
     """Create an array, and the groups above it. Chunks are written only if `data` is given.
 

@@ -4,18 +4,19 @@ import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from inspect import signature
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, Unpack
 from urllib.parse import urlsplit
 
 from tegula import _tegula
 from tegula._array.array import Array
-from tegula._create import create_array, new_group
+from tegula._create import check_format, create_array, new_group
 from tegula._group import Group
 from tegula._guide import guided, unknown_keyword
 from tegula._location import nearby
 from tegula.asdf._open import open_node as open_asdf_node
 from tegula.errors import Error, NotFoundError, StoreError, UnsupportedError
 from tegula.stores import ReadOnlyStore, Store, StoreLike, as_store
+from tegula.stores._access import ACCESS, AccessOptions, with_access
 from tegula.stores._resolve import local_path, target
 
 __all__ = ["consolidate_metadata", "create_group", "open", "open_array", "open_group"]
@@ -26,8 +27,8 @@ Mode: TypeAlias = Literal["r", "r+", "a", "w", "w-"]
 Node = TypeVar("Node", Array, Group, Array | Group)
 
 
-def _open_node(store: Store, path: str) -> Array | Group:
-    native = _tegula.open_node(store._native, path)
+def _open_node(store: Store, path: str, zarr_format: int | None = None) -> Array | Group:
+    native = _tegula.open_node(store._native, path, zarr_format)
     return Array._wrap(native, store) if isinstance(native, _tegula.Array) else Group._wrap(native, store)
 
 
@@ -59,7 +60,7 @@ def _check_mode(
     if not properties:
         return
     known = dict.fromkeys(name for each in (function, *create) for name in signature(each).parameters)
-    known.pop("properties", None)
+    known = {name: None for name in (*known, *ACCESS) if name not in ("properties", "_access")}
     for name in properties:
         if name not in known:
             raise unknown_keyword(function.__name__, name, known)
@@ -131,12 +132,14 @@ def _created(
         raise
 
 
+@with_access
 @guided
 def open(  # noqa: A001 - as in gzip.open
     store: StoreLike,
     path: str = "/",
     *,
     mode: Mode | None = None,
+    zarr_format: int | None = None,
     storage_options: Mapping[str, Any] | None = None,
     **properties: Any,
 ) -> Array | Group:
@@ -154,9 +157,12 @@ def open(  # noqa: A001 - as in gzip.open
         "r+" (default): open for reading and writing; "r": open for reading; "a": open, or create if nothing is there;
         "w": create, and erase what is there; "w-": create, and fail if something is there. As in zarr-python, a mode
         other than "w" can also be the second argument, if no node has such a path.
+    zarr_format : int, optional
+        3 or 2: only a node of this version is opened, without looking for one of the other. By default, either is; new
+        nodes have version 3.
     storage_options : mapping, optional
         For a URL: how to reach the server, such as ``{"anonymous": True, "region": "us-east-1"}``; see
-        `tegula.RemoteStore`.
+        `tegula.RemoteStore`. The common options can also be keywords: ``anonymous=True``.
     **properties
         Properties of a new node: of an array if `shape` or `data` is given, otherwise of a group; see
         `tegula.create_array` and `tegula.create_group`. They are ignored if a node is opened.
@@ -180,25 +186,32 @@ def open(  # noqa: A001 - as in gzip.open
     >>> tegula.open(store, "a", mode="r")[:2]
     array([0, 0], dtype=uint8)
     """
+    if zarr_format is not None:
+        check_format(zarr_format)
     path, how = _positional_mode(store, path, mode, storage_options)
     _check_mode(open, (create_array, create_group), how, properties)
     if located := _asdf(store):
         return _open_asdf(*located, how, storage_options)
-    found = _existing(store, path, how, storage_options, _open_node)
+    opened = partial(_open_node, zarr_format=zarr_format)
+    found = _existing(store, path, how, storage_options, opened)
     if found is not None:
         return found
     properties |= {"overwrite": how == "w", "storage_options": storage_options}
+    if zarr_format is not None:
+        properties["zarr_format"] = zarr_format
     is_group = properties.get("shape") is None and properties.get("data") is None
     create: Callable[..., Array | Group] = create_group if is_group else create_array
     return _created(store, path, how, create, properties, _open_node)
 
 
+@with_access
 @guided
 def open_array(
     store: StoreLike,
     path: str = "/",
     *,
     mode: Mode | None = None,
+    zarr_format: int | None = None,
     storage_options: Mapping[str, Any] | None = None,
     **properties: Any,
 ) -> Array:
@@ -218,9 +231,12 @@ def open_array(
         "r+" (default): open for reading and writing; "r": open for reading; "a": open, or create if nothing is there;
         "w": create, and erase what is there; "w-": create, and fail if something is there. As in zarr-python, a mode
         other than "w" can also be the second argument, if no node has such a path.
+    zarr_format : int, optional
+        3 or 2: only a node of this version is opened, without looking for one of the other. By default, either is; new
+        nodes have version 3.
     storage_options : mapping, optional
         For a URL: how to reach the server, such as ``{"anonymous": True, "region": "us-east-1"}``; see
-        `tegula.RemoteStore`.
+        `tegula.RemoteStore`. The common options can also be keywords: ``anonymous=True``.
     **properties
         Properties of a new array; see `tegula.create_array`. They are ignored if an array is opened.
 
@@ -242,17 +258,23 @@ def open_array(
     >>> tegula.open_array(store, "a")
     <tegula.Array mapping:/a shape=(4,) dtype=uint8 chunks=(4,)>
     """
+    if zarr_format is not None:
+        check_format(zarr_format)
     path, how = _positional_mode(store, path, mode, storage_options)
     _check_mode(open_array, (create_array,), how, properties)
     if located := _asdf(store):
         return _open_asdf(*located, how, storage_options)
-    found = _existing(store, path, how, storage_options, Array._open)
+    opened = partial(Array._open, zarr_format=zarr_format)
+    found = _existing(store, path, how, storage_options, opened)
     if found is not None:
         return found
     properties |= {"overwrite": how == "w", "storage_options": storage_options}
+    if zarr_format is not None:
+        properties["zarr_format"] = zarr_format
     return _created(store, path, how, create_array, properties, Array._open)
 
 
+@with_access
 @guided
 def open_group(
     store: StoreLike,
@@ -260,6 +282,7 @@ def open_group(
     *,
     mode: Mode | None = None,
     use_consolidated: bool | None = None,
+    zarr_format: int | None = None,
     storage_options: Mapping[str, Any] | None = None,
     **properties: Any,
 ) -> Group:
@@ -280,9 +303,12 @@ def open_group(
         other than "w" can also be the second argument, if no node has such a path.
     use_consolidated : bool, optional
         Whether to use consolidated metadata. None: if the group has it; True: a group without it is an error.
+    zarr_format : int, optional
+        3 or 2: only a node of this version is opened, without looking for one of the other. By default, either is; new
+        nodes have version 3.
     storage_options : mapping, optional
         For a URL: how to reach the server, such as ``{"anonymous": True, "region": "us-east-1"}``; see
-        `tegula.RemoteStore`.
+        `tegula.RemoteStore`. The common options can also be keywords: ``anonymous=True``.
     **properties
         Properties of a new group; see `tegula.create_group`. They are ignored if a group is opened.
 
@@ -295,19 +321,25 @@ def open_group(
     InvalidMetadataError
         If the metadata is invalid, or if `use_consolidated` is True and the group has no consolidated metadata.
     """
+    if zarr_format is not None:
+        check_format(zarr_format)
     path, how = _positional_mode(store, path, mode, storage_options)
     _check_mode(open_group, (create_group,), how, properties)
-    found = _existing(store, path, how, storage_options, partial(_open_group, use_consolidated=use_consolidated))
+    opened = partial(_open_group, use_consolidated=use_consolidated, zarr_format=zarr_format)
+    found = _existing(store, path, how, storage_options, opened)
     if found is not None:
         return found
     properties |= {"overwrite": how == "w", "storage_options": storage_options}
+    if zarr_format is not None:
+        properties["zarr_format"] = zarr_format
     return _created(store, path, how, create_group, properties, _open_group)
 
 
-def _open_group(store: Store, path: str, use_consolidated: bool | None = None) -> Group:
-    return Group._wrap(_tegula.Group.open(store._native, path, use_consolidated), store)
+def _open_group(store: Store, path: str, use_consolidated: bool | None = None, zarr_format: int | None = None) -> Group:
+    return Group._wrap(_tegula.Group.open(store._native, path, use_consolidated, zarr_format), store)
 
 
+@with_access
 @guided
 def create_group(
     store: StoreLike,
@@ -317,6 +349,7 @@ def create_group(
     zarr_format: int = 3,
     overwrite: bool = False,
     storage_options: Mapping[str, Any] | None = None,
+    **_access: Unpack[AccessOptions],
 ) -> Group:
     """Create a group, and the groups above it.
 
@@ -345,9 +378,14 @@ def create_group(
     return Group._wrap(native, resolved)
 
 
+@with_access
 @guided
 def consolidate_metadata(
-    store: StoreLike, path: str = "/", *, storage_options: Mapping[str, Any] | None = None
+    store: StoreLike,
+    path: str = "/",
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+    **_access: Unpack[AccessOptions],
 ) -> Group:
     """Copy the metadata of everything below a group into the group, so that one read fetches it all.
 

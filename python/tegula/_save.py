@@ -1,7 +1,7 @@
 """Saving and loading ndarrays in one call."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,14 @@ from tegula._location import creation, discard_group
 from tegula._open import open as open_node
 from tegula._progress import Progress, Report, joined, reporting
 from tegula.stores import Store, StoreLike
+from tegula.stores._access import AccessOptions, with_access
 from tegula.stores._path import checked_path
 from tegula.stores._resolve import target
 
 __all__ = ["load", "save"]
 
 
+@with_access
 @guided
 def save(
     store: StoreLike,
@@ -115,9 +117,14 @@ def _save_group(
     return group
 
 
+@with_access
 @guided
 def load(
-    store: StoreLike, path: str = "/", *, storage_options: Mapping[str, Any] | None = None
+    store: StoreLike,
+    path: str = "/",
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+    **_access: Unpack[AccessOptions],
 ) -> NDArray[Any] | dict[str, NDArray[Any]]:
     """Read a whole array, or all arrays below a group.
 

@@ -210,9 +210,7 @@ class ZipArchive:
 @final
 class Group:
     @staticmethod
-    def open(
-        store: Store, path: str, use_consolidated: bool | None, zarr_format: int | None = None
-    ) -> Group: ...
+    def open(store: Store, path: str, use_consolidated: bool | None, zarr_format: int | None = None) -> Group: ...
     @staticmethod
     def create(store: Store, path: str, zarr_format: int, attributes: Mapping[str, Any]) -> Group: ...
     @property

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, Unpack
 from urllib.parse import urlsplit
 
 from tegula import _tegula
@@ -20,6 +20,7 @@ from tegula._tegula import ArraySubset
 from tegula.asdf._check import leftovers, opened_to_check, problems
 from tegula.errors import Error, NotFoundError
 from tegula.stores import Store, StoreLike, as_store
+from tegula.stores._access import AccessOptions, with_access
 from tegula.stores._resolve import local_path
 
 __all__ = ["Problem", "Validation", "validate"]
@@ -66,6 +67,7 @@ class Validation:
         return not self.problems and not self.leftovers
 
 
+@with_access
 @guided
 def validate(
     store: StoreLike,
@@ -74,6 +76,7 @@ def validate(
     repair: bool = False,
     progress: Progress = None,
     storage_options: Mapping[str, Any] | None = None,
+    **_access: Unpack[AccessOptions],
 ) -> Validation:
     """Read everything that is stored of an array, or of a group and its members, and report what is wrong.
 

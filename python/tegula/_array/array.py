@@ -62,8 +62,8 @@ class Array(ZarrNames, StoreMethods, Operators):
         raise TypeError("cannot construct an Array; call tegula.open_array or tegula.create_array")
 
     @classmethod
-    def _open(cls, store: Store, path: str = "/") -> "Array":
-        return cls._wrap(_tegula.Array.open(store._native, path), store)
+    def _open(cls, store: Store, path: str = "/", zarr_format: int | None = None) -> "Array":
+        return cls._wrap(_tegula.Array.open(store._native, path, zarr_format), store)
 
     # Properties.
 

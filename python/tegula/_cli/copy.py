@@ -57,11 +57,12 @@ def shape(text: str) -> Any:
 def run(arguments: argparse.Namespace, screen: Screen) -> None:
     """Run the command."""
     how: dict[str, Any] = {"overwrite": arguments.overwrite, "max_memory": arguments.max_memory, "progress": True}
+    how["storage_options"] = source.access(arguments, arguments.target)
     if arguments.compressors is not None:
         how["compressors"] = arguments.compressors
     if arguments.zarr_format is not None:
         how["zarr_format"] = arguments.zarr_format
-    with source.opened(arguments.source) as node:
+    with source.opened(arguments.source, source.access(arguments, arguments.source)) as node:
         if not isinstance(node, (tegula.Array, tegula.Group, np.ndarray)):
             raise tegula.InvalidSelectionError(
                 f"cannot copy {arguments.source}: it is neither an array nor a Zarr group"

@@ -70,7 +70,7 @@ def percent(text: str) -> float:
 
 def run(arguments: argparse.Namespace, screen: Screen) -> None:
     """Run the command."""
-    with source.opened(arguments.source) as array:
+    with source.opened(arguments.source, source.access(arguments, arguments.source)) as array:
         if not source.is_array(array):
             raise tegula.InvalidSelectionError(
                 f"{arguments.source} is not an array; `tegula info` shows what it contains"

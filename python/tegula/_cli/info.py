@@ -42,7 +42,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace, screen: Screen) -> None:
     """Run the command."""
-    with source.opened(arguments.source) as node:
+    with source.opened(arguments.source, source.access(arguments, arguments.source)) as node:
         if source.is_array(node):
             facts = describe_array(node)
             facts.update(stored(node))

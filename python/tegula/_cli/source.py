@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,43 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
         help="a store or file, or a node in it: data.zarr, data.zarr/group/array, file.asdf, file.asdf#sci/data, "
         "s3://bucket/data.zarr, https://host/file.asdf#sci/data",
     )
+    servers = parser.add_argument_group("servers", "How URLs are reached.")
+    servers.add_argument("--anonymous", action="store_true", help="do not sign requests, to read public data")
+    servers.add_argument("--endpoint", metavar="URL", help="URL of the service, such as http://localhost:9000")
+    servers.add_argument("--region", metavar="NAME", help="region of the bucket")
+    servers.add_argument(
+        "--header", metavar="NAME:VALUE", action="append", default=[], type=pair(":"), help="a header of all requests"
+    )
+    servers.add_argument(
+        "--storage-option",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        type=pair("="),
+        help="any other option of tegula.RemoteStore: missing_statuses=403,404, timeout=60",
+    )
+
+
+def pair(mark: str) -> Callable[[str], tuple[str, str]]:
+    """Return the parser of a name and a value with a mark between them."""
+
+    def parse(text: str) -> tuple[str, str]:
+        name, found, value = text.partition(mark)
+        if not found or not name.strip():
+            raise argparse.ArgumentTypeError(f"{text!r} is not a name and a value with {mark!r} between them")
+        return name.strip(), value.strip()
+
+    return parse
+
+
+def access(arguments: argparse.Namespace, name: str) -> dict[str, Any] | None:
+    """Return the options of the server of a URL; None for a path."""
+    if local_path(name) is not None:
+        return None
+    options: dict[str, Any] = {"anonymous": True} if arguments.anonymous else {}
+    options |= {key: getattr(arguments, key) for key in ("endpoint", "region") if getattr(arguments, key) is not None}
+    options |= {"headers": dict(arguments.header)} if arguments.header else {}
+    return {**options, **dict(arguments.storage_option)} or None
 
 
 def is_asdf(path: str) -> bool:
@@ -36,12 +73,12 @@ def is_asdf(path: str) -> bool:
 
 
 @contextmanager
-def opened(source: str) -> Iterator[Any]:
+def opened(source: str, storage_options: Mapping[str, Any] | None = None) -> Iterator[Any]:
     """Open a source: a group, an array, or the tree of an ASDF file or a part of it."""
     path, _, fragment = source.partition("#")
     if not is_asdf(path):
         try:
-            node: Any = tegula.open(source)
+            node: Any = tegula.open(source, storage_options=storage_options)
         except tegula.NotFoundError as error:
             if inside := stores_in(source):
                 raise tegula.NotFoundError(
@@ -50,7 +87,7 @@ def opened(source: str) -> Iterator[Any]:
             raise
         yield node
         return
-    with tegula.open_asdf(path) as file:
+    with tegula.open_asdf(path, storage_options=storage_options) as file:
         node = file
         for n, key in enumerate(keys := [key for key in fragment.split("/") if key]):
             try:

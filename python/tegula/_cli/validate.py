@@ -27,7 +27,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace, screen: Screen) -> None:
     """Run the command."""
-    found = tegula.validate(arguments.source, repair=arguments.repair, progress=True)
+    options = source.access(arguments, arguments.source)
+    found = tegula.validate(arguments.source, repair=arguments.repair, progress=True, storage_options=options)
     for file in found.removed:
         screen.line(f"removed {file}")
     for file in found.leftovers:

@@ -3,7 +3,7 @@
 import io
 import os
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from tegula._array.array import Array
 from tegula.asdf._config import get_config
@@ -15,10 +15,12 @@ from tegula.asdf._render import MAX_COLS, MAX_ROWS, Rows, render
 from tegula.asdf._walk import is_collection
 from tegula.errors import NotFoundError, UnsupportedError
 from tegula.stores import FilesystemStore, MemoryStore, Store, locate_file
+from tegula.stores._access import AccessOptions, with_access
 
 __all__ = ["info", "open", "open_node"]
 
 
+@with_access
 def open(  # noqa: A001 - called as tegula.asdf.open
     fd: Any,
     key: str | None = None,
@@ -40,6 +42,7 @@ def open(  # noqa: A001 - called as tegula.asdf.open
     legacy_defaults: bool = False,
     uri: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
+    **_access: Unpack[AccessOptions],
 ) -> AsdfFile:
     """Open an ASDF file. This reads the tree, but no blocks.
 

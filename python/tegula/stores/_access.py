@@ -1,18 +1,23 @@
-"""How servers are reached: the keywords that all functions with a URL take."""
+"""How servers are reached: the keywords of all functions that take a URL."""
 
-import difflib
-import sys
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias, TypedDict
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec, TypeAlias, TypedDict, TypeVar
 
-__all__ = ["AccessOptions", "StorageOptions", "access_options", "split_access"]
+from tegula._guide import unknown_keyword
+
+__all__ = ["ACCESS", "AccessOptions", "StorageOptions", "with_access"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 StorageOptions: TypeAlias = Mapping[str, Any]
 """How to reach a server; see `tegula.RemoteStore`."""
 
 
 class AccessOptions(TypedDict, total=False):
-    """The most common of the options of `tegula.RemoteStore`, as keywords of functions that take a URL."""
+    """The most common options of `tegula.RemoteStore`, as keywords of the functions that take a URL."""
 
     anonymous: bool
     endpoint: str
@@ -30,26 +35,28 @@ class AccessOptions(TypedDict, total=False):
     max_download: int | str
 
 
-KEYWORDS = tuple(AccessOptions.__annotations__)
+ACCESS = tuple(AccessOptions.__annotations__)
 
 
-def access_options(storage_options: StorageOptions | None, given: Mapping[str, Any]) -> StorageOptions | None:
-    """Join `storage_options` and the keywords of a function. A keyword that is none is the function's TypeError."""
-    for name in given:
-        if name not in KEYWORDS:
-            raise unexpected(name)
-    return {**(storage_options or {}), **given} if given else storage_options
+def with_access(function: Callable[P, T]) -> Callable[P, T]:
+    """Return a function that takes `AccessOptions` as keywords, too, and adds them to its `storage_options`.
 
+    Its catch-all parameter is named ``_access`` if it takes no other keywords.
+    """
+    parameters = inspect.signature(function).parameters
+    takes_others = any(each.kind is each.VAR_KEYWORD and name != "_access" for name, each in parameters.items())
+    own = [name for name in parameters if name != "_access"]
 
-def split_access(storage_options: StorageOptions | None, given: dict[str, Any]) -> StorageOptions | None:
-    """Take the options of servers out of the keywords of a function, and join them to `storage_options`."""
-    return access_options(storage_options, {name: given.pop(name) for name in KEYWORDS if name in given})
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        given = {name: kwargs.pop(name) for name in ACCESS if name in kwargs}
+        if given:
+            known: Any = kwargs.get("storage_options") or {}
+            kwargs["storage_options"] = {**known, **given}
+        if not takes_others:
+            for name in kwargs:
+                if name not in own:
+                    raise unknown_keyword(function.__name__, name, [*own, *ACCESS])
+        return function(*args, **kwargs)
 
-
-def unexpected(name: str, more: Sequence[str] = ()) -> TypeError:
-    """Return the error for an unknown keyword of the function that called the caller, with the nearest known one."""
-    code = sys._getframe(2).f_code
-    names = [*code.co_varnames[: code.co_argcount + code.co_kwonlyargcount], *KEYWORDS, *more]
-    near = difflib.get_close_matches(name, names, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return TypeError(f"{code.co_name}() got an unexpected keyword argument {name!r}{hint}")
+    return call

@@ -8,11 +8,12 @@ from typing import Any, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from tegula.errors import StoreError, UnsupportedError
+from tegula.stores._access import StorageOptions
 from tegula.stores._base import Store
 from tegula.stores._path import ARCHIVES, checked_path, expanded, refuse_kind
 from tegula.stores.local import FilesystemStore
 from tegula.stores.python import MappingStore
-from tegula.stores.remote import RemoteStore, StorageOptions
+from tegula.stores.remote import RemoteStore
 from tegula.stores.zip import ObjectZipStore, ZipStore, being_written
 
 __all__ = ["StoreLike", "as_store", "local_path", "locate_file", "target"]

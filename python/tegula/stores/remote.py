@@ -1,15 +1,12 @@
 """Stores on servers: HTTP(S), S3, Google Cloud Storage, Azure."""
 
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 from tegula import _tegula
+from tegula.stores._access import StorageOptions
 from tegula.stores._base import Store
 
 __all__ = ["RemoteStore", "StorageOptions"]
-
-StorageOptions: TypeAlias = Mapping[str, Any]
-"""How to reach a server; see `RemoteStore`."""
 
 
 class RemoteStore(Store):
@@ -25,9 +22,32 @@ class RemoteStore(Store):
         ``https://host/path``, ``s3://bucket/path``, ``gs://bucket/path``, ``az://container/path``.
     storage_options : mapping, optional
         The options below, as a mapping.
+    anonymous : bool
+        Whether requests are not signed, to read public data.
+    endpoint, region : str
+        The URL and region of the service, if they are not the provider's defaults.
+    access_key_id, secret_access_key, session_token : str
+        Credentials. By default, they come from the provider's environment variables or from the machine in the cloud.
+    allow_http : bool
+        Whether requests may be sent without encryption. By default, if the URL or the endpoint begins with ``http://``.
+    headers : mapping of str to str
+        Headers of all requests. They are not sent to other servers that a server redirects to.
+    timeout, connect_timeout : float
+        Maximum number of seconds without any byte from the server (30), and for connecting (5). A slow server that
+        keeps sending is no timeout.
+    retry_timeout : float
+        Number of seconds after a failure in which a request is repeated (30). A server that is overloaded can ask for
+        the pause.
+    retries : int
+        Maximum number of retries of a request, if there shall be a limit.
+    missing_statuses : sequence of int
+        The statuses that mean that an object does not exist. By default (404,); S3 answers 403 to clients that may not
+        list the bucket.
+    max_download : int or str
+        Maximum size of an object that is read whole because its server does not answer requests for byte ranges: bytes,
+        or text such as ``"4 GB"``. The default is 1 GiB.
     **options
-        anonymous, endpoint, region, allow_http, headers, timeout and connect_timeout (seconds), retries, retry_timeout,
-        and the options of the Rust crate `object_store`, such as ``access_key_id``.
+        Other options of the Rust crate `object_store`, such as ``proxy_url``.
     """
 
     __slots__ = ("_options", "_url")
@@ -43,6 +63,8 @@ class RemoteStore(Store):
     def _texts(self) -> tuple[dict[str, str], dict[str, str]]:
         options = dict(self._options)
         headers = options.pop("headers", None) or {}
+        if isinstance(options.get("max_download"), str):
+            options["max_download"] = _tegula.bytes_of(options["max_download"])
         known = {name: _text(value) for name, value in options.items() if value is not None}
         return known, {str(name): str(value) for name, value in headers.items()}
 
