@@ -37,7 +37,7 @@ class Manners:
     status: int = 302
     password: str | None = None
     pace: float = 0.0  # seconds before every 1000 bytes of a body
-    seen: list = field(default_factory=list)  # (method, path, headers)
+    seen: list = field(default_factory=list)  # (method, path, headers by lower-case names)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -53,7 +53,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         manners, name = self.server.manners, unquote(self.path.split("?")[0]).lstrip("/")
         with self.server.lock:
-            manners.seen.append((self.command, self.path, dict(self.headers)))
+            manners.seen.append(
+                (self.command, self.path, {name.lower(): value for name, value in self.headers.items()})
+            )
             manners.down -= 1
             is_down = manners.down >= 0
         if is_down:

@@ -102,7 +102,6 @@ MANNERS = {
     "cut once": {"cut": 300, "cuts": 2},
     "cut once, no version": {"cut": 300, "cuts": 2, "etag": None, "modified": False},
     "cut once, chunked": {"cut": 300, "cuts": 2, "length": "chunked"},
-    "cut once, closed": {"cut": 300, "cuts": 2, "length": "closed"},
     "down": {"down": 3},
     "down with 500": {"down": 2, "failure": 500},
     "down with 429": {"down": 2, "failure": 429, "retry_after": "0"},
@@ -150,7 +149,7 @@ def test_wrong_answers_are_no_damage(folder, wrong, read):
         pytest.skip("the first reads are of whole objects")
     with serving(top, **manners) as (url, _):
         with pytest.raises(tegula.StoreError, match=message) as raised:
-            read(url, values, max_download=30_000 if wrong == "too large" else 1 << 30, **QUICK)
+            read(url, values, max_download=1000 if wrong == "too large" else 1 << 30, **QUICK)
         assert url in str(raised.value)
 
 
@@ -171,7 +170,7 @@ def test_large_objects_go_on_where_they_were_cut(tmp_path):
     with serving(tmp_path, cut=500_000) as (url, manners):
         array = tegula.open_array(f"{url}/large", storage_options={"retries": 1})
         assert (array[...] == values).all()
-        ranges = [headers.get("Range") for _, path, headers in manners.seen if path.endswith("c/0")]
+        ranges = [headers.get("range") for _, path, headers in manners.seen if path.endswith("c/0")]
         assert ranges[:3] == [None, "bytes=500000-", "bytes=1000000-"]
     with serving(tmp_path, cut=500_000, etag=None, modified=False) as (url, _):
         array = tegula.open_array(f"{url}/large", storage_options={"retries": 1})
@@ -210,7 +209,7 @@ def test_redirects_are_followed_without_secrets(folder):
                 headers = {"Authorization": "Bearer hush", "X-Key": "hush"}
                 array = tegula.open_array(f"{url}/plain", storage_options={"headers": headers})
                 assert (array[3:9, 30:35] == values[3:9, 30:35]).all()
-                assert all(seen.get("X-Key") == "hush" for _, _, seen in origin.seen)
+                assert all(seen.get("x-key") == "hush" for _, _, seen in origin.seen)
         assert target.seen
         assert not [value for _, _, seen in target.seen for value in seen.values() if "hush" in value]
     (top / "alias").mkdir(exist_ok=True)
@@ -255,11 +254,11 @@ def test_options_are_checked():
         ({"missing_statuses": "soon"}, "missing_statuses"),
         ({"missing_statuses": (200,)}, "missing_statuses"),
         ({"timeout": -1}, "timeout"),
-        ({"max_download": "a lot"}, "max_download"),
+        ({"max_download": "a lot"}, "number of bytes"),
         ({"retrys": 3}, 'did you mean "retries"'),
         ({"anonymus": True}, 'did you mean "anonymous"'),
     ):
-        with pytest.raises((tegula.UnsupportedError, ValueError), match=message):
+        with pytest.raises(tegula.Error, match=message):
             tegula.RemoteStore("http://localhost/x", **options)
 
 
@@ -272,8 +271,6 @@ def test_options_are_keywords_of_functions(folder, tmp_path):
         assert tegula.open_group(f"{url}/group", **how).attrs == {"k": "v"}
         assert (tegula.load(f"{url}/v2", **how) == values).all()
         assert (tegula.open_asdf(f"{url}/file.asdf", **how)["a"][...] == values).all()
-        assert (tegula.copy(f"{url}/plain", tmp_path / "copy.zarr", **how)[...] == values).all()
-        assert (tegula.rechunk(f"{url}/plain", tmp_path / "r.zarr", chunks=7, **how)[...] == values).all()
     for function in (tegula.open, tegula.open_array, tegula.open_group, tegula.load, tegula.open_asdf, tegula.validate):
         with pytest.raises(TypeError, match=r"anonymus.*did you mean 'anonymous'"):
             function("s3://bucket/a", anonymus=True)
@@ -303,15 +300,13 @@ def test_formats_are_opened_without_looking_for_the_other(folder):
         tegula.open_group(top / "group", zarr_format=2)
 
 
-def test_the_command_line_takes_options(folder, tmp_path, capsys):
+def test_the_command_line_takes_options(folder, capsys):
     from tegula._cli import main
 
-    top, values = folder
+    top, _ = folder
     with serving(top, password="Bearer hush", missing=403) as (url, _):
         access = ["--header", "Authorization: Bearer hush", "--storage-option", "missing_statuses=403,404"]
         assert main(["info", f"{url}/sparse", *access]) == 0
         assert "64" in capsys.readouterr().out
-        assert main(["copy", f"{url}/plain", str(tmp_path / "cli.zarr"), *access]) == 0
-        assert (tegula.open_array(tmp_path / "cli.zarr")[...] == values).all()
         assert main(["info", f"{url}/sparse"]) == 1
         assert "missing_statuses" in capsys.readouterr().err

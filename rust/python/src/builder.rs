@@ -6,7 +6,7 @@ use tegula::metadata::{Order, chunk_key_encoding_from_json};
 use tegula::{Chunks, FillValue};
 
 use crate::array::Array;
-use crate::call::attached;
+use crate::call::{attached, detached};
 use crate::dtype::from_numpy;
 use crate::extract::indices;
 use crate::json::{attributes_from_python, from_python};
@@ -51,7 +51,7 @@ impl ArrayBuilder {
     ) -> PyResult<Self> {
         let elements = source.get().numpy_field(py)?;
         let (source, fill_value) = (source.get().core(), fill_value.map(FillValue::new));
-        attached(py, || tegula::copied(source, zarr_format, elements.as_ref(), fill_value.as_ref())).map(Self)
+        detached(py, || tegula::copied(source, zarr_format, elements.as_ref(), fill_value.as_ref())).map(Self)
     }
 
     #[setter]

@@ -102,7 +102,7 @@ impl Client {
         held: Option<&Seen>,
         limit: u64,
     ) -> Outcome<(Vec<u8>, Seen)> {
-        let mut patience = Patience::new(self.settings().policy);
+        let (mut patience, mut farthest) = (Patience::new(self.settings().policy), 0);
         let mut reading = Reading { part, limit, bytes: Vec::new(), seen: None };
         let (mut next, known) = match first {
             Some((answer, size)) => (Some(answer), Some(size)),
@@ -182,8 +182,10 @@ impl Client {
                 }
                 return Ok((reading.bytes, head.seen(body.size.unwrap_or(read))));
             };
-            if reading.bytes.len() >= before + PROGRESS {
+            // Reading the same bytes again is none.
+            if reading.bytes.len() >= farthest + PROGRESS {
                 patience.reset();
+                farthest = reading.bytes.len();
             }
             let Some(pause) = patience.pause(None) else {
                 return Err(Failure::wrong(&asked, format!("{cause} (tried {} times)", patience.failures())));

@@ -98,32 +98,35 @@ impl Client {
     pub(super) async fn head(&self, path: &Path) -> Outcome<Seen> {
         let seen = match self.told(path).await? {
             Some(seen) => seen,
-            None => self.probe(path).await?,
+            None => self.whole(path, None, None).await?.seen.clone(),
         };
         self.record(path, Some(seen.clone()));
         Ok(seen)
     }
 
-    /// Asks for size and version with HEAD; `None` if the server does not tell.
+    /// Asks for size and version with HEAD, or for one byte; `None` if the server does not tell.
     pub(super) async fn told(&self, path: &Path) -> Outcome<Option<Seen>> {
         match self.exchange(path, &Asked::Head, None, true).await {
             Ok(answer) if answer.response.status() == StatusCode::OK => {
                 let head = Head::new(answer.response.headers());
                 // Servers that do not implement HEAD answer with no bytes, too.
                 let size = head.length.filter(|size| *size > 0 && !self.is_encoded(&head));
-                Ok(size.map(|size| head.seen(size)))
+                match size {
+                    Some(size) => Ok(Some(head.seen(size))),
+                    None => self.probe(path).await,
+                }
             }
             Ok(answer) if is_passing(answer.response.status()) && answer.response.status() != 500 => {
                 self.refuse(&Asked::Head, answer).await
             }
-            Ok(_) => Ok(None),
-            Err(Failure::Lost(_, lost)) if lost.was_sent => Ok(None),
+            Ok(_) => self.probe(path).await,
+            Err(Failure::Lost(_, lost)) if lost.was_sent => self.probe(path).await,
             Err(failure) => Err(failure),
         }
     }
 
     /// Gets size and version of an object from the headers of an answer with one byte.
-    async fn probe(&self, path: &Path) -> Outcome<Seen> {
+    async fn probe(&self, path: &Path) -> Outcome<Option<Seen>> {
         let asked = Asked::Part(0..1);
         let answer = self.exchange(path, &asked, None, false).await?;
         let head = Head::new(answer.response.headers());
@@ -134,10 +137,7 @@ impl Client {
             status if is_no_range(status) => None,
             _ => return self.refuse(&asked, answer).await,
         };
-        match size.filter(|_| !self.is_encoded(&head)) {
-            Some(size) => Ok(head.seen(size)),
-            None => Ok(self.whole(path, None, None).await?.seen.clone()),
-        }
+        Ok(size.filter(|_| !self.is_encoded(&head)).map(|size| head.seen(size)))
     }
 
     /// Whether a body must be decoded. Objects of S3 and the like are read as they are stored.
