@@ -225,8 +225,9 @@ impl dyn Store + '_ {
         self.writer(key)?.set_if(key, value, version)
     }
 
-    /// [`WritableStore::lock`]
+    /// [`WritableStore::lock`]; fails if the call was interrupted.
     pub fn lock(&self, key: &str) -> Result<Guard> {
+        check()?;
         self.writer(key)?.lock(key)
     }
 

@@ -45,9 +45,7 @@ pub fn remove_temporaries(call: Option<&Call>) {
         }
         is_kept
     });
-    if call.is_none() {
-        close_all();
-    }
+    if call.is_some() { close_idle() } else { close_all() }
 }
 
 /// Removes a temporary file if it was not renamed.
