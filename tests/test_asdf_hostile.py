@@ -49,6 +49,7 @@ def use(data: bytes, *, elements: bool = True) -> None:
     file.format_tree(None)
     attempt(lambda: file.search("a"))
     attempt(lambda: file.write_to(io.BytesIO()))
+    attempt(file.copy)
     attempt(file.verify)
     attempt(lambda: file.blocks)
     for _, _, array in walk(file.tree):

@@ -400,7 +400,10 @@ class AsdfFile(ReferringTree):
             if isinstance(value, Array) and not isinstance(value, AsdfArray):
                 memo[id(value)] = value  # a handle of a store
         state = self._state()
-        tree = copy.deepcopy(self._tree, memo)
+        try:
+            tree = copy.deepcopy(self._tree, memo)
+        except RecursionError as error:
+            raise UnsupportedError("cannot copy the tree: it is nested too deeply for Python") from error
         file._restore(
             tree, {**state, "_settings": [(memo.get(id(array), array), o) for array, o in state["_settings"]]}
         )
