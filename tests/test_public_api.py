@@ -13,7 +13,8 @@ import tegula.asdf
 import tegula.stores
 
 NAMES = """
-Array ArraySubset AsdfFile CacheInfo ChunkCache CodecOptions CorruptDataError Error Explanation FilesystemStore Group
+Array ArraySubset AsdfFile CacheInfo ChunkCache CodecOptions CorruptDataError DamagedWarning Error Explanation
+FilesystemStore Group
 InterruptedError InvalidMetadataError InvalidSelectionError MemoryStore
     NotFoundError OutOfMemoryError PartialDecoder PartialEncoder RemoteStore
 StoreError UnsupportedError Validation VariableArray WriteSession ZipStore __version__ config consolidate_metadata

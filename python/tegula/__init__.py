@@ -36,6 +36,7 @@ from tegula.asdf import open as open_asdf
 from tegula.codecs import register_codec
 from tegula.errors import (
     CorruptDataError,
+    DamagedWarning,
     Error,
     InterruptedError,  # noqa: A004 - a subclass of the built-in one
     InvalidMetadataError,
@@ -55,6 +56,7 @@ __all__ = [
     "ChunkCache",
     "CodecOptions",
     "CorruptDataError",
+    "DamagedWarning",
     "Error",
     "Explanation",
     "FilesystemStore",

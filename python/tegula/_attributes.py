@@ -24,7 +24,7 @@ class Attributes(MutableMapping[str, Any]):
     again first, so that changes by others are kept. Writers of one document wait for each other: threads always,
     processes if the store is a local folder. On an object store, a writer that finds a change of another process starts
     again. The handle takes the shape that is stored. A value that is a list or a dict is a copy: change it and set it
-    again. Consolidated metadata of a group above do not see the change until they are consolidated again.
+    again. Consolidated metadata of the groups above are updated.
 
     Examples
     --------

@@ -15,13 +15,13 @@ from tegula._array.array import Array
 from tegula._create import check_format, create_array
 from tegula._elements import unmasked
 from tegula._files import Target, file_target, write_file
-from tegula._group import Group
+from tegula._group import Group, warn_of_damage
 from tegula._guide import guided
 from tegula._location import creation, discard, discard_group
 from tegula._new_array import Codecs, DataType, chunk_lengths, codec_list, fill_bytes
 from tegula._open import open as open_node
 from tegula._progress import Progress, Report, joined, reporting
-from tegula.errors import StoreError, UnsupportedError
+from tegula.errors import CorruptDataError, InvalidMetadataError, StoreError, UnsupportedError
 from tegula.stores import FilesystemStore, ReadOnlyStore, Store, StoreLike
 from tegula.stores._access import AccessOptions, with_access
 from tegula.stores._resolve import target
@@ -84,6 +84,11 @@ def copy(
     -------
     Array or Group
         The copy. Its metadata is stored last, so nobody sees an incomplete copy. A copy that fails is erased.
+
+    Warns
+    -----
+    DamagedWarning
+        For each member of a group that is damaged. It is left out, and all others are copied.
 
     Raises
     ------
@@ -346,25 +351,36 @@ def _store_group(
     """Store the copy of a group: all chunks, then the metadata of arrays, then of groups, the outermost last."""
     path = _tegula.node_path(path)
     _refuse_overlap(source, store, path)
-    members = _members(source)
+    members, damaged = _members(source)
+    unread = {name for name, _ in damaged}
     arrays = [(name, node) for name, node in members.items() if isinstance(node, Array)]
     groups = [(name, node) for name, node in members.items() if isinstance(node, Group)]
     copies = [_copied(node, store, f"{path}/{name}", compressors, zarr_format) for name, node in arrays]
     total = sum(_size(node) for _, node in arrays)
     with creation(store, path, zarr_format, overwrite=overwrite, arrays=copies):
         done = 0
+        whole = []
         try:
-            for (_, array), copied in zip(arrays, copies, strict=True):
+            for (name, array), copied in zip(arrays, copies, strict=True):
                 how: dict[str, Any] = {
                     "max_memory": max_memory,
                     "is_new": True,
                     "progress": joined(report, done, total),
                 }
-                _tegula.copy_array(array._native, copied, **how)
+                try:
+                    _tegula.copy_array(array._native, copied, **how)
+                    whole.append(copied)
+                except (CorruptDataError, InvalidMetadataError) as error:
+                    discard(store, copied)
+                    damaged.append((name, error))
                 done += _size(array)
-            _tegula.store_metadata(copies)
+            _tegula.store_metadata(whole)
             for name, group in [*reversed(groups), ("", source)]:
-                native = _tegula.copied_group(group._native, store._native, f"{path}/{name}", zarr_format)
+                place = f"{path}/{name}"
+                if name in unread:
+                    native = _tegula.Group.create(store._native, place, zarr_format, {})
+                else:
+                    native = _tegula.copied_group(group._native, store._native, place, zarr_format)
                 if group.is_consolidated and (not name or not source.is_consolidated):
                     native = native.consolidate()
         except BaseException:
@@ -372,27 +388,39 @@ def _store_group(
                 discard(store, copied)
             discard_group(store, path, list(members))
             raise
+    warn_of_damage(source.name, damaged)
     return Group._wrap(native, store)
 
 
-def _members(group: Group) -> dict[str, Array | Group]:
-    """Open everything below a group. If the store can be listed, consolidated metadata is not used."""
+def _members(group: Group) -> tuple[dict[str, Array | Group], list[tuple[str, BaseException | str]]]:
+    """Open everything below a group; also return what is damaged. A damaged node with members counts as a group.
+
+    If the store can be listed, consolidated metadata is not used.
+    """
     native = group._native
     if native.is_consolidated:
         listed = native.without_consolidated()
         try:
-            names = listed.members(True)
+            members, problems = listed.survey(True)
             native = listed
         except UnsupportedError:
-            names = native.members(True)
+            members, problems = native.survey(True)
     else:
-        names = native.members(True)
-    opened = {}
-    for (name, _), node in zip(names, native.open_members([name for name, _ in names]), strict=True):
-        if isinstance(node, BaseException):
+        members, problems = native.survey(True)
+    damaged: dict[str, BaseException | str] = dict(problems)
+    opened: dict[str, Array | Group] = {}
+    names = [name for name, _ in members]
+    above = {name[:end] for name in names for end, letter in enumerate(name) if letter == "/"}
+    for name, node in zip(names, native.open_members(names), strict=True):
+        if not isinstance(node, BaseException):
+            opened[name] = group._node(node)
+        elif not group._is_damage(node):
             raise node
-        opened[name] = group._node(node)
-    return opened
+        else:
+            damaged.setdefault(name, node)
+            if name in above:
+                opened[name] = Group._wrap(_tegula.Group.unread(group.store._native, group._path(name)), group.store)
+    return opened, list(damaged.items())
 
 
 def _refuse_overlap(source: Array | Group, store: Store, path: str) -> None:

@@ -41,7 +41,7 @@ def delete(
     Links are removed, not followed. Chunks that an interrupted write or deletion left without metadata are deleted too.
     Of a zip archive, only the whole can be deleted.
 
-    Consolidated metadata of a group above it is not updated; call `tegula.consolidate_metadata` again.
+    Consolidated metadata of the groups above is updated.
 
     Parameters
     ----------

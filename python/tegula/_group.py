@@ -1,6 +1,7 @@
 """Groups: nodes that contain arrays and groups."""
 
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from tegula import _tegula
@@ -12,12 +13,12 @@ from tegula._group_names import GroupNames
 from tegula._guide import guided, missing_group_name
 from tegula._location import erase, nearby
 from tegula._tree import Branch, Tree
-from tegula.errors import Error, NotFoundError
-from tegula.stores import Store
+from tegula.errors import DamagedWarning, Error, NotFoundError, StoreError
+from tegula.stores import FilesystemStore, ReadOnlyStore, Store
 
 __all__ = ["Group"]
 
-Kind: TypeAlias = Literal["array", "group"]
+Kind: TypeAlias = Literal["array", "group", "damaged"]
 
 
 class Group(GroupNames, Mapping[str, "Array | Group"]):
@@ -109,13 +110,26 @@ class Group(GroupNames, Mapping[str, "Array | Group"]):
         return Group._wrap(native, self._store)
 
     def _open(self, names: list[str]) -> "Iterator[tuple[str, Array | Group]]":
-        """Open members in batches. An error is raised when its member is reached."""
+        """Open members in batches. Damaged ones are left out; a warning at the end names each of them."""
+        damaged = []
         for first in range(0, len(names), _TOGETHER):
             some = names[first : first + _TOGETHER]
             for name, found in zip(some, self._native.open_members(some), strict=True):
-                if isinstance(found, BaseException):
+                if not isinstance(found, BaseException):
+                    yield name, self._node(found)
+                elif self._is_damage(found):
+                    damaged.append((name, found))
+                else:
                     raise found
-                yield name, self._node(found)
+        warn_of_damage(self.name, damaged)
+
+    def _is_damage(self, error: BaseException) -> bool:
+        """Return whether an error concerns one member. A server that fails is no damage of a member."""
+        store = self._store
+        while isinstance(store, ReadOnlyStore):
+            store = store.store
+        is_local = isinstance(store, FilesystemStore)
+        return isinstance(error, Error) and (is_local or not isinstance(error, (StoreError, NotFoundError)))
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):
@@ -134,6 +148,14 @@ class Group(GroupNames, Mapping[str, "Array | Group"]):
 
     def __len__(self) -> int:
         return len(self.kinds())
+
+    def items(self) -> "ItemsView[str, Array | Group]":
+        """Return the names and nodes of the members. Damaged members are left out, with a `DamagedWarning`."""
+        return _Items(self)
+
+    def values(self) -> "ValuesView[Array | Group]":
+        """Return the nodes of the members. Damaged members are left out, with a `DamagedWarning`."""
+        return _Values(self)
 
     def __bool__(self) -> bool:
         # `group or default` must not drop an empty group.
@@ -178,6 +200,8 @@ class Group(GroupNames, Mapping[str, "Array | Group"]):
     def kinds(self, *, recursive: bool = False) -> dict[str, Kind]:
         """Return the kinds of the members by name, without opening them.
 
+        A member whose metadata is that of neither an array nor a group, such as an empty ``zarr.json``, is "damaged".
+
         Parameters
         ----------
         recursive : bool
@@ -216,6 +240,8 @@ class Group(GroupNames, Mapping[str, "Array | Group"]):
     def traverse(self) -> "Iterator[tuple[str, Array | Group]]":
         """Open everything below the group, one node after the other.
 
+        Damaged nodes are left out; a `DamagedWarning` at the end names each of them.
+
         Yields
         ------
         path : str
@@ -246,12 +272,14 @@ class Group(GroupNames, Mapping[str, "Array | Group"]):
         Tree
             `print` shows text; notebooks show groups that fold.
         """
-        members = self._native.members(level != 1)
+        members, problems = self._native.survey(level != 1)
         shown = [(path, kind) for path, kind in members if level is None or path.count("/") < level]
         opened = iter(self._native.open_members([path for path, kind in shown if kind == "array"]))
+        damage = {path: f"(damaged: {message})" for path, message in problems}
         root = Branch(f"/{self.path}")
         for path, kind in shown:
-            root.add(path, "" if kind == "group" else _summary(next(opened)), is_group=kind == "group")
+            note = damage.get(path, "") if kind != "array" else _summary(next(opened))
+            root.add(path, note, is_group=kind == "group")
         return Tree(root)
 
     def _repr_html_(self) -> str:
@@ -266,42 +294,27 @@ class Group(GroupNames, Mapping[str, "Array | Group"]):
             ("format", f"Zarr V{self.zarr_format}"),
             ("arrays", str(kinds.count("array"))),
             ("groups", str(kinds.count("group"))),
+            ("damaged", str(kinds.count("damaged") or "")),
         ]
-        return Info("\n".join(f"{label:<12}{text}" for label, text in rows))
-
-    def _forget(self) -> None:
-        if self.is_consolidated:
-            self._native = self._native.without_consolidated()
+        return Info("\n".join(f"{label:<12}{text}" for label, text in rows if text))
 
     @guided
     def create_array(self, name: str, **properties: Any) -> Array:
-        """Create an array in the group; see `tegula.create_array` for its properties.
-
-        Consolidated metadata is not updated, and this group stops using it; call `tegula.consolidate_metadata` again.
-        """
-        self._forget()
+        """Create an array in the group; see `tegula.create_array` for its properties."""
         return create_array(self._store, self._path(name), **{"zarr_format": self.zarr_format, **properties})
 
     @guided
     def create_group(self, name: str, **properties: Any) -> "Group":
-        """Create a group in the group; see `tegula.create_group` for its properties.
-
-        Consolidated metadata is not updated, and this group stops using it; call `tegula.consolidate_metadata` again.
-        """
-        self._forget()
+        """Create a group in the group; see `tegula.create_group` for its properties."""
         native = new_group(self._store, self._path(name), **{"zarr_format": self.zarr_format, **properties})
         return Group._wrap(native, self._store)
 
     def __delitem__(self, name: str) -> None:
-        """Delete an array or group, by its name or its path relative to this group, with everything below it.
-
-        Consolidated metadata is not updated, and this group stops using it; call `tegula.consolidate_metadata` again.
-        """
+        """Delete an array or group, by its name or its path relative to this group, with everything below it."""
         if not isinstance(name, str):
             raise TypeError(f"the name of an array or group is a str, not {type(name).__name__}")
         if not name.strip("/"):
             raise NotFoundError(f"{name!r} is not the name of an array or group")
-        self._forget()
         erase(self._store, self._path(name))
 
     if not TYPE_CHECKING:
@@ -321,6 +334,30 @@ class Group(GroupNames, Mapping[str, "Array | Group"]):
     def __reduce__(self) -> tuple[Any, ...]:
         use_consolidated = None if self._native.use_consolidated is not False else False
         return _reopen, (self._store, self.path, use_consolidated)
+
+
+class _Items(ItemsView[str, "Array | Group"]):
+    """The names and nodes of a group's members."""
+
+    _mapping: Group
+
+    def __iter__(self) -> "Iterator[tuple[str, Array | Group]]":
+        return self._mapping._open(list(self._mapping))
+
+
+class _Values(ValuesView["Array | Group"]):
+    """The nodes of a group's members."""
+
+    _mapping: Group
+
+    def __iter__(self) -> "Iterator[Array | Group]":
+        return (node for _, node in self._mapping._open(list(self._mapping)))
+
+
+def warn_of_damage(group: str, damaged: Iterable[tuple[str, BaseException | str]]) -> None:
+    """Warn of members of a group that are damaged and were left out."""
+    for name, error in damaged:
+        warnings.warn(f"{name!r} in {group} is damaged and was left out: {error}", DamagedWarning, stacklevel=3)
 
 
 # Number of members opened per batch.

@@ -54,6 +54,7 @@ def creation(
             if overwrite:
                 if _is_node(store, where):
                     _erase(store, where)
+                    _tegula.refresh_consolidated(store._native, where)
                 for array in arrays:
                     array.erase_all_chunks()
             yield
@@ -130,6 +131,7 @@ def erase(store: Store, path: str) -> None:
     if not _is_node(store, where) and not _is_link(store, where) and not orphans(store, where):
         raise NotFoundError(f"no array or group at {store._native.display(where)}")
     _erase(store, where)
+    _tegula.refresh_consolidated(store._native, where)
 
 
 def _erase(store: Store, where: str) -> None:
@@ -218,6 +220,7 @@ def discard_group(store: Store, path: str, names: Sequence[str]) -> None:
     for place in sorted(groups, key=len, reverse=True):
         for name in METADATA:
             store._native.erase(f"{place}/{name}".lstrip("/"))
+    _tegula.refresh_consolidated(store._native, where)
     remove_folders(store, where)
 
 

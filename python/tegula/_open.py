@@ -289,7 +289,7 @@ def open_group(
     """Open the group at a path of a store (Zarr V3 or V2), or create one.
 
     Consolidated metadata is a copy, kept in the group, of the metadata of everything below it. With it, members are
-    found and opened without further reads, but later changes to them are not seen.
+    found and opened without further reads. Changes by this process are seen, and later changes by others are not.
 
     Parameters
     ----------
@@ -389,8 +389,8 @@ def consolidate_metadata(
 ) -> Group:
     """Copy the metadata of everything below a group into the group, so that one read fetches it all.
 
-    Zarr V3 keeps the copy in the group's ``zarr.json``, V2 in the object ``.zmetadata``. Readers that use it do not see
-    nodes that are created, deleted or changed later, until the metadata is consolidated again.
+    Zarr V3 keeps the copy in the group's ``zarr.json``, V2 in the object ``.zmetadata``. When tegula later creates,
+    deletes or changes a node below the group, it updates the copy. After changes by other writers, call this again.
 
     Parameters
     ----------

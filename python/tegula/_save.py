@@ -11,11 +11,12 @@ from tegula._array.array import Array
 from tegula._create import check_format, create_array
 from tegula._elements import unmasked
 from tegula._files import file_target, load_file, write_file
-from tegula._group import Group
+from tegula._group import Group, warn_of_damage
 from tegula._guide import guided
 from tegula._location import creation, discard_group
 from tegula._open import open as open_node
 from tegula._progress import Progress, Report, joined, reporting
+from tegula.errors import CorruptDataError, InvalidMetadataError
 from tegula.stores import Store, StoreLike
 from tegula.stores._access import AccessOptions, with_access
 from tegula.stores._path import checked_path
@@ -142,6 +143,11 @@ def load(
     ndarray, or dict of str to ndarray
         The elements, masked if the array has a mask. For a group, the keys are the paths of the arrays in it.
 
+    Warns
+    -----
+    DamagedWarning
+        For each member of a group that is damaged. It is left out, and all others are read.
+
     Examples
     --------
     >>> store = {}
@@ -153,6 +159,14 @@ def load(
         return read
     node = open_node(store, path, mode="r", storage_options=storage_options)
     if isinstance(node, Group):
-        return {name: np.asanyarray(array[...]) for name, array in node.traverse() if isinstance(array, Array)}
+        loaded, damaged = {}, []
+        for name, array in node.traverse():
+            if isinstance(array, Array):
+                try:
+                    loaded[name] = np.asanyarray(array[...])
+                except (CorruptDataError, InvalidMetadataError) as error:
+                    damaged.append((name, error))
+        warn_of_damage(node.name, damaged)
+        return loaded
     elements: NDArray[Any] = np.asanyarray(node[...])
     return elements

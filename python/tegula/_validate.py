@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, Unpack
 from urllib.parse import urlsplit
 
@@ -14,19 +13,17 @@ from tegula._group import Group
 from tegula._guide import guided
 from tegula._location import METADATA, orphans
 from tegula._open import open as open_node
-from tegula._options import config
 from tegula._progress import Progress, Report, reporting
-from tegula._tegula import ArraySubset
 from tegula.asdf._check import leftovers, opened_to_check, problems
-from tegula.errors import Error, NotFoundError
+from tegula.errors import Error, InvalidMetadataError, NotFoundError, UnsupportedError
 from tegula.stores import Store, StoreLike, as_store
 from tegula.stores._access import AccessOptions, with_access
 from tegula.stores._resolve import local_path
 
 __all__ = ["Problem", "Validation", "validate"]
 
-# Above this number of chunks, an array is not searched for objects that are not its chunks.
-_CHUNKS_NAMED = 1_000_000
+# Number of members opened per batch.
+_TOGETHER = 4096
 
 
 @dataclass(frozen=True)
@@ -80,9 +77,10 @@ def validate(
 ) -> Validation:
     """Read everything that is stored of an array, or of a group and its members, and report what is wrong.
 
-    Metadata is parsed, every stored chunk is decoded and its checksums are compared, and objects that belong to no
-    array or group are reported. In a local folder, so are the temporary files of processes that were killed while they
-    wrote; these files are not part of any array. Of an ASDF file, all blocks and arrays are checked.
+    Metadata is parsed and compared with its consolidated copies, every stored chunk is decoded and its checksums are
+    compared, and objects that belong to no array or group are reported. In a local folder, so are the temporary files
+    of processes that were killed while they wrote; these files are not part of any array. Shards are decoded inner
+    chunk by inner chunk, and what is damaged hides nothing else. Of an ASDF file, all blocks and arrays are checked.
 
     Parameters
     ----------
@@ -94,7 +92,7 @@ def validate(
         Whether to remove temporary files and locks that no process uses any more, and chunks without metadata.
     progress : bool or callable, optional
         True draws a bar if standard error is a terminal. A callable is called, for each array in turn, with the number
-        of chunks that were checked and the number of all its chunks.
+        of chunks that were checked and the number of its stored chunks.
     storage_options : mapping, optional
         As for `tegula.open_array`.
 
@@ -127,6 +125,7 @@ def validate(
     found, below = as_store(store, path, storage_options)
     left = found._native.leftovers(_tegula.node_path(below), repair)
     (result.removed if repair else result.leftovers).extend(left)
+    node: Array | Group
     try:
         node = open_node(found, below, mode="r")
     except NotFoundError:
@@ -135,6 +134,9 @@ def validate(
         if result.ok and not result.removed:
             raise
         return result
+    except (InvalidMetadataError, UnsupportedError) as error:
+        result.problems.append(Problem(found._native.display(_tegula.node_path(below)), str(error)))
+        node = Group._wrap(_tegula.Group.unread(found._native, below), found)
     with reporting(progress, "checking", unit="chunk") as report:
         if isinstance(node, Array):
             _check_array(node, result, report)
@@ -216,56 +218,74 @@ def _check_file(
 def _check_group(group: Group, result: Validation, report: Report | None) -> None:
     result.groups += 1
     try:
-        members = group.kinds(recursive=True)
+        members, problems = group._native.without_consolidated().survey(True)
+    except UnsupportedError:  # The store cannot be listed.
+        members, problems = group._native.survey(True)
     except Error as error:
         result.problems.append(Problem(group.name, str(error)))
         return
-    for name in members:
+    result.problems.extend(Problem(f"{group.name}/{path}", message) for path, message in problems)
+    named = {path for path, _ in problems}
+    names = [name for name, _ in members]
+    for first in range(0, len(names), _TOGETHER):
+        some = names[first : first + _TOGETHER]
+        for name, found in zip(some, group._native.without_consolidated().open_members(some), strict=True):
+            if isinstance(found, BaseException):
+                if not isinstance(found, Error):
+                    raise found
+                if name not in named:
+                    result.problems.append(Problem(f"{group.name}/{name}", str(found)))
+                continue
+            node = group._node(found)
+            if isinstance(node, Array):
+                _check_array(node, result, report)
+            else:
+                result.groups += 1
+                _check_consolidated(node, result)
+    _check_consolidated(group, result)
+
+
+def _check_consolidated(group: Group, result: Validation) -> None:
+    """Report consolidated metadata of a group that differ from the metadata of its members."""
+    if problem := group._native.consolidated_problem:
+        result.problems.append(Problem(group.name, problem))
+    elif group.is_consolidated:
+        direct = group._native.without_consolidated()
         try:
-            member = group[name]
-        except Error as error:
-            result.problems.append(Problem(f"{group.name}/{name}", str(error)))
-            continue
-        if isinstance(member, Array):
-            _check_array(member, result, report)
-        else:
-            result.groups += 1
+            names, (copies, problems) = dict(direct.members(True)), group._native.survey(True)
+        except Error:
+            return  # The store cannot be listed, or the problem is already known.
+        stale = {path for path, _ in problems} | {path for path, _ in set(copies) ^ set(names.items())}
+        both = [path for path in names if path not in stale]
+        pairs = zip(both, direct.open_members(both), group._native.open_members(both), strict=True)
+        stale |= {path for path, node, copy in pairs if not _is_same(node, copy)}
+        result.problems.extend(
+            Problem(
+                f"{group.name}/{path}",
+                "the consolidated metadata differ from the stored metadata; call tegula.consolidate_metadata again",
+            )
+            for path in sorted(stale)
+        )
+
+
+def _is_same(node: Any, copy: Any) -> bool:
+    """Return whether a copy of metadata is that of a node. What cannot be opened was reported before."""
+    if isinstance(node, BaseException) or isinstance(copy, BaseException):
+        return isinstance(node, BaseException)
+    documents = [one.metadata() | {"consolidated_metadata": None} for one in (node, copy)]
+    return bool(documents[0] == documents[1] and node.attributes() == copy.attributes())
 
 
 def _check_array(array: Array, result: Validation, report: Report | None) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     result.arrays += 1
-    grid = ArraySubset.new_with_shape(array.chunk_grid_shape)
-    if grid.num_elements <= _CHUNKS_NAMED:
-        _check_keys(array, grid, result)
-
-    def check(chunk: tuple[int, ...]) -> tuple[bool, Problem | None]:
-        try:
-            return array.retrieve_chunk_if_exists(chunk) is not None, None
-        except Error as error:
-            return True, Problem(array.store._native.display(array.chunk_key(chunk)), str(error))
-
-    with ThreadPoolExecutor(config.threads) as pool:
-        chunks, done = iter(grid.indices()), 0
-        while batch := list(islice(chunks, 1000)):
-            for stored, problem in pool.map(check, batch):
-                result.chunks += stored
-                if problem is not None:
-                    result.problems.append(problem)
-            done += len(batch)
-            if report is not None:
-                report(done, grid.num_elements)
-
-
-def _check_keys(array: Array, grid: ArraySubset, result: Validation) -> None:
-    """Report objects below an array that are neither chunks nor metadata."""
     try:
-        stored = array.store._native.keys(array.path)
-    except Error:
-        return  # The store cannot be listed.
-    chunks = {array.chunk_key(chunk) for chunk in grid.indices()}
-    for key in stored:
-        if key not in chunks and key.rpartition("/")[2] not in METADATA:
+        chunks, problems, others = array._native.verify(report)
+    except Error as error:
+        result.problems.append(Problem(array.name, str(error)))
+        return
+    result.chunks += chunks
+    result.problems.extend(Problem(place, message) for place, message in problems)
+    for key in others:
+        if key.rpartition("/")[2] not in METADATA:
             place = array.store._native.display(key)
             result.problems.append(Problem(place, "neither a chunk nor metadata of the array"))

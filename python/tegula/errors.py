@@ -8,6 +8,7 @@ import builtins
 
 __all__ = [
     "CorruptDataError",
+    "DamagedWarning",
     "Error",
     "InterruptedError",
     "InvalidMetadataError",
@@ -60,3 +61,7 @@ class OutOfMemoryError(Error, MemoryError):
 
 class InterruptedError(Error, builtins.InterruptedError):  # noqa: A001 - the built-in exception is a base class
     """The call was interrupted, for example because the interpreter is shutting down."""
+
+
+class DamagedWarning(UserWarning):
+    """A member of a group is damaged and was left out. The message names it and says why."""

@@ -18,7 +18,7 @@ from tegula._operators import Operators
 from tegula._options import Options, check_options
 from tegula._progress import Progress, reporting
 from tegula._tegula import ArraySubset, ChunkCache, CodecOptions
-from tegula.errors import InvalidSelectionError
+from tegula.errors import InvalidMetadataError, InvalidSelectionError
 from tegula.stores import Store
 
 __all__ = ["Array"]
@@ -69,7 +69,11 @@ class Array(ZarrNames, StoreMethods, Operators):
 
     @property
     def fill_value(self) -> Any:
-        """The value of elements that are not stored: a NumPy scalar, or an object if they have variable lengths."""
+        """The value of elements that are not stored: a NumPy scalar, or an object if they have variable lengths.
+
+        If the metadata has a fill value that the data type cannot express, this is an `InvalidMetadataError`, and only
+        stored elements can be read.
+        """
         value = self._native.fill_value
         return value[()] if isinstance(value, np.ndarray) else np.frombuffer(value, self.dtype)[0]
 
@@ -116,7 +120,7 @@ class Array(ZarrNames, StoreMethods, Operators):
             ("chunks", f"{self.chunks} in a grid of {self.inner_chunk_grid_shape}"),
             ("shards", f"{self.shards} in a grid of {self.chunk_grid_shape}" if self.is_sharded else ""),
             ("codecs", ", ".join(_describe(codec) for codec in self.codecs)),
-            ("fill value", str(self.fill_value)),
+            ("fill value", self._fill_text()),
             ("size", f"{self.size:,} elements, {byte_size(self.nbytes)}"),
         ]
         return Info("\n".join(f"{label:<12}{text}" for label, text in rows if text))
@@ -129,6 +133,12 @@ class Array(ZarrNames, StoreMethods, Operators):
             if ours != name and hasattr(type(self), ours):
                 return getattr(self, ours)
             raise missing_array_name(self, name)
+
+    def _fill_text(self) -> str:
+        try:
+            return str(self.fill_value)
+        except InvalidMetadataError:
+            return f"invalid: {self.metadata.get('fill_value')!r}"
 
     def __repr__(self) -> str:
         shards = f" shards={self.shards}" if self.is_sharded else ""

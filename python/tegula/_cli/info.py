@@ -109,7 +109,10 @@ def describe_array(array: Any) -> dict[str, Any]:
     facts["shards"] = list(array.shards) if array.shards else None
     facts["chunk_grid_shape"] = list(array.chunk_grid_shape)
     facts["codecs"] = [codec(item) for item in array.codecs]
-    facts["fill_value"] = plain(array.fill_value)
+    try:
+        facts["fill_value"] = plain(array.fill_value)
+    except tegula.InvalidMetadataError:
+        facts["fill_value"] = f"invalid: {array.metadata.get('fill_value')!r}"
     facts["dimension_names"] = list(array.dimension_names) if array.dimension_names else None
     facts["attributes"] = len(array.attrs)
     return facts

@@ -1,19 +1,22 @@
 //! Groups of arrays and groups in a store.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::array::Array;
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::metadata::{
     Attributes, AttributesChange, Consolidated, Folder, GroupMetadata, Node, NodeKind, change_attributes, consolidate,
-    lock_node, metadata_key, node_path, open_node, revision, write_node,
+    consolidated_changes, lock_node, metadata_key, node_path, open_node, revision, write_node,
 };
 use crate::options::global_options;
-use crate::runtime::{gather_map, parallel_map};
+use crate::runtime::{gather_map, lock, parallel_map};
 use crate::store::{Store, check_key};
 
 /// Maximum depth of a recursive listing; deeper folders are probably a link to one of their parents.
 const MAX_DEPTH: usize = 64;
+
+/// Number of folders listed at once.
+const LISTED: usize = 256;
 
 /// Whether a group uses its consolidated metadata, the copies of its descendants' metadata.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,17 +36,44 @@ pub struct Group {
     store: Arc<dyn Store>,
     path: String,
     metadata: GroupMetadata,
-    consolidated: Option<Noted>,
+    consolidated: Copies,
     use_consolidated: UseConsolidated,
     revision: u64,
+}
+
+/// The consolidated metadata of this group or of one above it, if it uses any.
+#[derive(Clone, Debug)]
+enum Copies {
+    None,
+    Noted(Noted),
+    /// The reason why those of the group cannot be used.
+    Damaged(Box<Error>),
 }
 
 /// Consolidated metadata of this group or of one above it.
 #[derive(Clone, Debug)]
 struct Noted {
-    metadata: Arc<Consolidated>,
+    latest: Arc<Latest>,
     /// Path of this group relative to the group with the consolidated metadata.
     path: String,
+}
+
+/// Consolidated metadata as this process knows them.
+#[derive(Debug)]
+struct Latest {
+    /// Path of the group with the consolidated metadata.
+    group: String,
+    /// The metadata, which this process may have removed since, and the number of its changes when they were read.
+    known: Mutex<(Option<Arc<Consolidated>>, u64)>,
+}
+
+/// The members of a group.
+#[derive(Debug, Default)]
+pub struct Members {
+    /// Paths relative to the group and kinds, sorted by path; each group precedes its members.
+    pub nodes: Vec<(String, NodeKind)>,
+    /// What is damaged, by path relative to the group: metadata that are no node's, and folders that cannot be listed.
+    pub problems: Vec<(String, Error)>,
 }
 
 /// An array or a group.
@@ -63,6 +93,17 @@ pub fn open(store: Arc<dyn Store>, path: &str) -> Result<Member> {
 /// Opens the array or group at a path; with `zarr_format` (2 or 3), files of the other version are not looked for.
 pub fn open_as(store: Arc<dyn Store>, path: &str, zarr_format: Option<u8>) -> Result<Member> {
     Member::open(store, path, UseConsolidated::IfThere, zarr_format)
+}
+
+/// Copies the metadata of the node at a path and of all nodes below it, as they are stored now, to the consolidated
+/// metadata of the groups above; removes them there if there is no node. For callers that move or erase whole folders.
+pub fn refresh_consolidated(store: &Arc<dyn Store>, path: &str) -> Result<()> {
+    let path = node_path(path)?;
+    let mut paths = vec![path.clone()];
+    if let Ok(group) = Group::open_with(store.clone(), &path, UseConsolidated::Never) {
+        paths.extend(group.members(true)?.into_iter().map(|(member, _)| metadata_key(&path, &member)));
+    }
+    crate::metadata::refresh_consolidated(&**store, &paths, None)
 }
 
 impl Member {
@@ -110,21 +151,56 @@ impl Group {
         use_consolidated: UseConsolidated,
     ) -> Result<Self> {
         let group = Self { use_consolidated, ..Self::new_with_metadata(store, path, metadata)? };
-        let consolidated = match use_consolidated {
-            UseConsolidated::Never => None,
-            _ => group.folder(&group.path).consolidated(&group.metadata)?,
+        let changes = consolidated_changes();
+        let (consolidated, problem) = match use_consolidated {
+            UseConsolidated::Never => (None, None),
+            _ => match group.folder(&group.path).consolidated(&group.metadata) {
+                Ok(consolidated) => (consolidated, None),
+                // They are copies. Only a store that cannot be listed needs them.
+                Err(error)
+                    if use_consolidated == UseConsolidated::IfThere && error.kind() == ErrorKind::InvalidMetadata =>
+                {
+                    (None, Some(error))
+                }
+                Err(error) => return Err(error),
+            },
         };
         if use_consolidated == UseConsolidated::Always && consolidated.is_none() {
             return Err(Error::metadata(format!("{} has no consolidated metadata", group.name())));
         }
-        let noted = consolidated.map(|metadata| Noted { metadata: metadata.into(), path: String::new() });
-        Ok(Self { consolidated: noted, ..group })
+        let consolidated = match (consolidated, problem) {
+            (Some(metadata), _) => {
+                let known = Mutex::new((Some(metadata.into()), changes));
+                let latest = Latest { group: group.path.clone(), known }.into();
+                Copies::Noted(Noted { latest, path: String::new() })
+            }
+            (None, Some(problem)) => Copies::Damaged(problem.into()),
+            (None, None) => Copies::None,
+        };
+        Ok(Self { consolidated, ..group })
+    }
+
+    /// Returns the consolidated metadata as this process knows them, and the path of this group in them.
+    fn noted(&self) -> Result<Option<(Arc<Consolidated>, &Noted)>> {
+        let Copies::Noted(noted) = &self.consolidated else { return Ok(None) };
+        let mut known = lock(&noted.latest.known);
+        let changes = consolidated_changes();
+        if known.1 != changes {
+            let read = match crate::metadata::open_group(&*self.store, &noted.latest.group, None) {
+                Ok(group) => self.folder(&noted.latest.group).consolidated(&group)?,
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                Err(error) => return Err(error),
+            };
+            *known = (read.map(Arc::new), changes);
+        }
+        Ok(known.0.clone().map(|metadata| (metadata, noted)))
     }
 
     /// Creates a group with given metadata. Does not write them.
     pub fn new_with_metadata(store: Arc<dyn Store>, path: &str, metadata: GroupMetadata) -> Result<Self> {
         let use_consolidated = UseConsolidated::IfThere;
-        Ok(Self { path: node_path(path)?, store, metadata, consolidated: None, use_consolidated, revision: 0 })
+        let path = node_path(path)?;
+        Ok(Self { path, store, metadata, consolidated: Copies::None, use_consolidated, revision: 0 })
     }
 
     /// Writes the metadata of a group at a path and returns the group; replaces existing metadata.
@@ -135,9 +211,14 @@ impl Group {
 
     /// Changes the stored attributes under the node's lock; returns the group with all its attributes.
     pub fn change_attributes(&self, change: &AttributesChange) -> Result<Self> {
-        let _guard = lock_node(&*self.store, &self.path)?;
+        let guard = lock_node(&*self.store, &self.path)?;
         let attributes = change_attributes(&*self.store, &self.path, self.zarr_format(), change)?;
-        Ok(Self { metadata: self.metadata.with_attributes(attributes), revision: revision(), ..self.clone() })
+        let metadata = self.metadata.with_attributes(attributes);
+        let changed = Self { metadata, revision: revision(), ..self.clone() };
+        drop(guard);
+        let paths = std::slice::from_ref(&self.path);
+        crate::metadata::refresh_consolidated(&*self.store, paths, Some(self.zarr_format()))?;
+        Ok(changed)
     }
 
     /// Returns the revision of the metadata; see [`Array::revision`].
@@ -149,8 +230,13 @@ impl Group {
     ///
     /// Fails with [`Unsupported`](ErrorKind::Unsupported) if a descendant is of the other version of Zarr.
     pub fn consolidate(&self) -> Result<Self> {
-        let members = self.without_consolidated().members(true)?;
-        consolidate(&*self.store, &self.path, self.zarr_format(), &members)?;
+        consolidate(&*self.store, &self.path, self.zarr_format(), || {
+            let Members { nodes, problems } = self.without_consolidated().survey(true)?;
+            match problems.into_iter().next() {
+                None => Ok(nodes),
+                Some((_, error)) => Err(error.at(format!("cannot consolidate {}", self.name()))),
+            }
+        })?;
         Self::open(self.store.clone(), &self.path)
     }
 
@@ -186,7 +272,12 @@ impl Group {
 
     /// Whether the members are known from consolidated metadata of this group or of one above it.
     pub fn is_consolidated(&self) -> bool {
-        self.consolidated.is_some()
+        self.noted().is_ok_and(|noted| noted.is_some())
+    }
+
+    /// Returns why the consolidated metadata of the group are damaged, if they are; then the store is listed.
+    pub fn consolidated_problem(&self) -> Option<&Error> {
+        if let Copies::Damaged(error) = &self.consolidated { Some(error) } else { None }
     }
 
     /// Returns how the group uses consolidated metadata.
@@ -197,7 +288,7 @@ impl Group {
     /// Returns the group without consolidated metadata.
     #[must_use]
     pub fn without_consolidated(&self) -> Self {
-        Self { consolidated: None, use_consolidated: UseConsolidated::Never, ..self.clone() }
+        Self { consolidated: Copies::None, use_consolidated: UseConsolidated::Never, ..self.clone() }
     }
 
     /// Returns the names and kinds of the direct members.
@@ -205,25 +296,33 @@ impl Group {
         self.members(false)
     }
 
-    /// Returns the sorted relative paths and kinds of the direct members, or of all descendants if `recursive`. Each
-    /// group precedes its members.
+    /// Returns the nodes of [`survey`](Self::survey).
+    pub fn members(&self, recursive: bool) -> Result<Vec<(String, NodeKind)>> {
+        Ok(self.survey(recursive)?.nodes)
+    }
+
+    /// Returns the direct members, or all descendants if `recursive`, and what is damaged among them.
     ///
     /// Consolidated metadata are trusted. Without them, the store is listed, and folders and files that are not Zarr's
     /// are ignored. If the store cannot be listed, the consolidated metadata of a group above are used.
-    pub fn members(&self, recursive: bool) -> Result<Vec<(String, NodeKind)>> {
-        if let Some(noted) = &self.consolidated {
-            return Ok(noted.metadata.members(&noted.path, recursive));
+    pub fn survey(&self, recursive: bool) -> Result<Members> {
+        let known = |metadata: &Consolidated, path: &str| Members {
+            nodes: metadata.members(path, recursive),
+            problems: metadata.problems(path, recursive),
+        };
+        if let Some((metadata, noted)) = self.noted()? {
+            return Ok(known(&metadata, &noted.path));
         }
-        match self.list(&self.path, if recursive { MAX_DEPTH } else { 0 }) {
+        let below = if self.path.is_empty() { 0 } else { self.path.len() + 1 };
+        match self.list(recursive) {
             Err(error) if error.kind() == ErrorKind::Unsupported && self.use_consolidated != UseConsolidated::Never => {
-                let noted = self.noted_above()?.ok_or(error)?;
-                Ok(noted.metadata.members(&noted.path, recursive))
+                let above = self.noted_above()?;
+                let (metadata, path) = above.ok_or_else(|| self.consolidated_problem().cloned().unwrap_or(error))?;
+                Ok(known(&metadata, &path))
             }
             Ok(mut members) => {
-                let below = if self.path.is_empty() { 0 } else { self.path.len() + 1 };
-                for (path, _) in &mut members {
-                    *path = path.split_off(below);
-                }
+                members.nodes.iter_mut().for_each(|(path, _)| *path = path.split_off(below));
+                members.problems.iter_mut().for_each(|(path, _)| *path = path.split_off(below.min(path.len())));
                 Ok(members)
             }
             error => error,
@@ -234,7 +333,7 @@ impl Group {
     pub fn member(&self, path: &str) -> Result<Member> {
         let path = node_path(path)?;
         let full = if path.is_empty() { self.path.clone() } else { metadata_key(&self.path, &path) };
-        let Some(noted) = &self.consolidated else {
+        let Some((metadata, noted)) = self.noted()? else {
             let use_consolidated = match self.use_consolidated {
                 UseConsolidated::Always => UseConsolidated::IfThere,
                 other => other,
@@ -245,7 +344,7 @@ impl Group {
             return Ok(Member::Group(self.clone()));
         }
         let inside = metadata_key(&noted.path, &path);
-        match noted.metadata.node(&inside) {
+        match metadata.node(&inside) {
             None => Err(Error::not_found(format!(
                 "no array or group at {} in the consolidated metadata",
                 self.store.display(&full)
@@ -255,7 +354,7 @@ impl Group {
                     Array::new_with_metadata(self.store.clone(), &full, *metadata).map(Member::Array)
                 }
                 Node::Group(metadata) => Ok(Member::Group(Self {
-                    consolidated: Some(Noted { path: inside, ..noted.clone() }),
+                    consolidated: Copies::Noted(Noted { path: inside, ..noted.clone() }),
                     use_consolidated: self.use_consolidated,
                     ..Self::new_with_metadata(self.store.clone(), &full, *metadata)?
                 })),
@@ -282,31 +381,56 @@ impl Group {
         Folder { store: &*self.store, path }
     }
 
-    /// Lists the nodes of a folder and of its subfolders, up to `deeper` more levels.
-    fn list(&self, path: &str, deeper: usize) -> Result<Vec<(String, NodeKind)>> {
-        let names = self.store.list_dir(path).place(|| format!("cannot list {}", self.store.display(path)))?.prefixes;
-        let paths: Vec<_> =
-            names.iter().filter(|name| check_key(name).is_ok()).map(|name| metadata_key(path, name)).collect();
-        let found = self.each(&paths, |path| {
-            let Some(kind) = self.folder(path).kind()? else { return Ok(Vec::new()) };
-            let mut members = vec![(path.clone(), kind)];
-            match (kind, deeper) {
-                (NodeKind::Array, _) | (NodeKind::Group, 0) => {}
-                (NodeKind::Group, 1) => {
-                    return Err(Error::store(format!(
-                        "{} is nested {MAX_DEPTH} levels deep; check for a link to a folder above",
-                        self.store.display(path)
-                    )));
+    /// Lists the members of the group, many folders at once and the deepest first. Paths are those in the store.
+    fn list(&self, recursive: bool) -> Result<Members> {
+        let mut all = Members::default();
+        let mut folders = vec![self.path.clone()];
+        while !folders.is_empty() {
+            let some = folders.split_off(folders.len().saturating_sub(LISTED));
+            let list = |path: &String| {
+                let listed = self.store.list_dir(path);
+                Ok(listed.place(|| format!("cannot list {}", self.store.display(path))))
+            };
+            let mut paths = Vec::new();
+            for (path, listed) in some.iter().zip(self.each(&some, list)?) {
+                match listed {
+                    Ok(listing) => {
+                        let names = listing.prefixes.iter().filter(|name| check_key(name).is_ok());
+                        paths.extend(names.map(|name| metadata_key(path, name)));
+                    }
+                    Err(error) if *path == self.path || error.kind() == ErrorKind::Unsupported => return Err(error),
+                    Err(error) => all.problems.push((path.clone(), error)),
                 }
-                (NodeKind::Group, _) => members.extend(self.list(path, deeper - 1)?),
             }
-            Ok(members)
-        })?;
-        Ok(found.into_iter().flatten().collect())
+            let kinds = self.each(&paths, |path| Ok(self.folder(path).kind()))?;
+            for (path, kind) in paths.into_iter().zip(kinds) {
+                let kind = match kind {
+                    Ok(None) => continue,
+                    Ok(Some(kind)) => kind,
+                    Err(error) => {
+                        all.problems.push((path.clone(), error));
+                        NodeKind::Damaged
+                    }
+                };
+                // A group with damaged metadata still has its members.
+                if recursive && kind != NodeKind::Array {
+                    if path[self.path.len()..].split('/').count() > MAX_DEPTH {
+                        return Err(Error::store(format!(
+                            "{} is nested {MAX_DEPTH} levels deep; check for a link to a folder above",
+                            self.store.display(&path)
+                        )));
+                    }
+                    folders.push(path.clone());
+                }
+                all.nodes.push((path, kind));
+            }
+        }
+        all.nodes.sort_by(|(one, _), (other, _)| one.split('/').cmp(other.split('/')));
+        Ok(all)
     }
 
-    /// Returns the consolidated metadata of the nearest group above that has any.
-    fn noted_above(&self) -> Result<Option<Noted>> {
+    /// Returns the consolidated metadata of the nearest group above that has any, and the path of this group in them.
+    fn noted_above(&self) -> Result<Option<(Consolidated, String)>> {
         let mut above = self.path.as_str();
         while let Some(end) = above.rfind('/').or((!above.is_empty()).then_some(0)) {
             above = &above[..end];
@@ -316,8 +440,7 @@ impl Group {
                 Err(error) => return Err(error),
             };
             if let Some(metadata) = self.folder(above).consolidated(&group)? {
-                let path = self.path[above.len()..].trim_start_matches('/').to_owned();
-                return Ok(Some(Noted { metadata: metadata.into(), path }));
+                return Ok(Some((metadata, self.path[above.len()..].trim_start_matches('/').to_owned())));
             }
         }
         Ok(None)

@@ -56,7 +56,8 @@ mod write;
 
 pub use array::{
     Array, ArrayBuilder, ArrayBytes, ArrayRegion, AsArrayBytes, Chunks, Element, FromArrayBytes, InputBuffer, Mappable,
-    NewFillValue, OutputBuffer, PartialDecoder, PartialEncoder, WriteSession, WriteSessionOptions, check_shape,
+    NewFillValue, OutputBuffer, PartialDecoder, PartialEncoder, StoredChunks, Verified, WriteSession,
+    WriteSessionOptions, check_shape,
 };
 pub use cache::{CacheInfo, CacheLimit, ChunkCache, shared_cache};
 pub use chunk_grid::ChunkGrid;
@@ -65,7 +66,7 @@ pub use copy::{CopyOptions, Progress, copied, copied_group, copy, store_metadata
 pub use data_type::{DataType, Field, Kind};
 pub use error::{Error, ErrorKind, Result};
 pub use fill_value::FillValue;
-pub use group::{Group, Member, UseConsolidated, open, open_as};
+pub use group::{Group, Member, Members, UseConsolidated, open, open_as, refresh_consolidated};
 pub use options::{CodecOptions, InnerChunkOrder, MissingChunks, global_options, set_global_options};
 pub use read::Explanation;
 pub use runtime::{

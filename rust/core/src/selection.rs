@@ -183,7 +183,9 @@ impl Selection {
             Err(Error::selection(format!("position {position} is outside axis {axis} of an array of shape {shape}")))
         };
         for (axis, (selected, length)) in self.axes.iter().zip(shape).enumerate() {
-            let last = selected.start.wrapping_add_signed(selected.step.wrapping_mul(selected.length as i64 - 1));
+            let reach = i128::from(selected.step).checked_mul(i128::from(selected.length) - 1);
+            let last = reach.and_then(|reach| u64::try_from(reach.checked_add(selected.start.into())?).ok());
+            let last = last.unwrap_or(u64::MAX);
             let listed = self.lists.iter().any(|list| list.axes.contains(&axis));
             if selected.length > 0 && selected.start.max(last) >= *length && !listed {
                 return outside(selected.start.max(last), axis);

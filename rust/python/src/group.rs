@@ -66,6 +66,14 @@ impl Group {
         detached(py, || tegula::Group::create(store, path, metadata)).map(Self)
     }
 
+    /// Returns a group whose metadata cannot be read, to list its members.
+    #[staticmethod]
+    fn unread(py: Python<'_>, store: &Bound<'_, Store>, path: &str) -> PyResult<Self> {
+        let store = store.get().0.clone();
+        let metadata = GroupMetadata::new_v3(tegula::metadata::Attributes::new());
+        attached(py, || tegula::Group::new_with_metadata(store, path, metadata)).map(Self)
+    }
+
     #[getter]
     fn path(&self) -> &str {
         self.0.path()
@@ -121,9 +129,25 @@ impl Group {
     }
 
     fn members(&self, py: Python<'_>, recursive: bool) -> PyResult<Vec<(String, &'static str)>> {
-        let members = self.reaching(py, move |group| group.members(recursive))?;
-        let kind = |kind| if kind == NodeKind::Array { "array" } else { "group" };
-        Ok(members.into_iter().map(|(path, node)| (path, kind(node))).collect())
+        Ok(named(self.reaching(py, move |group| group.members(recursive))?))
+    }
+
+    /// Returns the kinds of members by path, and the paths and messages of what is damaged.
+    #[allow(clippy::type_complexity)] // a list of pairs, twice
+    fn survey(
+        &self,
+        py: Python<'_>,
+        recursive: bool,
+    ) -> PyResult<(Vec<(String, &'static str)>, Vec<(String, String)>)> {
+        let found = self.reaching(py, move |group| group.survey(recursive))?;
+        let problems = found.problems.into_iter().map(|(path, error)| (path, error.message().to_owned())).collect();
+        Ok((named(found.nodes), problems))
+    }
+
+    /// Why the consolidated metadata of this group are not used, if they are damaged.
+    #[getter]
+    fn consolidated_problem(&self) -> Option<String> {
+        self.0.consolidated_problem().map(|error| error.message().to_owned())
     }
 
     /// Whether members are listed in consolidated metadata.
@@ -159,6 +183,22 @@ impl Group {
         };
         members.into_iter().map(convert).collect()
     }
+}
+
+fn named(members: Vec<(String, NodeKind)>) -> Vec<(String, &'static str)> {
+    let kind = |kind| match kind {
+        NodeKind::Array => "array",
+        NodeKind::Group => "group",
+        NodeKind::Damaged => "damaged",
+    };
+    members.into_iter().map(|(path, node)| (path, kind(node))).collect()
+}
+
+/// Brings the consolidated metadata of all groups above a path up to date, after a folder was moved or erased.
+#[pyfunction]
+pub(crate) fn refresh_consolidated(py: Python<'_>, store: &Bound<'_, Store>, path: &str) -> PyResult<()> {
+    let store = store.get().0.clone();
+    detached(py, || tegula::refresh_consolidated(&store, path))
 }
 
 /// Normalizes the path of a node to a prefix of keys.

@@ -63,7 +63,7 @@ mod _tegula {
     #[pymodule_export]
     use crate::errors::error_kinds;
     #[pymodule_export]
-    use crate::group::{Group, node_path, open_node};
+    use crate::group::{Group, node_path, open_node, refresh_consolidated};
     #[pymodule_export]
     use crate::logging::set_log_level;
     #[pymodule_export]

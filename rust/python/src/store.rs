@@ -261,6 +261,12 @@ impl tegula::store::Store for Mapping {
         Ok(tegula::store::listing(keys.iter().map(String::as_str), prefix))
     }
 
+    fn list_below(&self, prefix: &str) -> Result<Option<Vec<String>>> {
+        let mut keys: Vec<String> = self.attach("", |mapping| mapping.keys()?.extract())?;
+        keys.retain(|key| prefix.is_empty() || key.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/')));
+        Ok(Some(keys))
+    }
+
     fn writable(&self) -> Result<&dyn WritableStore> {
         Ok(self)
     }

@@ -2,7 +2,7 @@
 
 use super::{Array, InputBuffer};
 use crate::error::{Error, Place, Result};
-use crate::metadata::{AttributesChange, change_attributes, change_shape, lock_node, revision};
+use crate::metadata::{AttributesChange, change_attributes, change_shape, lock_node, refresh_consolidated, revision};
 use crate::runtime::parallel_map;
 use crate::slot::Slot;
 use crate::store::{Exclusion, keys_below};
@@ -12,8 +12,10 @@ impl Array {
     /// Changes the stored attributes under the metadata lock; returns the array with all attributes as stored
     /// afterwards.
     pub fn change_attributes(&self, change: &AttributesChange) -> Result<Self> {
-        let _guard = lock_node(&**self.store(), self.path())?;
-        change_attributes(&**self.store(), self.path(), self.metadata().zarr_format, change)?;
+        let (store, path, zarr_format) = (&**self.store(), self.path(), self.metadata().zarr_format);
+        let _guard = lock_node(store, path)?;
+        change_attributes(store, path, zarr_format, change)?;
+        refresh_consolidated(store, &[path.to_owned()], Some(zarr_format))?;
         Ok(self.reopen()?.changed())
     }
 
@@ -155,10 +157,8 @@ impl Array {
     /// Erases stored chunks outside the chunk grid.
     pub fn erase_outside(&self) -> Result<()> {
         let counts = self.chunk_grid_shape();
-        let encoding = &self.metadata().chunk_key_encoding;
         let outside = |key: &String| {
-            let below = if self.path().is_empty() { key } else { key.strip_prefix(self.path())?.strip_prefix('/')? };
-            let chunk = encoding.read(below, counts.len())?;
+            let chunk = self.chunk_of_key(key)?;
             chunk.iter().zip(&counts).any(|(index, count)| index >= count).then_some(())
         };
         let mut keys = keys_below(&**self.store(), self.path()).place(|| self.name())?;

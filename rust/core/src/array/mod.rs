@@ -14,6 +14,8 @@ mod retrieve;
 mod session;
 mod staged;
 mod store;
+mod stored;
+mod verify;
 
 use std::sync::Arc;
 
@@ -24,6 +26,8 @@ pub use element::{ArrayBytes, AsArrayBytes, Element, FromArrayBytes};
 pub use encoder::PartialEncoder;
 pub use geometry::{ArrayRegion, Mappable};
 pub use session::{WriteSession, WriteSessionOptions};
+pub use stored::StoredChunks;
+pub use verify::Verified;
 
 use crate::cache::ChunkCache;
 use crate::chunk_grid::ChunkGrid;

@@ -179,11 +179,19 @@ impl Array {
     pub fn retrieve_encoded_chunks(&self, chunks: &ArraySubset) -> Result<Vec<Option<Vec<u8>>>> {
         self.chunks_subset(chunks)?;
         let indices: Vec<_> = chunks.indices().collect();
-        let read = |chunk: &Dims| self.reader().encoded(chunk, None);
+        self.each_chunk(&indices, |chunk| self.reader().encoded(chunk, None))
+    }
+
+    /// Calls `work` for chunks: in a remote store concurrently on threads that wait, otherwise on the threads of the pool.
+    pub(super) fn each_chunk<R: Send>(
+        &self,
+        chunks: &[Dims],
+        work: impl Fn(&Dims) -> Result<R> + Sync,
+    ) -> Result<Vec<R>> {
         if self.store().profile().remote {
-            return gather_map(&indices, read);
+            return gather_map(chunks, work);
         }
-        parallel_map(&indices, self.options.concurrency(), read)
+        parallel_map(chunks, self.options.concurrency(), work)
     }
 
     /// Reads the stored bytes of an inner chunk (of an array that is not sharded, of a chunk); `None` if it is not stored.

@@ -3,12 +3,16 @@
 use super::{Array, ArrayRegion, AsArrayBytes, InputBuffer};
 use crate::error::{Place, Result};
 use crate::metadata::{ArrayMetadata, write_node};
+use crate::runtime::parallel_map;
 use crate::selection::Selection;
 use crate::store::{LockScope, Store};
-use crate::subset::ArraySubset;
+use crate::subset::{ArraySubset, Dims};
 use crate::view::c_strides;
 use crate::write::{Cut, Input};
 use std::sync::Arc;
+
+/// Number of shards that are compacted between two looks at what is stored.
+const COMPACTED: usize = 1024;
 
 impl Array {
     /// Creates an array: stores its metadata and nothing else.
@@ -139,15 +143,15 @@ impl Array {
         if self.chain().open_shard().is_none() {
             return Ok(0);
         }
-        let chunks = ArraySubset::new_with_shape(&self.chunk_grid_shape());
-        let reclaimed =
-            self.map_chunks(&chunks, self.options.concurrency(), |chunk| self.compact_chunk(chunk, drop_empty))?;
-        Ok(reclaimed.into_iter().sum())
-    }
-
-    /// Erases the stored chunks of a region of the chunk grid.
-    pub fn erase_chunks(&self, chunks: &ArraySubset) -> Result<()> {
-        let _locks = LockScope::new();
-        self.map_chunks(chunks, self.options.concurrency(), |chunk| self.erase_chunk(chunk)).map(|_| ())
+        let mut stored = self.stored_chunks(&ArraySubset::new_with_shape(&self.chunk_grid_shape()))?;
+        let mut reclaimed = 0;
+        loop {
+            let batch = stored.take(COMPACTED)?;
+            if batch.is_empty() {
+                return Ok(reclaimed);
+            }
+            let compact = |chunk: &Dims| self.compact_chunk(chunk, drop_empty);
+            reclaimed += parallel_map(&batch, self.options.concurrency(), compact)?.into_iter().sum::<u64>();
+        }
     }
 }

@@ -66,7 +66,8 @@ impl Cut {
 }
 
 impl ChunkGrid {
-    /// Divides an array into chunks of one shape.
+    /// Divides an array into chunks of one shape. Chunks of an array without elements may have lengths of 0, as some
+    /// writers give them the shape of the array; these lengths count as 1.
     ///
     /// Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/chunk-grids/regular-grid/index.html>
     pub fn regular(array_shape: &[u64], chunk_shape: &[u64]) -> Result<Self> {
@@ -77,10 +78,11 @@ impl ChunkGrid {
                 tuple(array_shape)
             )));
         }
-        if chunk_shape.contains(&0) {
+        if chunk_shape.contains(&0) && !array_shape.contains(&0) {
             return Err(Error::metadata(format!("chunks of shape {} are empty", tuple(chunk_shape))));
         }
-        Ok(Self { array_shape: array_shape.into(), axes: chunk_shape.iter().copied().map(Cut::Regular).collect() })
+        let axes = chunk_shape.iter().map(|length| Cut::Regular((*length).max(1))).collect();
+        Ok(Self { array_shape: array_shape.into(), axes })
     }
 
     /// Divides each axis into chunks of one length (`Err`), or of the listed lengths (`Ok`), whose sum must be at least
@@ -97,6 +99,7 @@ impl ChunkGrid {
         }
         let cut = |(axis, lengths): (usize, Result<Vec<u64>, u64>)| {
             let lengths = match lengths {
+                Err(0) if array_shape.contains(&0) => return Ok(Cut::Regular(1)),
                 Err(0) => return Err(Error::metadata(format!("chunks along axis {axis} are empty"))),
                 Err(length) => return Ok(Cut::Regular(length)),
                 Ok(lengths) => lengths,
@@ -291,6 +294,11 @@ mod tests {
         assert_eq!(numbers, [0, 1, 2, 3, 4, 5]);
         assert_eq!(&ChunkGrid::rectilinear(&[4], vec![Ok(vec![2, 2])]).unwrap().regular_shape().unwrap()[..], [2]);
         assert_eq!(&ChunkGrid::rectilinear(&[0], vec![Ok(vec![])]).unwrap().shape()[..], [0]);
+        for grid in [ChunkGrid::regular(&[0, 5], &[0, 2]), ChunkGrid::rectilinear(&[0, 5], vec![Err(0), Err(2)])] {
+            let grid = grid.unwrap();
+            assert_eq!((&grid.shape()[..], &grid.first_shape()[..]), (&[0, 3][..], &[1, 2][..]));
+        }
+        assert!(ChunkGrid::regular(&[3, 5], &[0, 2]).is_err());
         for lengths in [vec![Ok(vec![3, 4])], vec![Ok(vec![10, 0])], vec![Ok(vec![u64::MAX, 1])], vec![Err(0)], vec![]]
         {
             assert!(ChunkGrid::rectilinear(&[10], lengths).is_err());

@@ -122,12 +122,14 @@ impl ChainBuilder {
         let (needed, mut fill_value) = (codec.needs_fill_value(), vec![0; encoded.size()]);
         let back = |fill_value: &[u8]| codec.decode(fill_value, &mut vec![0; self.data_type.size()]);
         let filled = codec.encode(self.fill_value.bytes(), &mut fill_value);
-        self.fill_value = match filled.and_then(|()| if needed { back(&fill_value) } else { Ok(()) }) {
-            Ok(()) => FillValue::new(fill_value),
-            Err(error) if needed => {
+        let checked = filled.and_then(|()| if needed { back(&fill_value) } else { Ok(()) });
+        self.fill_value = match (self.fill_value.still_unknown(&encoded), checked) {
+            (Some(unknown), _) => unknown,
+            (None, Ok(())) => FillValue::new(fill_value),
+            (None, Err(error)) if needed => {
                 return Err(Error::metadata(format!("cannot encode the fill value: {}", error.message())));
             }
-            Err(_) => FillValue::zero(&encoded),
+            (None, Err(_)) => FillValue::zero(&encoded),
         };
         self.array_to_array.push(ArrayToArrayStep::Codec(codec, encoded.size()));
         self.data_type = encoded;

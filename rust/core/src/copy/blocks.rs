@@ -99,16 +99,31 @@ impl Blocks {
         self.concurrency
     }
 
-    /// Iterates over the blocks, as subsets of the chunk grid.
-    pub(super) fn iter(&self) -> impl Iterator<Item = ArraySubset> + '_ {
+    /// Returns the numbers of all blocks along each axis.
+    pub(super) fn all(&self) -> ArraySubset {
         let blocks: Dims = self.counts.iter().zip(&self.block).map(|(count, block)| count.div_ceil(*block)).collect();
-        ArraySubset::new_with_shape(&blocks).indices().map(|block| {
-            let range = |axis: usize| {
-                let start = block[axis] * self.block[axis];
-                start..(start + self.block[axis]).min(self.counts[axis])
-            };
-            ArraySubset::new_with_ranges(&(0..block.len()).map(range).collect::<Vec<_>>())
-        })
+        ArraySubset::new_with_shape(&blocks)
+    }
+
+    /// Returns the chunks of a block.
+    pub(super) fn chunks(&self, block: &[u64]) -> ArraySubset {
+        let range = |axis: usize| {
+            let start = block[axis] * self.block[axis];
+            start..start.saturating_add(self.block[axis]).min(self.counts[axis])
+        };
+        ArraySubset::new_with_ranges(&(0..block.len()).map(range).collect::<Vec<_>>())
+    }
+
+    /// Returns the block of a chunk.
+    pub(super) fn of_chunk(&self, chunk: &[u64]) -> Dims {
+        chunk.iter().zip(&self.block).map(|(chunk, block)| chunk / block).collect()
+    }
+
+    /// Returns the blocks of a range of chunks.
+    pub(super) fn of(&self, chunks: &ArraySubset) -> ArraySubset {
+        let Some(last) = chunks.end_inc() else { return ArraySubset::new_empty(chunks.dimensionality()) };
+        let ranges = self.of_chunk(chunks.start()).into_iter().zip(self.of_chunk(&last)).map(|(a, b)| a..b + 1);
+        ArraySubset::new_with_ranges(&ranges.collect::<Vec<_>>())
     }
 }
 
@@ -252,8 +267,14 @@ mod tests {
     #[test]
     fn blocks_are_all_chunks_once() {
         let blocks = Blocks { counts: Dims::from_slice(&[5, 3]), block: Dims::from_slice(&[2, 3]), concurrency: 1 };
-        let chunks: Vec<_> = blocks.iter().flat_map(|block| block.indices()).collect();
+        let all = blocks.all().indices();
+        let chunks: Vec<_> = all.flat_map(|block| blocks.chunks(&block).indices().collect::<Vec<_>>()).collect();
         assert_eq!(chunks, ArraySubset::new_with_shape(&[5, 3]).indices().collect::<Vec<_>>());
+        assert_eq!(
+            blocks.of(&ArraySubset::new_with_ranges(&[1..5, 0..3])),
+            ArraySubset::new_with_ranges(&[0..3, 0..1])
+        );
+        assert_eq!(&blocks.of_chunk(&[4, 2])[..], [2, 0]);
     }
 
     #[test]

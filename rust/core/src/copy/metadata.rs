@@ -1,24 +1,18 @@
-//! Metadata of copies, in either version of Zarr.
-//!
-//! Zarr V2 has no dimension names; xarray stores them in the attribute `_ARRAY_DIMENSIONS`. Copies translate between
-//! that attribute and the dimension names of V3: <https://docs.xarray.dev/en/stable/internals/zarr-encoding-spec.html>
+//! Metadata of copies, in either version of Zarr. Between the versions, [`conventions`] are translated.
 
 use std::sync::Arc;
 
-use serde_json::json;
-
+use super::conventions;
 use super::fields::{Conversion, packed};
 use crate::array::{Array, ArrayBuilder};
 use crate::data_type::Field;
 use crate::error::{Place, Result};
 use crate::fill_value::FillValue;
 use crate::group::Group;
-use crate::metadata::{Attributes, GroupMetadata, stored_attributes};
+use crate::metadata::{Attributes, GroupMetadata, refresh_consolidated, stored_attributes, write_files};
 use crate::options::global_options;
 use crate::runtime::parallel;
 use crate::store::Store;
-
-const DIMENSIONS: &str = "_ARRAY_DIMENSIONS";
 
 /// Returns a builder of a copy of an array, with the currently stored attributes. Its version of Zarr defaults to that
 /// of the source, or to V3 for ASDF arrays that are not Zarr's.
@@ -47,17 +41,23 @@ pub fn copied(
             let fill_value = fill_value.unwrap_or(source.fill_value());
             builder.fill_value(FillValue::new(&*conversion.apply(fill_value.bytes()))).data_type(data_type);
         }
-        match (&old.dimension_names, to) {
-            (None, 3) if from == 2 => {
-                if let Some(names) = take_names(&mut attributes, source.dimensionality()) {
-                    builder.dimension_names(names.iter().map(String::as_str));
+        match (from, to) {
+            (2, 3) => {
+                if let Some(names) = conventions::take_names(old, &mut attributes) {
+                    builder.dimension_names(names.iter().map(Option::as_deref));
+                    conventions::put_missing(old, &mut attributes);
                 }
             }
-            (Some(names), 2) => {
-                builder.without_dimension_names();
-                if names.iter().all(Option::is_some) {
-                    attributes.entry(DIMENSIONS).or_insert_with(|| json!(names));
+            (3 | 0, 2) => {
+                if conventions::has_names(old) && fill_value.is_none() {
+                    match conventions::take_missing(old, &mut attributes) {
+                        Some(missing) => drop(builder.fill_value(missing)),
+                        None if conventions::is_harmless(source.fill_value(), source.data_type()) => {}
+                        None => drop(builder.without_fill_value()),
+                    }
                 }
+                builder.without_dimension_names();
+                conventions::put_names(old, &mut attributes);
             }
             _ => {}
         }
@@ -67,9 +67,12 @@ pub fn copied(
     make().place(|| format!("cannot copy {}", source.name()))
 }
 
-/// Stores the metadata of many arrays, on all threads.
+/// Stores the metadata of many arrays of one store, on all threads.
 pub fn store_metadata(arrays: &[Array]) -> Result<()> {
-    parallel(arrays, global_options().concurrency(), Array::store_metadata)
+    let write = |array: &Array| write_files(&**array.store(), array.path(), &array.metadata().files());
+    parallel(arrays, global_options().concurrency(), |array| write(array).place(|| array.name().to_owned()))?;
+    let paths: Vec<_> = arrays.iter().map(|array| array.path().to_owned()).collect();
+    arrays.first().map_or(Ok(()), |array| refresh_consolidated(&**array.store(), &paths, None))
 }
 
 /// Stores a copy of a group without its members.
@@ -89,12 +92,4 @@ fn as_stored(store: &dyn Store, path: &str, zarr_format: u8, known: &Attributes)
     // A reference store may treat any key as that of a chunk.
     let stored = if store.profile().refers { stored.unwrap_or(None) } else { stored? };
     Ok(stored.unwrap_or_else(|| known.clone()))
-}
-
-fn take_names(attributes: &mut Attributes, rank: usize) -> Option<Vec<String>> {
-    let names = attributes.get(DIMENSIONS)?.as_array()?;
-    let names: Option<Vec<_>> = names.iter().map(|name| Some(name.as_str()?.to_owned())).collect();
-    let names = names.filter(|names| names.len() == rank)?;
-    attributes.shift_remove(DIMENSIONS);
-    Some(names)
 }

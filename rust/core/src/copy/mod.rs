@@ -5,10 +5,12 @@
 //! written one after the other ([`blocks`]), each on all threads.
 
 mod blocks;
+mod conventions;
 mod fields;
 mod metadata;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use blocks::Blocks;
 use fields::Conversion;
@@ -59,6 +61,9 @@ const STEP: u64 = 64 << 20;
 /// Number of chunks whose existence is checked concurrently.
 const CHECKED: usize = 256;
 
+/// Maximum number of chunks of a copy that has to look at each.
+const MOST_CHUNKS: u64 = 1 << 32;
+
 /// Copies all elements of an array into another one.
 ///
 /// If both have the same fill value, chunks missing in the source stay missing in the target.
@@ -95,10 +100,47 @@ impl<'a> Copying<'a> {
 
     /// Reports the progress of a step.
     fn copied(&mut self, elements: u64) -> Result<()> {
-        self.progress.done += elements.saturating_mul(self.source.data_type().size() as u64);
+        let bytes = elements.saturating_mul(self.source.data_type().size() as u64);
+        self.progress.done = self.progress.done.saturating_add(bytes).min(self.progress.total);
         reset_advance();
         check()?;
         (self.options.progress)(self.progress)
+    }
+
+    /// Reports the end of the copy. Chunks that are not stored were not reported one by one.
+    fn finished(&mut self) -> Result<()> {
+        if self.progress.done < self.progress.total {
+            self.progress.done = self.progress.total;
+            (self.options.progress)(self.progress)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses to look at each chunk of a vast grid.
+    fn check_grid(&self, array: &Array, why: &str) -> Result<()> {
+        let count = ArraySubset::new_with_shape(&array.chunk_grid_shape()).num_elements();
+        if count <= MOST_CHUNKS {
+            return Ok(());
+        }
+        let place = format!("cannot copy {} to {}", self.source.name(), self.target.name());
+        Err(Error::unsupported(format!("the grid of {} has {count} chunks, and {why}", array.name())).at(place))
+    }
+
+    /// Erases the stored chunks of the target for which `is_vacant` returns true.
+    fn erase_vacant(&self, is_vacant: impl Fn(&Dims) -> Result<bool> + Sync) -> Result<()> {
+        let target: &Array = &self.target;
+        if self.options.target_is_new {
+            return Ok(());
+        }
+        let mut stored = target.stored_chunks(&ArraySubset::new_with_shape(&target.chunk_grid_shape()))?;
+        loop {
+            let batch = stored.take(CHECKED)?;
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let erase = |chunk: &Dims| if is_vacant(chunk)? { target.erase_chunk(chunk) } else { Ok(()) };
+            parallel(&batch, target.options().concurrency(), erase)?;
+        }
     }
 
     /// Whether target chunks are stored exactly as source chunks are.
@@ -123,11 +165,19 @@ impl<'a> Copying<'a> {
         let memory = self.options.max_memory.unwrap_or(u64::MAX);
         let limit = (memory / size).clamp(1, threads) as usize;
         let step = (STEP / size).clamp(threads, 8192) as usize;
-        let mut chunks = ArraySubset::new_with_shape(&source.chunk_grid_shape()).indices();
+        let all = ArraySubset::new_with_shape(&source.chunk_grid_shape());
+        let (mut listed, mut chunks) = (source.listed_chunks(&all)?, all.indices());
+        match &listed {
+            Some(_) => self.erase_vacant(|chunk| Ok(!source.chunk_exists(chunk)?))?,
+            None => self.check_grid(source, "its store cannot be listed")?,
+        }
         loop {
-            let batch: Vec<Dims> = chunks.by_ref().take(step).collect();
+            let batch: Vec<Dims> = match &mut listed {
+                Some(stored) => stored.take(step)?,
+                None => chunks.by_ref().take(step).collect(),
+            };
             if batch.is_empty() {
-                return Ok(());
+                return self.finished();
             }
             parallel(&batch, limit, |chunk| {
                 match source.retrieve_encoded_chunk(chunk)? {
@@ -158,26 +208,61 @@ impl<'a> Copying<'a> {
         self.source = Cow::Owned(limited(&self.source));
         self.target = Cow::Owned(limited(&self.target));
         let mut memory = Vec::new();
-        for chunks in blocks.iter() {
-            let region = self.target.chunks_subset_bounded(&chunks)?;
-            if !self.is_vacant(&region)? {
-                self.copy_region(&region, &mut memory)?;
-            } else if !self.options.target_is_new {
-                self.target.erase_chunks(&chunks)?;
+        let source: Array = self.source.clone().into_owned();
+        let listed = if self.keeps_missing() {
+            source.listed_chunks(&ArraySubset::new_with_shape(&source.chunk_grid_shape()))?
+        } else {
+            None
+        };
+        let Some(mut stored) = listed else {
+            let why = if self.keeps_missing() { "its store cannot be listed" } else { "all of them must be stored" };
+            self.check_grid(&self.target, why)?;
+            for block in blocks.all().indices() {
+                let chunks = blocks.chunks(&block);
+                let region = self.target.chunks_subset_bounded(&chunks)?;
+                if !self.is_vacant(&region)? {
+                    self.copy_region(&region, &mut memory)?;
+                } else if !self.options.target_is_new {
+                    self.target.erase_chunks(&chunks)?;
+                }
+                self.copied(region.num_elements())?;
             }
-            self.copied(region.num_elements())?;
+            return Ok(());
+        };
+        let mut done = HashSet::new();
+        loop {
+            let batch = stored.take(CHECKED)?;
+            if batch.is_empty() {
+                break;
+            }
+            for chunk in batch {
+                let elements = source.chunk_subset_bounded(&chunk)?;
+                for block in blocks.of(&self.target.chunks_in_array_subset(&elements)?).indices() {
+                    if done.contains(&block) {
+                        continue;
+                    }
+                    let region = self.target.chunks_subset_bounded(&blocks.chunks(&block))?;
+                    self.copy_region(&region, &mut memory)?;
+                    self.copied(region.num_elements())?;
+                    done.insert(block);
+                }
+            }
         }
-        Ok(())
+        self.erase_vacant(|chunk| Ok(!done.contains(&blocks.of_chunk(chunk))))?;
+        self.finished()
+    }
+
+    /// Whether chunks that are missing in the source can be missing in the target: both have the same fill value.
+    fn keeps_missing(&self) -> bool {
+        let (source, target) = (self.source.fill_value(), self.target.fill_value());
+        source.known().is_ok_and(|fill| self.conversion.apply(fill) == target.bytes())
+            && !self.target.options().store_empty_chunks
+            && self.source.options().missing_chunks != MissingChunks::Error
     }
 
     /// Whether a region needs no copy: no chunk of it is stored, and both arrays have the same fill value.
     fn is_vacant(&self, region: &ArraySubset) -> Result<bool> {
-        let fill = self.conversion.apply(self.source.fill_value().bytes());
-        if fill != self.target.fill_value().bytes()
-            || self.target.options().store_empty_chunks
-            || self.source.options().missing_chunks == MissingChunks::Error
-            || region.is_empty()
-        {
+        if !self.keeps_missing() || region.is_empty() {
             return Ok(false);
         }
         let mut chunks = self.source.chunks_in_array_subset(region)?.indices();

@@ -1,5 +1,5 @@
 use super::*;
-use crate::metadata::{Node, open_array, open_node};
+use crate::metadata::{Node, Number, open_array, open_node};
 use crate::store::{Listing, MemoryStore, Object, Profile, WritableStore};
 
 const ARRAY: &str = r#"{"zarr_format": 3, "node_type": "array", "shape": [4], "data_type": "uint8", "fill_value": 0,
@@ -61,7 +61,8 @@ fn members_are_listed() {
     let root = Group::open(hierarchy(), "/").unwrap();
     assert_eq!(show(&root.children().unwrap()), "a:G a-old:G b:A ");
     assert_eq!(show(&root.members(true).unwrap()), "a:G a/z:G a/z/y:A a-old:G a-old/x:A b:A ");
-    assert_eq!((root.zarr_format(), &root.attributes()["a"]), (3, &"NaN".into()));
+    assert_eq!(root.zarr_format(), 3);
+    assert!(matches!(Number::of(&root.attributes()["a"]), Some(Number::Float(number)) if number.is_nan()));
     let a = Group::open(hierarchy(), "/a/").unwrap();
     assert_eq!((a.path(), &*show(&a.members(true).unwrap())), ("a", "z:G z/y:A "));
     assert_eq!(show(&a.children().unwrap()), "z:G ");
@@ -190,7 +191,6 @@ fn consolidated_metadata_that_are_wrong_are_errors() {
         (inline(r#"{"a": {"zarr_format": 3}}"#), "\"a\": \"node_type\" is missing"),
         (inline(&format!(r#"{{"../a": {GROUP}}}"#)), "\"../a\" is not the path of an array or group"),
         (inline(&format!(r#"{{"/etc": {GROUP}}}"#)), "\"/etc\" is not the path"),
-        (inline(&format!(r#"{{"": {GROUP}}}"#)), "\"\" is not the path"),
         (inline(&format!(r#"{{"a/b": {GROUP}, "a": {ARRAY}}}"#)), "\"a/b\" is inside \"a\", which is an array"),
         (v2(r#"{"zarr_consolidated_format": 2, "metadata": {}}"#), "unknown zarr_consolidated_format 2"),
         (v2(r#"{"zarr_consolidated_format": 1}"#), "metadata: null is not an object"),
@@ -198,8 +198,14 @@ fn consolidated_metadata_that_are_wrong_are_errors() {
         (v2(r#"{"metadata": {"a/../b/.zgroup": {"zarr_format": 2}}}"#), "\"a/../b\" is not the path"),
         (v2("x"), "memory:/.zmetadata: cannot read the JSON"),
     ] {
-        let error = Group::open(store.clone(), "").unwrap_err();
-        assert!(error.message().contains(message) && error.message().starts_with("memory:/"), "{error}");
+        // Copies that cannot be used are named, and the store is listed, unless they were asked for.
+        let root = Group::open(store.clone(), "");
+        let damage = |root: &Group| match root.consolidated_problem() {
+            Some(error) => Some(error.clone()),
+            None => root.survey(true).unwrap().problems.into_iter().next().map(|(_, error)| error),
+        };
+        let error = root.as_ref().map_or_else(|error| Some(error.clone()), damage).unwrap();
+        assert!(error.message().contains(message), "{error}");
         assert!(Group::open_with(store, "", UseConsolidated::Never).is_ok());
     }
     for nothing in ["null", r#"{"kind": "far", "must_understand": false}"#] {

@@ -6,8 +6,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::folder::{Folder, NodeKind, metadata_key, node_path};
-use super::node::lock_key;
+use super::folder::{Folder, NodeKind, lock_key, node_path};
+use super::refresh::{note_change, refresh_consolidated};
 use super::{ArrayMetadata, Attributes, v2, v3};
 use crate::error::Result;
 use crate::store::{Guard, Store};
@@ -68,7 +68,8 @@ pub(crate) fn stored_attributes(store: &dyn Store, path: &str, zarr_format: u8) 
     }
 }
 
-/// Changes the attributes of the node at a path and returns the new ones. The caller holds the lock.
+/// Changes the attributes of the node at a path and returns the new ones. The caller holds the lock, and calls
+/// [`refresh_consolidated`] afterwards: without the lock, because a group has its attributes in its `.zmetadata` too.
 pub(crate) fn change_attributes(
     store: &dyn Store,
     path: &str,
@@ -87,29 +88,32 @@ pub(crate) fn change_attributes(
 /// without locks changed it. The caller holds the lock.
 pub(crate) fn change_shape(store: &dyn Store, path: &str, array: &ArrayMetadata, from: &[u64]) -> Result<bool> {
     let folder = Folder { store, path };
-    match array.zarr_format {
+    let is_changed = match array.zarr_format {
         3 => v3::change_shape(&folder, array, from),
         _ => v2::change_shape(&folder, array, from),
+    }?;
+    if is_changed {
+        refresh_consolidated(store, &[path.to_owned()], Some(array.zarr_format))?;
     }
+    Ok(is_changed)
 }
 
-/// Stores consolidated metadata in the group at a path. The paths of `members` are relative to the group.
+/// Stores consolidated metadata in the group at a path. `members` returns the nodes below, relative to the group, while
+/// the group is locked: a node that is created meanwhile is then added by its writer.
 pub(crate) fn consolidate(
     store: &dyn Store,
     path: &str,
     zarr_format: u8,
-    members: &[(String, NodeKind)],
+    members: impl FnOnce() -> Result<Vec<(String, NodeKind)>>,
 ) -> Result<()> {
-    let full: Vec<_> = members.iter().map(|(member, _)| metadata_key(path, member)).collect();
-    let below: Vec<_> = members
-        .iter()
-        .zip(&full)
-        .map(|((member, kind), path)| (member.clone(), *kind, Folder { store, path }))
-        .collect();
     let folder = Folder { store, path };
-    let _guard = lock_node(store, path)?;
+    let guard = lock_node(store, path)?;
+    let members = members()?;
     match zarr_format {
-        3 => v3::consolidate(&folder, &below),
-        _ => v2::consolidate(&folder, &below),
-    }
+        3 => v3::consolidate(&folder, &members),
+        _ => v2::consolidate(&folder, &members),
+    }?;
+    drop(guard);
+    note_change();
+    refresh_consolidated(store, &[path.to_owned()], Some(zarr_format))
 }

@@ -17,7 +17,7 @@
 
 use std::cmp::Ordering;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{ArrayMetadata, GroupMetadata, Node, NodeKind};
 use crate::error::{Error, Place, Result};
@@ -37,18 +37,24 @@ pub(super) enum Noted {
     V3(NodeKind, Value),
     /// The `.zarray` or `.zgroup`, and the `.zattrs`.
     V2(NodeKind, Value, Option<Value>),
+    /// What is no node, and why.
+    Damaged(Error),
 }
 
 impl Noted {
     fn kind(&self) -> NodeKind {
         match self {
             Self::V3(kind, _) | Self::V2(kind, ..) => *kind,
+            Self::Damaged(_) => NodeKind::Damaged,
         }
     }
 
     fn node(&self) -> Result<Node> {
-        let node = self.clone();
-        Ok(match node {
+        Ok(match self.clone() {
+            Self::Damaged(error) => return Err(error),
+            Self::V3(NodeKind::Damaged, _) | Self::V2(NodeKind::Damaged, ..) => {
+                return Err(Error::metadata("neither an array nor a group"));
+            }
             Self::V3(NodeKind::Array, document) => Node::Array(ArrayMetadata::from_v3(document)?.into()),
             Self::V3(NodeKind::Group, document) => Node::Group(GroupMetadata::from_v3(document)?.into()),
             Self::V2(NodeKind::Array, zarray, zattrs) => Node::Array(ArrayMetadata::from_v2(zarray, zattrs)?.into()),
@@ -67,26 +73,31 @@ fn below<'a>(path: &'a str, group: &str) -> Option<&'a str> {
     if group.is_empty() { Some(path) } else { path.strip_prefix(group)?.strip_prefix('/') }
 }
 
+/// Whether a path or key is inside a node at a path.
+pub(super) fn is_below(path: &str, node: &str) -> bool {
+    below(path, node).is_some() && !path.is_empty()
+}
+
+/// Removes the entries inside a node at a path.
+pub(super) fn remove_below(copies: &mut Map<String, Value>, node: &str) {
+    copies.retain(|path, _| !is_below(path, node));
+}
+
 impl Consolidated {
-    /// Checks that all paths are inside the group, and that no node is inside an array.
-    pub(super) fn new(mut nodes: Vec<(String, Noted)>) -> Result<Self> {
-        // A crafted path could lead out of the store.
-        if let Some((path, _)) = nodes.iter().find(|(path, _)| check_key(path).is_err()) {
-            return Err(Error::metadata(format!("{path:?} is not the path of an array or group")));
-        }
+    /// Sorts the entries. Those that lead out of the store, or into an array, become damaged members.
+    pub(super) fn new(mut nodes: Vec<(String, Noted)>) -> Self {
         nodes.sort_by(|(one, _), (other, _)| order(one, other));
-        let mut array: Option<&str> = None;
-        for (path, noted) in &nodes {
-            if let Some(array) = array
-                && below(path, array).is_some()
-            {
-                return Err(Error::metadata(format!("{path:?} is inside {array:?}, which is an array")));
-            }
-            if noted.kind() == NodeKind::Array {
-                array = Some(path);
+        let mut array: Option<String> = None;
+        for (path, noted) in &mut nodes {
+            if check_key(path).is_err() {
+                *noted = Noted::Damaged(Error::metadata(format!("{path:?} is not the path of an array or group")));
+            } else if let Some(array) = array.as_deref().filter(|array| is_below(path, array)) {
+                *noted = Noted::Damaged(Error::metadata(format!("{path:?} is inside {array:?}, which is an array")));
+            } else if noted.kind() == NodeKind::Array {
+                array = Some(path.clone());
             }
         }
-        Ok(Self { nodes })
+        Self { nodes }
     }
 
     /// Returns the metadata at a path; `None` if there is no node.
@@ -97,13 +108,29 @@ impl Consolidated {
 
     /// Returns paths, relative to a group, and kinds of the group's members; of all descendants if `recursive`.
     pub(crate) fn members(&self, group: &str, recursive: bool) -> Vec<(String, NodeKind)> {
+        // A crafted path that leads out of the store is no member, but a problem.
+        let named = self.inside(group, recursive).filter(|(path, _)| check_key(path).is_ok());
+        named.map(|(path, noted)| (path.to_owned(), noted.kind())).collect()
+    }
+
+    /// Returns what is wrong with the copies of [`members`](Self::members), by path relative to the group.
+    pub(crate) fn problems(&self, group: &str, recursive: bool) -> Vec<(String, Error)> {
+        let problem = |(path, noted): (&str, &Noted)| match noted {
+            Noted::Damaged(error) => {
+                let place = format!("consolidated metadata of {path:?}");
+                Some((path.to_owned(), error.clone().at(place)))
+            }
+            _ => None,
+        };
+        self.inside(group, recursive).filter_map(problem).collect()
+    }
+
+    fn inside<'a>(&'a self, group: &'a str, recursive: bool) -> impl Iterator<Item = (&'a str, &'a Noted)> {
         let first = self.nodes.partition_point(|(path, _)| order(path, group).is_lt());
         self.nodes[first..]
             .iter()
-            .filter(|(path, _)| path != group)
-            .map_while(|(path, noted)| Some((below(path, group)?, noted.kind())))
-            .filter(|(path, _)| recursive || !path.contains('/'))
-            .map(|(path, kind)| (path.to_owned(), kind))
-            .collect()
+            .filter(move |(path, _)| path != group)
+            .map_while(move |(path, noted)| Some((below(path, group)?, noted)))
+            .filter(move |(path, _)| recursive || !path.contains('/'))
     }
 }

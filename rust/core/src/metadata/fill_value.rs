@@ -13,7 +13,7 @@ use crate::fill_value::FillValue;
 use crate::float::Format;
 use crate::json::{self, list, member, show};
 
-/// Parses a fill value of Zarr V3.
+/// Parses a fill value as the specification of Zarr V3 spells it.
 pub fn fill_value_from_json(value: &Value, data_type: &DataType) -> Result<FillValue> {
     fill_value_stored(value, data_type, Endian::Little)
 }
@@ -24,6 +24,83 @@ pub(super) fn no_fill_value(data_type: &DataType) -> FillValue {
         Kind::DateTime | Kind::TimeDelta => FillValue::new(i64::MIN.to_ne_bytes()),
         _ => FillValue::zero(data_type),
     }
+}
+
+/// Parses the fill value of stored metadata: also a number as text or with a fraction of zero, a boolean for a number
+/// and the reverse, and zero for bytes and text.
+///
+/// Only elements that are not stored need the fill value, so one that is not an element of the data type is returned
+/// as [unknown](FillValue::unknown). Elements of variable length must have a valid one.
+pub(super) fn fill_value_read(value: &Value, data_type: &DataType, stored: Endian) -> Result<FillValue> {
+    let error = match fill_value_stored(value, data_type, stored) {
+        Err(error) => error,
+        known => return known,
+    };
+    if let Some(found) = respelled(value, data_type).and_then(|value| fill_value_stored(&value, data_type, stored).ok())
+    {
+        return Ok(found);
+    }
+    if data_type.is_variable() { Err(error) } else { Ok(FillValue::unknown(data_type, error.message())) }
+}
+
+/// Returns another spelling of a fill value in the one that the specification has, as NumPy would convert it; `None` if
+/// there is none without a doubt.
+fn respelled(value: &Value, data_type: &DataType) -> Option<Value> {
+    let zero = value.as_f64() == Some(0.0);
+    let zeros = || base64::encode(&vec![0; data_type.size()]);
+    match (data_type.kind(), value) {
+        (Kind::Bool, Value::Number(number)) => match number.as_f64()? {
+            0.0 => Some(false.into()),
+            1.0 => Some(true.into()),
+            _ => None,
+        },
+        (Kind::Bool, Value::String(text)) => match &*text.trim().to_ascii_lowercase() {
+            "true" | "1" | "1.0" => Some(true.into()),
+            "false" | "0" | "0.0" => Some(false.into()),
+            _ => None,
+        },
+        (Kind::Int | Kind::UInt | Kind::Float, Value::Bool(set)) => Some(u8::from(*set).into()),
+        (Kind::Int | Kind::UInt | Kind::Float | Kind::DateTime | Kind::TimeDelta, Value::String(text)) => {
+            number_of(text, data_type.kind())
+        }
+        (Kind::Complex, Value::Number(_)) => Some(vec![value.clone(), 0.0.into()].into()),
+        (Kind::Complex, Value::String(text)) => Some(vec![number_of(text, Kind::Float)?, 0.0.into()].into()),
+        (Kind::Complex, Value::Array(parts)) => parts
+            .iter()
+            .map(|part| part.as_str().map_or_else(|| Some(part.clone()), |text| number_of(text, Kind::Float)))
+            .collect(),
+        (Kind::Raw | Kind::FixedBytes | Kind::FixedText | Kind::Struct, Value::Number(_)) if zero => {
+            Some(if data_type.kind() == Kind::FixedText { "".into() } else { zeros().into() })
+        }
+        (Kind::String | Kind::Bytes | Kind::List, Value::Number(_)) if zero => Some("".into()),
+        (Kind::Raw, Value::String(text)) if text.is_empty() => Some(zeros().into()),
+        // NumPy cuts text to the length of the data type.
+        (Kind::FixedText, Value::String(text)) => {
+            Some(text.chars().take(data_type.size() / 4).collect::<String>().into())
+        }
+        _ => None,
+    }
+}
+
+/// Returns the number that a text spells, as metadata spell it.
+fn number_of(text: &str, kind: Kind) -> Option<Value> {
+    let text = text.trim();
+    if let Ok(number) = text.parse::<i64>() {
+        return Some(number.into());
+    }
+    if let Ok(number) = text.parse::<u64>() {
+        return Some(number.into());
+    }
+    if matches!(kind, Kind::DateTime | Kind::TimeDelta) {
+        return text.eq_ignore_ascii_case("nat").then(|| "NaT".into());
+    }
+    // Rust parses names of any case; it takes neither hexadecimal digits nor spaces.
+    Some(match text.parse::<f64>().ok()? {
+        number if number.is_nan() => "NaN".into(),
+        f64::INFINITY => "Infinity".into(),
+        f64::NEG_INFINITY => "-Infinity".into(),
+        number => number.into(),
+    })
 }
 
 /// Parses a fill value. The fill value of a struct can be base64 of its bytes, with words in byte order `stored`.

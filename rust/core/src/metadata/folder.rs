@@ -20,6 +20,8 @@ pub enum NodeKind {
     Array,
     /// A group of arrays and groups.
     Group,
+    /// A folder with metadata that are neither those of an array nor those of a group.
+    Damaged,
 }
 
 /// Metadata of an array or a group.
@@ -57,6 +59,11 @@ pub(super) fn either<T>(found: Result<Option<T>>, other: impl FnOnce() -> Result
         },
         found => found,
     }
+}
+
+/// Returns the key to lock for the metadata of a node, whichever its files are.
+pub(super) fn lock_key(path: &str) -> String {
+    metadata_key(path, "zarr.json")
 }
 
 /// The folder of a node's metadata files.

@@ -5,6 +5,7 @@ mod consolidated;
 mod fill_value;
 mod folder;
 mod node;
+mod refresh;
 mod v2;
 mod v3;
 
@@ -26,7 +27,9 @@ pub(crate) use consolidated::Consolidated;
 pub use fill_value::{fill_value_from_json, fill_value_to_json};
 pub(crate) use folder::Folder;
 pub use folder::{Node, NodeKind, metadata_key, node_path};
+pub(crate) use node::write_files;
 pub use node::{open_array, open_group, open_node, write_node};
+pub(crate) use refresh::{consolidated_changes, refresh_consolidated};
 pub(crate) use v2::numcodecs::{V2Codecs, blosc_typesize, from_numcodecs, inner_codecs, to_v3};
 pub use v3::chunking::chunk_key_encoding_from_json;
 pub use v3::data_type::{data_type_from_json, data_type_to_json};
@@ -146,6 +149,12 @@ impl ArrayMetadata {
         Self { attributes, document, ..self.clone() }
     }
 
+    /// Returns metadata of Zarr V2 whose fill value is null.
+    pub(crate) fn without_fill_value(mut self) -> Result<Self> {
+        self.document["fill_value"] = Value::Null;
+        Self::from_v2(self.document, Some(Value::Object(self.attributes)))
+    }
+
     /// Whether the metadata define a fill value. Zero is used in place of null.
     pub fn has_fill_value(&self) -> bool {
         self.document.get("fill_value").is_some_and(|value| !value.is_null())
@@ -212,6 +221,7 @@ fn check_chunk(chunk_grid: &ChunkGrid, data_type: &DataType) -> Result<()> {
 }
 
 fn check_fill_value(array: &NewArray) -> Result<()> {
+    array.fill_value.known()?;
     let (found, expected) = (array.fill_value.bytes().len(), array.data_type.size());
     if found == expected || array.data_type.is_variable() {
         Ok(())

@@ -1,7 +1,8 @@
 //! Reading and writing the metadata of nodes, independent of the version of Zarr.
 
 use super::consolidated::Consolidated;
-use super::folder::{Folder, Node, NodeKind, either, metadata_key, node_path};
+use super::folder::{Folder, Node, NodeKind, either, lock_key, metadata_key, node_path};
+use super::refresh::refresh_consolidated;
 use super::{ArrayMetadata, GroupMetadata, v2, v3};
 use crate::error::{Error, Place, Result};
 use crate::store::Store;
@@ -41,13 +42,15 @@ fn place(store: &dyn Store, path: &str) -> String {
     store.display(path.trim_matches('/'))
 }
 
-/// Returns the key to lock for the metadata of a node, whichever its files are.
-pub(super) fn lock_key(path: &str) -> String {
-    metadata_key(path, v3::FILE)
+/// Writes the files of a node and removes those without a text, under the node's lock. The consolidated metadata of
+/// groups above follow.
+pub fn write_node(store: &dyn Store, path: &str, files: &[(&str, Option<String>)]) -> Result<()> {
+    write_files(store, path, files)?;
+    refresh_consolidated(store, &[node_path(path)?], None)
 }
 
-/// Writes the files of a node and removes those without a text, under the node's lock.
-pub fn write_node(store: &dyn Store, path: &str, files: &[(&str, Option<String>)]) -> Result<()> {
+/// Writes the files of a node, but not the consolidated metadata of groups above.
+pub(crate) fn write_files(store: &dyn Store, path: &str, files: &[(&str, Option<String>)]) -> Result<()> {
     let path = node_path(path)?;
     // Locking a missing node would create a folder.
     if files.iter().all(|(_, text)| text.is_none()) && (Folder { store, path: &path }).kind()?.is_none() {

@@ -84,7 +84,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn unpack(&self, packed: &ArrayCodecs, bytes: &[u8]) -> Result<Buffer> {
+    pub(super) fn unpack(&self, packed: &ArrayCodecs, bytes: &[u8]) -> Result<Buffer> {
         let mut unpacked = Buffer::new(to_usize(packed.layout.size)?)?;
         self.unpack_into(packed, bytes, &mut unpacked)?;
         Ok(unpacked)

@@ -27,6 +27,7 @@ mod remote;
 mod resolve;
 mod source;
 mod stored;
+mod verify;
 
 pub use explain::Explanation;
 pub(crate) use index::MISSING;

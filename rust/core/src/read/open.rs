@@ -126,6 +126,11 @@ impl Reader<'_> {
         }
     }
 
+    /// Returns the number of bytes stored of a chunk; `None` if it is not stored.
+    pub(crate) fn stored_length(&self, chunk: &[u64]) -> Result<Option<u64>> {
+        Ok(self.open_located(chunk, Need::Stat, &Handles::default())?.map(|stored| stored.length))
+    }
+
     /// Reads the stored bytes of a chunk, or of an inner chunk of a shard; `None` if they are not stored.
     pub(crate) fn encoded(&self, chunk: &[u64], inner: Option<&[u64]>) -> Result<Option<Vec<u8>>> {
         let counts = Counts::default();

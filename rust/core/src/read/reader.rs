@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::source::Source;
 use crate::cache::ChunkCache;
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::options::{CodecOptions, MissingChunks};
 use crate::plan::Region;
 use crate::runtime::requests;
@@ -110,7 +110,7 @@ impl Reader<'_> {
             region.runs.iter().map(|run| Axis { length: run.length as usize, from: 0, to: run.stride }).collect();
         let jumps = region.jumps(&Dims::<i64>::from_elem(0, region.runs.len()));
         let transfer = Transfer { from: 0, to: region.origin, axes: &axes, jumps: &jumps };
-        let value = self.source.chain.fill_value().bytes();
+        let value = self.source.chain.fill_value().known().place(|| &self.source.name)?;
         if !self.source.chain.data_type().is_variable() {
             return output.fill_each(transfer, value);
         }

@@ -5,7 +5,8 @@ use std::fs::{self, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::folder_lock::{close_idle, lock_file, try_lock_file};
@@ -222,6 +223,15 @@ impl Store for FilesystemStore {
         listing.keys.sort();
         listing.prefixes.sort();
         Ok(listing)
+    }
+
+    fn above(&self) -> Option<(Arc<dyn Store>, String)> {
+        let mut root = std::path::absolute(&self.root).ok()?;
+        if root.components().any(|part| part == Component::ParentDir) {
+            root = root.canonicalize().ok()?;
+        }
+        let (folder, name) = (root.parent()?, root.file_name()?.to_str()?);
+        Some((Arc::new(Self::new(folder).with_fsync(self.fsync)), name.to_owned()))
     }
 
     fn leftovers(&self, prefix: &str, remove: bool) -> Result<Vec<String>> {

@@ -61,6 +61,13 @@ impl Store for MemoryStore {
         Ok(super::listing(keys, prefix))
     }
 
+    fn list_below(&self, prefix: &str) -> Result<Option<Vec<String>>> {
+        let objects = self.objects.read();
+        let start = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        let keys = objects.range(start.clone()..).map(|(key, _)| key).take_while(|key| key.starts_with(&start));
+        Ok(Some(keys.cloned().collect()))
+    }
+
     fn writable(&self) -> Result<&dyn WritableStore> {
         Ok(self)
     }

@@ -125,6 +125,17 @@ pub trait Store: Send + Sync + fmt::Debug {
         Err(Error::unsupported(format!("{self:?} cannot be listed")))
     }
 
+    /// Returns all keys below a prefix (`""` is the root), in any order, if the store lists them faster together than
+    /// folder by folder; otherwise `None`. Use [`keys_below`].
+    fn list_below(&self, _prefix: &str) -> Result<Option<Vec<String>>> {
+        Ok(None)
+    }
+
+    /// Returns the store of the folder that contains the root of this one, and the name of this root in it.
+    fn above(&self) -> Option<(Arc<dyn Store>, String)> {
+        None
+    }
+
     /// Lists unused files below a prefix (`""` is the root) that killed writers left, such as temporary files; with
     /// `remove`, removes them.
     fn leftovers(&self, _prefix: &str, _remove: bool) -> Result<Vec<String>> {
@@ -276,6 +287,10 @@ pub fn listing<'a>(keys: impl IntoIterator<Item = &'a str>, prefix: &str) -> Lis
 
 /// Lists all keys below a prefix, sorted.
 pub fn keys_below(store: &(impl Store + ?Sized), prefix: &str) -> Result<Vec<String>> {
+    if let Some(mut keys) = store.list_below(prefix)? {
+        keys.sort();
+        return Ok(keys);
+    }
     let (mut keys, mut prefixes) = (Vec::new(), vec![prefix.to_owned()]);
     while let Some(prefix) = prefixes.pop() {
         check()?;

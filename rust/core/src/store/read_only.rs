@@ -46,6 +46,10 @@ impl Store for ReadOnlyStore {
         self.store.list_dir(prefix)
     }
 
+    fn list_below(&self, prefix: &str) -> Result<Option<Vec<String>>> {
+        self.store.list_below(prefix)
+    }
+
     fn leftovers(&self, prefix: &str, remove: bool) -> Result<Vec<String>> {
         if remove {
             self.writable().place(|| format!("cannot change {}", self.display(prefix)))?;

@@ -78,6 +78,12 @@ impl Store for ReferenceStore {
         Ok(Listing { keys, prefixes: Vec::new() })
     }
 
+    fn list_below(&self, prefix: &str) -> Result<Option<Vec<String>>> {
+        let is_below =
+            |key: &&String| prefix.is_empty() || key.strip_prefix(prefix).is_some_and(|below| below.starts_with('/'));
+        Ok(Some(self.references.keys().filter(is_below).cloned().collect()))
+    }
+
     fn display(&self, key: &str) -> String {
         match self.references.get(key) {
             Some(Reference::Part { key, offset, .. }) => format!("{} at byte {offset}", self.target.display(key)),

@@ -202,7 +202,10 @@ impl<'a> Writer<'a> {
                 chain.decode_into(&old, self.options.validate_checksums, elements)?;
                 part.place(layout, elements)?;
             }
-            _ => part.place_alone(layout, chain.shape(), stored_fill(chain, layout).bytes(), elements)?,
+            _ => {
+                let fill = stored_fill(chain, layout);
+                part.place_alone(layout, chain.shape(), filling(&fill, chain, part)?, elements)?;
+            }
         }
         Ok(self.is_kept(chain, layout, elements))
     }
@@ -230,7 +233,8 @@ impl<'a> Writer<'a> {
                     part.place(layout, &mut elements)?;
                 } else {
                     let slot = [0; Slot::SIZE];
-                    let fill = if packed.variable().is_some() { &slot[..] } else { chain.fill_value().bytes() };
+                    let fill =
+                        if packed.variable().is_some() { &slot[..] } else { filling(chain.fill_value(), chain, part)? };
                     part.place_alone(layout, chain.shape(), fill, &mut elements)?;
                 }
                 let mut terminal = Vec::new();
@@ -315,6 +319,14 @@ fn spread<T>(items: Vec<T>, threads: usize) -> Vec<T> {
     let mut items: Vec<_> = items.into_iter().map(Some).collect();
     let places = (0..share).flat_map(|k| (0..threads).map(move |thread| thread * share + k));
     places.filter_map(|place| items.get_mut(place)?.take()).collect()
+}
+
+/// Returns the bytes for elements of a chunk that neither the part nor the store has.
+fn filling<'f>(fill: &'f FillValue, chain: &Chain, part: &Part<'_>) -> Result<&'f [u8]> {
+    match fill.known() {
+        Err(_) if part.covers(chain)? => Ok(fill.bytes()),
+        known => known,
+    }
 }
 
 /// Returns the fill value in the byte order of a layout.

@@ -180,7 +180,7 @@ impl Array {
     /// Bytes of the fill value; for elements of variable length, an ndarray of shape ().
     #[getter]
     fn fill_value(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let value = self.core.fill_value().bytes();
+        let value = attached(py, || self.core.fill_value().known().map_err(|error| error.at(self.core.name())))?;
         let data_type = self.core.data_type();
         if !data_type.is_variable() {
             return Ok(PyBytes::new(py, value).into_any().unbind());

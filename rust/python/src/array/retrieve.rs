@@ -1,5 +1,8 @@
 //! Methods that read regions, selections and encoded chunks.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use numpy::PyReadonlyArray2;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -8,10 +11,11 @@ use tegula::{Dims, OutputBuffer};
 use super::geometry::subset_of;
 use super::{Array, PartialDecoder};
 use crate::buffer::Target;
-use crate::call::{Answer, attached, detached};
+use crate::call::{Answer, attached, detached, watched};
 use crate::errors::exception;
 use crate::extract::{bytes, indices, region};
 use crate::selection::ParsedIndex;
+use crate::subset::tuple;
 
 impl Array {
     /// Allocates an ndarray of a shape, or checks `out`.
@@ -88,6 +92,57 @@ impl Array {
             Ok(exists.then_some(target))
         };
         self.perform(py, false, work, |py, target| target.map_or_else(|| Ok(py.None()), |target| target.into_array(py)))
+    }
+
+    /// Returns the indices of the chunks of a region of the grid that are stored.
+    fn stored_chunks<'py>(&self, py: Python<'py>, chunks: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+        let chunks = region(chunks, &self.core().chunk_grid_shape())?;
+        let found = detached(py, || {
+            let (mut stored, mut found) = (self.core().stored_chunks(&chunks)?, Vec::new());
+            loop {
+                let batch = stored.take(1 << 16)?;
+                if batch.is_empty() {
+                    return Ok(found);
+                }
+                found.extend(batch);
+            }
+        })?;
+        PyList::new(py, found.iter().map(|chunk| tuple(py, chunk)).collect::<PyResult<Vec<_>>>()?)
+    }
+
+    /// Returns the number of stored chunks and their total size in bytes.
+    fn stored_size(&self, py: Python<'_>) -> PyResult<(u64, u64)> {
+        detached(py, || self.core().stored_size())
+    }
+
+    /// Decodes all stored chunks. Returns their number, the names and messages of damaged ones, and the keys below the
+    /// array that are not those of chunks. `progress` is called with the number of decoded chunks and that of stored ones.
+    #[allow(clippy::type_complexity)] // unpacked at once
+    fn verify(
+        &self,
+        py: Python<'_>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<(u64, Vec<(String, String)>, Vec<String>)> {
+        let (array, done, all) = (self.core().clone(), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let (seen, total) = (done.clone(), all.clone());
+        let work = move || {
+            array.verify(&|done, stored| {
+                seen.store(done, Ordering::Relaxed);
+                total.store(stored.unwrap_or(done), Ordering::Relaxed);
+                Ok(())
+            })
+        };
+        let tell = |py: Python<'_>| match &progress {
+            Some(progress) => {
+                progress.call1(py, (done.load(Ordering::Relaxed), all.load(Ordering::Relaxed))).map(|_| ())
+            }
+            None => Ok(()),
+        };
+        let found = watched(py, work, |py, _| tell(py))?;
+        tell(py)?;
+        let store = self.core().store();
+        let problem = |(key, error): (String, tegula::Error)| (store.display(&key), error.message().to_owned());
+        Ok((found.chunks, found.problems.into_iter().map(problem).collect(), found.others))
     }
 
     fn retrieve_encoded_chunk(&self, py: Python<'_>, chunk: &Bound<'_, PyAny>) -> Answer {

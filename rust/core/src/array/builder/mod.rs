@@ -58,6 +58,8 @@ pub struct ArrayBuilder {
     codecs: Codecs,
     chunk_key_encoding: Option<ChunkKeyEncoding>,
     fill_value: NewFillValue,
+    /// Whether metadata of Zarr V2 have the fill value, and not null.
+    has_fill_value: bool,
     attributes: Value,
     dimension_names: Option<Vec<Option<String>>>,
     /// The metadata that the builder was made from, and whether any property but the attributes has been changed since.
@@ -86,6 +88,7 @@ impl ArrayBuilder {
             codecs: Codecs::default(),
             chunk_key_encoding: None,
             fill_value: NewFillValue::zero(),
+            has_fill_value: true,
             attributes: json!({}),
             dimension_names: None,
             source: None,
@@ -214,6 +217,12 @@ impl ArrayBuilder {
         self.changed()
     }
 
+    /// Leaves the fill value of Zarr V2 null: no element is known as missing, and elements that are not stored are zero.
+    pub(crate) fn without_fill_value(&mut self) -> &mut Self {
+        self.has_fill_value = false;
+        self.changed()
+    }
+
     /// Sets the attributes: a JSON object.
     pub fn attributes(&mut self, attributes: impl Into<Value>) -> &mut Self {
         self.attributes = attributes.into();
@@ -296,7 +305,8 @@ impl ArrayBuilder {
                         return Err(Error::unsupported(message).at("chunk_key_encoding"));
                     }
                 };
-                ArrayMetadata::new_v2(&new, &V2Codecs::new(&codecs, self.shape.len())?, separator)
+                let made = ArrayMetadata::new_v2(&new, &V2Codecs::new(&codecs, self.shape.len())?, separator)?;
+                if self.has_fill_value { Ok(made) } else { made.without_fill_value() }
             }
             other => Err(Error::unsupported(format!("the version must be 3 or 2, not {other}")).at("zarr_format")),
         }

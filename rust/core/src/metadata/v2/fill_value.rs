@@ -2,45 +2,34 @@
 //!
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html#fill-value-encoding>
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::base64;
 use crate::codec::Endian;
 use crate::data_type::{DataType, Kind};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fill_value::FillValue;
 use crate::json::show;
-use crate::metadata::fill_value::{fill_value_from_json, fill_value_stored, fill_value_to_json, no_fill_value};
+use crate::metadata::fill_value::{fill_value_from_json, fill_value_read, fill_value_to_json, no_fill_value};
 
-/// Parses a fill value.
+/// Parses a fill value; see [`fill_value_read`].
 pub(super) fn fill_value(value: &Value, data_type: &DataType) -> Result<FillValue> {
-    let zero = value.as_f64() == Some(0.0);
-    let kind = data_type.kind();
-    match (kind, value) {
+    match (data_type.kind(), value) {
         (_, Value::Null) => Ok(no_fill_value(data_type)),
         (Kind::Object, _) => fill_value_from_json(value, data_type),
-        (Kind::Bool, _) if zero || value.as_f64() == Some(1.0) => Ok(FillValue::new([u8::from(!zero)])),
-        (Kind::Complex, Value::Number(_)) => fill_value_from_json(&json!([value, 0.0]), data_type),
-        (Kind::Raw | Kind::FixedBytes | Kind::FixedText | Kind::Struct, Value::Number(_)) if zero => {
-            Ok(FillValue::zero(data_type))
+        (Kind::Struct, Value::Object(_)) => {
+            Ok(FillValue::unknown(data_type, &format!("{} is not base64", show(value))))
         }
-        (Kind::String | Kind::Bytes | Kind::List, Value::Number(_)) if zero => Ok(FillValue::zero(data_type)),
-        (Kind::Raw, Value::String(text)) if text.is_empty() => Ok(FillValue::zero(data_type)),
-        // NumPy cuts text to the length of the data type.
-        (Kind::FixedText, Value::String(text)) => {
-            let text: String = text.chars().take(data_type.size() / 4).collect();
-            fill_value_from_json(&text.into(), data_type)
-        }
-        // The base64 form contains the stored bytes, whose layout is the one in memory.
-        (Kind::Struct, Value::String(_)) => fill_value_stored(value, data_type, Endian::NATIVE),
-        (Kind::Struct, _) => Err(Error::metadata(format!("{} is not base64", show(value)))),
         (_, Value::String(text)) if data_type.is_extended() => {
-            fill_value_from_json(value, data_type).or_else(|error| {
-                let bytes = base64::decode(text).filter(|bytes| bytes.len() == data_type.size());
-                bytes.map(FillValue::new).ok_or(error)
+            let found = fill_value_read(value, data_type, Endian::NATIVE)?;
+            let bytes = base64::decode(text).filter(|bytes| bytes.len() == data_type.size());
+            Ok(match (found.known(), bytes) {
+                (Err(_), Some(bytes)) => FillValue::new(bytes),
+                _ => found,
             })
         }
-        _ => fill_value_from_json(value, data_type),
+        // The base64 form of a struct contains the stored bytes, whose layout is the one in memory.
+        _ => fill_value_read(value, data_type, Endian::NATIVE),
     }
 }
 
@@ -61,6 +50,8 @@ pub(super) fn fill_value_to_json_v2(fill_value: &FillValue, data_type: &DataType
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::metadata::v2::dtype::dtype_from_json;
 
@@ -99,14 +90,15 @@ mod tests {
             [("-1", "u1"), ("2", "b1"), ("\"x\"", "i4"), ("\"AQI=\"", "V3"), ("\"?\"", "V3"), ("1", "V3")]
         {
             let value = serde_json::from_str(text).unwrap();
-            assert!(fill_value(&value, &DataType::from_code(code).unwrap()).is_err(), "{text} {code}");
+            let read = fill_value(&value, &DataType::from_code(code).unwrap()).unwrap();
+            assert!(read.known().unwrap_err().message().contains("the fill value is invalid"), "{text} {code}");
         }
         let structure = dtype_from_json(&json!([["a", ">u2"], ["b", "|S1"]]), []).unwrap().0;
         for (value, bytes) in [(json!(null), [0, 0, 0]), (json!(0), [0, 0, 0]), (json!("AQJh"), [1, 2, b'a'])] {
             assert_eq!(fill_value(&value, &structure).unwrap().bytes(), bytes);
         }
         for wrong in [json!("AQI="), json!([1, 2]), json!({"a": 1, "b": ""})] {
-            assert!(fill_value(&wrong, &structure).is_err());
+            assert!(fill_value(&wrong, &structure).unwrap().known().is_err());
         }
         let [string, bytes] = ["string", "bytes"].map(|name| DataType::from_name(name).unwrap());
         let list = DataType::list(DataType::from_code("i4").unwrap(), false).unwrap();

@@ -5,17 +5,18 @@
 //!
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html>
 
+mod consolidated;
 mod dtype;
 mod fill_value;
 pub(super) mod numcodecs;
 
 use serde_json::{Map, Value, json};
 
+pub(super) use consolidated::{consolidate, consolidated, update as update_consolidated};
 use dtype::{dtype_from_json, dtype_to_json, object_filter};
 use fill_value::{fill_value, fill_value_to_json_v2};
 use numcodecs::{V2Codecs, from_numcodecs};
 
-use super::consolidated::{Consolidated, Noted};
 use super::folder::{ATTRIBUTES, Folder, Node, NodeKind, either, metadata_key};
 use super::v3::chunking::separator as separator_from_json;
 use super::{ArrayMetadata, Attributes, AttributesChange, GroupMetadata, NewArray, Order, check_chunk, check_codecs};
@@ -25,12 +26,11 @@ use crate::codec::{self, Codec, Endian, Named};
 use crate::data_type::DataType;
 use crate::error::{Error, Place, Result};
 use crate::fill_value::FillValue;
-use crate::json::{check_format, lengths, list, member, object, read, show, write_literal};
+use crate::json::{check_format, lengths, list, object, read, show, write_literal};
 use crate::store::Exclusion;
 
 const ARRAY: &str = ".zarray";
 const GROUP: &str = ".zgroup";
-const CONSOLIDATED: &str = ".zmetadata";
 
 /// Parses the `.zarray` of an array and its `.zattrs`, if any.
 ///
@@ -43,10 +43,16 @@ pub(super) fn array(document: Value, attributes: Option<Value>) -> Result<ArrayM
     let (data_type, endian) = read(members, "dtype", |dtype| dtype_from_json(dtype, filters.iter().chain(compressor)))?;
     let chunk_grid = read(members, "chunks", |chunks| ChunkGrid::regular(&shape, &lengths(chunks)?))?;
     check_chunk(&chunk_grid, &data_type).place(|| "chunks")?;
-    let fill_value = read(members, "fill_value", |value| fill_value(value, &data_type))?;
-    let order = read(members, "order", order)?;
+    // Some writers leave out members whose value is null.
+    let fill_value =
+        fill_value(members.get("fill_value").unwrap_or(&Value::Null), &data_type).place(|| "fill_value")?;
+    let order = match members.get("order") {
+        // The order of one axis has no effect.
+        None if shape.len() < 2 => Order::C,
+        _ => read(members, "order", order)?,
+    };
     let separator = match members.get("dimension_separator") {
-        None => '.',
+        None | Some(Value::Null) => '.',
         Some(separator) => separator_from_json(separator).place(|| "dimension_separator")?,
     };
     let codecs = codecs(members, &data_type, endian, order, &chunk_grid, &fill_value)?;
@@ -89,39 +95,6 @@ pub(super) fn kind(folder: &Folder) -> Result<Option<NodeKind>> {
     either(found, || Ok(folder.file(GROUP)?.map(|_| NodeKind::Group)))
 }
 
-/// Reads the consolidated metadata of a folder.
-pub(super) fn consolidated(folder: &Folder) -> Result<Option<Consolidated>> {
-    let Some(mut document) = folder.optional(CONSOLIDATED)? else { return Ok(None) };
-    let mut read_nodes = || {
-        if let Some(format) = document.get("zarr_consolidated_format").filter(|format| format.as_u64() != Some(1)) {
-            return Err(Error::unsupported(format!(
-                "unknown zarr_consolidated_format {}; the only known one is 1",
-                show(format)
-            )));
-        }
-        let files = match document.get_mut("metadata").map(Value::take) {
-            Some(Value::Object(files)) => files,
-            other => object(&other.unwrap_or_default()).place(|| "metadata").cloned()?,
-        };
-        let mut nodes = Vec::new();
-        for (key, document) in &files {
-            // Keys without a slash are the group's own files, which exist next to this one. If both are present, an
-            // array takes precedence over a group.
-            let Some((path, name)) = key.rsplit_once('/') else { continue };
-            let kind = match name {
-                ARRAY => NodeKind::Array,
-                GROUP if !files.contains_key(&format!("{path}/{ARRAY}")) => NodeKind::Group,
-                _ => continue,
-            };
-            object(document).and_then(|document| check_format(document, 2)).place(|| format!("{key:?}"))?;
-            let attributes = files.get(&format!("{path}/{ATTRIBUTES}")).cloned();
-            nodes.push((path.to_owned(), Noted::V2(kind, document.clone(), attributes)));
-        }
-        Consolidated::new(nodes).map(Some)
-    };
-    read_nodes().place(|| folder.display(CONSOLIDATED))
-}
-
 fn zattrs(attributes: Option<Value>) -> Result<Attributes> {
     match attributes {
         None => Ok(Attributes::new()),
@@ -132,19 +105,19 @@ fn zattrs(attributes: Option<Value>) -> Result<Attributes> {
 
 fn order(value: &Value) -> Result<Order> {
     match value.as_str() {
-        Some("C") => Ok(Order::C),
-        Some("F") => Ok(Order::F),
+        Some("C" | "c") => Ok(Order::C),
+        Some("F" | "f") => Ok(Order::F),
         _ => Err(Error::metadata(format!("{} is not an order; use \"C\" or \"F\"", show(value)))),
     }
 }
 
 /// Returns the filters and the compressor.
 fn encoders(members: &Map<String, Value>) -> Result<(&[Value], Option<&Value>)> {
-    let filters = match member(members, "filters")? {
-        Value::Null => &[][..],
-        filters => list(filters).place(|| "filters")?,
+    let filters = match members.get("filters") {
+        None | Some(Value::Null) => &[][..],
+        Some(filters) => list(filters).place(|| "filters")?,
     };
-    Ok((filters, Some(member(members, "compressor")?).filter(|compressor| !compressor.is_null())))
+    Ok((filters, members.get("compressor").filter(|compressor| !compressor.is_null())))
 }
 
 /// Returns the codecs in encoding order: transpose, element filters, array-to-bytes codec, byte filters, compressor.
@@ -253,7 +226,7 @@ pub(super) fn new_array(array: &NewArray, codecs: &V2Codecs, separator: char) ->
 pub(super) fn files(kind: NodeKind, document: &Value, attributes: &Attributes) -> Vec<(&'static str, Option<String>)> {
     let name = match kind {
         NodeKind::Array => ARRAY,
-        NodeKind::Group => GROUP,
+        NodeKind::Group | NodeKind::Damaged => GROUP,
     };
     let attributes = (!attributes.is_empty()).then(|| write_literal(&json!(attributes)));
     vec![(ATTRIBUTES, attributes), (name, Some(write_literal(document)))]
@@ -291,29 +264,6 @@ pub(super) fn change_attributes(folder: &Folder, change: &AttributesChange) -> R
 /// Stores the shape of `array`; returns false if the stored shape is no longer `from`.
 pub(super) fn change_shape(folder: &Folder, array: &ArrayMetadata, from: &[u64]) -> Result<bool> {
     folder.change_shape(ARRAY, &["shape"], array, from)
-}
-
-/// Writes the `.zmetadata` of a folder's group. The paths of `below` are relative to the group.
-pub(super) fn consolidate(folder: &Folder, below: &[(String, NodeKind, Folder)]) -> Result<()> {
-    let mut files = Map::new();
-    let mut note = |path: &str, kind: NodeKind, node: &Folder| -> Result<()> {
-        let name = if kind == NodeKind::Array { ARRAY } else { GROUP };
-        let document = node.literal(name)?.ok_or_else(|| {
-            Error::unsupported(format!(
-                "{} is of Zarr V3; a V2 group can only consolidate V2 metadata",
-                node.display("")
-            ))
-        })?;
-        files.insert(metadata_key(path, name), document);
-        if let Some(attributes) = node.literal(ATTRIBUTES)? {
-            files.insert(metadata_key(path, ATTRIBUTES), attributes);
-        }
-        Ok(())
-    };
-    note("", NodeKind::Group, folder)?;
-    below.iter().try_for_each(|(path, kind, node)| note(path, *kind, node))?;
-    let noted = json!({"metadata": files, "zarr_consolidated_format": 1});
-    folder.change(CONSOLIDATED, |_| Ok(Some(noted.clone()))).map(|_| ())
 }
 
 /// Returns the `.zgroup` of a new group.
@@ -371,7 +321,6 @@ mod tests {
             ("dtype", json!("f4")),
             ("dtype", json!("!f4")),
             ("dtype", json!("|f4")),
-            ("fill_value", json!([])),
             ("order", json!("K")),
             ("order", json!(null)),
             ("compressor", json!("zstd")),
@@ -379,20 +328,35 @@ mod tests {
             ("filters", json!("invalid")),
             ("filters", json!([{"missing_id": true}])),
             ("dimension_separator", json!("?")),
-            ("dimension_separator", json!(null)),
         ] {
             let error = with(member, value.clone()).expect_err(&format!("{member} {value}"));
             assert_eq!(error.kind(), ErrorKind::InvalidMetadata, "{member} {value}: {error}");
             let named = if value == json!([4]) { "chunks" } else { member };
             assert!(error.message().contains(named), "{member} {value}: {error}");
         }
-        for member in ["zarr_format", "shape", "chunks", "dtype", "compressor", "fill_value", "order", "filters"] {
+        for member in ["zarr_format", "shape", "chunks", "dtype", "order"] {
             let mut document = document();
             document.as_object_mut().unwrap().shift_remove(member);
             let error = array(document, None).unwrap_err();
             assert_eq!(error.message(), format!("{member:?} is missing"));
         }
         assert!(array(document(), Some(json!([]))).unwrap_err().message().contains("attributes"));
+    }
+
+    #[test]
+    fn what_some_writers_leave_out_is_null() {
+        for member in ["compressor", "fill_value", "filters", "dimension_separator"] {
+            for document in [document(), json!({"zarr_format": 2, "shape": [4], "chunks": [2], "dtype": "<i2"})] {
+                let mut document = document;
+                document.as_object_mut().unwrap().shift_remove(member);
+                let without = array(document.clone(), None).unwrap();
+                document[member] = Value::Null;
+                let null = array(document, None).unwrap();
+                assert_eq!((without.codecs, without.fill_value), (null.codecs, null.fill_value));
+                assert_eq!(without.chunk_key_encoding, null.chunk_key_encoding);
+            }
+        }
+        assert_eq!(with("order", json!("f")).unwrap().codecs, with("order", json!("F")).unwrap().codecs);
     }
 
     #[test]

@@ -3,15 +3,17 @@
 //! Specification: <https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html>
 
 pub(super) mod chunking;
+mod consolidated;
 pub(super) mod data_type;
+mod older;
 
 use serde_json::{Map, Value, json};
 
 use chunking::{chunk_grid_from_json, chunk_grid_to_json, chunk_key_encoding_from_json, chunk_key_encoding_to_json};
+pub(super) use consolidated::{consolidate, consolidated, update as update_consolidated};
 use data_type::{data_type_from_json, data_type_to_json};
 
-use super::consolidated::{Consolidated, Noted};
-use super::fill_value::{fill_value_stored, fill_value_to_json, no_fill_value};
+use super::fill_value::{fill_value_read, fill_value_to_json, no_fill_value};
 use super::folder::{Folder, Node, NodeKind};
 use super::{ArrayMetadata, Attributes, AttributesChange, GroupMetadata, NewArray, check_chunk, check_codecs};
 use crate::chunk_key::ChunkKeyEncoding;
@@ -49,13 +51,13 @@ pub(super) fn array(document: Value) -> Result<ArrayMetadata> {
         let big = |codec: &Value| codec.pointer("/configuration/endian").is_some_and(|endian| endian == "big");
         let stored = if codecs.is_some_and(|codecs| codecs.iter().any(big)) { Endian::Big } else { Endian::Little };
         // The specification requires a fill value. GDAL writes null; its own readers then take missing chunks as zero.
-        if value.is_null() { Ok(no_fill_value(&data_type)) } else { fill_value_stored(value, &data_type, stored) }
+        if value.is_null() { Ok(no_fill_value(&data_type)) } else { fill_value_read(value, &data_type, stored) }
     })?;
     if members.contains_key("storage_transformers") {
         read(members, "storage_transformers", no_storage_transformers)?;
     }
     let codecs = read(members, "codecs", |codecs| {
-        let codecs = parse_named_list(codecs)?;
+        let codecs = older::codecs(codecs, shape.len())?;
         check_codecs(&codecs, &chunk_grid, &data_type, &fill_value)?;
         Ok(codecs)
     })?;
@@ -91,7 +93,7 @@ pub(super) fn node(folder: &Folder) -> Result<Option<Node>> {
     let Some(document) = folder.file(FILE)? else { return Ok(None) };
     let node = match node_type(&document) {
         Ok(NodeKind::Array) => array(document).map(|array| Node::Array(array.into())),
-        Ok(NodeKind::Group) => group(document).map(|group| Node::Group(group.into())),
+        Ok(NodeKind::Group | NodeKind::Damaged) => group(document).map(|group| Node::Group(group.into())),
         Err(error) => Err(error),
     };
     node.map(Some).place(|| folder.display(FILE))
@@ -101,29 +103,6 @@ pub(super) fn node(folder: &Folder) -> Result<Option<Node>> {
 pub(super) fn kind(folder: &Folder) -> Result<Option<NodeKind>> {
     let Some(document) = folder.file(FILE)? else { return Ok(None) };
     node_type(&document).map(Some).place(|| folder.display(FILE))
-}
-
-/// Parses the consolidated metadata in a group's document.
-pub(super) fn consolidated(document: &Value) -> Result<Option<Consolidated>> {
-    let consolidated = match document.get("consolidated_metadata") {
-        None | Some(Value::Null) => return Ok(None),
-        Some(consolidated) => object(consolidated).place(|| "consolidated_metadata")?,
-    };
-    let read_nodes = || {
-        let kind = read(consolidated, "kind", string)?;
-        if kind != "inline" {
-            return match consolidated.get("must_understand") {
-                Some(Value::Bool(false)) => Ok(None),
-                _ => Err(Error::unsupported(format!("unknown kind {kind:?}; the only known kind is inline"))),
-            };
-        }
-        let nodes = read(consolidated, "metadata", object)?.iter().map(|(path, document)| {
-            let kind = node_type(document).place(|| format!("{path:?}"))?;
-            Ok((path.clone(), Noted::V3(kind, document.clone())))
-        });
-        Consolidated::new(nodes.collect::<Result<_>>()?).map(Some)
-    };
-    read_nodes().place(|| "consolidated_metadata")
 }
 
 fn node_type(document: &Value) -> Result<NodeKind> {
@@ -261,33 +240,6 @@ pub(super) fn change_shape(folder: &Folder, array: &ArrayMetadata, from: &[u64])
     folder.change_shape(FILE, &["shape", "chunk_grid"], array, from)
 }
 
-/// Stores consolidated metadata in a folder's group. The paths of `below` are relative to the group.
-pub(super) fn consolidate(folder: &Folder, below: &[(String, NodeKind, Folder)]) -> Result<()> {
-    let inline =
-        |metadata: Map<String, Value>| json!({"kind": "inline", "must_understand": false, "metadata": metadata});
-    let mut metadata = Map::new();
-    for (path, kind, node) in below {
-        let mut document = node.literal(FILE)?.ok_or_else(|| {
-            Error::unsupported(format!(
-                "{} is of Zarr V2; a V3 group can only consolidate V3 metadata",
-                node.display("")
-            ))
-        })?;
-        if *kind == NodeKind::Group {
-            // The group's own consolidated metadata may be older, and its members are listed here anyway.
-            document["consolidated_metadata"] = inline(Map::new());
-        }
-        metadata.insert(path.clone(), document);
-    }
-    let noted = inline(metadata);
-    let changed = folder.change(FILE, |document| {
-        let mut document = document.ok_or_else(|| folder.missing())?;
-        document["consolidated_metadata"] = noted.clone();
-        Ok(Some(document))
-    });
-    changed.map(|_| ())
-}
-
 /// Returns the `zarr.json` of a new group.
 pub(super) fn new_group(attributes: &Attributes) -> Value {
     json!({"zarr_format": 3, "node_type": "group", "attributes": attributes})
@@ -383,7 +335,6 @@ mod tests {
             ("chunk_key_encoding", json!({"name": "default", "configuration": {"separator": null}})),
             ("chunk_key_encoding", json!({"name": "default", "configuration": {"order": "F"}})),
             ("chunk_key_encoding", json!({"name": "v2", "shape": []})),
-            ("fill_value", json!([])),
             ("codecs", json!([])),
             ("codecs", json!([{"name": "transpose", "configuration": {"order": [1, 0]}}])),
             ("codecs", json!([{"name": "transpose", "configuration": {"order": [0]}}, bytes])),
