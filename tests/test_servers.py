@@ -102,6 +102,7 @@ MANNERS = {
     "cut once": {"cut": 300, "cuts": 2},
     "cut once, no version": {"cut": 300, "cuts": 2, "etag": None, "modified": False},
     "cut once, chunked": {"cut": 300, "cuts": 2, "length": "chunked"},
+    "cut once, closed": {"cut": 300, "cuts": 2, "length": "closed"},
     "down": {"down": 3},
     "down with 500": {"down": 2, "failure": 500},
     "down with 429": {"down": 2, "failure": 429, "retry_after": "0"},
@@ -271,6 +272,8 @@ def test_options_are_keywords_of_functions(folder, tmp_path):
         assert tegula.open_group(f"{url}/group", **how).attrs == {"k": "v"}
         assert (tegula.load(f"{url}/v2", **how) == values).all()
         assert (tegula.open_asdf(f"{url}/file.asdf", **how)["a"][...] == values).all()
+        assert (tegula.copy(f"{url}/plain", tmp_path / "copy.zarr", **how)[...] == values).all()
+        assert (tegula.rechunk(f"{url}/plain", tmp_path / "r.zarr", chunks=7, **how)[...] == values).all()
     for function in (tegula.open, tegula.open_array, tegula.open_group, tegula.load, tegula.open_asdf, tegula.validate):
         with pytest.raises(TypeError, match=r"anonymus.*did you mean 'anonymous'"):
             function("s3://bucket/a", anonymus=True)

@@ -26,7 +26,7 @@ const SMALL: u64 = 1 << 20;
 static DOWNLOADS: PerProcess<Semaphore> = PerProcess::new(|| Semaphore::new(DOWNLOADS_MIB as usize));
 const DOWNLOADS_MIB: u32 = 1024;
 
-/// What of an object is requested.
+/// The part of an object that is requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     Head,
