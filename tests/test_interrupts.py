@@ -35,11 +35,11 @@ PREPARE = {
 CALLS = {
     "a save": "tegula.save('s', x, chunks=(512, 512), **slow)",
     "a save with progress": "tegula.save('s', x, chunks=(512, 512), progress=lambda done, total: None, **slow)",
-    "a save of one chunk": "tegula.save('s', x, chunks=x.shape, **slow)",
+    "a save of one chunk": "[tegula.save(f's{k}', x, chunks=x.shape, **slow) for k in range(100)]",
     "a save of shards": "tegula.save('s', x, chunks=(256, 256), shards=(1024, 1024), **slow)",
     "a session": (
         "with tegula.create_array('s', shape=x.shape, dtype='u2', chunks=x.shape, **slow).write_session() as s:\n"
-        "        s[:4] = 1; s[...] = x"
+        "        for k in range(100): s[:4] = 1; s[...] = x"
     ),
     "a copy": "tegula.copy('a', 's', **slow)",
     "a rechunk": "tegula.rechunk('a', 's', chunks=(1024, 1024), **slow)",

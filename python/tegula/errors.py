@@ -55,7 +55,7 @@ class StoreError(Error, OSError):
     """The store failed. Retrying may help."""
 
 
-class OutOfMemoryError(Error, MemoryError):
+class OutOfMemoryError(MemoryError, Error):  # in this order, or pickles cannot be loaded
     """There is not enough memory. Selecting less may help, or `tegula.config.threads`."""
 
 

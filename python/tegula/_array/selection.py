@@ -20,6 +20,9 @@ Lists: TypeAlias = list[tuple[list[int], list[NDArray[np.int64]]]]
 Positions: TypeAlias = NDArray[np.int64]
 
 
+MAX_LENGTH = 2**63 - 1
+"""The maximum length of an axis of an ndarray."""
+
 BASIC = {int, slice, type(None), type(...)}
 """Types of items in basic indices, for a fast check."""
 
@@ -79,7 +82,7 @@ def parse(key: Any, shape: tuple[int, ...]) -> ParsedIndex:  # noqa: C901 - a br
             if named > ndim:
                 raise _too_many_indices(keys, shape)
             whole = shape[axis : ndim - named + axis]
-            axes.extend((0, 1, length) for length in whole)
+            axes.extend(map(_whole, whole))
             result.extend(whole)
         elif item is None:
             straight = False
@@ -91,7 +94,7 @@ def parse(key: Any, shape: tuple[int, ...]) -> ParsedIndex:  # noqa: C901 - a br
                 raise _too_many_indices(keys, shape)
             axes.append((_check_bounds(index, shape[axis], axis), 1, 1))
     for length in shape[len(axes) :]:
-        axes.append((0, 1, length))
+        axes.append(_whole(length))
         result.append(length)
     inner = None if straight else tuple(length for _, _, length in axes)
     return ParsedIndex(axes, None, None, tuple(result), scalar and not result, inner)
@@ -132,7 +135,7 @@ def parse_orthogonal(key: Any, shape: tuple[int, ...]) -> ParsedIndex:
             continue
         result.append(len(lists[-1][1][0]) if lists and lists[-1][0] == [axis] else axes[-1][2])
     for length in shape[len(axes) :]:
-        axes.append((0, 1, length))
+        axes.append(_whole(length))
         result.append(length)
     counts = {axis: len(columns[0]) for (axis,), columns in lists}
     inner = tuple(counts.get(axis, run[2]) for axis, run in enumerate(axes))
@@ -189,7 +192,7 @@ def _fancy(keys: tuple[Any, ...], shape: tuple[int, ...], *, first: bool = False
             else:
                 arrays.extend(enumerate(_nonzero(item, shape, axis), axis))
     for axis in range(len(axes), len(shape)):
-        axes.append((0, 1, shape[axis]))
+        axes.append(_whole(shape[axis]))
         parts.append(axis)
     apart = bool(at) and at[-1] - at[0] >= len(at)
     return _combine(axes, parts, arrays, 0 if first or apart else place, shape)
@@ -296,10 +299,18 @@ def _as_array(item: Any) -> NDArray[Any]:
 
 def _slice_run(item: slice, length: int) -> tuple[int, int, int]:
     start, stop, step = item.indices(length)
-    count = stop - start if step == 1 else len(range(start, stop, step))
+    count = stop - start if step == 1 else -((start - stop) // step)
     if count > 1:
-        return start, step, count
+        return start, step, _whole(count)[2]
     return (start, 1, 1) if count == 1 else (0, 1, 0)
+
+
+def _whole(length: int) -> tuple[int, int, int]:
+    if length > MAX_LENGTH:
+        raise InvalidSelectionError(
+            f"the index selects {length} elements along an axis; an ndarray has at most 2^63 - 1"
+        )
+    return 0, 1, length
 
 
 def _check_bounds(index: int, length: int, axis: int) -> int:

@@ -10,7 +10,6 @@ from tegula import _tegula
 from tegula._array.change import ChangeMethods
 from tegula._array.index import IndexMethods
 from tegula._array.retrieve import RetrieveMethods
-from tegula._array.selection import parse
 from tegula._format import byte_size
 from tegula.errors import InvalidSelectionError
 from tegula.stores import ReadOnlyStore
@@ -115,7 +114,7 @@ class ZarrNames(IndexMethods, RetrieveMethods, ChangeMethods):
 
     @property
     def nchunks_initialized(self) -> int:
-        """The number of stored chunks; of stored inner chunks, if the array is sharded. Looks at each chunk.
+        """The number of stored chunks. Of a stored shard, all inner chunks count, as in zarr-python; see `explain`.
 
         Examples
         --------
@@ -124,15 +123,17 @@ class ZarrNames(IndexMethods, RetrieveMethods, ChangeMethods):
         >>> array.nchunks_initialized, array.nchunks
         (2, 5)
         """
-        found = self._native.explain(self._everything())
-        return found["inner_chunks"] if self.is_sharded else found["chunks"] - found["missing_chunks"]
+        stored = self._native.stored_size()[0]
+        inner = self._native.inner_chunk_shape
+        if inner is None:
+            return stored
+        lengths = (max(length) if isinstance(length, tuple) else length for length in self._native.grid_chunk_shape)
+        inside: int = math.prod(-(-length // part) for length, part in zip(lengths, inner, strict=True))
+        return min(stored * inside, self.nchunks)
 
     def nbytes_stored(self) -> int:
         """Return the size of the stored chunks in bytes, without the metadata."""
-        return self._native.explain(self._everything())["bytes_read"]
-
-    def _everything(self) -> Any:
-        return parse(..., self.shape)
+        return self._native.stored_size()[1]
 
     def info_complete(self) -> Info:
         """Return `info` with the number and size of the stored chunks."""

@@ -41,10 +41,12 @@ impl Reader<'_> {
             let message = format!("the selection touches {parts} chunks, and at most {MOST_CHUNKS} can be explained");
             return Err(Error::selection(message));
         }
+        let bytes_wanted = region.elements().saturating_mul(self.source.chain.data_type().size() as u64);
+        if bytes_wanted > isize::MAX as u64 {
+            return Err(Error::selection("the selection is larger than any memory; explain a part of it"));
+        }
         let counts = Counts::default();
-        let element = self.source.chain.data_type().size() as u64;
-        let mut found =
-            Explanation { bytes_wanted: region.elements().saturating_mul(element), ..Explanation::default() };
+        let mut found = Explanation { bytes_wanted, ..Explanation::default() };
         let mut split = region.split(&self.source.grid);
         loop {
             let batch: Vec<_> = split.by_ref().take(BATCH).collect();

@@ -73,7 +73,7 @@ impl<'a, 'py> Converter<'a, 'py> {
             return Ok(done.clone());
         }
         if let Kind::Scalar { text, .. } = &self.tree[id].kind {
-            if self.is_root(id) && matches!(self.tree.scalar(id), Ok(Scalar::Null)) {
+            if self.is_root(id) && (text.is_empty() || matches!(self.tree.scalar(id), Ok(Scalar::Null))) {
                 return Ok(PyDict::new(self.py).into_any());
             }
             let scalar = self.scalar(id, text)?;
