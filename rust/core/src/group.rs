@@ -388,8 +388,7 @@ impl Group {
         while !folders.is_empty() {
             let some = folders.split_off(folders.len().saturating_sub(LISTED));
             let list = |path: &String| {
-                let listed = self.store.list_dir(path);
-                Ok(listed.place(|| format!("cannot list {}", self.store.display(path))))
+                Ok(self.store.list_dir(path).place(|| format!("cannot list {}", self.store.display(path))))
             };
             let mut paths = Vec::new();
             for (path, listed) in some.iter().zip(self.each(&some, list)?) {

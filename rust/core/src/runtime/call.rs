@@ -14,13 +14,13 @@ use crate::error::{Error, Result};
 ///
 /// ```
 /// # use std::sync::Arc;
-/// # use tegula::{Array, ArrayBuilder, Call, DataType, ErrorKind, store::MemoryStore};
-/// # let array = ArrayBuilder::new([4], DataType::UINT8).create(Arc::new(MemoryStore::new()), "/")?;
+/// # use tegula::{ArrayBuilder, Call, ErrorKind, store::MemoryStore};
+/// # let array = ArrayBuilder::new([4], "uint8").create(Arc::new(MemoryStore::new()), "/")?;
 /// let call = Call::new();
 /// // Usually from another thread.
 /// call.interrupt();
-/// let read = call.run(|| array.retrieve_array_subset::<Vec<u8>>([0..4]));
-/// assert_eq!(read.unwrap_err().kind(), ErrorKind::Interrupted);
+/// let stored = call.run(|| array.store_chunk(&[0], &[1u8, 2, 3, 4][..]));
+/// assert_eq!(stored.unwrap_err().kind(), ErrorKind::Interrupted);
 /// # Ok::<(), tegula::Error>(())
 /// ```
 #[derive(Debug, Default)]

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use super::byte_lock::{Mode, attempt, unsupported, wait};
 use super::lock::{Guard, Held, LOCK, hash};
 use super::profile::Identity;
-use super::single_lock::{SingleLock, is_at, open};
+use super::single_lock::{Prepare, SingleLock, is_at, open};
 use super::system::idle_files;
 use crate::runtime::{PerProcess, lock};
 
@@ -42,7 +42,7 @@ impl LockFile {
     fn open(folder: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<Option<Self>> {
         let path = folder.join(LOCK);
         loop {
-            let file = open(&path, folder, create)?;
+            let file = open(&path, folder, Prepare { create, free: close_idle })?;
             match wait(&file, USERS, Mode::Shared) {
                 Err(error) if unsupported(&error) => {
                     let _ = fs::remove_file(&path);
@@ -276,7 +276,7 @@ pub(super) fn lock_file(path: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -
     }
     let place = hash(path.as_os_str().as_encoded_bytes());
     let held = Held::wait(Identity::of("lock file"), place, &path.to_string_lossy()).map_err(io::Error::other)?;
-    Ok(Guard::new((SingleLock::take(path, create, true)?, held)))
+    Ok(Guard::new((SingleLock::take(path, Prepare { create, free: close_idle }, true)?, held)))
 }
 
 /// Locks the file at a path as [`lock_file`] does; `None` if somebody else has locked it.
@@ -287,7 +287,7 @@ pub(super) fn try_lock_file(path: &Path, create: &dyn Fn(&Path) -> io::Result<()
         }
         let held = Held::attempt(Identity::of("lock file"), hash(path.as_os_str().as_encoded_bytes()));
         let Some(held) = held else { return Ok(None) };
-        Ok(Some(Guard::new((SingleLock::take(path, create, false)?, held))))
+        Ok(Some(Guard::new((SingleLock::take(path, Prepare { create, free: close_idle }, false)?, held))))
     };
     match attempt() {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
@@ -312,6 +312,10 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_millis(5 * u64::from(path.exists())));
             !path.exists()
         })
+    }
+
+    fn prepare() -> Prepare<'static> {
+        Prepare { create: &create, free: close_idle }
     }
 
     #[test]
@@ -394,8 +398,8 @@ mod tests {
         assert!(attempt("a/y").is_some() && attempt("b/y").is_some());
         drop(guard);
         assert!(attempt("b/x").is_some());
-        let held = SingleLock::take(&folder.join("a/z"), &create, false).unwrap();
-        let error = SingleLock::take(&folder.join("a/z"), &create, false).err().unwrap();
+        let held = SingleLock::take(&folder.join("a/z"), prepare(), false).unwrap();
+        let error = SingleLock::take(&folder.join("a/z"), prepare(), false).err().unwrap();
         assert!(held.is_some() && error.kind() == io::ErrorKind::WouldBlock);
         fs::remove_dir_all(folder).unwrap();
     }
@@ -408,7 +412,7 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..50 {
-                        let guard = SingleLock::take(&folder.join("a/b"), &create, true).unwrap();
+                        let guard = SingleLock::take(&folder.join("a/b"), prepare(), true).unwrap();
                         assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                         assert_eq!(inside.fetch_sub(1, Ordering::SeqCst), 1);
                         drop(guard);

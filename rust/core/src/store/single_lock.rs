@@ -1,14 +1,22 @@
-//! A lock file per file, for systems without [byte locks](super::folder_lock).
+//! A lock file per file, for systems without locks of bytes.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::folder_lock::close_idle;
 use super::lock::LOCK;
 use super::system::open_when_possible;
 use crate::runtime::check_now;
+
+/// How a lock file can be made.
+#[derive(Clone, Copy)]
+pub(super) struct Prepare<'c> {
+    /// Creates the folder.
+    pub(super) create: &'c dyn Fn(&Path) -> io::Result<()>,
+    /// Closes files that are not used, for when too many are open.
+    pub(super) free: fn(),
+}
 
 /// A locked file beside the file that is changed; visible to other processes, and removed when it is unlocked.
 pub(super) struct SingleLock {
@@ -19,13 +27,13 @@ pub(super) struct SingleLock {
 impl SingleLock {
     /// Locks a file; waits until that is possible, or without `block` fails with `WouldBlock`. `None` if the filesystem
     /// has no locks.
-    pub(super) fn take(path: &Path, create: &dyn Fn(&Path) -> io::Result<()>, block: bool) -> io::Result<Option<Self>> {
+    pub(super) fn take(path: &Path, prepare: Prepare<'_>, block: bool) -> io::Result<Option<Self>> {
         let folder = path.parent().unwrap_or(Path::new("."));
         let mut name = OsString::from(format!("{LOCK}-"));
         name.push(path.file_name().unwrap_or_default());
         let path = folder.join(name);
         loop {
-            let file = open(&path, folder, create)?;
+            let file = open(&path, folder, prepare)?;
             loop {
                 match if block { file.lock() } else { file.try_lock().map_err(io::Error::from) } {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {
@@ -57,16 +65,16 @@ impl Drop for SingleLock {
 }
 
 /// Opens a lock file; creates it and its folder if they are missing.
-pub(super) fn open(path: &Path, folder: &Path, create: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<File> {
+pub(super) fn open(path: &Path, folder: &Path, prepare: Prepare<'_>) -> io::Result<File> {
     /// Number of attempts: others may remove the folder while it is empty.
     const ATTEMPTS: usize = 100;
     let open = || {
         let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-        open_when_possible(close_idle, open)
+        open_when_possible(prepare.free, open)
     };
     for _ in 0..ATTEMPTS {
         match open() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => create(folder)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (prepare.create)(folder)?,
             opened => return opened,
         }
     }

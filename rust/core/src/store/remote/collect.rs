@@ -11,9 +11,9 @@ use tokio::time::{sleep, timeout};
 
 use super::answer::{ContentRange, Head, Seen, decode, is_page};
 use super::client::Client;
-use super::failure::Failure;
+use super::failure::{Asked, Failure};
 use super::patience::Patience;
-use super::reading::{Asked, Outcome, is_named_page, is_no_range};
+use super::reading::{Outcome, is_named_page, is_no_range};
 use super::transport::{Answer, Lost};
 use crate::error::Error;
 

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt::{self, Write};
+use std::ops::Range;
 
 use futures_util::StreamExt;
 use object_store::client::HttpError;
@@ -9,10 +10,30 @@ use reqwest::StatusCode;
 use tokio::time::timeout;
 
 use super::answer::Head;
-use super::options::Service;
-use super::reading::Asked;
-use super::transport::{Answer, Lost, Settings};
+use super::transport::{Answer, Lost, Service, Settings, without_secrets};
 use crate::error::Error;
+
+/// The part of an object that is requested.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Head,
+    Whole,
+    From(u64),
+    Part(Range<u64>),
+    Suffix(u64),
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Head => f.write_str("HEAD"),
+            Self::Whole => f.write_str("GET"),
+            Self::From(start) => write!(f, "GET of bytes {start}-"),
+            Self::Part(range) => write!(f, "GET of bytes {}-{}", range.start, range.end.saturating_sub(1)),
+            Self::Suffix(length) => write!(f, "GET of the last {length} bytes"),
+        }
+    }
+}
 
 /// How the crate `object_store` begins the message of an answer with an error status; status and body follow.
 const STATUS: &str = "Server returned non-2xx status code: ";
@@ -153,18 +174,6 @@ fn credentials_hint(error: &object_store::Error) -> &'static str {
 fn error_code(body: &str) -> Option<&str> {
     let (code, _) = body.split_once("<Code>")?.1.split_once("</Code>")?;
     Some(code).filter(|code| code.len() < 64 && code.chars().all(|c| c.is_ascii_alphanumeric()))
-}
-
-/// Returns a message with the queries and users of its URLs removed.
-pub(super) fn without_secrets(text: &str) -> String {
-    let word = |word: &str| {
-        let word = word.split_once('?').map_or(word, |(before, _)| before);
-        match word.split_once("://").map(|(scheme, rest)| (scheme, rest.split_once('@'))) {
-            Some((scheme, Some((_, rest)))) => format!("{scheme}://{rest}"),
-            _ => word.to_owned(),
-        }
-    };
-    text.chars().take(300).collect::<String>().split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

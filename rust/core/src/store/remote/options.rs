@@ -18,7 +18,7 @@ use url::Url;
 
 use super::connect;
 use super::patience::RetryPolicy;
-use super::transport::{Connector, Settings};
+use super::transport::{Connector, Service, Settings};
 use crate::error::{Error, Result};
 
 /// How a [`RemoteStore`](super::RemoteStore) reaches its server.
@@ -49,15 +49,6 @@ impl fmt::Debug for RemoteOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.options.keys()).entries(self.headers.keys()).finish()
     }
-}
-
-/// The protocol of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Service {
-    Http,
-    S3,
-    Google,
-    Azure,
 }
 
 /// Alternative names of options.

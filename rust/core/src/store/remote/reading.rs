@@ -1,6 +1,5 @@
 //! Requests for objects: their size, parts of them, and the whole where the server has no parts.
 
-use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::answer::{ContentRange, Head, Seen};
 use super::client::Client;
-use super::failure::{Failure, refusal};
+use super::failure::{Asked, Failure, refusal};
 use super::patience::is_passing;
 use super::transport::{Answer, Exchange};
 use super::whole::Whole;
@@ -25,28 +24,6 @@ const SMALL: u64 = 1 << 20;
 /// MiB of whole objects that are being read.
 static DOWNLOADS: PerProcess<Semaphore> = PerProcess::new(|| Semaphore::new(DOWNLOADS_MIB as usize));
 const DOWNLOADS_MIB: u32 = 1024;
-
-/// The part of an object that is requested.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    Head,
-    Whole,
-    From(u64),
-    Part(Range<u64>),
-    Suffix(u64),
-}
-
-impl fmt::Display for Asked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Head => f.write_str("HEAD"),
-            Self::Whole => f.write_str("GET"),
-            Self::From(start) => write!(f, "GET of bytes {start}-"),
-            Self::Part(range) => write!(f, "GET of bytes {}-{}", range.start, range.end.saturating_sub(1)),
-            Self::Suffix(length) => write!(f, "GET of the last {length} bytes"),
-        }
-    }
-}
 
 pub(super) type Outcome<T> = Result<T, Failure>;
 

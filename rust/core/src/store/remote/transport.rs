@@ -22,10 +22,17 @@ use tokio::time::{sleep, timeout};
 use url::Url;
 
 use super::connect;
-use super::failure::without_secrets;
-use super::options::Service;
 use super::patience::{Patience, RetryPolicy, is_passing, retry_after};
 use crate::runtime::lock;
+
+/// The protocol of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Service {
+    Http,
+    S3,
+    Google,
+    Azure,
+}
 
 /// Maximum number of redirects that a request follows.
 const REDIRECTS: usize = 10;
@@ -366,6 +373,18 @@ fn unescaped(text: &str) -> String {
         at += if code.is_some() { 3 } else { 1 };
     }
     String::from_utf8_lossy(&decoded).into_owned()
+}
+
+/// Returns a message with the queries and users of its URLs removed.
+pub(super) fn without_secrets(text: &str) -> String {
+    let word = |word: &str| {
+        let word = word.split_once('?').map_or(word, |(before, _)| before);
+        match word.split_once("://").map(|(scheme, rest)| (scheme, rest.split_once('@'))) {
+            Some((scheme, Some((_, rest)))) => format!("{scheme}://{rest}"),
+            _ => word.to_owned(),
+        }
+    };
+    text.chars().take(300).collect::<String>().split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
