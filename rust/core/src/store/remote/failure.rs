@@ -146,7 +146,8 @@ pub(super) fn cause_of(error: &object_store::Error) -> String {
         if let Some(answer) = cause.to_string().strip_prefix(STATUS) {
             let (status, body) = answer.split_once(": ").unwrap_or((answer, ""));
             let code = error_code(body).map(|code| format!(" ({code})")).unwrap_or_default();
-            return format!("the server answered {}{code}", status.trim_end_matches([':', ' ']));
+            let status = status.trim_end_matches([':', ' ']);
+            return format!("the server answered {status}{code}") + credentials_hint(error);
         }
         if let Some(lost) = cause.downcast_ref::<Lost>() {
             return lost.to_string() + credentials_hint(error);
