@@ -29,8 +29,9 @@ impl Reader<'_> {
     pub(crate) fn read(&self, region: &Region, output: &Output<'_>) -> Result<u64> {
         let counts = Counts::default();
         let mut split = region.split(&self.source.grid);
+        let objects = if self.chunks_are_objects() { 1 } else { region.parts(&self.source.grid).min(BATCH as u64) };
+        let handles = OpenFiles::reserve(objects as usize);
         loop {
-            let handles = OpenFiles::reserve(if self.chunks_are_objects() { 1 } else { BATCH });
             let batch = self.batch(&mut split, handles.count());
             if batch.is_empty() {
                 return Ok(counts.missing.into_inner());

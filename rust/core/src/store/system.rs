@@ -142,28 +142,40 @@ pub(super) fn idle_files(most: usize) -> usize {
 
 static RESERVED: PerProcess<AtomicUsize> = PerProcess::new(AtomicUsize::default);
 
+/// Numbers of files up to this are not worth counting.
+const FEW: usize = 4;
+
 /// A number of files that a call may have open at once, until this is dropped.
-pub(crate) struct OpenFiles(usize);
+pub(crate) struct OpenFiles {
+    count: usize,
+    reserved: usize,
+}
 
 impl OpenFiles {
     /// Reserves at most `most` files, and at least one. All calls together get half of those that the process may have.
     pub(crate) fn reserve(most: usize) -> Self {
+        if most <= FEW {
+            return Self { count: most.max(1), reserved: 0 };
+        }
         let limit = open_file_limit() / 2;
         let reserve = |reserved: usize| most.min(limit.saturating_sub(reserved)).max(1);
         let reserved = RESERVED
             .get()
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |reserved| Some(reserved + reserve(reserved)));
-        Self(reserve(reserved.unwrap_or_default()))
+        let count = reserve(reserved.unwrap_or_default());
+        Self { count, reserved: count }
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.0
+        self.count
     }
 }
 
 impl Drop for OpenFiles {
     fn drop(&mut self) {
-        RESERVED.get().fetch_sub(self.0, Ordering::Relaxed);
+        if self.reserved > 0 {
+            RESERVED.get().fetch_sub(self.reserved, Ordering::Relaxed);
+        }
     }
 }
 
